@@ -1,0 +1,98 @@
+"""Reading and writing tables and JSON so that no file is ever left half-written."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pandas as pd
+
+from .errors import InputError
+
+TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` when the block succeeds.
+
+    Whoever looks sees the old file or the whole new one, never half of it.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made or written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"Cannot write {path}: {error.strerror or error}; "
+            "choose a folder you can write to with enough free space."
+        ) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def write_json(value: object, path: str | Path) -> None:
+    """Write `value` as indented JSON (no NaN: a number that is not there is null)."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> object:
+    """Read JSON, or say which file is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the name.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not readable JSON: {error}.") from error
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet or CSV, by the ending of `path`."""
+    suffix = _suffix(path)
+    with atomic_path(path) as temporary:
+        if suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            compression = "gzip" if suffix.endswith(".gz") else None
+            table.to_csv(temporary, index=False, compression=compression)
+
+
+def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
+    """Read a Parquet or CSV table, by the ending of `path`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, of another kind, or not readable.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the name.")
+    try:
+        if suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, **csv_options)
+    except (OSError, ValueError, EOFError, UnicodeDecodeError) as error:
+        # pandas' parser errors and pyarrow's errors are ValueErrors.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} cannot be read as {suffix}: {reason}.") from error
+
+
+def _suffix(path: str | Path) -> str:
+    name = Path(path).name.lower()
+    for suffix in TABLE_SUFFIXES:
+        if name.endswith(suffix):
+            return suffix
+    raise InputError(f"{path} has an unknown ending; use one of {', '.join(TABLE_SUFFIXES)}.")

@@ -1,0 +1,397 @@
+"""What each column of a patient table is: its kind, unit, bounds and role.
+
+A :class:`Schema` is frozen and travels with the table it describes as a JSON string in
+``DataFrame.attrs`` (so that slicing, copying and Parquet keep it), and beside it on disk
+as ``schema.json``.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .files import read_json, write_json
+
+KINDS = ("categorical", "binary", "continuous")
+ROLES = ("outcome", "demographic", "diagnosis", "measurement", "medication", "feature")
+MISSING = "(missing)"
+_ATTRIBUTE = "ehrsynth_schema"
+_MAX_CATEGORIES = 60
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a patient table.
+
+    Parameters
+    ----------
+    name : str
+        The column's name.
+    kind : {"categorical", "binary", "continuous"}
+        Categorical: one pandas Categorical column. Binary: 0/1 as uint8, never missing.
+        Continuous: float64, NaN when not measured.
+    role : {"outcome", "demographic", "diagnosis", "measurement", "medication", "feature"}
+    label : str
+        The name a person reads, e.g. "Essential hypertension".
+    categories : tuple of str
+        The categories of a categorical, in order. A missing category is called "(missing)".
+    unit : str
+        e.g. "years", "kg/m2", "mmHg".
+    lower, upper : float or None
+        Plausible bounds (inclusive) of a continuous column.
+    decimals : int or None
+        Decimals of a continuous column; 0 means whole numbers, None means as many as needed.
+    code : str
+        The phecode of a diagnosis column, else "".
+    sex : {"", "F", "M"}
+        The only sex in which the diagnosis can occur, else "".
+    """
+
+    name: str
+    kind: str
+    role: str = "feature"
+    label: str = ""
+    categories: tuple[str, ...] = ()
+    unit: str = ""
+    lower: float | None = None
+    upper: float | None = None
+    decimals: int | None = None
+    code: str = ""
+    sex: str = ""
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise InputError(
+                f"Column {self.name!r} has kind {self.kind!r}; use one of {', '.join(KINDS)}."
+            )
+        if self.role not in ROLES:
+            raise InputError(
+                f"Column {self.name!r} has role {self.role!r}; use one of {', '.join(ROLES)}."
+            )
+        object.__setattr__(self, "categories", tuple(self.categories))
+
+    @property
+    def title(self) -> str:
+        """Label with unit, for axes."""
+        label = self.label or self.name
+        return f"{label} ({self.unit})" if self.unit else label
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a patient table, in order."""
+
+    columns: tuple[Column, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "columns", tuple(self.columns))
+        names = self.names
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise InputError(f"Column name {doubled[0]!r} appears twice; rename one of them.")
+        outcomes = [c.name for c in self.columns if c.role == "outcome"]
+        if len(outcomes) > 1:
+            raise InputError(f"Only one column can be the outcome, found {', '.join(outcomes)}.")
+
+    # -- looking things up -------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise InputError(f"There is no column {name!r}; the columns are {_some(self.names)}.")
+
+    def __contains__(self, name: str) -> bool:
+        return any(column.name == name for column in self.columns)
+
+    def of_kind(self, *kinds: str) -> list[str]:
+        """Names of the columns of these kinds."""
+        return [c.name for c in self.columns if c.kind in kinds]
+
+    def of_role(self, *roles: str) -> list[str]:
+        """Names of the columns with these roles."""
+        return [c.name for c in self.columns if c.role in roles]
+
+    @property
+    def outcome(self) -> str | None:
+        """Name of the outcome column, or None."""
+        return next(iter(self.of_role("outcome")), None)
+
+    @property
+    def sex(self) -> str | None:
+        """Name of the column that holds the patient's sex, or None.
+
+        It is the demographic categorical that has both categories F and M.
+        """
+        for column in self.columns:
+            if column.role == "demographic" and {"F", "M"} <= set(column.categories):
+                return column.name
+        return None
+
+    def outcome_values(self, table: pd.DataFrame) -> np.ndarray:
+        """The outcome as 0/1 (uint8): of a two-category outcome the last one counts as 1."""
+        if self.outcome is None:
+            raise InputError("No column has the role outcome; name one with --outcome COLUMN.")
+        column = self[self.outcome]
+        values = table[column.name]
+        if column.kind == "categorical":
+            return (values.astype(str) == column.categories[-1]).to_numpy(np.uint8)
+        return values.to_numpy(np.uint8)
+
+    # -- making other schemas ----------------------------------------------------------
+
+    def select(self, names: Iterable[str]) -> "Schema":
+        """The schema of these columns, in this schema's order."""
+        wanted = set(names)
+        return Schema(tuple(c for c in self.columns if c.name in wanted))
+
+    def with_column(self, column: Column) -> "Schema":
+        """Replace the column of that name, or add it at the end."""
+        if column.name in self:
+            return Schema(tuple(column if c.name == column.name else c for c in self.columns))
+        return Schema((*self.columns, column))
+
+    # -- travelling with a table -------------------------------------------------------
+
+    def attach(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return `table` (a shallow copy) with this schema in its attributes."""
+        table = table.copy(deep=False)
+        table.attrs[_ATTRIBUTE] = self.to_json()
+        return table
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
+        """The schema attached to `table`, or an inferred one when there is none."""
+        text = table.attrs.get(_ATTRIBUTE)
+        if text is None:
+            return cls.infer(table, outcome=outcome)
+        schema = _parse(text)
+        if list(table.columns) != schema.names:
+            known = [name for name in table.columns if name in schema]
+            schema = cls(tuple(schema[name] for name in known))
+        return schema
+
+    @classmethod
+    def infer(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
+        """Guess kinds from the values of a table that nobody has described.
+
+        0/1 and booleans are binary; text, categoricals and numbers that are missing nowhere
+        and take two values are categorical; other numbers are continuous.
+
+        Raises
+        ------
+        InputError
+            For a duplicated name, an empty or all-missing column, dates, identifiers and free
+            text, and an outcome that is missing or does not have two values.
+        """
+        if table.shape[1] == 0 or len(table) == 0:
+            raise InputError("The table has no rows or no columns; check the file.")
+        doubled = table.columns[table.columns.duplicated()]
+        if len(doubled):
+            raise InputError(f"Column name {doubled[0]!r} appears twice; rename one of them.")
+        if outcome is not None and outcome not in table.columns:
+            raise InputError(
+                f"Outcome column {outcome!r} is not in the table; "
+                f"the columns are {_some(table.columns)}."
+            )
+        columns = []
+        for name in table.columns:
+            column = _infer_column(str(name), table[name])
+            if name == outcome:
+                column = _as_outcome(column, table[name])
+            columns.append(column)
+        return cls(tuple(columns))
+
+    def cast(self, table: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
+        """Check that `table` fits this schema and give each column its proper dtype.
+
+        Parameters
+        ----------
+        table : DataFrame
+            A table as read from a file.
+        where : str
+            What to call the table in errors (its file name).
+
+        Returns
+        -------
+        DataFrame
+            The schema's columns, in its order, with the schema attached.
+
+        Raises
+        ------
+        InputError
+            That names the column and the value that do not fit.
+        """
+        missing = [name for name in self.names if name not in table.columns]
+        if missing:
+            raise InputError(f"Column {missing[0]!r} is missing from {where}.")
+        columns = {c.name: _cast_column(c, table[c.name], where) for c in self.columns}
+        return self.attach(pd.DataFrame(columns, index=table.index))
+
+    # -- JSON --------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """One line of JSON, without the fields that have their default."""
+        default = asdict(Column("", "binary"))
+        columns = [
+            {k: v for k, v in asdict(c).items() if k in ("name", "kind", "role") or v != default[k]}
+            for c in self.columns
+        ]
+        return json.dumps({"columns": columns})
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "the schema") -> "Schema":
+        """Read what :meth:`to_json` wrote."""
+        try:
+            return cls(tuple(Column(**column) for column in json.loads(text)["columns"]))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(f"{where} is not a schema ({error}); see the API page.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the schema as JSON."""
+        write_json(json.loads(self.to_json()), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Schema":
+        """Read a schema from JSON."""
+        return cls.from_json(json.dumps(read_json(path)), where=str(path))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The schema as a table a person can read."""
+        return pd.DataFrame(
+            {
+                "column": [c.name for c in self.columns],
+                "kind": [c.kind for c in self.columns],
+                "role": [c.role for c in self.columns],
+                "meaning": [c.title for c in self.columns],
+            }
+        )
+
+
+@lru_cache(maxsize=32)
+def _parse(text: str) -> Schema:
+    return Schema.from_json(text)
+
+
+def _some(names: Iterable[str], most: int = 8) -> str:
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _infer_column(name: str, values: pd.Series) -> Column:
+    present = values.dropna()
+    if present.empty:
+        raise InputError(f"Column {name!r} has no values at all; drop it from the table.")
+    if pd.api.types.is_datetime64_any_dtype(values):
+        raise InputError(
+            f"Column {name!r} holds dates; replace it by a number such as age or days, or drop it."
+        )
+    if pd.api.types.is_bool_dtype(present) or (
+        pd.api.types.is_numeric_dtype(present) and set(present.unique()) <= {0, 1}
+    ):
+        if len(present) == len(values):
+            return Column(name, "binary")
+        categories = tuple(sorted({str(int(v)) for v in present}))
+        return Column(name, "categorical", categories=(*categories, MISSING))
+    if pd.api.types.is_numeric_dtype(present):
+        whole = bool(np.all(np.mod(present, 1) == 0))
+        if whole and len(present) > 50 and present.is_unique:
+            raise InputError(
+                f"Column {name!r} is different in every row, like an identifier; "
+                "drop it, or describe it in a schema if it is a measurement."
+            )
+        return Column(
+            name, "continuous",
+            lower=float(present.min()), upper=float(present.max()),
+            decimals=0 if whole else _decimals(present),
+        )  # fmt: skip
+    text = present.astype(str)
+    categories = tuple(sorted(text.unique()))
+    if len(categories) > _MAX_CATEGORIES or (len(categories) == len(text) > 50):
+        raise InputError(
+            f"Column {name!r} has {len(categories)} different texts, for example "
+            f"{categories[0][:40]!r}; group them into at most {_MAX_CATEGORIES} categories, "
+            "or drop the column if it is an identifier, a date or free text."
+        )
+    if len(present) < len(values):
+        categories = (*categories, MISSING)
+    return Column(name, "categorical", categories=categories)
+
+
+def _decimals(values: pd.Series) -> int | None:
+    for decimals in (1, 2, 3):
+        if np.allclose(values, values.round(decimals), rtol=0, atol=1e-9):
+            return decimals
+    return None
+
+
+def _as_outcome(column: Column, values: pd.Series) -> Column:
+    levels = sorted(values.dropna().astype(str).unique())
+    if values.isna().any():
+        raise InputError(f"Outcome column {column.name!r} has missing values; remove those rows.")
+    if len(levels) != 2:
+        raise InputError(
+            f"Outcome column {column.name!r} has {len(levels)} different values "
+            f"({_some(levels, 4)}); it needs exactly two."
+        )
+    if column.kind == "continuous":
+        column = Column(column.name, "categorical", categories=tuple(levels))
+    return replace(column, role="outcome")
+
+
+def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
+    if column.kind == "categorical":
+        text = values.astype(object).where(values.notna(), MISSING)
+        text = text.map(_category_text)
+        unknown = sorted(set(text.unique()) - set(column.categories))
+        if unknown:
+            what = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
+            raise InputError(
+                f"Column {column.name!r} of {where} has {what}, which is not one of its "
+                f"categories ({_some(column.categories)})."
+            )
+        return pd.Series(pd.Categorical(text, categories=list(column.categories)), values.index)
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    wrong = numbers.isna() & values.notna()
+    if wrong.any():
+        raise InputError(
+            f"Column {column.name!r} of {where} should hold numbers but has "
+            f"{str(values[wrong].iloc[0])!r} in row {_row(wrong)}; correct it or leave it empty."
+        )
+    if np.isinf(numbers).any():
+        raise InputError(
+            f"Column {column.name!r} of {where} has an infinite value in row "
+            f"{_row(np.isinf(numbers))}; correct it or leave it empty."
+        )
+    if column.kind == "continuous":
+        return numbers
+    wrong = ~numbers.isin((0.0, 1.0))
+    if wrong.any():
+        raise InputError(
+            f"Column {column.name!r} of {where} should be 0 or 1 but has "
+            f"{values[wrong].iloc[0]} in row {_row(wrong)}."
+        )
+    return numbers.astype("uint8")
+
+
+def _category_text(value: object) -> str:
+    """0.0 and False read from a file mean the category "0"; everything else is its own text."""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _row(mask: pd.Series) -> int:
+    """1-based number of the first row where `mask` holds."""
+    return int(np.flatnonzero(mask.to_numpy())[0]) + 1

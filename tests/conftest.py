@@ -1,0 +1,29 @@
+"""Fixtures that every test module may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def find_shared_data() -> Path | None:
+    """Folder with the public files that tests use, or None."""
+    candidates = [os.environ.get("EHRSYNTH_SHARED_DATA"), REPOSITORY.parent / "shared" / "data"]
+    for candidate in candidates:
+        if candidate and (Path(candidate) / "mimic-iv-demo-2.2").is_dir():
+            return Path(candidate).resolve()
+    return None
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the public data sets; the test is skipped where there is none."""
+    folder = find_shared_data()
+    if folder is None:
+        pytest.skip(
+            "public test data not found: set EHRSYNTH_SHARED_DATA to a folder that holds "
+            "mimic-iv-demo-2.2/ and diabetes130/"
+        )
+    return folder
