@@ -1,0 +1,212 @@
+"""The command line: every command is a few lines over the package's functions."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import __version__, datasets
+from .errors import InputError
+from .files import read_table
+from .schema import Schema
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Generate synthetic electronic health records and measure how good and how safe they are.
+
+    Start with:  ehrsynth run --out first-run
+    """,
+)
+
+DatasetOption = Annotated[
+    str, typer.Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
+]
+SeedOption = Annotated[int, typer.Option(help="Same seed, same result on the same machine.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ehrsynth {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ehrsynth").setLevel(logging.INFO)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to write the hospital's files to.")],
+    patients: Annotated[int, typer.Option(help="Number of patients.")] = 20_000,
+    seed: SeedOption = 0,
+) -> None:
+    """Write a simulated hospital in the file layout of MIMIC-IV (nothing to download).
+
+    Example:  ehrsynth simulate --patients 20000 --out hospital
+    """
+    from .datasets import simulated
+
+    simulated.write(out, patients=patients, seed=seed)
+    typer.echo(f"A simulated hospital of {patients:,} patients is in {out}.")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Public data set: mimic-iv-demo or diabetes130.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to put it in; by default the user's cache folder.")
+    ] = None,
+) -> None:
+    """Download a public data set, checked against known checksums; can be resumed.
+
+    Example:  ehrsynth fetch mimic-iv-demo
+    """
+    folder = datasets.fetch(name, data_dir=out, progress=True)
+    typer.echo(f"{name} is in {folder}.")
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option(help="Folder for the results; made when it is not there.")],
+    dataset: DatasetOption = "simulated",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder or file with the data (not for simulated).")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="fast takes a minute and is for trying; full is for use.")
+    ] = "full",
+    seed: SeedOption = 0,
+    outcome: Annotated[
+        str | None, typer.Option(help="Outcome column with two values (data set table).")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
+    ] = "modern",
+    n: Annotated[
+        int | None, typer.Option(help="Synthetic patients to make; default: as many as in train.")
+    ] = None,
+) -> None:
+    """Do the whole tutorial in one go: prepare, train, generate, evaluate.
+
+    Leaves train.parquet, holdout.parquet, synthetic.parquet, schema.json, model/, metrics.json
+    and report.html in the folder. Stop it whenever you like: the same command goes on from there.
+
+    Example:  ehrsynth run --dataset table --data patients.csv --outcome died --out my-run
+    """
+    from .pipeline import Pipeline
+
+    Pipeline(
+        out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
+        outcome=outcome, n=n, progress=True,
+    ).run()  # fmt: skip
+    typer.echo(f"Done. Read {out / 'report.html'} first.")
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Option(help="The model folder of a run.")],
+    n: Annotated[int, typer.Option(help="Number of patients.")],
+    out: Annotated[Path, typer.Option(help="File to write: .parquet or .csv.")],
+    seed: SeedOption = 0,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition COLUMN=VALUE on the outcome or sex; may be repeated."),
+    ] = None,
+) -> None:
+    """Make more patients from a trained model.
+
+    Example:  ehrsynth generate --model first-run/model --n 100000 --out more.parquet
+    """
+    from . import pipeline
+    from .gan import EMRWGAN
+    from .preprocess import Preprocessor
+
+    prep = Preprocessor.load(model)
+    gan = EMRWGAN.load(model)
+    pipeline.generate(gan, prep, n, out, seed=seed, where=_conditions(where), progress=True)
+    typer.echo(f"{n:,} synthetic patients are in {out}.")
+
+
+@app.command()
+def evaluate(
+    train: Annotated[Path, typer.Option(help="The patients the generator was trained on.")],
+    holdout: Annotated[Path, typer.Option(help="Real patients it has never seen.")],
+    synthetic: Annotated[Path, typer.Option(help="The synthetic patients.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    schema: Annotated[
+        Path | None, typer.Option(help="schema.json of a run; guessed from train without it.")
+    ] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Outcome column with two values, when there is no schema.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="fast samples fewer patients for the slow metrics; full is for use.")
+    ] = "full",
+    seed: SeedOption = 0,
+) -> None:
+    """Measure any generator's output: how close, how useful, how exposed.
+
+    The three files are CSV or Parquet tables with one row per patient and the same columns.
+
+    Example:  ehrsynth evaluate --train a.csv --holdout b.csv --synthetic c.csv --outcome died
+    --out report
+    """
+    from . import evaluation
+
+    if schema is not None and outcome is not None:
+        raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
+    paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
+    tables = {name: read_table(path) for name, path in paths.items()}
+    report = evaluation.evaluate(
+        **evaluation.align(
+            tables,
+            schema=None if schema is None else Schema.load(schema),
+            outcome=outcome,
+            names={name: str(path) for name, path in paths.items()},
+        ),
+        seed=seed,
+        profile=profile,
+        progress=True,
+    )
+    report.save_json(out / "metrics.json")
+    report.save_html(out / "report.html")
+    typer.echo(f"Done. Read {out / 'report.html'} first.")
+
+
+def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    conditions = {}
+    for pair in pairs:
+        column, sign, value = pair.partition("=")
+        if not sign or not column or not value:
+            raise InputError(f"The condition {pair!r} is not of the form COLUMN=VALUE.")
+        conditions[column] = value
+    return conditions
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one sentence and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. The same command goes on from here.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

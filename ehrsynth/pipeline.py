@@ -1,0 +1,372 @@
+"""The whole tutorial as one resumable job: data, training, generation, evaluation.
+
+Each stage leaves its files in one folder and is noted in ``run.json`` when it is
+complete. A stage that is noted is not run again, so a job that was stopped goes on where
+it was; training itself goes on from its last checkpoint.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+from tqdm import tqdm
+
+from . import datasets
+from .cohort import build_patients, split
+from .errors import InputError
+from .evaluation import Report, evaluate
+from .files import atomic_path, read_json, read_table, write_json, write_table
+from .gan import EMRWGAN
+from .postprocess import postprocess
+from .preprocess import Preprocessor
+from .schema import Schema
+
+log = logging.getLogger(__name__)
+
+CHUNK = 100_000  # patients generated, decoded and written at a time
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything a run takes.
+
+    Parameters
+    ----------
+    patients : int
+        Size of the simulated hospital.
+    most : int or None
+        Patients used of any other source; None takes all.
+    min_prevalence : float
+        Share of training patients a yes/no column needs to be kept.
+    steps : int or None
+        Training steps; None leaves the recipe's own number.
+    """
+
+    patients: int
+    most: int | None
+    min_prevalence: float
+    steps: int | None
+
+
+PROFILES = {
+    "fast": Profile(patients=4_000, most=6_000, min_prevalence=0.01, steps=600),
+    "full": Profile(patients=20_000, most=None, min_prevalence=5e-5, steps=None),
+}
+
+STAGES = {
+    "data": ["train.parquet", "holdout.parquet", "schema.json", "model/preprocessor.json"],
+    "training": ["model/gan.json", "model/gan.safetensors"],
+    "generation": ["synthetic.parquet"],
+    "evaluation": ["metrics.json", "report.html"],
+}
+
+
+@dataclass
+class Pipeline:
+    """One run of the tutorial in one folder; every part is made when it is first asked for.
+
+    Parameters
+    ----------
+    out : path
+        The run's folder. It may hold the same run, unfinished or finished, but no other.
+    dataset : str
+        One of ``ehrsynth.DATASETS``.
+    data : path, optional
+        Where the data lies (not for "simulated").
+    profile : {"fast", "full"}
+        "fast" takes seconds and is for learning; "full" is for use.
+    seed : int
+        Seeds the simulated hospital, the split, training, generation and evaluation.
+    recipe : {"modern", "paper"}
+        How the GAN is trained.
+    outcome : str, optional
+        The outcome column (data set "table" only needs it).
+    n : int, optional
+        Synthetic patients to make; by default as many as there are training patients.
+    progress : bool
+        Show progress bars and log the stages.
+    """
+
+    out: Path
+    dataset: str = "simulated"
+    data: Path | None = None
+    profile: str = "fast"
+    seed: int = 0
+    recipe: str = "modern"
+    outcome: str | None = None
+    n: int | None = None
+    progress: bool = False
+
+    def __post_init__(self):
+        self.out = Path(self.out)
+        self.data = None if self.data is None else Path(self.data)
+        if self.profile not in PROFILES:
+            raise InputError(
+                f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
+            )
+        datasets.check_name(self.dataset)
+        if self.n is not None and self.n < 1:
+            raise InputError(f"The number of synthetic patients must be 1 or more, not {self.n}.")
+        self._claim_folder()
+
+    # -- what a run is made of ---------------------------------------------------------
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The source's tables as they were read."""
+        options = {}
+        if self.dataset == "simulated":
+            options = {"patients": PROFILES[self.profile].patients, "seed": self.seed}
+        elif self.dataset == "table":
+            options = {"outcome": self.outcome}
+        return datasets.load(self.dataset, data=self.data, **options)
+
+    @cached_property
+    def patients(self) -> pd.DataFrame:
+        """One row per patient, before the split, with every column the source has."""
+        patients = build_patients(self.tables)
+        most = PROFILES[self.profile].most
+        if most is not None and self.dataset != "simulated" and len(patients) > most:
+            log.info("The fast profile takes %d of %d patients.", most, len(patients))
+            rows = np.random.default_rng(self.seed).choice(len(patients), most, replace=False)
+            patients = patients.iloc[np.sort(rows)].reset_index(drop=True)
+        return patients
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The columns that the three tables of the run share."""
+        self._finish("data")
+        return Schema.load(self.out / "schema.json")
+
+    @cached_property
+    def train(self) -> pd.DataFrame:
+        """Training patients."""
+        return self._table("train.parquet")
+
+    @cached_property
+    def holdout(self) -> pd.DataFrame:
+        """Patients the model never sees; only the evaluation does."""
+        return self._table("holdout.parquet")
+
+    @cached_property
+    def facts(self) -> dict:
+        """What is known about the source, in words and figures."""
+        self._finish("data")
+        return read_json(self.out / "run.json")["facts"]
+
+    @cached_property
+    def prep(self) -> Preprocessor:
+        """The preprocessor, fitted on the training patients."""
+        self._finish("data")
+        return Preprocessor.load(self.out / "model")
+
+    @cached_property
+    def gan(self) -> EMRWGAN:
+        """The trained model."""
+        self._finish("training")
+        return EMRWGAN.load(self.out / "model")
+
+    @cached_property
+    def synthetic(self) -> pd.DataFrame:
+        """Synthetic patients."""
+        self._finish("generation")
+        return self._table("synthetic.parquet")
+
+    @cached_property
+    def report(self) -> Report:
+        """The evaluation of the synthetic patients."""
+        self._finish("evaluation")
+        return Report.load(self.out / "metrics.json")
+
+    def run(self) -> "Pipeline":
+        """Finish every stage that is not finished yet."""
+        for stage in STAGES:
+            self._finish(stage)
+        return self
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage is noted as complete and all its files are there."""
+        noted = stage in read_json(self.out / "run.json")["finished"]
+        return noted and all((self.out / name).is_file() for name in STAGES[stage])
+
+    # -- the stages --------------------------------------------------------------------
+
+    def _make_data(self) -> None:
+        patients = self.patients
+        train, holdout = split(patients, seed=self.seed)
+        prep = Preprocessor.for_recipe(
+            self.recipe, min_prevalence=PROFILES[self.profile].min_prevalence, seed=self.seed
+        ).fit(train)
+        schema = prep.schema_
+        facts = datasets.describe(self.tables) | {
+            "patients in the cohort": len(patients),
+            "training patients": len(train),
+            "holdout patients": len(holdout),
+            "columns": len(schema.columns),
+            "columns left out because they are too rare or constant": len(prep.dropped_),
+        }
+        for name, value in facts.items():
+            log.info("  %s: %s", name, value)
+        write_table(train[schema.names], self.out / "train.parquet")
+        write_table(holdout[schema.names], self.out / "holdout.parquet")
+        schema.save(self.out / "schema.json")
+        prep.save(self.out / "model")
+        self._note(facts=facts)
+
+    def _make_training(self) -> None:
+        gan = EMRWGAN(recipe=self.recipe, seed=self.seed, steps=PROFILES[self.profile].steps)
+        checkpoints = self.out / "model" / "checkpoint"
+        gan.fit(
+            self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints
+        )
+        gan.save(self.out / "model")
+
+    def _make_generation(self) -> None:
+        n = len(self.train) if self.n is None else self.n
+        generate(
+            self.gan, self.prep, n, self.out / "synthetic.parquet",
+            seed=self.seed, progress=self.progress,
+        )  # fmt: skip
+
+    def _make_evaluation(self) -> None:
+        report = evaluate(
+            self.train, self.holdout, self.synthetic, schema=self.schema, seed=self.seed,
+            progress=self.progress, profile=self.profile, facts=self.facts,
+        )  # fmt: skip
+        report.save_json(self.out / "metrics.json")
+        report.save_html(self.out / "report.html")
+
+    # -- bookkeeping -------------------------------------------------------------------
+
+    def _settings(self) -> dict:
+        return {
+            "dataset": self.dataset,
+            "data": None if self.data is None else str(self.data.resolve()),
+            "profile": self.profile,
+            "seed": self.seed,
+            "recipe": self.recipe,
+            "outcome": self.outcome,
+            "n": self.n,
+        }
+
+    def _claim_folder(self) -> None:
+        """Start ``run.json``, or check that the folder holds this very run."""
+        path = self.out / "run.json"
+        settings = self._settings()
+        if not path.exists():
+            write_json({"settings": settings, "facts": {}, "finished": {}}, path)
+            return
+        found = read_json(path)["settings"]
+        for name, value in settings.items():
+            if found.get(name) != value:
+                raise InputError(
+                    f"{self.out} holds a run with {name} {found.get(name)!r}, not {value!r}; "
+                    "choose another folder, or delete this one to start over."
+                )
+
+    def _note(self, **changes) -> None:
+        path = self.out / "run.json"
+        write_json(read_json(path) | changes, path)
+
+    def _finish(self, stage: str) -> None:
+        """Run every stage up to and including `stage` that is not finished."""
+        with FileLock(self.out / ".lock"):  # chapters run side by side share a folder
+            for name in STAGES:
+                if self.finished(name):
+                    if self.progress and name not in self._seen:
+                        log.info("%s: already finished, kept.", name.capitalize())
+                else:
+                    self._run_stage(name)
+                self._seen.add(name)
+                if name == stage:
+                    return
+
+    @cached_property
+    def _seen(self) -> set[str]:
+        return set()
+
+    def _run_stage(self, name: str) -> None:
+        log.info("%s ...", name.capitalize())
+        start = time.perf_counter()
+        {
+            "data": self._make_data,
+            "training": self._make_training,
+            "generation": self._make_generation,
+            "evaluation": self._make_evaluation,
+        }[name]()
+        seconds = round(time.perf_counter() - start, 1)
+        finished = read_json(self.out / "run.json")["finished"]
+        self._note(finished=finished | {name: {"seconds": seconds}})
+        log.info("%s: finished in %.1f s.", name.capitalize(), seconds)
+
+    def _table(self, name: str) -> pd.DataFrame:
+        stage = next(stage for stage, files in STAGES.items() if name in files)
+        self._finish(stage)
+        return self.schema.cast(read_table(self.out / name), where=name)
+
+
+def generate(
+    gan: EMRWGAN,
+    prep: Preprocessor,
+    n: int,
+    path: str | Path,
+    seed: int = 0,
+    where: dict | None = None,
+    progress: bool = False,
+) -> None:
+    """Write `n` synthetic patients to a Parquet or CSV file, a chunk at a time.
+
+    Parameters
+    ----------
+    gan, prep
+        A trained model and the preprocessor it was trained with.
+    n : int
+        Number of patients.
+    path : path
+        A .parquet or .csv file.
+    seed : int
+        Same seed, same patients.
+    where : dict, optional
+        Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    InputError
+        For an `n` below 1, an impossible condition, or a file that cannot be written.
+    """
+    if n < 1:
+        raise InputError(f"The number of synthetic patients must be 1 or more, not {n}.")
+    path = Path(path)
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"{path} has an unknown ending; use .parquet or .csv.")
+    sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
+    writer = None
+    with (
+        atomic_path(path) as temporary,
+        tqdm(total=n, unit=" patients", desc="Generating", disable=not progress) as bar,
+    ):
+        try:
+            for chunk, size in enumerate(sizes):
+                # One seed a chunk: the chunks differ, and each can be made again alone.
+                own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
+                encoded = gan.sample(size, where=where, seed=own_seed)
+                patients = postprocess(encoded, prep, seed=own_seed)
+                if path.suffix == ".csv":
+                    patients.to_csv(temporary, mode="a", header=chunk == 0, index=False)
+                else:
+                    table = pa.Table.from_pandas(patients, preserve_index=False)
+                    writer = writer or pq.ParquetWriter(temporary, table.schema)
+                    writer.write_table(table)
+                bar.update(size)
+        finally:
+            if writer is not None:
+                writer.close()

@@ -1,0 +1,146 @@
+"""The command line as a user types it: exit codes, one-sentence errors, help."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+COMMANDS = ["simulate", "fetch", "run", "generate", "evaluate"]
+
+
+def ehrsynth(*arguments):
+    command = [sys.executable, "-m", "ehrsynth.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "died": (rng.random(80) < 0.3).astype(int),
+            "sex": rng.choice(["F", "M"], 80),
+            "age": rng.integers(18, 90, 80).astype(float),
+            "sepsis": (rng.random(80) < 0.2).astype(int),
+        }
+    )
+
+
+def refused(tmp_path, result, *words):
+    """Exit code 2, one sentence that names the thing, and nothing half-written."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    for word in words:
+        assert word in last
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("report.html"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command):
+    result = ehrsynth(command, "--help")
+    assert result.returncode == 0
+    assert f"ehrsynth {command}" in result.stdout
+
+
+def test_help_lists_every_command():
+    result = ehrsynth("--help")
+    for command in COMMANDS:
+        assert command in result.stdout
+
+
+def test_unknown_data_set(tmp_path):
+    result = ehrsynth("run", "--dataset", "mimik", "--out", tmp_path / "x")
+    refused(tmp_path, result, "'mimik'", "simulated", "diabetes130")
+    assert not (tmp_path / "x").exists()
+
+
+def test_unknown_profile(tmp_path):
+    refused(tmp_path, ehrsynth("run", "--profile", "quick", "--out", tmp_path / "x"), "'quick'")
+
+
+def test_missing_file(tmp_path):
+    result = ehrsynth(
+        "run", "--dataset", "table", "--data", tmp_path / "no.csv", "--outcome", "died",
+        "--out", tmp_path / "x",
+    )  # fmt: skip
+    refused(tmp_path, result, "no.csv")
+
+
+def test_folder_that_cannot_be_written(tmp_path, table):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "file").write_text("not a folder")
+    result = ehrsynth(
+        "run", "--dataset", "table", "--data", tmp_path / "t.csv", "--outcome", "died",
+        "--out", tmp_path / "file" / "x",
+    )  # fmt: skip
+    refused(tmp_path, result, "Cannot write", "file")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t: t.assign(died=1), ["'died'", "exactly two"]),
+        (lambda t: t.drop(columns="died"), ["'died'", "not in the table"]),
+        (lambda t: t.iloc[:0], ["no rows"]),
+        (lambda t: t.assign(seen=pd.NA), ["'seen'", "no values"]),
+        (lambda t: t.assign(id=range(1000, 1080)), ["'id'", "identifier"]),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path, table, spoil, words):
+    spoil(table).to_csv(tmp_path / "t.csv", index=False)
+    result = ehrsynth(
+        "run", "--dataset", "table", "--data", tmp_path / "t.csv", "--outcome", "died",
+        "--out", tmp_path / "x",
+    )  # fmt: skip
+    refused(tmp_path, result, *words)
+    assert not (tmp_path / "x" / "train.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t: t.assign(age=t["age"].astype(object).where(t.index != 4, "old")),
+         ["'age'", "'old'", "row 5", "s.csv"]),
+        (lambda t: t.assign(sex=t["sex"].where(t.index != 2, "X")), ["'sex'", "'X'", "s.csv"]),
+        (lambda t: t.assign(sepsis=t["sepsis"] * 2), ["'sepsis'", "0 or 1", "s.csv"]),
+        (lambda t: t[["age"]].rename(columns={"age": "years"}), ["s.csv", "no column"]),
+        (lambda t: t.iloc[:0], ["s.csv", "no rows"]),
+    ],
+)  # fmt: skip
+def test_evaluate_names_what_does_not_fit(tmp_path, table, spoil, words):
+    for name, part in {"t": table[:40], "h": table[40:], "s": spoil(table[:40])}.items():
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+    result = ehrsynth(
+        "evaluate", "--train", tmp_path / "t.csv", "--holdout", tmp_path / "h.csv",
+        "--synthetic", tmp_path / "s.csv", "--outcome", "died", "--out", tmp_path / "x",
+    )  # fmt: skip
+    refused(tmp_path, result, *words)
+
+
+def test_evaluate_any_generators_output(tmp_path, table):
+    for name, part in {"t": table[:40], "h": table[40:], "s": table[:40]}.items():
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+    result = ehrsynth(
+        "evaluate", "--train", tmp_path / "t.csv", "--holdout", tmp_path / "h.csv",
+        "--synthetic", tmp_path / "s.csv", "--outcome", "died", "--out", tmp_path / "x",
+        "--profile", "fast",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "x" / "metrics.json").read_text())["metrics"]
+    copies = [m for m in metrics if "cop" in m["name"] and m["value"] is not None]
+    assert copies, "no metric counts copies"
+    assert all(m["value"] is not None or m["reason"] for m in metrics)
+    assert "<html" in (tmp_path / "x" / "report.html").read_text()
+
+
+def test_condition_of_the_wrong_form(tmp_path):
+    result = ehrsynth(
+        "generate", "--model", tmp_path, "--n", 5, "--out", tmp_path / "x.csv", "--where", "sex"
+    )
+    refused(tmp_path, result)

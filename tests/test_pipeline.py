@@ -1,0 +1,144 @@
+"""The whole job: its files, resuming after a kill, and errors that name the thing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ehrsynth as es
+from ehrsynth import pipeline
+
+FILES = [name for names in pipeline.STAGES.values() for name in names]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A flat table with structure that a short training can learn."""
+    rng = np.random.default_rng(0)
+    n = 900
+    ill = rng.random(n) < 0.3
+    table = pd.DataFrame(
+        {
+            "died": rng.random(n) < np.where(ill, 0.4, 0.05),
+            "sex": rng.choice(["F", "M"], n),
+            "age": np.clip(rng.normal(np.where(ill, 70, 50), 10), 18, 91).round(),
+            "sodium": np.where(rng.random(n) < 0.2, np.nan, rng.normal(140, 3, n).round(1)),
+            "sepsis": (rng.random(n) < np.where(ill, 0.5, 0.02)).astype(int),
+            "asthma": (rng.random(n) < 0.1).astype(int),
+        }
+    )
+    path = tmp_path_factory.mktemp("table") / "patients.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch):
+    monkeypatch.setitem(
+        pipeline.PROFILES, "fast", pipeline.Profile(500, 6_000, min_prevalence=0.01, steps=40)
+    )
+
+
+def run(out, small, **options):
+    options = {"dataset": "table", "data": small, "outcome": "died"} | options
+    return es.Pipeline(out=out, **options)
+
+
+def test_leaves_the_promised_files_and_nothing_half_written(tmp_path, small):
+    job = run(tmp_path / "a", small).run()
+    for name in FILES:
+        assert (job.out / name).is_file(), name
+    assert not list(job.out.rglob("*.part"))
+    assert list(job.synthetic.columns) == list(job.train.columns) == list(job.holdout.columns)
+    assert len(job.synthetic) == len(job.train)
+    metrics = json.loads((job.out / "metrics.json").read_text())["metrics"]
+    assert {"fidelity", "utility", "privacy"} <= {m["family"] for m in metrics}
+
+
+def test_same_seed_same_patients_other_seed_others(tmp_path, small):
+    first = run(tmp_path / "a", small).synthetic
+    again = run(tmp_path / "b", small).synthetic
+    other = run(tmp_path / "c", small, seed=1).synthetic
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(other)
+
+
+def test_finished_stages_are_not_repeated(tmp_path, small, monkeypatch):
+    run(tmp_path / "a", small).run()
+
+    def fail(*_):
+        raise AssertionError("a finished stage ran again")
+
+    for stage in pipeline.STAGES:
+        monkeypatch.setattr(es.Pipeline, f"_make_{stage}", fail)
+    job = run(tmp_path / "a", small).run()
+    assert len(job.report.metrics) > 5
+
+
+def test_a_lost_file_is_made_again(tmp_path, small):
+    before = run(tmp_path / "a", small).run().synthetic
+    (tmp_path / "a" / "synthetic.parquet").unlink()
+    pd.testing.assert_frame_equal(run(tmp_path / "a", small).run().synthetic, before)
+
+
+def test_another_run_in_the_same_folder_is_refused(tmp_path, small):
+    run(tmp_path / "a", small)
+    with pytest.raises(es.InputError, match="holds a run with seed 0, not 1"):
+        run(tmp_path / "a", small, seed=1)
+
+
+@pytest.mark.parametrize("moment", ["model/checkpoint", "model/gan.json"])
+def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, moment):
+    """SIGKILL in the middle of training, and between two stages."""
+    whole = run(tmp_path / "whole", small, profile="full").synthetic
+    command = [
+        sys.executable, "-m", "ehrsynth.cli", "run", "--dataset", "table", "--data", str(small),
+        "--outcome", "died", "--out", str(tmp_path / "killed"),
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    marker = tmp_path / "killed" / moment
+    while process.poll() is None and not (
+        marker.is_file() or (marker.is_dir() and any(marker.iterdir()))
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "report.html").exists(), "killed too late to test anything"
+    done_before = json.loads((tmp_path / "killed" / "run.json").read_text())["finished"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
+    done_after = json.loads((tmp_path / "killed" / "run.json").read_text())["finished"]
+    assert {name: done_after[name] for name in done_before} == done_before
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "killed" / "synthetic.parquet"),
+        pd.read_parquet(tmp_path / "whole" / "synthetic.parquet"),
+    )
+    assert len(whole) == len(pd.read_parquet(tmp_path / "killed" / "synthetic.parquet"))
+
+
+def test_generating_in_chunks_is_seeded_and_complete(tmp_path, small, monkeypatch):
+    job = run(tmp_path / "a", small)
+    monkeypatch.setattr(pipeline, "CHUNK", 70)
+    for name in ("x.parquet", "y.parquet", "z.csv"):
+        es.generate(job.gan, job.prep, 200, tmp_path / name, seed=3)
+    x, y = (pd.read_parquet(tmp_path / name) for name in ("x.parquet", "y.parquet"))
+    z = job.schema.cast(pd.read_csv(tmp_path / "z.csv"))
+    assert len(x) == 200
+    pd.testing.assert_frame_equal(x, y)
+    pd.testing.assert_frame_equal(job.schema.cast(x), z)
+    assert not x.iloc[:70].reset_index(drop=True).equals(x.iloc[70:140].reset_index(drop=True))
+
+
+def test_conditions_hold_in_every_generated_row(tmp_path, small):
+    job = run(tmp_path / "a", small)
+    es.generate(job.gan, job.prep, 50, tmp_path / "x.parquet", where={"died": 1, "sex": "F"})
+    made = pd.read_parquet(tmp_path / "x.parquet")
+    assert (made["died"] == 1).all() and (made["sex"] == "F").all()
+    with pytest.raises(es.InputError):
+        es.generate(job.gan, job.prep, 50, tmp_path / "x.parquet", where={"sex": "unknown"})
