@@ -1,0 +1,129 @@
+"""Pictures show the numbers they claim to show."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from known_truth import population
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ehrsynth import plots
+from ehrsynth.schema import Schema
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return population(400, seed=1), population(400, seed=2)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_prevalence_draws_each_code_at_its_two_prevalences(tables):
+    real, synthetic = tables
+    ax = plots.prevalence(real, synthetic)
+    points = ax.collections[-1].get_offsets()
+    names = Schema.of(real).of_kind("binary")
+    assert len(points) == len(names)
+    i = names.index("phe_649")
+    assert list(points[i]) == pytest.approx([real["phe_649"].mean(), synthetic["phe_649"].mean()])
+
+
+def test_prevalence_names_a_code_that_is_far_off(tables):
+    real, synthetic = tables[0], tables[1].copy()
+    synthetic["phe_3"] = (np.arange(len(synthetic)) % 10 > 0).astype("uint8")
+    texts = [t.get_text() for t in plots.prevalence(real, synthetic).texts]
+    assert "Disease 3" in texts
+
+
+def test_prevalence_shows_a_code_that_never_occurs(tables):
+    real, synthetic = tables[0], tables[1].assign(phe_5=np.uint8(0))
+    points = plots.prevalence(real, synthetic).collections[-1].get_offsets()
+    assert points[:, 1].min() == pytest.approx(0.5 / len(synthetic))
+
+
+def test_distribution_panels_have_units_and_sum_to_100_percent(tables):
+    figure = plots.distributions(*tables)
+    assert isinstance(figure, Figure)
+    labels = [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
+    assert labels == ["Age (years)", "BMI (kg/m2)", "Systolic (mmHg)", "Diastolic (mmHg)"]
+
+
+def test_categories_draw_the_shares(tables):
+    ax = plots.categories(*tables, "race")
+    widths = [bar.get_width() for bar in ax.containers[0]]
+    assert widths[0] == pytest.approx(100 * (tables[0]["race"] == "WHITE").mean())
+
+
+def test_correlation_panels_are_the_matrices_and_their_difference(tables):
+    figure = plots.correlations(*tables, columns=["age", "phe_1", "phe_2"])
+    real, synthetic, difference = [ax.images[0].get_array() for ax in figure.axes[:3]]
+    expected = tables[0][["age", "phe_1", "phe_2"]].astype(float).corr().to_numpy()
+    np.testing.assert_allclose(real, expected)
+    np.testing.assert_allclose(difference, synthetic - real)
+
+
+def test_missingness_draws_only_columns_with_missing_values(tables):
+    ax = plots.missingness(*tables)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["BMI", "Systolic", "Diastolic"]
+    first = ax.containers[0][0].get_width()
+    assert first == pytest.approx(100 * tables[0]["bmi"].isna().mean())
+
+
+def test_history_draws_the_loss_columns():
+    table = pd.DataFrame(
+        {"step": [1, 2, 3], "critic_loss": [3.0, 2, 1], "quality": [np.nan, 0.5, np.nan]}
+    )
+    ax = plots.history(table)
+    assert [line.get_label() for line in ax.lines] == ["critic loss"]
+    ax = plots.history(table, columns=["quality"])
+    assert list(ax.lines[0].get_xdata()) == [2]
+
+
+def test_overview_puts_the_value_on_its_way_from_worst_to_best():
+    frame = pd.DataFrame(
+        {
+            "name": ["a", "b"], "family": ["fidelity", "fidelity"],
+            "form": ["corrected", "corrected"], "value": [0.75, 5.0], "ci_low": [0.7, np.nan],
+            "ci_high": [0.8, np.nan], "best": [1.0, 0.0], "worst": [0.5, 10.0],
+            "share": [0.5, 0.5],
+        }
+    )  # fmt: skip
+    ax = plots.overview(frame, family="fidelity")
+    assert [x for x, _ in ax.collections[-1].get_offsets()] == [0.5, 0.5]
+    assert "Fidelity" in ax.get_title(loc="left")
+
+
+def test_every_function_returns_axes_or_figure_and_never_shows(tables):
+    score = pd.Series({"phe_1": 0.3, "age": 0.2})
+    truth = np.array([0, 1, 0, 1])
+    drawn = [
+        plots.importance(score, score / 2, Schema.of(tables[0])),
+        plots.roc({"real": (truth, np.array([0.1, 0.9, 0.2, 0.8]))}),
+        plots.distances(np.arange(9.0), np.arange(9.0) + 1),
+    ]
+    assert all(isinstance(ax, Axes) for ax in drawn)
+    assert drawn[1].get_legend().get_texts()[0].get_text() == "real (AUROC 1.000)"
+
+
+def test_tables_without_continuous_columns_still_draw():
+    table = pd.DataFrame({"a": [0, 1] * 10, "b": [1, 0] * 10})
+    for figure in (plots.distributions(table, table), plots.correlations(table, table)):
+        figure.canvas.draw()
+    plots.missingness(table, table).figure.canvas.draw()
+
+
+def test_colors_are_the_same_everywhere_and_backgrounds_opaque(tables):
+    ax = plots.categories(*tables, "sex")
+    assert (
+        matplotlib.colors.to_hex(ax.containers[0][0].get_facecolor()).upper()
+        == (plots.COLORS["real"])
+    )
+    assert ax.figure.get_facecolor()[3] == 1
