@@ -1,0 +1,103 @@
+# make book and make test do all the set-up themselves; `make help` lists the rest.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ehrsynth-installed
+COLAB := .venv-colab
+COLAB_STAMP := $(COLAB)/.ehrsynth-installed
+# Two chapters or two test processes at a time; each keeps to one thread.
+JOBS ?= 2
+PORT ?= 8000
+
+NEED_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
+# The first Python that is new enough. Say PYTHON=... to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	$$p -c '$(NEED_PYTHON)' 2>/dev/null && echo $$p && break; done)
+
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+# Kernels start three times slower when they may not keep compiled files.
+unexport PYTHONDONTWRITEBYTECODE
+export OMP_NUM_THREADS ?= 1
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help setup book test test-browser test-colab notebooks lint format serve clean distclean
+
+help:  ## list what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make the virtual environment .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "ehrsynth needs Python 3.11 or newer, and none was found." >&2; \
+		echo "Install one, or say which to use: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; fi
+	@$(PYTHON) -c '$(NEED_PYTHON)' || { \
+		echo "$(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/a/newer/python" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
+		echo "Could not make $(VENV). On Debian or Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+	@echo "Installing the packages into $(VENV) (a minute or two, the first time only) ..."
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[book,test]"
+	@$(BIN)/python -m compileall -q -j 0 ehrsynth $(VENV)/lib >/dev/null 2>&1 || true
+	@touch $@
+	@echo "$(VENV) is ready."
+
+book: $(STAMP)  ## run every chapter (fast profile) and build _build/html
+	@$(BIN)/python tools/build_book.py --jobs $(JOBS)
+
+test: $(STAMP)  ## run the unit tests and the chapters as regression tests
+	@status=0; \
+	echo "Unit tests"; \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --ignore tests/test_notebooks.py tests \
+		|| status=1; \
+	echo; echo "Chapters: papermill runs each, nbval compares their checked outputs"; \
+	$(BIN)/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py || status=1; \
+	exit $$status
+
+test-browser: $(STAMP)  ## look at the built pages in headless Chromium (after make book)
+	@$(BIN)/python -m pytest -q -rs tests/test_browser.py
+
+$(COLAB_STAMP): pyproject.toml tests/colab-constraints.txt
+	@test -n "$(PYTHON)" || { echo "ehrsynth needs Python 3.11 or newer." >&2; exit 1; }
+	@$(COLAB)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(COLAB)
+	@echo "Installing what Colab ships into $(COLAB) (a minute or two, the first time only) ..."
+	@$(COLAB)/bin/python tools/colab.py install
+	@$(COLAB)/bin/python -m compileall -q -j 0 $(COLAB)/lib >/dev/null 2>&1 || true
+	@touch $@
+
+test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package versions of Google Colab
+	@$(COLAB)/bin/python tools/colab.py verify
+	@$(COLAB)/bin/python -m pytest -q -n $(JOBS) --dist loadscope tests \
+		--ignore tests/test_notebooks.py --ignore tests/test_house.py --ignore tests/test_tools.py \
+		--ignore tests/test_browser.py
+	@$(COLAB)/bin/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py \
+		-k "papermill and simulated"
+
+notebooks: $(STAMP)  ## run the chapters and refresh their committed outputs in place
+	@$(BIN)/python tools/notebooks.py refresh --jobs $(JOBS)
+
+lint: $(STAMP)  ## check style, formatting and the committed chapters
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python tools/notebooks.py check
+
+format: $(STAMP)  ## put the code into shape
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+serve: $(STAMP)  ## show the built book at http://localhost:8000
+	@test -f _build/html/index.html || $(MAKE) book
+	@echo "The book is at http://localhost:$(PORT) (Ctrl-C stops)"
+	@$(BIN)/python -m http.server -d _build/html -b 127.0.0.1 $(PORT)
+
+clean:  ## remove what was built, keep the environments
+	rm -rf _build build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find ehrsynth tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environments too
+	rm -rf $(VENV) $(COLAB)
