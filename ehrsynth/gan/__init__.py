@@ -1,0 +1,7 @@
+"""The generative adversarial network: networks, losses, training, and the model that uses them."""
+
+from .model import EMRWGAN
+from .recipe import MODERN, PAPER, RECIPES, Recipe
+from .training import TrainingError
+
+__all__ = ["EMRWGAN", "MODERN", "PAPER", "RECIPES", "Recipe", "TrainingError"]

@@ -1,0 +1,380 @@
+"""EMR-WGAN: fit, sample, save."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import atomic_path, read_json, write_json
+from ..preprocess import Block, Encoded, places
+from .calibration import calibrate, refresh_statistics
+from .networks import Columns, Generator
+from .recipe import RECIPES, Recipe
+from .training import (
+    RECORD_EVERY,
+    Checkpoint,
+    Game,
+    fingerprint,
+    new_game,
+    stream,
+    train,
+)
+
+SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
+_CHUNK = 8192
+_PATIENCE = 50  # times n patients to draw before giving up on an outcome class
+
+
+@dataclass
+class EMRWGAN:
+    """A generator of patients, trained against a critic.
+
+    Parameters
+    ----------
+    recipe : {"modern", "paper"} or Recipe
+        Paper is the published tutorial's model; modern differs by the switches of
+        :class:`~ehrsynth.gan.recipe.Recipe`.
+    seed : int
+        Same seed and data, same model, on the same machine.
+    steps : int, optional
+        Training steps; by default the recipe's own number.
+    condition : bool, optional
+        Overrides the recipe: give the outcome and the sex to the generator.
+    device : str
+        "auto" takes a GPU when there is one.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        Losses, prevalence error and seconds every 20 steps.
+    layout_ : tuple of Block
+    conditions_ : list of str
+        The columns that ``sample(where=...)`` may fix.
+    """
+
+    recipe: str | Recipe = "modern"
+    seed: int = 0
+    steps: int | None = None
+    condition: bool | None = None
+    device: str = "auto"
+    layout_: tuple[Block, ...] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self):
+        if isinstance(self.recipe, str) and self.recipe not in RECIPES:
+            raise InputError(
+                f"There is no recipe {self.recipe!r}; use one of {', '.join(RECIPES)}."
+            )
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps is {self.steps}; use 1 or more.")
+
+    @property
+    def settings(self) -> Recipe:
+        """The recipe with this model's overrides."""
+        recipe = RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe
+        return recipe if self.condition is None else replace(recipe, condition=self.condition)
+
+    # -- learning ----------------------------------------------------------------------
+
+    def fit(
+        self,
+        encoded: Encoded,
+        progress: bool = False,
+        checkpoint_dir: str | Path | None = None,
+        resume: bool = True,
+        checkpoint_every: int = 200,
+        watch: Callable[[int, "EMRWGAN"], None] | None = None,
+        watch_every: int | None = None,
+    ) -> "EMRWGAN":
+        """Train on encoded patients.
+
+        Parameters
+        ----------
+        encoded : Encoded
+            From ``Preprocessor.transform``.
+        progress : bool
+            Show a progress bar with the losses and the time left.
+        checkpoint_dir : path, optional
+            Folder for a checkpoint. With one in it, training goes on from there and gives the
+            same model as without the interruption.
+        resume : bool
+            False starts again from the beginning.
+        checkpoint_every : int
+            Steps between checkpoints (rounded up to a multiple of 20).
+        watch : callable, optional
+            Called as ``watch(step, model)`` in the middle of training; the model can sample.
+        watch_every : int, optional
+            Steps between two calls; by default a tenth of the training.
+        """
+        recipe, device = self.settings, self._device()
+        if len(encoded) < 2:
+            raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
+        steps = recipe.total_steps(len(encoded)) if self.steps is None else self.steps
+        self._settle(encoded.layout)
+        columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
+        data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
+        game = new_game(recipe, columns, data.float().mean(dim=0), self.seed, device)
+        checkpoint = None
+        if checkpoint_dir is not None:
+            every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
+            checkpoint = Checkpoint(
+                Path(checkpoint_dir) / CHECKPOINT, recipe, steps, self.seed,
+                fingerprint(data, self.layout_), every,
+            )  # fmt: skip
+            if not resume:
+                checkpoint.path.unlink(missing_ok=True)
+        self._cells, self._counts, self._prevalence = cells(data, game.columns, self.layout_)
+
+        def look(step: int, game: Game) -> None:
+            self._finish(game, data, game.chosen if recipe.averaging else game.generator)
+            watch(step, self)
+
+        self.history_ = train(
+            game, data, steps, self.seed, progress, checkpoint,
+            watch=None if watch is None else look,
+            watch_every=watch_every or max(1, steps // 10),
+        )  # fmt: skip
+        self._finish(game, data, game.chosen)
+        return self
+
+    def _settle(self, layout: tuple[Block, ...]) -> None:
+        self.layout_ = layout
+        self.conditions_ = condition_names(layout) if self.settings.condition else []
+
+    def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
+        """Make the weights that generate ready: statistics, then output biases."""
+        recipe = game.recipe
+        self._columns = game.columns
+        self._generator = _empty_generator(recipe, game.columns).to(data.device)
+        self._generator.load_state_dict(trained.state_dict())
+        if recipe.refresh_statistics:
+            given = data[:, game.columns.condition]
+            rng = stream(self.seed, "statistics", device=data.device)
+            refresh_statistics(self._generator, given, recipe.latent, rng)
+        elif recipe.averaging:  # averaged weights have only the other weights' statistics
+            buffers = dict(game.generator.named_buffers())
+            for name, buffer in self._generator.named_buffers():
+                buffer.copy_(buffers[name])
+        self._generator.eval()
+        self._shift = torch.zeros(len(self._cells), game.columns.width, device=data.device)
+        if recipe.calibration != "none":
+            self._shift = calibrate(
+                self._generator, game.columns, self._cells, self._counts, self._prevalence,
+                recipe.latent, stream(self.seed, "calibration", device=data.device),
+                within=recipe.calibration == "within",
+            )  # fmt: skip
+
+    # -- generating --------------------------------------------------------------------
+
+    def sample(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
+        """Generate `n` patients.
+
+        Parameters
+        ----------
+        n : int
+        where : dict, optional
+            Fix conditioned columns, e.g. ``{"DIE_1y": 1, "sex": "F"}``. The columns left open are
+            drawn as they are in train among such patients.
+        seed : int, optional
+            By default the model's seed. Same seed, same patients.
+
+        Raises
+        ------
+        InputError
+            For a column that is not conditioned, an unknown value, or a combination that no
+            training patient has.
+        """
+        pieces = list(self.stream(n, where, seed))
+        return Encoded(np.concatenate([piece.values for piece in pieces]), self.layout_)
+
+    def stream(
+        self, n: int, where: dict | None = None, seed: int | None = None, size: int = _CHUNK
+    ) -> Iterator[Encoded]:
+        """Like :meth:`sample`, in pieces of at most `size` patients."""
+        self._check_fitted()
+        if n < 1:
+            raise InputError(f"The number of synthetic patients must be 1 or more, not {n}.")
+        allowed = self._allowed(where or {})
+        seed = self.seed if seed is None else seed
+        rng = stream(seed, "sample", device=self._shift.device)
+        block = next((b for b in self.layout_ if b.role == "outcome"), None)
+        if self.settings.match_outcome and block is not None and not self.conditions_:
+            return self._matched(n, block, rng, size)
+        sizes = (min(size, n - start) for start in range(0, n, size))
+        return (self._generate(m, allowed, rng) for m in sizes)
+
+    @torch.no_grad()
+    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator) -> Encoded:
+        recipe, columns = self.settings, self._columns
+        weights = torch.where(allowed, self._counts, 0).double()
+        cell = torch.multinomial(weights, n, replacement=True, generator=rng)
+        given = self._cells[cell].float()
+        noise = torch.randn(n, recipe.latent, generator=rng, device=given.device)
+        p = columns.probabilities(self._generator(noise, given) + self._shift[cell])
+        x = columns.draw(p, rng) if recipe.sampled_codes else columns.round(p)
+        x[:, columns.condition] = given
+        x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
+        return Encoded(x.cpu().numpy(), self.layout_)
+
+    def _matched(self, n: int, block: Block, rng: torch.Generator, size: int) -> Iterator[Encoded]:
+        """Keep generated patients until each outcome class is as frequent as in train.
+
+        The published way. It ends after a bounded number of draws, with a warning, when the
+        generator makes too few of a class.
+        """
+        place = places(self.layout_)[block.name]
+        rate = float(self._prevalence[0, place.stop - 1])
+        positive = round(n * rate)
+        wanted, every = {1: positive, 0: n - positive}, torch.ones(1, dtype=torch.bool)
+        drawn = 0
+        while any(wanted.values()):
+            piece = self._generate(size, every, rng)
+            drawn += size
+            late = drawn > _PATIENCE * max(n, size)
+            if late:
+                name = next(k for k, left in wanted.items() if left)
+                warnings.warn(
+                    f"The model makes too few patients with {block.name} = {block.labels[name]}: "
+                    f"{wanted[name]} of {n} are filled up with others. Train longer, or use "
+                    "condition=True.",
+                    RuntimeWarning, stacklevel=2,
+                )  # fmt: skip
+                yield Encoded(piece.values[: sum(wanted.values())], self.layout_)
+                return
+            outcome = (piece.values[:, place.stop - 1] >= 0.5).astype(int)
+            keep = np.zeros(size, dtype=bool)
+            for value, left in wanted.items():
+                rows = np.flatnonzero(outcome == value)[:left]
+                keep[rows] = True
+                wanted[value] = left - len(rows)
+            if keep.any():
+                yield Encoded(piece.values[keep], self.layout_)
+
+    def _allowed(self, where: dict) -> Tensor:
+        """Which cells agree with `where`, shape (cells,)."""
+        blocks = {block.name: block for block in self.layout_}
+        given = [b for b in self.layout_ if b.name in self.conditions_]
+        at = places(tuple(given))
+        allowed = torch.ones(len(self._cells), dtype=torch.bool, device=self._cells.device)
+        for name, value in where.items():
+            if name not in self.conditions_:
+                known = ", ".join(self.conditions_) or "none; train with condition=True"
+                what = "is not conditioned" if name in blocks else "is not in the data"
+                raise InputError(f"Column {name!r} {what}; conditioned columns: {known}.")
+            block = blocks[name]
+            label = str(int(value)) if isinstance(value, bool | np.bool_ | float) else str(value)
+            if label not in block.labels:
+                raise InputError(
+                    f"Column {name!r} has no value {value!r}; use one of {', '.join(block.labels)}."
+                )
+            index = block.labels.index(label)
+            if block.kind == "binary":
+                allowed &= self._cells[:, at[name].start] == index
+            else:
+                allowed &= self._cells[:, at[name].start + index] == 1
+        if not bool(allowed.any()):
+            wish = ", ".join(f"{name} = {value}" for name, value in where.items())
+            raise InputError(f"No training patient has {wish}, so the model cannot generate any.")
+        return allowed
+
+    # -- on disk -----------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write settings as JSON and weights as safetensors into `folder`."""
+        self._check_fitted()
+        folder = Path(folder)
+        tensors = {f"generator.{k}": v for k, v in self._generator.state_dict().items()}
+        tensors |= {
+            "cells": self._cells, "counts": self._counts,
+            "prevalence": self._prevalence, "shift": self._shift,
+        }  # fmt: skip
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+        write_json(
+            {
+                "recipe": self.recipe if isinstance(self.recipe, str) else asdict(self.recipe),
+                "seed": self.seed, "steps": self.steps, "condition": self.condition,
+                "layout": [asdict(block) for block in self.layout_],
+                "history": self.history_.to_dict("list"),
+            },
+            folder / SETTINGS,
+        )  # fmt: skip
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> "EMRWGAN":
+        """Read what :meth:`save` wrote."""
+        folder = Path(folder)
+        state = read_json(folder / SETTINGS)
+        try:
+            recipe = state["recipe"]
+            recipe = recipe if isinstance(recipe, str) else Recipe(**recipe)
+            gan = cls(recipe, state["seed"], state["steps"], state["condition"], device)
+            gan._settle(tuple(Block(**block) for block in state["layout"]))
+            gan.history_ = pd.DataFrame(state["history"])
+            tensors = load_file(folder / WEIGHTS, device=str(gan._device()))
+            columns = Columns(gan.layout_, gan.conditions_, gan.settings.score_weight)
+            gan._generator = _empty_generator(gan.settings, columns)
+            start = "generator."
+            gan._generator.load_state_dict(
+                {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
+            )
+            gan._generator.to(gan._device()).eval()
+            gan._columns = columns.to(gan._device())
+            gan._cells, gan._counts = tensors["cells"], tensors["counts"]
+            gan._prevalence, gan._shift = tensors["prevalence"], tensors["shift"]
+        except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
+            raise InputError(f"{folder} does not hold a saved model: {error}.") from error
+        return gan
+
+    def _check_fitted(self) -> None:
+        if self.layout_ is None:
+            raise InputError("The model is not trained; call fit(encoded) first.")
+
+    def _device(self) -> torch.device:
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def condition_names(layout: tuple[Block, ...]) -> list[str]:
+    """The columns a conditional model is given: the outcome and the sex, where there are any."""
+    names = [block.name for block in layout if block.role == "outcome"]
+    for block in layout:
+        if block.role == "demographic" and {"F", "M"} <= set(block.labels):
+            return [*names, block.name]
+    return names
+
+
+def cells(
+    data: Tensor, columns: Columns, layout: tuple[Block, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The combinations of the given columns in train, their counts, and the means in each.
+
+    Returns
+    -------
+    cells, counts, prevalence : tensors, shapes (k, conditions), (k,), (k, width)
+        One cell with no conditions when nothing is given.
+    """
+    given = data[:, columns.condition]
+    if given.shape[1] == 0:
+        mean = data.float().mean(dim=0, keepdim=True)
+        return given[:1].contiguous(), torch.tensor([float(len(data))], device=data.device), mean
+    values, member, counts = torch.unique(given, dim=0, return_inverse=True, return_counts=True)
+    mean = torch.zeros(len(values), data.shape[1], device=data.device)
+    for i in range(len(values)):
+        mean[i] = data[member == i].float().mean(dim=0)
+    return values, counts.float(), mean
+
+
+def _empty_generator(recipe: Recipe, columns: Columns) -> Generator:
+    return Generator(
+        recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers
+    )

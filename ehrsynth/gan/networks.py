@@ -1,0 +1,183 @@
+"""The two players' networks, and how the generator's outputs become patients.
+
+Both are stacks of residual layers (Zhang et al. 2020, "Ensuring electronic medical record
+simulation through better training, modeling, and evaluation", JAMIA 27(1)).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..preprocess import Block, places
+
+
+class Generator(nn.Module):
+    """Noise (and what is given about the patient) to one logit for each matrix column.
+
+    Parameters
+    ----------
+    latent : int
+        Length of the noise.
+    given : int
+        Number of matrix columns that are given as a condition; 0 for none.
+    output : int
+        Number of matrix columns.
+    width, layers : int
+        Size and number of the residual layers.
+    """
+
+    def __init__(self, latent: int, given: int, output: int, width: int = 384, layers: int = 5):
+        super().__init__()
+        self.first = nn.Linear(latent + given, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=1e-5) for _ in range(layers + 1))
+        self.last = nn.Linear(width, output)
+
+    def forward(self, noise: Tensor, given: Tensor) -> Tensor:
+        """Logits, shape (batch, output)."""
+        x = torch.relu(self.norms[0](self.first(torch.cat([noise, given], dim=1))))
+        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+            x = x + torch.relu(norm(layer(x)))
+        return self.last(x)
+
+
+class Critic(nn.Module):
+    """A patient to one number: the higher, the more it looks real to the critic.
+
+    Layer norm instead of batch norm, because the gradient penalty is about single patients.
+    """
+
+    def __init__(self, features: int, width: int = 384, layers: int = 5):
+        super().__init__()
+        self.first = nn.Linear(features, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-5) for _ in range(layers + 1))
+        self.last = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores, shape (batch,)."""
+        x = self.norms[0](torch.relu(self.first(x)))
+        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+            x = x + norm(torch.relu(layer(x)))
+        return self.last(x).squeeze(1)
+
+
+class Columns(nn.Module):
+    """What the layout means for the networks: which logits form a softmax, which are given.
+
+    Blocks of equal width are handled together, so nothing here loops over single columns.
+
+    Parameters
+    ----------
+    layout : sequence of Block
+    given : sequence of str
+        Names of the columns that the generator is conditioned on.
+    score_weight : float
+        Weight of the normal scores that :meth:`features` shows the critic beside the bins.
+    """
+
+    def __init__(self, layout: Sequence[Block], given: Sequence[str] = (), score_weight: float = 0):
+        super().__init__()
+        where = places(tuple(layout))
+        self.width = sum(block.width for block in layout)
+        groups: dict[int, list[int]] = {}
+        single, scalar, condition = [], [], []
+        for block in layout:
+            columns = list(range(where[block.name].start, where[block.name].stop))
+            if block.kind in ("category", "bins"):
+                groups.setdefault(block.width, []).extend(columns)
+            else:
+                single += columns
+            if block.kind == "scalar":
+                scalar += columns
+            if block.name in given:
+                condition += columns
+        self.block_widths = list(groups)
+        for width, columns in groups.items():
+            self._keep(f"block_{width}", torch.tensor(columns))
+        self._keep("single", torch.tensor(single, dtype=torch.long))
+        order = torch.tensor(single + [c for columns in groups.values() for c in columns])
+        self._keep("back", torch.argsort(order))
+        self._keep("condition", torch.tensor(condition, dtype=torch.long))
+        self._keep("is_given", _mask(condition, self.width))
+        self._keep("is_scalar", _mask(scalar, self.width))
+        self._keep("scores", score_weight * _scores(layout, where, self.width))
+
+    def _keep(self, name: str, values: Tensor) -> None:
+        self.register_buffer(name, values, persistent=False)
+
+    @property
+    def feature_width(self) -> int:
+        """Number of features the critic sees."""
+        return self.width + self.scores.shape[1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """Matrix columns with the bins' normal scores beside them, shape (n, feature_width)."""
+        return torch.cat([x, x @ self.scores], dim=1) if self.scores.shape[1] else x
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax within each one-hot block, sigmoid elsewhere; same shape as `logits`."""
+        parts = [torch.sigmoid(logits[:, self.single])]
+        for width in self.block_widths:
+            block = logits[:, getattr(self, f"block_{width}")].view(len(logits), -1, width)
+            parts.append(torch.softmax(block, dim=2).flatten(1))
+        return torch.cat(parts, dim=1)[:, self.back]
+
+    def draw(self, probabilities: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw 0/1 codes (one 1 in each one-hot block); scalars stay as they are."""
+        # One uniform number decides a yes/no column, or a whole block by its running total.
+        n, device = len(probabilities), probabilities.device
+        single = probabilities[:, self.single]
+        uniform = torch.rand(single.shape, generator=generator, device=device)
+        parts = [uniform < single]
+        for width in self.block_widths:
+            block = probabilities[:, getattr(self, f"block_{width}")].view(n, -1, width)
+            total = block.cumsum(dim=2)
+            uniform = torch.rand(n, block.shape[1], 1, generator=generator, device=device)
+            reached = total > uniform * total[:, :, -1:]
+            reached[:, :, -1] = True  # whatever the rounding, somebody is drawn
+            first = reached.clone()
+            first[:, :, 1:] &= ~reached[:, :, :-1]
+            parts.append(first.flatten(1))
+        codes = torch.cat(parts, dim=1)[:, self.back].to(probabilities.dtype)
+        return torch.where(self.is_scalar, probabilities, codes)
+
+    def round(self, probabilities: Tensor) -> Tensor:
+        """The published way: yes/no at 0.5, the largest entry of each one-hot block."""
+        parts = [(probabilities[:, self.single] >= 0.5).to(probabilities.dtype)]
+        for width in self.block_widths:
+            columns = getattr(self, f"block_{width}")
+            block = probabilities[:, columns].view(len(probabilities), -1, width)
+            largest = torch.zeros_like(block).scatter_(2, block.argmax(dim=2, keepdim=True), 1.0)
+            parts.append(largest.flatten(1))
+        codes = torch.cat(parts, dim=1)[:, self.back]
+        return torch.where(self.is_scalar, probabilities, codes)
+
+    def straight_through(self, probabilities: Tensor, generator: torch.Generator) -> Tensor:
+        """Drawn codes whose gradient is that of their probabilities.
+
+        Bengio, Léonard & Courville 2013, "Estimating or propagating gradients through stochastic
+        neurons for conditional computation".
+        """
+        codes = self.draw(probabilities.detach(), generator)
+        return codes + (probabilities - probabilities.detach())
+
+    def fill_given(self, x: Tensor, real: Tensor) -> Tensor:
+        """Put the given columns of `real` in their place in `x`."""
+        return torch.where(self.is_given, real, x) if len(self.condition) else x
+
+
+def _mask(columns: list[int], width: int) -> Tensor:
+    mask = torch.zeros(width, dtype=torch.bool)
+    mask[columns] = True
+    return mask
+
+
+def _scores(layout: Sequence[Block], where: dict[str, slice], width: int) -> Tensor:
+    binned = [block for block in layout if block.kind == "bins"]
+    scores = np.zeros((width, len(binned)), dtype=np.float32)
+    for i, block in enumerate(binned):
+        scores[where[block.name], i] = block.scores
+    return torch.from_numpy(scores)

@@ -1,0 +1,131 @@
+"""Every choice in training a GAN for patient tables, as one named switch each."""
+
+from dataclasses import dataclass, fields, replace
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an EMR-WGAN is built and trained.
+
+    The defaults are the published tutorial's choices; an ablation is a loop over
+    ``dataclasses.replace(recipe, switch=...)``.
+
+    Parameters
+    ----------
+    latent, width, layers : int
+        Length of the noise; size and number of the residual layers, for both players.
+    batch : int
+        Patients per step (all of them when there are fewer).
+    steps : int or None
+        Generator steps; None counts in `epochs` instead.
+    epochs : int
+        Most passes over the training patients, so that small tables do not train forever.
+    optimizer : {"rmsprop", "adam"}
+    generator_rate, critic_rate : float
+        Learning rates.
+    betas : pair of float
+        Adam's averaging of the gradient and of its square.
+    decay_from : float
+        Share of the steps after which the learning rates fall linearly to zero; 1 keeps them.
+    critic_steps : int
+        Critic steps for each generator step.
+    penalty : float
+        Weight of the gradient penalty.
+    sampled_codes : bool
+        The critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
+        it would tell from real codes at once; and generation draws codes instead of rounding.
+    score_weight : float
+        Weight of the bins' normal scores, shown to the critic beside the one-hots; 0 shows none.
+    prevalence_bias : bool
+        The generator's output biases start at train's prevalences.
+    condition : bool
+        The outcome and the sex are given to the generator.
+    averaging : float
+        Decay of the running average of the generator's weights, which generates; 0 for none.
+    refresh_statistics : bool
+        Recompute the batch-norm statistics for the averaged weights after training.
+    calibration : {"none", "global", "within"}
+        Shift the output biases until the generated prevalences equal train's: over all patients,
+        or also within outcome x sex as far as there are patients to tell.
+    keep : {"last", "smallest_loss"}
+        Which weights generate: the last ones, or those at the smallest positive critic loss.
+    match_outcome : bool
+        Generate until the outcome's classes are as frequent as in train, and reject the rest.
+    """
+
+    latent: int = 128
+    width: int = 384
+    layers: int = 5
+    batch: int = 4096
+    steps: int | None = None
+    epochs: int = 15_000
+    optimizer: str = "rmsprop"
+    generator_rate: float = 1e-5
+    critic_rate: float = 2e-5
+    betas: tuple[float, float] = (0.0, 0.9)
+    decay_from: float = 1.0
+    critic_steps: int = 1
+    penalty: float = 10.0
+    sampled_codes: bool = False
+    score_weight: float = 0.0
+    prevalence_bias: bool = False
+    condition: bool = False
+    averaging: float = 0.0
+    refresh_statistics: bool = False
+    calibration: str = "none"
+    keep: str = "smallest_loss"
+    match_outcome: bool = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name, known in (
+            ("optimizer", ("rmsprop", "adam")),
+            ("calibration", ("none", "global", "within")),
+            ("keep", ("last", "smallest_loss")),
+        ):
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}."
+                )
+        for name in ("latent", "width", "layers", "batch", "epochs", "critic_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; use 1 or more.")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps is {self.steps}; use 1 or more.")
+
+    def total_steps(self, patients: int) -> int:
+        """Generator steps for a table of this many training patients."""
+        per_epoch = max(1, patients // self.batch)
+        most = self.epochs * per_epoch
+        return most if self.steps is None else min(self.steps, most)
+
+
+PAPER = Recipe()
+MODERN = replace(
+    PAPER,
+    batch=128,
+    steps=5_000,
+    epochs=200,
+    optimizer="adam",
+    generator_rate=1e-3,
+    critic_rate=2e-3,
+    decay_from=0.6,
+    sampled_codes=True,
+    score_weight=0.7,
+    prevalence_bias=True,
+    condition=True,
+    averaging=0.998,
+    refresh_statistics=True,
+    calibration="within",
+    keep="last",
+    match_outcome=False,
+)
+RECIPES = {"paper": PAPER, "modern": MODERN}
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """The switches in which two recipes differ, each as ``name: old, now new``."""
+    pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(Recipe))
+    return [f"{name}: {a}, now {b}" for name, a, b in pairs if a != b]
