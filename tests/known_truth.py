@@ -60,10 +60,9 @@ def population(n: int, codes: int = 40, seed: int = 0) -> pd.DataFrame:
                 Column(f"phe_{code}", "binary", "diagnosis", f"Code {code}", code=code, sex=sex)
             )
     for i in range(codes):
-        table[f"phe_{i + 1}"] = diagnoses[:, i]
-        columns.append(
-            Column(f"phe_{i + 1}", "binary", "diagnosis", f"Disease {i + 1}", code=str(i + 1))
-        )
+        code = f"{i + 1}.9"
+        table[f"phe_{code}"] = diagnoses[:, i]
+        columns.append(Column(f"phe_{code}", "binary", "diagnosis", f"Disease {i + 1}", code=code))
     return Schema(tuple(columns)).attach(pd.DataFrame(table))
 
 

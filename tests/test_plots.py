@@ -38,13 +38,13 @@ def test_prevalence_draws_each_code_at_its_two_prevalences(tables):
 
 def test_prevalence_names_a_code_that_is_far_off(tables):
     real, synthetic = tables[0], tables[1].copy()
-    synthetic["phe_3"] = (np.arange(len(synthetic)) % 10 > 0).astype("uint8")
+    synthetic["phe_3.9"] = (np.arange(len(synthetic)) % 10 > 0).astype("uint8")
     texts = [t.get_text() for t in plots.prevalence(real, synthetic).texts]
     assert "Disease 3" in texts
 
 
 def test_prevalence_shows_a_code_that_never_occurs(tables):
-    real, synthetic = tables[0], tables[1].assign(phe_5=np.uint8(0))
+    real, synthetic = tables[0], tables[1].assign(**{"phe_5.9": np.uint8(0)})
     points = plots.prevalence(real, synthetic).collections[-1].get_offsets()
     assert points[:, 1].min() == pytest.approx(0.5 / len(synthetic))
 
@@ -63,9 +63,9 @@ def test_categories_draw_the_shares(tables):
 
 
 def test_correlation_panels_are_the_matrices_and_their_difference(tables):
-    figure = plots.correlations(*tables, columns=["age", "phe_1", "phe_2"])
+    figure = plots.correlations(*tables, columns=["age", "phe_1.9", "phe_2.9"])
     real, synthetic, difference = [ax.images[0].get_array() for ax in figure.axes[:3]]
-    expected = tables[0][["age", "phe_1", "phe_2"]].astype(float).corr().to_numpy()
+    expected = tables[0][["age", "phe_1.9", "phe_2.9"]].astype(float).corr().to_numpy()
     np.testing.assert_allclose(real, expected)
     np.testing.assert_allclose(difference, synthetic - real)
 
@@ -102,7 +102,7 @@ def test_overview_puts_the_value_on_its_way_from_worst_to_best():
 
 
 def test_every_function_returns_axes_or_figure_and_never_shows(tables):
-    score = pd.Series({"phe_1": 0.3, "age": 0.2})
+    score = pd.Series({"phe_1.9": 0.3, "age": 0.2})
     truth = np.array([0, 1, 0, 1])
     drawn = [
         plots.importance(score, score / 2, Schema.of(tables[0])),

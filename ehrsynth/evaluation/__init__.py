@@ -1,0 +1,116 @@
+"""Evaluation of synthetic patient tables: fidelity, utility, privacy, and which one to choose.
+
+:func:`evaluate` computes every metric of the tutorial, as published and corrected, for the
+synthetic data and for the best and the worst table that could stand in its place.
+"""
+
+import pandas as pd
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..schema import Schema
+from . import fidelity, privacy, utility
+from .metric import Estimate, Metric, NotComputable, Spec
+from .ranking import USE_CASES, rank
+from .report import Report
+from .tables import PROFILES, Setting, align, left_out, settings
+
+SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS)
+
+__all__ = [
+    "PROFILES", "SPECS", "USE_CASES", "Estimate", "Metric", "Report", "align", "evaluate", "rank",
+]  # fmt: skip
+
+
+def evaluate(
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    schema: Schema | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    profile: str = "full",
+    facts: dict | None = None,
+) -> Report:
+    """Compute every metric of a synthetic data set, each beside its best and worst reference.
+
+    Parameters
+    ----------
+    train, holdout : DataFrame
+        The patients the generator was trained on, and real patients it has never seen.
+    synthetic : DataFrame
+        Synthetic patients of any generator. It may have fewer columns than train; only common
+        columns are compared, and the report lists the others.
+    schema : Schema, optional
+        What the columns are; by default the schema attached to train, or an inferred one.
+    seed : int
+        The same seed gives the same numbers.
+    progress : bool
+        Show a progress bar, one step a metric.
+    profile : {"full", "fast"}
+        How many patients the slow metrics look at (see :data:`PROFILES`).
+    facts : dict, optional
+        Known figures of the source and its licence, shown in the report.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        If a table is empty, no column is common, or a value does not fit its column. A single
+        metric that cannot be computed never raises: its value is None and it has a reason.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"There is no profile {profile!r}; use one of {', '.join(PROFILES)}.")
+    originals = (train, holdout, synthetic)
+    tables = align({"train": train, "holdout": holdout, "synthetic": synthetic}, schema)
+    full_schema = tables.pop("schema")
+    common = [n for n in full_schema.names if all(n in t.columns for t in tables.values())]
+    shared = full_schema.select(common)
+    tables = {role: table[common] for role, table in tables.items()}
+    scenes = settings(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
+    metrics = [
+        _metric(spec, scenes, seed)
+        for spec in tqdm(SPECS, desc="evaluating", unit="metric", disable=not progress)
+    ]
+    return Report(
+        metrics=metrics,
+        facts=dict(facts or {}),
+        settings={"seed": seed, "profile": profile},
+        rows={role: len(table) for role, table in tables.items()},
+        columns=common,
+        left_out=left_out(*originals),
+        tables={role: shared.attach(table) for role, table in tables.items()},
+        nearest=scenes["synthetic"].nearest,
+        predictions=_predictions(scenes),
+    )
+
+
+def _metric(spec: Spec, scenes: dict[str, Setting], seed: int) -> Metric:
+    """The value and both references; a reference that cannot be computed is None."""
+    try:
+        value, reason = spec.evaluate(scenes["synthetic"], seed), None
+    except NotComputable as stop:
+        value, reason = None, str(stop)
+    references = []
+    for name in (spec.best, spec.worst):
+        try:
+            references.append(spec.evaluate(scenes[name], seed))
+        except NotComputable:
+            references.append(None)
+    return Metric.of(spec, value, *references, reason)
+
+
+def _predictions(scenes: dict[str, Setting]) -> dict:
+    """Outcome of held-out patients and its log odds by the model of each table, for ROC curves."""
+    curves = {}
+    for name, role in (("real", "train"), ("synthetic", "synthetic")):
+        try:
+            setting = scenes[role]
+            score = utility.predict(setting.candidate.model, setting.holdout.features)
+            curves[name] = (setting.holdout.outcome, score)
+        except NotComputable:
+            return {}
+    return curves

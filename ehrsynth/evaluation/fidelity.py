@@ -1,0 +1,526 @@
+"""Fidelity: does the synthetic data look like the real data?
+
+The functions take arrays and answer one question each; the specs at the end tie them to tables.
+"""
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+
+from .metric import (
+    BENCHMARK,
+    TUTORIAL,
+    Z95,
+    Estimate,
+    NotComputable,
+    Spec,
+    around,
+    auroc,
+    group_sums,
+    jackknife,
+    mean_of,
+    wilson,
+)
+from .tables import Setting
+
+MALE_CODES = ("600", "185", "605")
+FEMALE_CODES = ("649", "655", "646")
+
+
+# -- one column at a time ------------------------------------------------------------------
+
+
+def prevalence_difference(real: np.ndarray, candidate: np.ndarray, counted: int | None = None):
+    """Mean absolute difference of prevalences, per 1,000 patients.
+
+    Parameters
+    ----------
+    real, candidate : array, shape (patients, columns)
+        0/1 values.
+    counted : int, optional
+        What the sum is divided by; the number of columns by default.
+
+    Returns
+    -------
+    float
+    """
+    difference = np.abs(real.mean(axis=0, dtype=float) - candidate.mean(axis=0, dtype=float))
+    return 1000 * float(difference.sum()) / (counted or len(difference))
+
+
+def _prevalence_published(setting: Setting, rng) -> Estimate:
+    chosen = setting.encoder.is_kind("binary", "category")
+    counted = int(chosen.sum())
+    if setting.schema.outcome is not None:
+        # The tutorial leaves the outcome out of the sum but not out of the divisor.
+        chosen[setting.encoder.columns(setting.schema.outcome)] = False
+    return _prevalence(setting, rng, setting.candidate.matrix, chosen, counted)
+
+
+def _prevalence_corrected(setting: Setting, rng) -> Estimate:
+    chosen = setting.encoder.is_kind("binary", "category", "missing")
+    rows = setting.candidate.matrix[setting.even]
+    return _prevalence(setting, rng, rows, chosen, int(chosen.sum()))
+
+
+def _prevalence(setting, rng, rows, chosen, counted) -> Estimate:
+    if not chosen.any():
+        raise NotComputable("there is no binary or categorical column")
+    real = setting.train.matrix[:, chosen]
+
+    def statistic(a, b):
+        return 1000 * np.abs(a[1:] / a[0] - b[1:] / b[0]).sum() / counted
+
+    sums = group_sums(real, rng), group_sums(rows[:, chosen], rng)
+    estimate = jackknife(statistic, *sums)
+    return estimate._replace(value=prevalence_difference(real, rows[:, chosen], counted))
+
+
+def log_prevalence_r2(real: np.ndarray, candidate: np.ndarray, n_real: int, n_candidate: int):
+    """How well log prevalences agree: 1 minus squared error over variance, 1 is perfect.
+
+    Half a patient is added to every count, so that a code that is missing has a logarithm.
+
+    Parameters
+    ----------
+    real, candidate : array
+        Patients with each code.
+    n_real, n_candidate : float
+        Patients in all.
+    """
+    p = np.log((real + 0.5) / (n_real + 1))
+    q = np.log((candidate + 0.5) / (n_candidate + 1))
+    return 1 - float(np.sum((p - q) ** 2) / np.sum((p - p.mean()) ** 2))
+
+
+def _log_prevalence(setting: Setting, rng) -> Estimate:
+    chosen = setting.encoder.is_kind("binary")
+    if chosen.sum() < 3:
+        raise NotComputable("fewer than three binary columns")
+    real = setting.train.matrix[:, chosen]
+    if np.ptp(real.sum(axis=0)) == 0:
+        raise NotComputable("all binary columns are equally frequent")
+    rows = setting.candidate.matrix[setting.even][:, chosen]
+    return jackknife(
+        lambda a, b: log_prevalence_r2(a[1:], b[1:], a[0], b[0]),
+        group_sums(real, rng), group_sums(rows, rng),
+    )  # fmt: skip
+
+
+def _continuous(setting: Setting, rng, rows: np.ndarray, scale) -> Estimate:
+    """Mean over continuous columns of the Wasserstein distance, divided by `scale(values)`."""
+    names = setting.schema.of_kind("continuous")
+    distances, errors = [], []
+    for name in names:
+        real = setting.train.frame[name].dropna().to_numpy(float)
+        made = setting.candidate.frame[name].iloc[rows].dropna().to_numpy(float)
+        if len(real) < 2 or len(made) < 2 or np.ptp(real) == 0:
+            continue
+        unit = scale(real)
+        distances.append(wasserstein_distance(real, made) / unit)
+        errors.append(_wasserstein_error(real / unit, made / unit, rng))
+    if not distances:
+        raise NotComputable("there is no continuous column with values in both tables")
+    error = float(np.sqrt(np.sum(np.square(errors)))) / len(errors)
+    return around(float(np.mean(distances)), error)
+
+
+def _wasserstein_error(a: np.ndarray, b: np.ndarray, rng) -> float:
+    """Standard error of the Wasserstein distance, by the jackknife on a grid of 200 bins."""
+    edges = np.linspace(min(a.min(), b.min()), max(a.max(), b.max()) + 1e-12, 201)
+
+    def indicator(values):
+        cells = np.clip(np.searchsorted(edges, values, "right") - 1, 0, 199)
+        return np.eye(200, dtype=np.float32)[cells]
+
+    def statistic(x, y):
+        steps = np.cumsum(x[1:] / x[0]) - np.cumsum(y[1:] / y[0])
+        return np.abs(steps).sum() * (edges[1] - edges[0])
+
+    estimate = jackknife(statistic, group_sums(indicator(a), rng), group_sums(indicator(b), rng))
+    return (estimate.high - estimate.value) / Z95
+
+
+def _wasserstein_published(setting: Setting, rng) -> Estimate:
+    return _continuous(setting, rng, np.arange(len(setting.candidate)), np.ptp)
+
+
+def _wasserstein_corrected(setting: Setting, rng) -> Estimate:
+    return _continuous(setting, rng, setting.even, lambda values: values.std())
+
+
+# -- pairs of columns ----------------------------------------------------------------------
+
+
+def correlation(sums: np.ndarray) -> np.ndarray:
+    """Correlation matrix from the sums of rows and of their products; NaN for constants.
+
+    Parameters
+    ----------
+    sums : array, shape (1 + width + width * width,)
+        Number of rows, column sums, and sums of products.
+    """
+    width = int((np.sqrt(4 * len(sums) - 3) - 1) / 2)
+    n, mean = sums[0], sums[1 : width + 1] / sums[0]
+    covariance = sums[width + 1 :].reshape(width, width) / n - np.outer(mean, mean)
+    deviation = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    deviation[deviation < 1e-6] = np.nan
+    return covariance / np.outer(deviation, deviation)
+
+
+def frobenius(real: np.ndarray, candidate: np.ndarray) -> float:
+    """The published form: Frobenius norm of the difference, over the squared width, times 1e6.
+
+    A column that never varies correlates with nothing (the tutorial adds noise for that).
+    """
+    difference = np.nan_to_num(real) - np.nan_to_num(candidate)
+    np.fill_diagonal(difference, 0.0)
+    return 1e6 * float(np.linalg.norm(difference)) / len(real) ** 2
+
+
+def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
+    """The corrected form: mean absolute difference over distinct pairs that vary in real data.
+
+    Dividing a norm, which grows with the width, by the squared width makes wide tables look
+    good; a mean over pairs does not depend on the number of columns.
+    """
+    known = np.isfinite(real)
+    np.fill_diagonal(known, False)
+    if not known.any():
+        raise NotComputable("fewer than two columns vary")
+    return float(np.abs(real - np.nan_to_num(candidate))[known].mean())
+
+
+def _correlation(statistic, width_of, rows_of):
+    def compute(setting: Setting, rng) -> Estimate:
+        chosen = width_of(setting)
+        if chosen.sum() < 2:
+            raise NotComputable("fewer than two columns")
+        # Centering on train's means changes no correlation and keeps float sums exact enough.
+        center = setting.train.matrix[:, chosen].mean(axis=0)
+        sums = [
+            _product_sums(rows[:, chosen] - center, rng)
+            for rows in (setting.train.matrix, setting.candidate.matrix[rows_of(setting)])
+        ]
+        return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
+
+    return compute
+
+
+def _product_sums(rows: np.ndarray, rng, groups: int = 10) -> np.ndarray:
+    groups = max(2, min(groups, len(rows)))
+    member = rng.permutation(len(rows)) % groups
+    parts = [rows[member == g] for g in range(groups)]
+    return np.array(
+        [np.concatenate([[len(p)], p.sum(axis=0), (p.T @ p).ravel()]) for p in parts], dtype=float
+    )
+
+
+_correlation_published = _correlation(
+    frobenius,
+    lambda setting: setting.encoder.is_kind("binary", "category", "continuous"),
+    lambda setting: slice(None),
+)
+_correlation_corrected = _correlation(
+    mean_difference,
+    lambda setting: np.ones(len(setting.encoder.layout), dtype=bool),
+    lambda setting: setting.even,
+)
+
+
+# -- all columns together ------------------------------------------------------------------
+
+
+def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and the fewest principal axes that explain this share of the variance."""
+    mean = rows.mean(axis=0)
+    centered = rows - mean
+    values, vectors = np.linalg.eigh((centered.T @ centered).astype(np.float64) / len(rows))
+    values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
+    if values.sum() == 0:
+        raise NotComputable("all patients are the same")
+    kept = int(np.searchsorted(np.cumsum(values) / values.sum(), explained - 1e-12)) + 1
+    return mean, vectors[:, :kept].astype(np.float32)
+
+
+def log_cluster(real: np.ndarray, candidate: np.ndarray, clusters: int, seed: int) -> float:
+    """The published latent cluster analysis, for two tables with equally many rows.
+
+    The rows are mixed, reduced to the principal axes that explain 80 %, and clustered; the
+    score is the log2 of the mean squared distance of each cluster's real share from one half.
+    """
+    from sklearn.cluster import KMeans
+
+    mixed = np.concatenate([real, candidate])
+    mean, axes = principal_axes(mixed)
+    labels = KMeans(clusters, n_init=1, random_state=seed).fit_predict((mixed - mean) @ axes)
+    is_real = np.arange(len(mixed)) < len(real)
+    shares = np.array([is_real[labels == k].mean() for k in np.unique(labels)])
+    deviation = float(np.mean((shares - 0.5) ** 2))
+    if deviation == 0:
+        raise NotComputable("the published formula takes the logarithm of zero here")
+    return float(np.log2(deviation))
+
+
+def _latent_published(setting: Setting, rng) -> Estimate:
+    n = min(len(setting.train), len(setting.candidate), setting.effort.clustered)
+    if n < 20:
+        raise NotComputable("fewer than 20 patients to cluster")
+    chosen = setting.encoder.is_kind("binary", "category", "continuous")
+    rows = [
+        side.matrix[side.sample(n, rng)][:, chosen] for side in (setting.train, setting.candidate)
+    ]
+    return Estimate(log_cluster(*rows, clusters=5, seed=_seed(rng)))
+
+
+def _latent_corrected(setting: Setting, rng) -> Estimate:
+    """Clusters are made of real patients only; do synthetic ones fall into them as often?"""
+    from sklearn.cluster import KMeans
+
+    train = setting.train.matrix[setting.train.sample(setting.effort.clustered, rng)]
+    clusters = min(20, len(train) // 20)
+    if clusters < 2:
+        raise NotComputable("fewer than 40 patients to cluster")
+    mean, axes = principal_axes(train)
+    kmeans = KMeans(clusters, n_init=1, random_state=_seed(rng)).fit((train - mean) @ axes)
+    rows = setting.candidate.matrix[setting.even]
+    member = [np.eye(clusters)[kmeans.predict((x - mean) @ axes)] for x in (train, rows)]
+    return _total_variation(*member, rng)
+
+
+def _total_variation(a: np.ndarray, b: np.ndarray, rng) -> Estimate:
+    """Half the absolute difference of two distributions, from 0/1 membership columns."""
+    return jackknife(
+        lambda x, y: 0.5 * np.abs(x[1:] / x[0] - y[1:] / y[0]).sum(),
+        group_sums(a, rng), group_sums(b, rng),
+    )  # fmt: skip
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def abundance(real: np.ndarray, candidate: np.ndarray, bins: int = 20) -> float:
+    """The published medical concept abundance, to the digit.
+
+    Counts of codes a patient fall into `bins` equal bins between train's smallest and largest
+    count; synthetic counts are put into bins by dividing by the width alone (right only when
+    train's smallest count is 0), and what lies above goes into the last bin. When the tables
+    differ in size, the synthetic counts are scaled to train's.
+
+    Parameters
+    ----------
+    real, candidate : array of int
+        Codes of each patient.
+    """
+    counts, edges = np.histogram(real, bins=bins)
+    cells = np.minimum((candidate // (edges[1] - edges[0])).astype(int), bins - 1)
+    made = np.bincount(cells, minlength=bins) * (len(real) / len(candidate))
+    return float(np.abs(made - counts).sum()) * 0.5 / len(real)
+
+
+def _codes(setting: Setting) -> np.ndarray:
+    schema = setting.schema
+    names = schema.of_role("diagnosis") or [
+        n for n in schema.of_kind("binary") if n != schema.outcome
+    ]
+    names = [n for n in names if schema[n].kind == "binary"]
+    if len(names) < 2:
+        raise NotComputable("there are fewer than two codes to count")
+    return setting.encoder.columns(*names)
+
+
+def _abundance_published(setting: Setting, rng) -> Estimate:
+    codes = _codes(setting)
+    real, made = (
+        side.matrix[:, codes].sum(axis=1).astype(int) for side in (setting.train, setting.candidate)
+    )
+    if np.ptp(real) == 0:
+        raise NotComputable("every patient has the same number of codes")
+    return Estimate(abundance(real, made))
+
+
+def _abundance_corrected(setting: Setting, rng) -> Estimate:
+    codes = _codes(setting)
+    real = setting.train.matrix[:, codes].sum(axis=1)
+    made = setting.candidate.matrix[setting.even][:, codes].sum(axis=1)
+    # Bins with about as many real patients each: equal widths would put nearly all in one.
+    edges = np.unique(np.quantile(real, np.linspace(0, 1, 21)[1:-1]))
+    member = [np.eye(len(edges) + 1)[np.searchsorted(edges, x)] for x in (real, made)]
+    return _total_variation(*member, rng)
+
+
+def c2st(real: np.ndarray, candidate: np.ndarray, effort, rng: np.random.Generator) -> Estimate:
+    """Classifier two-sample test: cross-validated AUROC of telling `candidate` from `real`.
+
+    0.5 means that a LightGBM model cannot tell them apart, 1 that it always can. Both tables
+    are cut to the same size.
+
+    Source: Lopez-Paz and Oquab, ICLR 2017.
+    """
+    from .utility import boost, predict
+
+    n = min(len(real), len(candidate), effort.classified)
+    if n < 10:
+        raise NotComputable("fewer than 10 patients on a side")
+    rows = [x[np.sort(rng.choice(len(x), n, replace=False))] for x in (real, candidate)]
+    x, truth = np.concatenate(rows), np.repeat([0, 1], n)
+    fold = np.concatenate([rng.permutation(n) % effort.folds for _ in range(2)])
+    seed = _seed(rng)
+    areas = []
+    for k in range(effort.folds):
+        model = boost(x[fold != k], truth[fold != k], effort, seed)
+        score, label = predict(model, x[fold == k]), truth[fold == k]
+        areas.append(auroc(score[label == 1], score[label == 0]))
+    return mean_of(areas)
+
+
+def _c2st(setting: Setting, rng) -> Estimate:
+    return c2st(setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng)
+
+
+# -- clinical knowledge --------------------------------------------------------------------
+
+
+def violation_rate(has_code: np.ndarray, wrong_sex: np.ndarray) -> float:
+    """Of the patients with a code, the share whose sex cannot have it."""
+    return float(wrong_sex[has_code].mean())
+
+
+def _sex(setting: Setting) -> np.ndarray:
+    name = setting.schema.sex
+    if name is None:
+        raise NotComputable("there is no sex column with the categories F and M")
+    return setting.candidate.frame[name].astype(str).to_numpy()
+
+
+def _violation_published(setting: Setting, rng) -> Estimate:
+    sex = _sex(setting)
+    by_code = {setting.schema[n].code: n for n in setting.schema.of_role("diagnosis")}
+    total = variance = 0.0
+    for codes, wrong in ((MALE_CODES, "F"), (FEMALE_CODES, "M")):
+        rates = []
+        for code in codes:
+            if code not in by_code:
+                continue
+            has = setting.candidate.frame[by_code[code]].to_numpy() == 1
+            if has.any():
+                rate = violation_rate(has, sex == wrong)
+                rates.append((rate, rate * (1 - rate) / has.sum()))
+        if not rates:
+            raise NotComputable(f"no patient has one of the phecodes {', '.join(codes)}")
+        total += float(np.mean([rate for rate, _ in rates]))
+        variance += sum(v for _, v in rates) / len(rates) ** 2
+    return around(total, float(np.sqrt(variance)))
+
+
+def _violation_corrected(setting: Setting, rng) -> Estimate:
+    sex = _sex(setting)
+    violating = np.zeros(len(sex), dtype=bool)
+    restricted = [c for c in setting.schema.columns if c.sex and c.kind == "binary"]
+    if not restricted:
+        raise NotComputable("no column of the schema is restricted to one sex")
+    for column in restricted:
+        has = setting.candidate.frame[column.name].to_numpy() == 1
+        violating |= has & np.isin(sex, ["F", "M"]) & (sex != column.sex)
+    return wilson(int(violating.sum()), len(violating))
+
+
+# -- the metrics ---------------------------------------------------------------------------
+
+SPECS = (
+    Spec(
+        "classifier_two_sample_test", "fidelity", "corrected", "lower", "AUROC",
+        "Lopez-Paz and Oquab, ICLR 2017",
+        "How often a classifier that sees one real and one synthetic patient says which is "
+        "which; 0.5 is guessing, 1 is always.",
+        _c2st, best="swap", bounds=(0, 1), title="Classifier two-sample test",
+    ),
+    Spec(
+        "dimension_wise_distribution_binary", "fidelity", "published", "lower",
+        "patients per 1,000", f"{TUTORIAL}, step 1.a; {BENCHMARK}, Table 1 (APD)",
+        "Mean absolute difference between the real and the synthetic prevalence of a code.",
+        _prevalence_published, bounds=(0, np.inf), title="Prevalence of codes",
+    ),
+    Spec(
+        "dimension_wise_distribution_binary", "fidelity", "corrected", "lower",
+        "patients per 1,000", f"after {TUTORIAL}, step 1.a",
+        "The same, with the outcome and missing values counted and with as many synthetic "
+        "patients as held-out ones, so that size alone does not win.",
+        _prevalence_corrected, bounds=(0, np.inf), title="Prevalence of codes",
+    ),
+    Spec(
+        "dimension_wise_distribution_continuous", "fidelity", "published", "lower",
+        "share of the range", f"{TUTORIAL}, step 1.a; {BENCHMARK}, Table 1 (AWD)",
+        "Mean distance between the real and the synthetic distribution of a measurement, as a "
+        "share of its range.",
+        _wasserstein_published, bounds=(0, np.inf), title="Distribution of measurements",
+    ),
+    Spec(
+        "dimension_wise_distribution_continuous", "fidelity", "corrected", "lower",
+        "standard deviations", f"after {TUTORIAL}, step 1.a",
+        "The same in standard deviations, because a range depends on one extreme patient.",
+        _wasserstein_corrected, bounds=(0, np.inf), title="Distribution of measurements",
+    ),
+    Spec(
+        "log_prevalence_r2", "fidelity", "corrected", "higher", "R2",
+        "agreement of log prevalences; ehrsynth",
+        "How well prevalences agree on a log scale, where rare codes count as much as common "
+        "ones; 1 is perfect.",
+        _log_prevalence, bounds=(-np.inf, 1), title="Prevalence on a log scale",
+    ),
+    Spec(
+        "column_wise_correlation", "fidelity", "published", "lower", "norm per column pair x 1e6",
+        f"{TUTORIAL}, step 1.b; {BENCHMARK}, Table 1",
+        "Distance between the real and the synthetic correlation matrix; it shrinks when "
+        "columns are added.",
+        _correlation_published, bounds=(0, np.inf),
+    ),
+    Spec(
+        "column_wise_correlation", "fidelity", "corrected", "lower", "correlation",
+        f"after {TUTORIAL}, step 1.b",
+        "Mean absolute difference of the correlation of two columns, whatever their number.",
+        _correlation_corrected, bounds=(0, 2),
+    ),
+    Spec(
+        "latent_cluster_analysis", "fidelity", "published", "lower", "log2",
+        f"{TUTORIAL}, step 1.c; {BENCHMARK}, Table 1; Goncalves et al., BMC Med Res Methodol "
+        "2020;20:108",
+        "How unequally real and synthetic patients share five clusters; a logarithm that runs "
+        "off to minus infinity when they share them well.",
+        _latent_published,
+    ),
+    Spec(
+        "latent_cluster_analysis", "fidelity", "corrected", "lower", "share of patients",
+        f"after {TUTORIAL}, step 1.c",
+        "Share of the synthetic patients that would have to move to another cluster of real "
+        "patients to fill all clusters as real ones do.",
+        _latent_corrected, bounds=(0, 1),
+    ),
+    Spec(
+        "medical_concept_abundance", "fidelity", "published", "lower", "share of patients",
+        f"{TUTORIAL}, step 1.d; {BENCHMARK}, Table 1",
+        "Distance between the distributions of the number of codes a patient has.",
+        _abundance_published, bounds=(0, np.inf),
+    ),
+    Spec(
+        "medical_concept_abundance", "fidelity", "corrected", "lower", "share of patients",
+        f"after {TUTORIAL}, step 1.d",
+        "The same with equally full bins for both tables: the share of patients with the wrong "
+        "number of codes.",
+        _abundance_corrected, bounds=(0, 1),
+    ),
+    Spec(
+        "clinical_knowledge_violation", "fidelity", "published", "lower", "sum of two shares",
+        f"{TUTORIAL}, step 1.e; {BENCHMARK}, Table 1",
+        "Share of women among patients with three male-only phecodes plus share of men among "
+        "patients with three female-only ones.",
+        _violation_published, bounds=(0, 2),
+    ),
+    Spec(
+        "clinical_knowledge_violation", "fidelity", "corrected", "lower", "share of patients",
+        f"after {TUTORIAL}, step 1.e",
+        "Share of patients with at least one diagnosis that their sex cannot have, over all "
+        "sex-restricted codes.",
+        _violation_corrected, bounds=(0, 1),
+    ),
+)  # fmt: skip

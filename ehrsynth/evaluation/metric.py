@@ -1,0 +1,280 @@
+"""What a metric is, and the intervals that every metric uses.
+
+A metric is described once, as a :class:`Spec`: its name, what it asks, where its formula comes
+from, and a pure function of a :class:`~ehrsynth.evaluation.tables.Setting` (train, holdout and a
+candidate table). The driver evaluates that function three times, with the synthetic data, with
+the best and with the worst table one could release in its place, and keeps the three numbers as
+one :class:`Metric`.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+from scipy.stats import beta, norm, rankdata, t
+
+Z95 = float(norm.ppf(0.975))
+TUTORIAL = "Yan et al., JMIR AI 2024;3:e52615"
+BENCHMARK = "Yan et al., Nat Commun 2022;13:7609"
+
+
+class NotComputable(Exception):
+    """A metric has no value for these tables; the message is the reason a person reads."""
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval; the bounds are None where none is computed."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a metric asks and how it is computed.
+
+    Parameters
+    ----------
+    name : str
+        Name in snake case; the published and the corrected form share it.
+    family : {"fidelity", "utility", "privacy", "fairness"}
+    form : {"published", "corrected"}
+        As in the tutorial and its companion benchmark, or as it can be believed. A metric that
+        they do not have is "corrected".
+    direction : {"lower", "higher"}
+        Which way is better.
+    unit : str
+    source : str
+        Paper and place of the formula.
+    sentence : str
+        One plain sentence: what the number says.
+    compute : callable
+        Function of a Setting and a numpy Generator that returns an :class:`Estimate` or raises
+        :class:`NotComputable`.
+    best : {"holdout", "swap", "train", "half"}
+        Which table stands for the best: holdout itself; holdout compared with train, where the
+        metric compares with holdout; train, where holdout is the test set; or one half of
+        holdout, attacked together with the other half, where the metric is an attack.
+    worst : {"independent", "train"}
+        Independent columns drawn from train, or train released as it is.
+    bounds : tuple of float
+        What the value can be; intervals are cut there.
+    title : str
+        What a person reads in a table; made from the name by default.
+    """
+
+    name: str
+    family: str
+    form: str
+    direction: str
+    unit: str
+    source: str
+    sentence: str
+    compute: Callable
+    best: str = "holdout"
+    worst: str = "independent"
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    title: str = ""
+
+    def generator(self, seed: int) -> np.random.Generator:
+        """The metric's own random numbers: adding a metric never changes another's value."""
+        return np.random.default_rng([seed, crc32(f"{self.name}/{self.form}".encode())])
+
+    def evaluate(self, setting, seed: int) -> Estimate:
+        """The value in this setting, with the interval cut to what is possible."""
+        value, low, high = self.compute(setting, self.generator(seed))
+        if not np.isfinite(value):
+            raise NotComputable("the formula gives no finite number for these tables")
+        bounds = [
+            None if b is None or not np.isfinite(b) else float(np.clip(b, *self.bounds))
+            for b in (low, high)
+        ]
+        return Estimate(float(value), *bounds)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of one synthetic data set, beside its two references.
+
+    Attributes
+    ----------
+    value, ci_low, ci_high : float or None
+        The number and its 95 % interval.
+    best, worst : float or None
+        What the best and the worst table score in the synthetic data's place.
+    share : float or None
+        The way from worst (0) to best (1) that the value has come; it may lie outside. None
+        when the two references cannot be told apart on these data.
+    reason : str or None
+        Why there is no value.
+    """
+
+    name: str
+    title: str
+    family: str
+    form: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    best: float | None
+    worst: float | None
+    share: float | None
+    direction: str
+    unit: str
+    source: str
+    sentence: str
+    reason: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        spec: Spec,
+        value: Estimate | None,
+        best: Estimate | None = None,
+        worst: Estimate | None = None,
+        reason: str | None = None,
+    ) -> "Metric":
+        """Put the three estimates of one metric together."""
+        return cls(
+            name=spec.name, title=spec.title or spec.name.replace("_", " ").capitalize(),
+            family=spec.family, form=spec.form,
+            value=None if value is None else value.value,
+            ci_low=None if value is None else value.low,
+            ci_high=None if value is None else value.high,
+            best=None if best is None else best.value,
+            worst=None if worst is None else worst.value,
+            share=_share(spec, value, best, worst),
+            direction=spec.direction, unit=spec.unit, source=spec.source,
+            sentence=spec.sentence, reason=reason,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict:
+        """Plain numbers and texts, rounded so that the file is the same on every machine."""
+        return {
+            k: float(f"{v:.9g}") if isinstance(v, float) else v for k, v in asdict(self).items()
+        }
+
+
+def _share(spec: Spec, value, best, worst) -> float | None:
+    if value is None or best is None or worst is None:
+        return None
+    span = best.value - worst.value
+    if span == 0 or (span > 0) != (spec.direction == "higher"):
+        return None
+    edges = [
+        (e.value if e.low is None else e.low, e.value if e.high is None else e.high)
+        for e in (best, worst)
+    ]
+    (best_low, best_high), (worst_low, worst_high) = edges
+    if best_low <= worst_high and worst_low <= best_high:  # overlapping: cannot be told apart
+        return None
+    return (value.value - worst.value) / span
+
+
+# -- intervals ---------------------------------------------------------------------------
+
+
+def wilson(hits: float, n: int) -> Estimate:
+    """A share with its Wilson interval, which is right near 0 and 1 where Wald's is not.
+
+    Source: Wilson, J Am Stat Assoc 1927;22:209-212.
+    """
+    if n <= 0:
+        raise NotComputable("there are no patients to count")
+    p = hits / n
+    center = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
+    return Estimate(p, min(center - half, p), max(center + half, p))
+
+
+def around(value: float, error: float, z: float = Z95) -> Estimate:
+    """A number and its standard error as an estimate."""
+    return Estimate(value, value - z * error, value + z * error)
+
+
+def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
+    """Probability that a case scores higher than a control (ties count half).
+
+    The interval is DeLong's, on the logit scale so that it stays between 0 and 1; when the
+    groups do not overlap at all, its open end is the exact binomial one of the smaller group.
+
+    Source: DeLong et al., Biometrics 1988;44:837-845; fast form: Sun and Xu, IEEE Signal
+    Process Lett 2014;21:1389-1393.
+
+    Parameters
+    ----------
+    cases, controls : array of float
+        Scores of the two groups, higher meaning "more likely a case".
+    """
+    m, n = len(cases), len(controls)
+    if m == 0 or n == 0:
+        raise NotComputable("one of the two groups is empty")
+    ranks = rankdata(np.concatenate([cases, controls]))
+    v_cases = (ranks[:m] - rankdata(cases)) / n
+    v_controls = 1 - (ranks[m:] - rankdata(controls)) / m
+    area = float(v_cases.mean())
+    variance = 0.0
+    for v in (v_cases, v_controls):
+        if len(v) > 1:
+            variance += v.var(ddof=1) / len(v)
+    if area in (0.0, 1.0) or variance == 0:
+        slack = 1 - beta.ppf(0.025, min(m, n), 1) if area in (0.0, 1.0) else 0.5
+        return Estimate(area, max(area - slack, 0.0), min(area + slack, 1.0))
+    logit, error = np.log(area / (1 - area)), np.sqrt(variance) / (area * (1 - area))
+    low, high = (1 / (1 + np.exp(-(logit + s * Z95 * error))) for s in (-1, 1))
+    return Estimate(area, low, high)
+
+
+def mean_of(estimates: list[Estimate]) -> Estimate:
+    """The mean of independent estimates with symmetric error, e.g. of cross-validation folds."""
+    errors = [(e.high - e.low) / (2 * Z95) for e in estimates]
+    return around(
+        float(np.mean([e.value for e in estimates])),
+        float(np.sqrt(np.sum(np.square(errors)))) / len(estimates),
+    )
+
+
+def group_sums(rows: np.ndarray, rng: np.random.Generator, groups: int = 20) -> np.ndarray:
+    """Sums of the rows in each of some random groups, for :func:`jackknife`; shape (groups, width).
+
+    A column of ones is put in front, so that column 0 counts the rows.
+    """
+    groups = max(2, min(groups, len(rows)))
+    member = rng.permutation(len(rows)) % groups
+    sums = np.zeros((groups, rows.shape[1] + 1))
+    for g in range(groups):
+        part = rows[member == g]
+        sums[g, 0] = len(part)
+        sums[g, 1:] = part.sum(axis=0, dtype=np.float64)
+    return sums
+
+
+def jackknife(
+    statistic: Callable[[np.ndarray, np.ndarray], float], a: np.ndarray, b: np.ndarray
+) -> Estimate:
+    """A statistic of two tables' sums with a delete-a-group jackknife interval.
+
+    Distances between two samples grow with noise, so a bootstrap, which adds noise, gives
+    intervals that miss the value; the jackknife does not.
+
+    Source: Kott, J Off Stat 2001;17:521-526.
+
+    Parameters
+    ----------
+    statistic : callable
+        Function of the two tables' total sums.
+    a, b : array
+        Sums by group (first axis), independent of each other.
+    """
+    total_a, total_b = a.sum(axis=0), b.sum(axis=0)
+    value = statistic(total_a, total_b)
+    left_out = (
+        np.array([statistic(total_a - part, total_b) for part in a]),
+        np.array([statistic(total_a, total_b - part) for part in b]),
+    )
+    variance = sum((len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out)
+    freedom = min(len(a), len(b)) - 1
+    return around(value, float(np.sqrt(variance)), float(t.ppf(0.975, freedom)))

@@ -1,0 +1,793 @@
+"""Privacy: what could someone learn about the patients whose data was used?
+
+Every attack is run on patients whose data was used (train) and on patients whose data was not
+(holdout). Only the difference is a risk of the release: what works on holdout as well is what
+the data teaches about anybody.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .metric import (
+    BENCHMARK,
+    TUTORIAL,
+    Estimate,
+    NotComputable,
+    Spec,
+    around,
+    auroc,
+    wilson,
+)
+from .tables import Encoder, Setting, Side
+
+BLOCK = 1_024
+RADIUS = 5.0
+SQUARED_DECIMALS = 4  # float32 distances of equal rows agree to here
+
+
+# -- distances -----------------------------------------------------------------------------
+
+
+def nearest_distance(
+    queries: np.ndarray, rows: np.ndarray, skip: np.ndarray | None = None
+) -> np.ndarray:
+    """Euclidean distance of each query to its nearest row, computed in blocks.
+
+    Parameters
+    ----------
+    queries, rows : array, shape (n, width) and (m, width)
+        Encoded patients, float32.
+    skip : array of int, optional
+        For each query the row that does not count (itself).
+
+    Returns
+    -------
+    array of float32, shape (n,)
+        Rounded in the square to four decimals, so that equal rows have distance 0 and ties
+        are ties.
+    """
+    nearest = np.full(len(queries), np.inf, dtype=np.float32)
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    length_q = np.einsum("ij,ij->i", queries, queries)
+    for start in range(0, len(rows), 8 * BLOCK):
+        block = np.ascontiguousarray(rows[start : start + 8 * BLOCK], dtype=np.float32)
+        length_b = np.einsum("ij,ij->i", block, block)
+        for first in range(0, len(queries), BLOCK):
+            part = slice(first, first + BLOCK)
+            squared = queries[part] @ block.T
+            squared *= -2
+            squared += length_b
+            if skip is not None:
+                own = skip[part] - start
+                inside = np.flatnonzero((own >= 0) & (own < len(block)))
+                squared[inside, own[inside]] = np.inf
+            nearest[part] = np.minimum(nearest[part], squared.min(axis=1) + length_q[part])
+    return np.sqrt(np.round(np.maximum(nearest, 0), SQUARED_DECIMALS))
+
+
+# -- membership inference --------------------------------------------------------------------
+
+
+def membership_f1(rate_train: float, rate_holdout: float, n_train: int, n_holdout: int) -> float:
+    """The published form: F1 of calling a patient a member who is within a fixed distance.
+
+    With no leakage at all (both rates p) it is 2pn/(n + p(n + m)) for n train and m holdout
+    patients: 1.4p/(p + 0.7) for the usual split, so it measures p, not risk.
+
+    Parameters
+    ----------
+    rate_train, rate_holdout : float
+        Share of each group within the distance of a synthetic patient.
+    """
+    hits, false_hits = rate_train * n_train, rate_holdout * n_holdout
+    missed = n_train - hits
+    return hits / (hits + (false_hits + missed) / 2) if hits else 0.0
+
+
+def _membership_published(setting: Setting, rng) -> Estimate:
+    """Squared distance at most 5, measurements scaled by the synthetic range, as published."""
+    own = Encoder.fit(setting.schema, setting.candidate.frame)
+    scaled_alike = own.scale == setting.encoder.scale and not setting.encoder.missing
+    if scaled_alike:
+        near = setting.nearest
+    else:
+        released = own.transform(setting.candidate.frame)
+        near = []
+        for side in (setting.train, setting.holdout):
+            attacked = side.frame.iloc[side.sample(setting.effort.attacked, rng)]
+            near.append(nearest_distance(own.transform(attacked), released))
+    rates = [float(np.mean(d**2 <= RADIUS + 1e-6)) for d in near]
+    sizes = len(setting.train), len(setting.holdout)
+    drawn = [rng.binomial(len(d), rate, 500) / len(d) for d, rate in zip(near, rates, strict=True)]
+    resampled = [membership_f1(a, b, *sizes) for a, b in zip(*drawn, strict=True)]
+    value = membership_f1(*rates, *sizes)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def _membership_auroc(setting: Setting, rng) -> Estimate:
+    train, holdout = setting.nearest
+    _enough(train, holdout)
+    return auroc(-train, -holdout)
+
+
+def _enough(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> None:
+    if min(len(train), len(holdout)) < least:
+        raise NotComputable(f"fewer than {least} patients of a group to attack")
+
+
+def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float):
+    """Share of train found when this share of holdout is falsely accused.
+
+    Parameters
+    ----------
+    train, holdout : array of float
+        Distances; the attack accuses whoever is near. Between two thresholds the ROC curve is
+        a straight line (ties are accused at random).
+    """
+    levels = np.unique(np.concatenate([train, holdout]))
+    found = np.searchsorted(np.sort(train), levels, "right") / len(train)
+    false = np.searchsorted(np.sort(holdout), levels, "right") / len(holdout)
+    false, found = np.concatenate([[0.0], false]), np.concatenate([[0.0], found])
+    # At one false positive rate the best threshold counts.
+    last = np.flatnonzero(np.append(np.diff(false) > 0, True))
+    return float(np.interp(false_positive_rate, false[last], found[last]))
+
+
+def _membership_rare(setting: Setting, rng) -> Estimate:
+    train, holdout = setting.nearest
+    if len(holdout) < 100:
+        raise NotComputable("with fewer than 100 held-out patients, 1 % is less than one patient")
+    value = true_positive_rate(train, holdout, 0.01)
+    resampled = [
+        true_positive_rate(
+            rng.choice(train, len(train)), rng.choice(holdout, len(holdout)), 0.01
+        )
+        for _ in range(200)
+    ]  # fmt: skip
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Estimate(value, min(low, value), max(high, value))
+
+
+# -- attribute inference -------------------------------------------------------------------
+
+
+def guess_attributes(
+    known: np.ndarray, released_known: np.ndarray, released_secret: np.ndarray,
+    continuous_known: np.ndarray, continuous_secret: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Guess the secret columns of each target from the synthetic patients most like it.
+
+    Like means the smallest sum of absolute differences over the known columns; a continuous
+    one counts as its share of the largest difference to any synthetic patient (at least 1
+    unit). All synthetic patients at the smallest distance vote; the most frequent value wins,
+    the smaller one in a tie.
+
+    Parameters
+    ----------
+    known : array, shape (targets, k)
+        What the attacker knows.
+    released_known, released_secret : array
+        The synthetic patients' columns of both kinds.
+    continuous_known, continuous_secret : array of bool
+        Which of the columns are continuous; the others are 0/1.
+
+    Returns
+    -------
+    array, shape (targets, secret columns)
+    """
+    guesses = np.zeros((len(known), released_secret.shape[1]))
+    b = ~continuous_known
+    released = released_known[:, b].astype(np.float32)
+    ones = released.sum(axis=1)
+    for start in range(0, len(known), 256):
+        part = known[start : start + 256]
+        flags = part[:, b].astype(np.float32)
+        distance = flags.sum(axis=1)[:, None] + ones - 2 * (flags @ released.T)
+        for j in np.flatnonzero(continuous_known):
+            gap = np.abs(part[:, [j]] - released_known[:, j])
+            distance += gap / np.maximum(gap.max(axis=1, keepdims=True), 1)
+        nearest = distance <= distance.min(axis=1, keepdims=True) + 1e-6
+        for i, voters in enumerate(nearest):
+            guesses[start + i] = _vote(released_secret[voters], continuous_secret)
+    return guesses
+
+
+def _vote(values: np.ndarray, continuous: np.ndarray) -> np.ndarray:
+    if len(values) == 1:
+        return values[0]
+    winner = (values.mean(axis=0) > 0.5).astype(float)
+    for j in np.flatnonzero(continuous):
+        found, counts = np.unique(values[:, j], return_counts=True)
+        winner[j] = found[np.argmax(counts)]
+    return winner
+
+
+def inference_parts(secret: np.ndarray, guess: np.ndarray, continuous: np.ndarray) -> np.ndarray:
+    """For each target and column, what the risk adds up.
+
+    Returns
+    -------
+    array, shape (2, targets, columns)
+        Numerator and denominator: true positives, and true positives plus half of the wrong
+        ones, whose quotient is F1; for a continuous column, whether the guess is within 10 %
+        and whether there is a value to guess.
+    """
+    hit, called = secret * guess, secret + guess
+    numerator, denominator = hit, called / 2
+    if continuous.any():
+        present = ~np.isnan(secret[:, continuous])
+        with np.errstate(invalid="ignore"):
+            low, high = 0.9 * secret[:, continuous], 1.1 * secret[:, continuous]
+            right = (guess[:, continuous] >= low) & (guess[:, continuous] <= high)
+        numerator, denominator = numerator.copy(), denominator.copy()
+        numerator[:, continuous] = right & present
+        denominator[:, continuous] = present
+    return np.stack([numerator, denominator])
+
+
+def inference_risk(sums: np.ndarray, weights: np.ndarray) -> float:
+    """Weighted mean over columns of F1 (0/1) or accuracy (continuous), from summed parts."""
+    scores = np.divide(sums[0], sums[1], out=np.zeros_like(sums[0]), where=sums[1] > 0)
+    return float(scores @ weights)
+
+
+def entropy(values: np.ndarray) -> float:
+    """Entropy in nats of a column; a continuous one is counted in whole units, as published."""
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return 0.0
+    counts = np.unique(np.floor(values), return_counts=True)[1] / len(values)
+    return float(-(counts * np.log(counts)).sum())
+
+
+class _Attributes:
+    """What an attacker knows of a patient and what he wants to know, for one setting.
+
+    Known are the demographics, the outcome and the most frequent codes: 256 of about 1,450 in
+    the tutorial, here at most half of them, so that something is left to guess.
+    """
+
+    def __init__(self, setting: Setting):
+        schema, encoder = setting.schema, setting.encoder
+        open_names = set(schema.of_role("demographic", "outcome"))
+        layout = [
+            (name, kind, i) for i, (name, kind, _) in enumerate(encoder.layout) if kind != "missing"
+        ]
+        self.encoder = encoder
+        columns = np.array([i for _, _, i in layout])
+        is_open = np.array([name in open_names for name, _, _ in layout])
+        self.continuous = np.array([kind == "continuous" for _, kind, _ in layout])
+        common = setting.train.matrix[:, columns].mean(axis=0)
+        codes = np.flatnonzero(~is_open & ~self.continuous)
+        ranked = codes[np.argsort(-common[codes], kind="stable")]
+        self.known = is_open.copy()
+        self.known[ranked[: min(256, len(codes) // 2)]] = True
+        self.columns = columns
+        if not self.known.any() or self.known.all():
+            raise NotComputable("there is nothing to know or nothing left to guess of a patient")
+        secret = self.values(setting.train.frame, setting.train.matrix)[:, ~self.known]
+        entropies = np.array([entropy(column) for column in secret.T])
+        if entropies.sum() == 0:
+            raise NotComputable("the columns to guess never vary")
+        self.weights = entropies / entropies.sum()
+
+    def values(self, frame: pd.DataFrame, matrix: np.ndarray) -> np.ndarray:
+        """0/1 columns as encoded, continuous ones in their own units (NaN where missing)."""
+        values = matrix[:, self.columns].astype(float)
+        for position in np.flatnonzero(self.continuous):
+            name = self.encoder.layout[self.columns[position]][0]
+            values[:, position] = frame[name].to_numpy(float)
+        return values
+
+    def attack(self, side: Side, released: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Parts of the risk (see :func:`inference_parts`) for these patients."""
+        targets = self.values(side.frame.iloc[rows], side.matrix[rows])
+        known, secret = targets[:, self.known], targets[:, ~self.known]
+        continuous = self.continuous[self.known], self.continuous[~self.known]
+        # A known measurement that is missing matches any: it is set to the middle.
+        middle = np.nan_to_num(np.nanmedian(released[:, self.known], axis=0))
+        known, open_columns = (
+            np.where(np.isnan(x), middle, x) for x in (known, released[:, self.known])
+        )
+        guess = guess_attributes(known, open_columns, released[:, ~self.known], *continuous)
+        return inference_parts(secret, guess, continuous[1])
+
+
+def _attribute_attacks(setting: Setting, rng, sides: list[Side]):
+    attributes = _Attributes(setting)
+    released = attributes.values(setting.candidate.frame, setting.candidate.matrix)
+    parts = []
+    for side in sides:
+        rows = side.sample(setting.effort.inferred, rng)
+        if len(rows) < 5:
+            raise NotComputable("fewer than 5 patients of a group to attack")
+        parts.append(attributes.attack(side, released, rows))
+    return attributes.weights, parts
+
+
+def _bootstrap_sums(parts: np.ndarray, rng, draws: int = 200) -> np.ndarray:
+    """Sums over resampled targets, shape (draws, 2, columns)."""
+    n = parts.shape[1]
+    drawn = rng.multinomial(n, np.full(n, 1 / n), draws).astype(float)
+    return np.stack([drawn @ parts[0], drawn @ parts[1]], axis=1)
+
+
+def _attribute_published(setting: Setting, rng) -> Estimate:
+    weights, (parts,) = _attribute_attacks(setting, rng, [setting.train])
+    value = inference_risk(parts.sum(axis=1), weights)
+    resampled = [inference_risk(s, weights) for s in _bootstrap_sums(parts, rng)]
+    return around(value, float(np.std(resampled)))
+
+
+def excess_risk(risk_train: float, risk_holdout: float) -> float:
+    """Share of what could still be learned that the release gives away about its own patients.
+
+    Source: Giomi et al., PoPETs 2023(2):312-328, eq. 4.
+    """
+    return (risk_train - risk_holdout) / (1 - risk_holdout) if risk_holdout < 1 else 0.0
+
+
+def _attribute_corrected(setting: Setting, rng) -> Estimate:
+    weights, parts = _attribute_attacks(setting, rng, [setting.train, setting.holdout])
+    risks = [inference_risk(p.sum(axis=1), weights) for p in parts]
+    resampled = [
+        excess_risk(inference_risk(a, weights), inference_risk(b, weights))
+        for a, b in zip(*(_bootstrap_sums(p, rng) for p in parts), strict=True)
+    ]
+    return around(excess_risk(*risks), float(np.std(resampled)))
+
+
+# -- meaningful identity disclosure ----------------------------------------------------------
+
+LEARNED = 0.05  # share of the secret columns that a meaningful match must teach
+
+
+class Secrets(NamedTuple):
+    """What a match may teach: rare 0/1 values, and measurements with how close is close."""
+
+    rare: np.ndarray  # (patients, columns), 1 where the patient has the rarer value
+    measured: np.ndarray  # (patients, measurements), scaled to 0-1, NaN where missing
+    close: np.ndarray  # (patients, measurements), the largest difference that teaches
+
+
+def identity_risk(
+    levels: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    patients: Secrets, released: Secrets, needed: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """For each patient, one over its group's size where a match teaches something.
+
+    Parameters
+    ----------
+    levels : iterable of (patients, population, synthetic)
+        For each level of generalization, the number of the group of every record of the three
+        tables.
+    patients, released : Secrets
+        Of the patients and of the synthetic patients.
+    needed : int
+        How many secrets the synthetic patients of a group must teach.
+
+    Returns
+    -------
+    tuple of array
+        The largest risk over the levels, by the group's size in the patients' own table and
+        in the population.
+    """
+    in_sample, in_population = np.zeros(len(patients.rare)), np.zeros(len(patients.rare))
+    most = patients.rare.sum(axis=1) + (~np.isnan(patients.measured)).sum(axis=1)
+    able = most >= needed  # the others cannot be taught enough at any level
+    rare, made_rare = _bits(patients.rare), _bits(released.rare)
+    for own, everybody, made in levels:
+        size = 1 + max(int(x.max(initial=0)) for x in (own, everybody, made))
+        chances = [1 / np.maximum(np.bincount(x, minlength=size), 1)[own] for x in (own, everybody)]
+        has_match = np.bincount(made, minlength=size)[own] > 0
+        # Only who is matched, and at greater risk here than at a level seen before.
+        more = (chances[0] > in_sample) | (chances[1] > in_population)
+        asked = np.flatnonzero(able & has_match & more)
+        if len(asked) == 0:
+            continue
+        wanted = np.bincount(own[asked], minlength=size) > 0
+        matched = np.flatnonzero(wanted[made])
+        matched = matched[np.argsort(made[matched], kind="stable")]
+        names, starts = np.unique(made[matched], return_index=True)
+        union = np.bitwise_or.reduceat(made_rare[matched], starts, axis=0)
+        group = np.searchsorted(names, own[asked])
+        taught = _count_bits(rare[asked] & union[group])
+        member = np.searchsorted(names, made[matched])
+        for j in range(patients.measured.shape[1]):
+            gap = _gap(group, patients.measured[asked, j], member, released.measured[matched, j])
+            taught = taught + (gap < patients.close[asked, j])
+        learned = asked[taught >= needed]
+        for risk, chance in zip((in_sample, in_population), chances, strict=True):
+            risk[learned] = np.maximum(risk[learned], chance[learned])
+    return in_sample, in_population
+
+
+def _bits(flags: np.ndarray) -> np.ndarray:
+    """0/1 columns packed into 64-bit words, so that whole records are compared at once."""
+    packed = np.packbits(flags.astype(bool), axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+
+_ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
+
+
+def _count_bits(words: np.ndarray) -> np.ndarray:
+    """How many bits are set in each row."""
+    return _ONES[np.ascontiguousarray(words).view(np.uint8)].sum(axis=1, dtype=np.int64)
+
+
+def _gap(group: np.ndarray, value: np.ndarray, member: np.ndarray, released: np.ndarray):
+    """Difference of each value to the nearest released one of its group (inf without one)."""
+    present = ~np.isnan(released)
+    # Group and value in one sorted number: groups are 2 apart, values between 0 and 1.
+    keys = np.sort(2.0 * member[present] + np.clip(released[present], 0, 1))
+    if len(keys) == 0:
+        return np.full(len(group), np.inf)
+    own = 2.0 * group + np.clip(np.nan_to_num(value), 0, 1)
+    at = np.searchsorted(keys, own)
+    gap = np.minimum(
+        np.abs(own - keys[np.maximum(at - 1, 0)]), np.abs(own - keys[np.minimum(at, len(keys) - 1)])
+    )
+    return np.where((gap > 1) | np.isnan(value), np.inf, gap)  # more than 1 is another group
+
+
+def identity_levels(
+    options: list[list[list[np.ndarray]]],
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Groups of the records of three tables at every level of generalization.
+
+    Parameters
+    ----------
+    options : list of list of list of array
+        For each quasi-identifier its levels; for each level one array a table. Leaving the
+        quasi-identifier out is always a level too.
+    """
+    choices = [[*map(_number, levels), None] for levels in options]
+    for chosen in product(*choices):  # the finest level comes first
+        used = [level for level in chosen if level is not None]
+        if used:
+            keys, size = [np.zeros(len(x), dtype=np.int64) for x in used[0]], 1
+            for level in used:
+                radix = 1 + max(int(x.max(initial=0)) for x in level)
+                keys = [key * radix + x for key, x in zip(keys, level, strict=True)]
+                size *= radix
+            yield keys if size <= 2**20 else _number(keys)
+
+
+def _number(values: list[np.ndarray]) -> list[np.ndarray]:
+    """Number the distinct values of several arrays together, without gaps."""
+    numbers = np.unique(np.concatenate(values), return_inverse=True)[1]
+    return np.split(numbers, np.cumsum([len(x) for x in values])[:-1])
+
+
+class Identity:
+    """Quasi-identifiers and secrets of the tables of one setting.
+
+    Quasi-identifiers are the demographics (the first four) and the most frequent codes. Years
+    are exact, in bands of 10, 30 and 60, or left out; categories exact, the most frequent
+    against the rest, or left out; codes known or left out.
+    """
+
+    def __init__(self, setting: Setting):
+        schema, encoder = setting.schema, setting.encoder
+        self.setting = setting
+        codes = [n for n in schema.of_role("diagnosis") if schema[n].kind == "binary"]
+        frequent = setting.train.frame[codes].mean().sort_values(ascending=False, kind="stable")
+        demographic = schema.of_role("demographic")
+        if not demographic:
+            raise NotComputable("no column is demographic, so nobody can be singled out by it")
+        self.open = demographic[:4] + list(frequent.index[: setting.effort.known_codes])
+        secret = encoder.is_kind("binary", "category")
+        secret[encoder.columns(*demographic, *self.open)] = False
+        self.secret = secret
+        self.rarer = (setting.train.matrix[:, secret].mean(axis=0) < 0.5).astype(np.float32)
+        self.measured = [n for n in schema.of_kind("continuous") if n not in demographic]
+        self.needed = max(1, int(np.ceil(LEARNED * (int(secret.sum()) + len(self.measured)))))
+
+    def secrets(self, side: Side) -> Secrets:
+        rare = (side.matrix[:, self.secret] == self.rarer).astype(np.int8)
+        measured = np.zeros((len(side), len(self.measured)))
+        close = np.zeros_like(measured)
+        for j, name in enumerate(self.measured):
+            low, span, _ = self.setting.encoder.scale[name]
+            real = (self.setting.train.frame[name].dropna().to_numpy(float) - low) / span
+            measured[:, j] = (side.frame[name].to_numpy(float) - low) / span
+            close[:, j] = _close(real, np.nan_to_num(measured[:, j]))
+        return Secrets(rare, measured, close)
+
+    def levels(self, side: Side) -> Iterator[tuple[np.ndarray, ...]]:
+        schema = self.setting.schema
+        population = pd.concat([self.setting.train.frame, self.setting.holdout.frame])
+        tables = [side.frame, population, self.setting.candidate.frame]
+        options = []
+        for name in self.open:
+            columns = [table[name] for table in tables]
+            column = schema[name]
+            if column.kind == "continuous":
+                span = self.setting.encoder.scale[name][1]
+                years = column.unit == "years"
+                widths = (1, 10, 30, 60) if years else (span / 100, span / 10, span / 3, span / 2)
+                levels = [
+                    [np.floor(c.to_numpy(float, na_value=-1e6) / width) for c in columns]
+                    for width in widths
+                ]
+            elif column.kind == "categorical":
+                texts = [c.astype(str).to_numpy() for c in columns]
+                levels = [[x.astype(object).astype(str) for x in texts]]
+                if len(column.categories) > 2:
+                    top = self.setting.train.frame[name].astype(str).mode()[0]
+                    levels.append([x == top for x in texts])
+            else:
+                levels = [[c.to_numpy() for c in columns]]
+            options.append(levels)
+        return identity_levels(options)
+
+    def risk(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        """Risk of each patient of `side`, by its own table and by the population."""
+        released = self.secrets(self.setting.candidate)
+        risks = identity_risk(self.levels(side), self.secrets(side), released, self.needed)
+        rng = np.random.default_rng([side.seed, 10])
+        chance = _verified(len(side), len(self.open), rng)
+        return risks[0] * chance, risks[1] * chance
+
+    @cached_property
+    def of_train(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.risk(self.setting.train)
+
+
+def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """How near a released measurement must be: 1.48 MAD over the share of the value's cluster.
+
+    Five clusters; the paper chooses their number by silhouette.
+    """
+    from sklearn.cluster import KMeans
+
+    if len(real) < 10 or np.ptp(real) == 0:
+        return np.zeros(len(values))
+    kmeans = KMeans(min(5, len(np.unique(real))), n_init=1, random_state=0)
+    kmeans.fit(real[:5_000, None])
+    share = np.bincount(kmeans.labels_, minlength=kmeans.n_clusters) / len(kmeans.labels_)
+    deviation = np.median(np.abs(real - np.median(real)))
+    return 1.48 * deviation / share[kmeans.predict(values[:, None])]
+
+
+def _verified(n: int, identifiers: int, rng: np.random.Generator) -> np.ndarray:
+    """Chance that a match can be verified and is not an error in the data, for each patient.
+
+    Source: the published triangular distributions of the verification rate (0.1, mean 0.23,
+    0.43) and the data error rate (0.0013, mean 0.0426, 0.065), correlated by 0.5.
+    """
+    verification = rng.triangular(0.1, 0.16, 0.43, n)
+    error = 0.5 * verification + np.sqrt(0.75) * rng.triangular(0.0013, 0.0615, 0.065, n)
+    return (1 + verification * (1 - (1 - error) ** identifiers)) / 2
+
+
+def _identity_published(setting: Setting, rng) -> Estimate:
+    by_sample, by_population = setting.identity.of_train
+    people = len(setting.train) + len(setting.holdout)
+    n = len(setting.train)
+    candidates = [
+        around(by_sample.sum() / people, by_sample.std() * np.sqrt(n) / people),
+        around(by_population.mean(), by_population.std() / np.sqrt(n)),
+    ]
+    return max(candidates, key=lambda estimate: estimate.value)
+
+
+def _identity_corrected(setting: Setting, rng) -> Estimate:
+    risks = [setting.identity.of_train[1], setting.identity.risk(setting.holdout)[1]]
+    error = np.sqrt(sum(r.var() / len(r) for r in risks))
+    return around(float(risks[0].mean() - risks[1].mean()), float(error))
+
+
+# -- nearest-neighbor adversarial accuracy ---------------------------------------------------
+
+
+def adversarial_accuracy(
+    to_other: np.ndarray, to_own: np.ndarray, other_to: np.ndarray, other_to_own: np.ndarray,
+    ties: float = 0.5,
+) -> float:  # fmt: skip
+    """Share of records of two tables that are nearer to their own table than to the other.
+
+    0.5 when both come from the same distribution, 1 when they can be told apart, 0 when each
+    record has a copy in the other table.
+
+    Source: Yale et al., Neurocomputing 2020;416:244-255.
+
+    Parameters
+    ----------
+    to_other, to_own : array
+        Distances of the first table's records to the nearest of the second and of their own.
+    other_to, other_to_own : array
+        The same for the second table's records.
+    ties : float
+        What an equal distance counts. The published strict inequality is 0; on sparse binary
+        records, where ties are frequent, it gives far less than 0.5 for equal distributions.
+    """
+    halves = [
+        np.mean((other > own) + ties * (other == own))
+        for other, own in ((to_other, to_own), (other_to, other_to_own))
+    ]
+    return float(np.mean(halves))
+
+
+def _distances_between(a: np.ndarray, b: np.ndarray, queries: int, rng) -> tuple[np.ndarray, ...]:
+    """The four distances of :func:`adversarial_accuracy` for at most `queries` records a table."""
+    rows_a, rows_b = (
+        np.sort(rng.choice(len(x), min(queries, len(x)), replace=False)) for x in (a, b)
+    )
+    return (
+        nearest_distance(a[rows_a], b), nearest_distance(a[rows_a], a, rows_a),
+        nearest_distance(b[rows_b], a), nearest_distance(b[rows_b], b, rows_b),
+    )  # fmt: skip
+
+
+def _adversarial_published(setting: Setting, rng) -> Estimate:
+    """Privacy loss: accuracy against holdout minus accuracy against train, tables cut to holdout's
+    size, train and synthetic by the same order of rows."""
+    n = min(len(setting.train), len(setting.holdout), len(setting.candidate))
+    n = min(n, 2 * setting.effort.queried)
+    if n < 5:
+        raise NotComputable("fewer than 5 patients in a table")
+    seed = int(rng.integers(2**31))
+
+    def cut(side: Side) -> np.ndarray:
+        return side.matrix[np.random.default_rng(seed).permutation(len(side))[:n]]
+
+    train, holdout, made = cut(setting.train), cut(setting.holdout), cut(setting.candidate)
+    accuracy = [
+        adversarial_accuracy(*_distances_between(real, made, n, rng), ties=0.0)
+        for real in (holdout, train)
+    ]
+    return Estimate(accuracy[0] - accuracy[1])
+
+
+def _adversarial_corrected(setting: Setting, rng) -> Estimate:
+    """The same with ties counted half, and with a sample of queries against whole tables.
+
+    Cutting the tables themselves, as published, hides most copies: a copied patient is rarely
+    in both samples.
+    """
+    accuracy, variance = [], 0.0
+    for side in (setting.holdout, setting.train):
+        n = min(len(side), len(setting.candidate))
+        if n < 5:
+            raise NotComputable("fewer than 5 patients in a table")
+        tables = []
+        for table in (side, setting.candidate):
+            tables.append(table.matrix[table.sample(n, rng)])
+        if len(setting.candidate) < len(side) and side is setting.train:
+            tables[0] = side.matrix  # a copy must not be lost by cutting train
+        parts = _distances_between(*tables, setting.effort.queried, rng)
+        accuracy.append(adversarial_accuracy(*parts))
+        for other, own in (parts[:2], parts[2:]):
+            wins = (other > own) + 0.5 * (other == own)
+            variance += wins.var() / len(wins) / 4
+    return around(accuracy[0] - accuracy[1], float(np.sqrt(variance)))
+
+
+def _closer_to_train(setting: Setting, rng) -> Estimate:
+    n = min(len(setting.train), len(setting.holdout))
+    if n < 5:
+        raise NotComputable("fewer than 5 patients in a table")
+    queries = setting.candidate.sample(2 * setting.effort.queried, rng)
+    rows = setting.candidate.matrix[queries]
+    train, holdout = (
+        nearest_distance(rows, side.matrix[side.sample(n, rng)])
+        for side in (setting.train, setting.holdout)
+    )
+    return wilson(float(np.sum((train < holdout) + 0.5 * (train == holdout))), len(rows))
+
+
+# -- copies ----------------------------------------------------------------------------------
+
+
+def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Which released records are the same as a real one in every encoded column."""
+    known = {row.tobytes() for row in np.ascontiguousarray(real)}
+    return np.array([row.tobytes() in known for row in np.ascontiguousarray(released)])
+
+
+def _copies(setting: Setting, rng) -> Estimate:
+    same = copies(setting.candidate.matrix, setting.train.matrix)
+    return wilson(int(same.sum()), len(same))
+
+
+# -- the metrics -----------------------------------------------------------------------------
+
+SPECS = (
+    Spec(
+        "membership_inference", "privacy", "published", "lower", "F1",
+        f"{TUTORIAL}, step 2.a; {BENCHMARK}, Table 1",
+        "How well an attacker who accuses every patient within a fixed distance of a synthetic "
+        "one finds those whose data was used; without a reference the number says little.",
+        _membership_published, best="half", worst="train", bounds=(0, 1),
+        title="Membership inference (F1 at a fixed distance)",
+    ),
+    Spec(
+        "membership_inference", "privacy", "corrected", "lower", "AUROC",
+        f"after {TUTORIAL}, step 2.a; Hilprecht et al., PoPETs 2019(4):232-249",
+        "How often an attacker who knows two whole records, one used and one not, says which "
+        "was used by its distance to the synthetic data; 0.5 is guessing.",
+        _membership_auroc, best="half", worst="train", bounds=(0, 1),
+        title="Membership inference",
+    ),
+    Spec(
+        "membership_inference_at_1_percent", "privacy", "corrected", "lower",
+        "share of used patients found", "Carlini et al., IEEE S&P 2022:1897-1914",
+        "Share of the patients whose data was used that an attacker finds when he may accuse "
+        "one in 100 others falsely; 0.01 is guessing.",
+        _membership_rare, best="half", worst="train", bounds=(0, 1),
+        title="Membership found at 1 % false accusations",
+    ),
+    Spec(
+        "attribute_inference", "privacy", "published", "lower", "weighted F1",
+        f"{TUTORIAL}, step 2.b; {BENCHMARK}, Table 1",
+        "How well the hidden columns of a patient whose data was used are guessed from the most "
+        "similar synthetic patient; most of it is knowledge about anybody, not a leak.",
+        _attribute_published, best="half", worst="train", bounds=(0, 1),
+        title="Attribute inference",
+    ),
+    Spec(
+        "attribute_inference", "privacy", "corrected", "lower", "share of what can be learned",
+        f"after {TUTORIAL}, step 2.b; Giomi et al., PoPETs 2023(2):312-328",
+        "How much better the same guesses are for patients whose data was used than for others; "
+        "0 means no leak.",
+        _attribute_corrected, best="half", worst="train", bounds=(-np.inf, 1),
+        title="Attribute inference beyond holdout",
+    ),
+    Spec(
+        "meaningful_identity_disclosure", "privacy", "published", "lower", "probability",
+        f"{BENCHMARK}, Table 1; El Emam et al., J Med Internet Res 2020;22:e23139",
+        "Chance that a patient is matched to a synthetic one by demographics and diagnoses and "
+        "that the match teaches something new.",
+        _identity_published, best="half", worst="train", bounds=(0, 1),
+        title="Meaningful identity disclosure",
+    ),
+    Spec(
+        "meaningful_identity_disclosure", "privacy", "corrected", "lower", "probability",
+        f"after {BENCHMARK}, Table 1",
+        "How much greater that chance is for patients whose data was used than for others; 0 "
+        "means no leak.",
+        _identity_corrected, best="half", worst="train", bounds=(-1, 1),
+        title="Identity disclosure beyond holdout",
+    ),
+    Spec(
+        "nearest_neighbor_adversarial_accuracy", "privacy", "published", "lower",
+        "difference of two accuracies",
+        f"{BENCHMARK}, Table 1; Yale et al., Neurocomputing 2020;416:244-255",
+        "How much closer the synthetic data is to train than to holdout; ties are not counted, "
+        "which spoils it for sparse records.",
+        _adversarial_published, best="half", worst="train", bounds=(-1, 1),
+        title="Adversarial accuracy, privacy loss",
+    ),
+    Spec(
+        "nearest_neighbor_adversarial_accuracy", "privacy", "corrected", "lower",
+        "difference of two accuracies", f"after {BENCHMARK}, Table 1",
+        "The same with ties counted half and without cutting the tables; 0 means no leak.",
+        _adversarial_corrected, best="half", worst="train", bounds=(-1, 1),
+        title="Adversarial accuracy, privacy loss",
+    ),
+    Spec(
+        "closer_to_train", "privacy", "corrected", "lower", "share of synthetic patients",
+        "distance to closest record, train against holdout; Platzer and Reutterer, Front Big "
+        "Data 2021;4:679939",
+        "Share of synthetic patients nearer to a used patient than to one of as many held-out "
+        "ones; 0.5 means no leak.",
+        _closer_to_train, best="half", worst="train", bounds=(0, 1),
+        title="Closer to train than to holdout",
+    ),
+    Spec(
+        "exact_copies", "privacy", "corrected", "lower", "share of synthetic patients",
+        "count of equal records; ehrsynth",
+        "Share of synthetic patients that equal a used patient in every column; held-out "
+        "patients do so by chance.",
+        _copies, best="holdout", worst="train", bounds=(0, 1),
+        title="Exact copies",
+    ),
+)  # fmt: skip

@@ -1,0 +1,374 @@
+"""The tables under evaluation: aligned, turned into numbers, and the references beside them.
+
+Everything that metrics share lives here once: which columns are compared, the encoding for
+distances and learners, and what is computed of a table only once (:class:`Side`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..schema import Schema
+from .metric import NotComputable
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many patients and rounds the slow metrics take.
+
+    Parameters
+    ----------
+    attacked : int
+        Patients of each group whose membership is attacked.
+    inferred : int
+        Patients of each group whose attributes are attacked.
+    queried : int
+        Patients of each table in the adversarial accuracy.
+    clustered : int
+        Patients of each table in the latent cluster analysis.
+    classified : int
+        Patients of each side in the classifier two-sample test.
+    folds, rounds, learning_rate : int, int, float
+        Cross-validation folds and the learner's trees and step.
+    explained : int
+        Patients whose predictions are explained.
+    known_codes : int
+        Diagnoses that identify a patient in the meaningful identity disclosure.
+    """
+
+    attacked: int
+    inferred: int
+    queried: int
+    clustered: int
+    classified: int
+    folds: int
+    rounds: int
+    learning_rate: float
+    explained: int
+    known_codes: int
+
+
+PROFILES = {
+    "fast": Effort(
+        attacked=1_000, inferred=200, queried=500, clustered=1_500, classified=1_200,
+        folds=3, rounds=50, learning_rate=0.12, explained=300, known_codes=2,
+    ),
+    "full": Effort(
+        attacked=4_000, inferred=1_000, queried=2_000, clustered=8_000, classified=6_000,
+        folds=3, rounds=150, learning_rate=0.07, explained=1_000, known_codes=3,
+    ),
+}  # fmt: skip
+
+
+# -- aligning ----------------------------------------------------------------------------
+
+
+def align(
+    tables: dict[str, pd.DataFrame],
+    schema: Schema | None = None,
+    outcome: str | None = None,
+    names: dict[str, str] | None = None,
+) -> dict:
+    """Check the three tables as read from files and give them one schema.
+
+    Parameters
+    ----------
+    tables : dict
+        "train", "holdout" and "synthetic".
+    schema : Schema, optional
+        What the columns are; without it, it is inferred from the real tables.
+    outcome : str, optional
+        Outcome column, when there is no schema.
+    names : dict, optional
+        What to call each table in errors, e.g. its file name.
+
+    Returns
+    -------
+    dict
+        "train", "holdout", "synthetic" (with proper types, common columns first) and "schema":
+        the arguments of :func:`ehrsynth.evaluate`.
+
+    Raises
+    ------
+    InputError
+        If a table is empty, no column is common, or a value does not fit its column.
+    """
+    names = {role: role + " table" for role in tables} | (names or {})
+    for role, table in tables.items():
+        if len(table) == 0 or table.shape[1] == 0:
+            raise InputError(f"{names[role]} has no rows or no columns; check the file.")
+        doubled = table.columns[table.columns.duplicated()]
+        if len(doubled):
+            raise InputError(
+                f"Column name {doubled[0]!r} appears twice in {names[role]}; rename one of them."
+            )
+    real = [name for name in tables["train"].columns if name in tables["holdout"].columns]
+    if outcome is not None and outcome not in real:
+        raise InputError(
+            f"Outcome column {outcome!r} is not in both {names['train']} and "
+            f"{names['holdout']}; check --outcome."
+        )
+    if schema is None:
+        both = pd.concat([tables["train"][real], tables["holdout"][real]], ignore_index=True)
+        attached = tables["train"].attrs
+        both.attrs = attached if outcome is None else {}
+        schema = Schema.of(both, outcome=outcome)
+    common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
+    if not common:
+        raise InputError(
+            f"{names['synthetic']} has no column in common with {names['train']} and "
+            f"{names['holdout']}; its first column is {str(tables['synthetic'].columns[0])!r}."
+        )
+    shared = schema.select(common)
+    cast = {}
+    for role, table in tables.items():
+        kept = shared.cast(table[common], names[role])
+        rest = table[[n for n in table.columns if n not in kept.columns]]
+        cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
+    return {**cast, "schema": schema}
+
+
+def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame) -> dict:
+    """Names of the columns that cannot be compared, by where they are."""
+    sets = {"train": train, "holdout": holdout, "synthetic": synthetic}
+    common = set(train.columns) & set(holdout.columns) & set(synthetic.columns)
+    return {
+        role: [str(n) for n in table.columns if n not in common] for role, table in sets.items()
+    }
+
+
+# -- turning tables into numbers -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The one encoding of patients for distances and learners.
+
+    Binary columns are 0/1. A categorical with two categories is one 0/1 column, with more it is
+    one column a category. Continuous columns are min-max scaled by the table the encoder was
+    fitted on; a missing value is the middle of the observed ones, with a 0/1 column beside it
+    that says so (only where values are missing at all).
+
+    Parameters
+    ----------
+    schema : Schema
+        The columns that are compared.
+    scale : dict of str to (low, range, middle)
+        By continuous column.
+    missing : frozenset of str
+        Continuous columns that get a missingness column.
+    """
+
+    schema: Schema
+    scale: dict
+    missing: frozenset
+
+    @classmethod
+    def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
+        """Take ranges from `table`; look for missing values in `others` too."""
+        scale, missing = {}, set()
+        tables = [table, *others]
+        for name in schema.of_kind("continuous"):
+            values = table[name].dropna()
+            low = float(values.min()) if len(values) else 0.0
+            high = float(values.max()) if len(values) else 1.0
+            middle = float(values.median()) if len(values) else 0.0
+            scale[name] = (low, high - low or 1.0, middle)
+            if any(t[name].isna().any() for t in tables):
+                missing.add(name)
+        return cls(schema, scale, frozenset(missing))
+
+    @cached_property
+    def layout(self) -> list[tuple[str, str, str]]:
+        """(column of the table, "binary" | "category" | "continuous" | "missing", label)."""
+        layout = []
+        for column in self.schema.columns:
+            if column.kind == "continuous":
+                layout.append((column.name, "continuous", column.name))
+                if column.name in self.missing:
+                    layout.append((column.name, "missing", f"{column.name} missing"))
+            elif column.kind == "binary":
+                layout.append((column.name, "binary", column.name))
+            elif len(column.categories) <= 2:
+                layout.append((column.name, "category", column.categories[-1]))
+            else:
+                layout.extend((column.name, "category", label) for label in column.categories)
+        return layout
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Name of each encoded column."""
+        return [
+            f"{name} = {label}" if kind == "category" else label
+            for name, kind, label in self.layout
+        ]
+
+    def columns(self, *names: str) -> np.ndarray:
+        """Positions of the encoded columns of these table columns."""
+        wanted = set(names)
+        return np.array([i for i, c in enumerate(self.layout) if c[0] in wanted], dtype=int)
+
+    def is_kind(self, *kinds: str) -> np.ndarray:
+        """Which encoded columns are of these kinds."""
+        return np.array([kind in kinds for _, kind, _ in self.layout], dtype=bool)
+
+    def transform(self, table: pd.DataFrame) -> np.ndarray:
+        """The table as a float32 matrix, one row a patient."""
+        out = np.zeros((len(table), len(self.layout)), dtype=np.float32)
+        binary = self.schema.of_kind("binary")
+        if binary:
+            out[:, self.columns(*binary)] = table[binary].to_numpy(np.float32)
+        texts = {n: table[n].astype(str).to_numpy() for n in self.schema.of_kind("categorical")}
+        for i, (name, kind, label) in enumerate(self.layout):
+            if kind == "category":
+                out[:, i] = texts[name] == label
+            elif kind == "continuous":
+                low, span, middle = self.scale[name]
+                out[:, i] = (table[name].fillna(middle).to_numpy(float) - low) / span
+            elif kind == "missing":
+                out[:, i] = table[name].isna()
+        return out
+
+
+def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """`n` patients with every column drawn on its own from `table`: right margins, no structure."""
+    columns = {
+        name: table[name].array.take(rng.integers(0, len(table), n)) for name in table.columns
+    }
+    return pd.DataFrame(columns)
+
+
+class Side:
+    """One table and what is computed of it once: its matrix, its outcome, a model of it."""
+
+    def __init__(self, frame: pd.DataFrame, encoder: Encoder, effort: Effort, seed: int):
+        self.frame = frame
+        self.encoder = encoder
+        self.effort = effort
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """Encoded patients, float32, shape (patients, encoded columns)."""
+        return self.encoder.transform(self.frame)
+
+    @cached_property
+    def outcome(self) -> np.ndarray:
+        """The outcome as 0/1; raises NotComputable without an outcome of two classes."""
+        schema = self.encoder.schema
+        if schema.outcome is None:
+            raise NotComputable("the tables share no outcome column")
+        values = schema.outcome_values(self.frame)
+        if values.min() == values.max():
+            raise NotComputable("the outcome has only one class in one of the tables")
+        return values
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The matrix without the outcome."""
+        return np.delete(self.matrix, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+
+    @cached_property
+    def model(self):
+        """LightGBM model of the outcome, trained on this table."""
+        from .utility import fit_classifier
+
+        return fit_classifier(self.features, self.outcome, self.effort, self.seed)
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Row numbers of at most `n` patients, without replacement, in order."""
+        if n >= len(self):
+            return np.arange(len(self))
+        return np.sort(rng.choice(len(self), n, replace=False))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a metric looks at: train, holdout and the table that might be released.
+
+    Metrics are pure functions of a setting; the driver makes one for the synthetic data and
+    others with the references in its place.
+    """
+
+    train: Side
+    holdout: Side
+    candidate: Side
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.train.encoder
+
+    @property
+    def schema(self) -> Schema:
+        return self.train.encoder.schema
+
+    @property
+    def effort(self) -> Effort:
+        return self.train.effort
+
+    @cached_property
+    def even(self) -> np.ndarray:
+        """Rows of the candidate, at most as many as holdout has.
+
+        Distances between samples shrink with their size. Holdout is smaller than train, so a
+        synthetic table as large as train could beat "the best" by its size alone; corrected
+        metrics therefore compare equal numbers of patients.
+        """
+        rng = np.random.default_rng([self.train.seed, 7])
+        return self.candidate.sample(len(self.holdout), rng)
+
+    @cached_property
+    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
+        from .privacy import nearest_distance
+
+        rng = np.random.default_rng([self.train.seed, 8])
+        return tuple(
+            nearest_distance(side.matrix[side.sample(self.effort.attacked, rng)], released)
+            for released in [self.candidate.matrix]
+            for side in (self.train, self.holdout)
+        )
+
+    @cached_property
+    def identity(self):
+        """The meaningful identity disclosure of this setting, which two metrics share."""
+        from .privacy import Identity
+
+        return Identity(self)
+
+
+def settings(
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    schema: Schema,
+    effort: Effort,
+    seed: int,
+) -> dict[str, Setting]:
+    """The synthetic data's setting and the references', by name (see :class:`Spec`)."""
+    rng = np.random.default_rng([seed, 9])
+    encoder = Encoder.fit(schema, train, [holdout, synthetic])
+
+    def side(frame: pd.DataFrame) -> Side:
+        return Side(frame, encoder, effort, seed)
+
+    real, fresh = side(train), side(holdout)
+    order = rng.permutation(len(holdout))
+    cut = len(holdout) // 2
+    first, second = (holdout.iloc[np.sort(part)] for part in (order[:cut], order[cut:]))
+    mixed = independent(train[schema.names], len(synthetic), rng)
+    return {
+        "synthetic": Setting(real, fresh, side(synthetic)),
+        "independent": Setting(real, fresh, side(mixed)),
+        "train": Setting(real, fresh, real),
+        "holdout": Setting(real, fresh, fresh),
+        "swap": Setting(real, real, fresh),
+        "half": Setting(real, side(second), side(first)),
+    }
