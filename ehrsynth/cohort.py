@@ -225,7 +225,12 @@ def _latest_measurements(measurements: pd.DataFrame, until: pd.Series) -> pd.Dat
         ["subject_id", "name"], keep="last"
     )
     table = latest.pivot(index="subject_id", columns="name", values="value")
-    return table.reindex(index=until.index, columns=names).astype("float64")
+    table = table.reindex(index=until.index, columns=names).astype("float64")
+    # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
+    # two numbers, and nobody can tell which of them is right.
+    pressure = ["systolic", "diastolic"]
+    table.loc[table["diastolic"] >= table["systolic"], pressure] = np.nan
+    return table
 
 
 # -- checks ----------------------------------------------------------------------------
