@@ -134,6 +134,7 @@ _BIRTH_HEALTH = -1.0  # log odds of every other disease in women who come to giv
 _DYING = {"morbidity": 0.9, "infection": 1.1, "cancer": 0.3}  # shift of the factors
 _DYING_AGE = 0.85  # tilt of the age distribution, log odds over 20 years
 _IMPOSSIBLE = -60.0  # log odds
+_AGE_STEP, _SOLVER_STEPS = 5, 7  # finer or more changes no prevalence by 1 %
 _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
 _RAREST, _RARE_LIMIT = 3e-6, 9e-3  # prevalences of the leaves that hospital.csv does not name
 _SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
@@ -150,14 +151,14 @@ _OTHER_CODES = {
         "E8889": "Unspecified fall",
     },
     10: {
-        "Z66": "Do not resuscitate", "Y92230": "Patient room in hospital as the place of occurrence",
+        "Z66": "Do not resuscitate", "Y92230": "Patient room in hospital as the place",
         "Y929": "Unspecified place or not applicable", "Z515": "Encounter for palliative care",
         "Y848": "Other medical procedures as the cause of abnormal reaction",
         "Z781": "Physical restraint status", "R0902": "Hypoxemia",
         "Z8249": "Family history of ischemic heart disease",
     },
 }  # fmt: skip
-_OTHER_RATE = 1.35  # such codes per admission
+_OTHER_RATE = 0.95  # such codes per admission
 _COMMON_CODES = ("4019", "I10", "2724", "E785", "25000", "E119", "42731", "I4891", "53081", "K219")
 _MOST_CODES = 4  # ICD codes of each version that this hospital uses for a leaf
 _ICD10_SINCE = np.datetime64("2015-10-01")
@@ -171,8 +172,8 @@ _BMI_FAULTS = (
     (0.0035, 0.0036, 3_900),
 )
 _BLOCK = 4_096  # people at a time; any number gives the same people
-_MORTALITY_SCALE = 1.0
-_MORTALITY_AGE = 0.55
+_MORTALITY_SCALE = 0.5
+_MORTALITY_AGE = 0.45
 _MORTALITY_THIN = 0.07  # per kg/m2 below 24
 _MORTALITY_BIRTH = -3.0
 _YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
@@ -274,7 +275,7 @@ def raw_tables(patients: int = 20_000, seed: int = 0) -> dict[str, pd.DataFrame]
         "admissions": admissions,
         "diagnoses_icd": _diagnoses_table(truth, people, has, stays, admissions, rng),
         "d_icd_diagnoses": _titles(truth),
-        "omr": _omr_table(people, identity, body, stays, rng),
+        "omr": _before_death(_omr_table(people, identity, body, stays, rng), identity, dod),
     }
 
 
@@ -326,9 +327,8 @@ def _usable_codes() -> pd.DataFrame:
     """ICD codes that belong to one phecode and can stand on a bill (are no headings)."""
     table = phecode_table().drop_duplicates(["icd_version", "icd_code"], keep=False)
     table = table.sort_values(["icd_version", "icd_code"], ignore_index=True)
-    following = table["icd_code"].shift(-1, fill_value="")
-    pairs = zip(table["icd_code"], following, strict=True)
-    heading = np.array([later.startswith(code) for code, later in pairs])
+    code = table["icd_code"].to_numpy(dtype=str)
+    heading = np.append(np.char.startswith(code[1:], code[:-1]), False)
     return table.loc[~heading, ["icd_version", "icd_code", "phecode"]]
 
 
@@ -346,10 +346,9 @@ def _leaves(codes: pd.DataFrame, named: pd.Series, rng: np.random.Generator) -> 
     code = pd.Series(sizes.index[(sizes > 0).all(axis=1)])  # known to both ICD versions
     whole = code.str.split(".").str[0]
     first = np.zeros(len(code))
-    for name, members in code.groupby(whole):
-        if name in named:
-            known = (named.reindex(members) / named[name]).where(members.to_numpy() != name)
-            first[members.index] = named[name] * _shares(known.to_numpy(), rng)
+    known = (code.map(named) / whole.map(named)).where(code != whole).to_numpy()
+    for name, members in code[whole.isin(named.index)].groupby(whole).groups.items():
+        first[members] = named[name] * _shares(known[members], rng)
     others = rng.permutation(np.flatnonzero(first == 0))
     others = others[: PUBLISHED["phecodes"] - np.count_nonzero(first)]
     leaf = pd.DataFrame({"code": code, "whole_code": whole, "first": first})
@@ -459,28 +458,27 @@ def _solve_intercepts(disease, prevalence, race_given_age) -> None:
     The sum of the factors times their loadings is normal, so a few Gauss-Hermite nodes do for
     all factors together; age, sex, birth and race are summed over.
     """
-    nodes, node_weights = np.polynomial.hermite_e.hermegauss(7)
+    nodes, node_weights = np.polynomial.hermite_e.hermegauss(5)
     node_weights = node_weights / node_weights.sum()
-    grid = AGES[1::3]  # every third age stands for itself and its neighbors
-    cells, weights = [], []
+    cells = []
     for group, (share, ages) in _groups().items():
-        mass = np.add.reduceat(ages, np.arange(0, len(AGES), 3))[: len(grid)] / ages.sum()
-        for race in range(len(RACES)):
-            n = len(grid)
-            cells.append((grid, np.full(n, group != "M"), np.full(n, group == "birth"), race))
-            weights.append(share * mass * race_given_age[1::3, race])
-    age, female, birth, race = (
-        np.concatenate([np.broadcast_to(cell[i], len(grid)) for cell in cells]) for i in range(4)
-    )
-    weights = np.concatenate(weights)
-    weights /= weights.sum()
+        for start in range(0, len(AGES), _AGE_STEP):
+            mass = ages[start : start + _AGE_STEP]
+            if mass.sum() < 1e-6:
+                continue
+            age = mass @ AGES[start : start + _AGE_STEP] / mass.sum()
+            by_race = mass @ race_given_age[start : start + _AGE_STEP]
+            for race, weight in enumerate(share * by_race):
+                cells.append((age, group != "M", group == "birth", race, weight))
+    age, female, birth, race, weight = (np.array(column) for column in zip(*cells, strict=True))
+    weight /= weight.sum()
     base = _features(age, female, birth, race, np.zeros((len(age), len(FACTORS)))) @ disease
     spread = np.sqrt((disease[_FACTOR_ROWS] ** 2).sum(axis=0))
     intercept = _logit(prevalence)
-    for _ in range(12):
+    for _ in range(_SOLVER_STEPS):
         mean = 0.0
-        for node, weight in zip(nodes, node_weights, strict=True):
-            mean = mean + weight * (weights @ _sigmoid(base + intercept + node * spread))
+        for node, node_weight in zip(nodes, node_weights, strict=True):
+            mean = mean + node_weight * (weight @ _sigmoid(base + (intercept + node * spread)))
         intercept = intercept + _logit(prevalence) - _logit(mean)
     disease[_ONE] = intercept
 
@@ -576,12 +574,12 @@ def _stays(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """
     n = len(people)
     burden = 0.75 * people["morbidity"].to_numpy() + 0.5 * rng.standard_normal(n)
-    rate = np.where(people["birth"], 0.4, 1.25) * np.exp(burden - 0.4)
+    rate = np.where(people["birth"], 0.4, 1.45) * np.exp(burden - 0.4)
     count = 1 + np.minimum(rng.poisson(rate), 60)
     count[(rng.random(n) < _NO_ADMISSION) & ~people["dies"]] = 0
     day = 86_400
     first, last = (edge.astype("datetime64[s]").astype(np.int64) for edge in _YEARS)
-    end = first + rng.random(n) * (last - first)
+    end = first + rng.random(n) ** 0.7 * (last - first)
     window = np.minimum(end - first, (30 + rng.exponential(900, n)) * day)
 
     person = np.repeat(np.arange(n), count)
@@ -620,8 +618,8 @@ def _body(truth, people, has, rng) -> pd.DataFrame:
     systolic = 124 + 4.5 * g + 7 * disease("401") + 0.3 * (bmi - 27) - 5 * disease("428")
     systolic += -7 * people["birth"] - 3 * disease("571") + 1.5 * people["metabolic"]
     systolic += 11 * noise[1]
-    diastolic = 73 + 0.38 * (systolic - 126) - 3.2 * g - 2 * people["female"]
-    diastolic += -2 * disease("585") + 5.5 * noise[2]
+    diastolic = 73 + 0.45 * (systolic - 126) - 3.2 * g - 2 * people["female"]
+    diastolic += -2 * disease("585") + 5.0 * noise[2]
     height = np.where(people["female"], 63.5, 69.0) + 2.8 * noise[3]
     return pd.DataFrame(
         {"bmi": bmi, "systolic": systolic, "diastolic": diastolic, "height": height}
@@ -845,10 +843,10 @@ def _omr_table(people, identity, body, stays, rng) -> pd.DataFrame:
 
     person, date = visits(pressed, 3.2)
     systolic = body["systolic"].to_numpy()[person] + 9 * rng.standard_normal(len(person))
-    diastolic = body["diastolic"].to_numpy()[person] + 0.4 * (
+    diastolic = body["diastolic"].to_numpy()[person] + 0.55 * (
         systolic - body["systolic"].to_numpy()[person]
     )
-    diastolic += 4.5 * rng.standard_normal(len(person))
+    diastolic += 4.0 * rng.standard_normal(len(person))
     systolic = np.clip(np.round(systolic), 70, 240).astype(np.int64)
     diastolic = np.clip(np.round(diastolic), 35, None).astype(np.int64)
     diastolic = np.minimum(diastolic, systolic - 8)
@@ -903,6 +901,17 @@ def _omr_table(people, identity, body, stays, rng) -> pd.DataFrame:
     return table
 
 
+def _before_death(omr: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
+    """The measurements without those of visits that the person did not live to make.
+
+    So whoever was measured long after a discharge was alive then: such values give the outcome
+    away, and cutting them off is not a formality.
+    """
+    last_day = (dod + identity["shift"]).set_axis(identity["subject_id"])
+    day = omr["subject_id"].map(last_day)
+    return omr[~(omr["chartdate"] > day)].reset_index(drop=True)
+
+
 def _text(numbers: np.ndarray) -> pd.Series:
     return pd.Series(numbers).astype("str")
 
@@ -916,7 +925,7 @@ def _draw(cumulative: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -80, 80)))
+    return 1 / (1 + np.exp(-x))
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
