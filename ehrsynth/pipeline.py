@@ -111,7 +111,10 @@ class Pipeline:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
-        datasets.check_name(self.dataset)
+        if self.dataset not in datasets.DATASETS:
+            raise InputError(
+                f"There is no data set {self.dataset!r}; use one of {', '.join(datasets.DATASETS)}."
+            )
         if self.n is not None and self.n < 1:
             raise InputError(f"The number of synthetic patients must be 1 or more, not {self.n}.")
         self._claim_folder()
@@ -277,7 +280,7 @@ class Pipeline:
 
     def _finish(self, stage: str) -> None:
         """Run every stage up to and including `stage` that is not finished."""
-        with FileLock(self.out / ".lock"):  # chapters run side by side share a folder
+        with self._lock:
             for name in STAGES:
                 if self.finished(name):
                     if self.progress and name not in self._seen:
@@ -287,6 +290,11 @@ class Pipeline:
                 self._seen.add(name)
                 if name == stage:
                     return
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        """Chapters run side by side share a folder: only one of them makes a stage."""
+        return FileLock(self.out / ".lock")
 
     @cached_property
     def _seen(self) -> set[str]:
