@@ -149,6 +149,7 @@ def distributions(
     synthetic: pd.DataFrame,
     columns: Iterable[str] | None = None,
     schema: Schema | None = None,
+    across: int = 4,
 ) -> Figure:
     """One panel a continuous column: the real and the synthetic distribution.
 
@@ -157,9 +158,9 @@ def distributions(
     schema = schema or Schema.of(real)
     wanted = schema.of_kind("continuous") if columns is None else columns
     names = _common(schema, wanted, real, synthetic)
-    across = min(max(len(names), 1), 4)
+    across = min(max(len(names), 1), across)
     down = max(1, -(-len(names) // across))
-    figure, axes = _grid(down, across, (3.1 * across + 0.4, 2.8 * down))
+    figure, axes = _grid(down, across, (2.9 * across + 0.4, 2.6 * down))
     for ax, name in zip(axes.flat, names, strict=False):
         a, b = real[name].dropna().to_numpy(float), synthetic[name].dropna().to_numpy(float)
         edges = _edges(np.concatenate([a, b]), schema[name].decimals)

@@ -13,7 +13,7 @@ from . import fidelity, privacy, utility
 from .metric import Estimate, Metric, NotComputable, Spec
 from .ranking import USE_CASES, rank
 from .report import Report
-from .tables import PROFILES, Setting, align, left_out, settings
+from .tables import PROFILES, Setting, align, left_out, plausible, settings
 
 SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS)
 
@@ -69,7 +69,9 @@ def evaluate(
     full_schema = tables.pop("schema")
     common = [n for n in full_schema.names if all(n in t.columns for t in tables.values())]
     shared = full_schema.select(common)
-    tables = {role: table[common] for role, table in tables.items()}
+    tables, outside = {role: table[common] for role, table in tables.items()}, {}
+    for role, table in tables.items():
+        tables[role], outside[role] = plausible(table, shared)
     scenes = settings(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
     metrics = [
         _metric(spec, scenes, seed)
@@ -82,6 +84,7 @@ def evaluate(
         rows={role: len(table) for role, table in tables.items()},
         columns=common,
         left_out=left_out(*originals),
+        outside=outside,
         tables={role: shared.attach(table) for role, table in tables.items()},
         nearest=scenes["synthetic"].nearest,
         predictions=_predictions(scenes),

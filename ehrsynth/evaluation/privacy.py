@@ -411,7 +411,8 @@ def identity_risk(
 def _bits(flags: np.ndarray) -> np.ndarray:
     """0/1 columns packed into 64-bit words, so that whole records are compared at once."""
     packed = np.packbits(flags.astype(bool), axis=1)
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(padded).view(np.uint64)
 
 
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
@@ -650,19 +651,16 @@ def _adversarial_published(setting: Setting, rng) -> Estimate:
 def _adversarial_corrected(setting: Setting, rng) -> Estimate:
     """The same with ties counted half, and with a sample of queries against whole tables.
 
-    Cutting the tables themselves, as published, hides most copies: a copied patient is rarely
-    in both samples.
+    Train and the synthetic data are compared at full size (the larger cut to the smaller):
+    cutting both to holdout's size, as published, hides most copies, because a copied patient
+    is rarely in both samples.
     """
     accuracy, variance = [], 0.0
     for side in (setting.holdout, setting.train):
         n = min(len(side), len(setting.candidate))
         if n < 5:
             raise NotComputable("fewer than 5 patients in a table")
-        tables = []
-        for table in (side, setting.candidate):
-            tables.append(table.matrix[table.sample(n, rng)])
-        if len(setting.candidate) < len(side) and side is setting.train:
-            tables[0] = side.matrix  # a copy must not be lost by cutting train
+        tables = [t.matrix[t.sample(n, rng)] for t in (side, setting.candidate)]
         parts = _distances_between(*tables, setting.effort.queried, rng)
         accuracy.append(adversarial_accuracy(*parts))
         for other, own in (parts[:2], parts[2:]):
@@ -764,14 +762,14 @@ SPECS = (
         "How much closer the synthetic data is to train than to holdout; ties are not counted, "
         "which spoils it for sparse records.",
         _adversarial_published, best="half", worst="train", bounds=(-1, 1),
-        title="Adversarial accuracy, privacy loss",
+        title="Adversarial accuracy (privacy loss)",
     ),
     Spec(
         "nearest_neighbor_adversarial_accuracy", "privacy", "corrected", "lower",
         "difference of two accuracies", f"after {BENCHMARK}, Table 1",
         "The same with ties counted half and without cutting the tables; 0 means no leak.",
         _adversarial_corrected, best="half", worst="train", bounds=(-1, 1),
-        title="Adversarial accuracy, privacy loss",
+        title="Adversarial accuracy (privacy loss)",
     ),
     Spec(
         "closer_to_train", "privacy", "corrected", "lower", "share of synthetic patients",

@@ -5,7 +5,7 @@ distances and learners, and what is computed of a table only once (:class:`Side`
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -117,6 +117,10 @@ def align(
         attached = tables["train"].attrs
         both.attrs = attached if outcome is None else {}
         schema = Schema.of(both, outcome=outcome)
+        if not attached or outcome is not None:
+            # Inferred bounds are what was seen, not what is plausible: others may go beyond.
+            open_ended = (replace(c, lower=None, upper=None) for c in schema.columns)
+            schema = Schema(tuple(open_ended))
     common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
     if not common:
         raise InputError(
@@ -130,6 +134,28 @@ def align(
         rest = table[[n for n in table.columns if n not in kept.columns]]
         cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
     return {**cast, "schema": schema}
+
+
+def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Take values outside the schema's bounds as not measured, as the preprocessing does.
+
+    Returns
+    -------
+    tuple of DataFrame and dict
+        The table, and by column how many values were taken out.
+    """
+    table, counts = table.copy(deep=False), {}
+    for name in schema.of_kind("continuous"):
+        low, high = schema[name].lower, schema[name].upper
+        outside = pd.Series(False, index=table.index)
+        if low is not None:
+            outside |= table[name] < low
+        if high is not None:
+            outside |= table[name] > high
+        if outside.any():
+            counts[name] = int(outside.sum())
+            table[name] = table[name].mask(outside)
+    return table, counts
 
 
 def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame) -> dict:
@@ -275,6 +301,19 @@ class Side:
         """The matrix without the outcome."""
         return np.delete(self.matrix, self.encoder.columns(self.encoder.schema.outcome), axis=1)
 
+    def explained(self, on: "Side") -> np.ndarray:
+        """SHAP values by this table's model for patients of another table (kept)."""
+        from .utility import contributions
+
+        if id(on) not in self._explained:
+            rows = on.features[: self.effort.explained]
+            self._explained[id(on)] = contributions(self.model, rows)
+        return self._explained[id(on)]
+
+    @cached_property
+    def _explained(self) -> dict[int, np.ndarray]:
+        return {}
+
     @cached_property
     def model(self):
         """LightGBM model of the outcome, trained on this table."""
@@ -323,6 +362,14 @@ class Setting:
         """
         rng = np.random.default_rng([self.train.seed, 7])
         return self.candidate.sample(len(self.holdout), rng)
+
+    @cached_property
+    def even_candidate(self) -> Side:
+        """The candidate cut to :attr:`even`."""
+        if len(self.even) == len(self.candidate):
+            return self.candidate
+        frame = self.candidate.frame.iloc[self.even]
+        return Side(frame, self.encoder, self.effort, self.candidate.seed)
 
     @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
