@@ -1,6 +1,7 @@
 """One tool for the chapters: keep them in step, run them, normalize them, check them.
 
-    python tools/notebooks.py sync         write every chapter's setup cell and badge line
+    python tools/notebooks.py sync         write every chapter's setup cell and badge line (and the
+                                           repository's address into README.md and CITATION.cff)
     python tools/notebooks.py execute      run the chapters into a folder (-p NAME VALUE, --out DIR)
     python tools/notebooks.py refresh      sync, run and normalize the committed chapters in place
     python tools/notebooks.py normalize    strip what changes from run to run
@@ -32,6 +33,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ROOT / "book" / "chapters"
+
+# Files for people and machines that cannot read _config.yml.
+WITH_ADDRESS = [ROOT / "README.md", ROOT / "CITATION.cff"]
 
 SETUP_ID, BADGES_ID = "setup", "badges"
 CHECK_TAG = "nbval-check-output"
@@ -147,6 +151,15 @@ def text_of(output) -> str:
 
 
 # -- sync: the cells that are the same in every chapter -------------------------------------
+
+
+def sync_address(path: Path, repository: Repository) -> bool:
+    """Write the repository's address into a text file that names it; says if it changed."""
+    old = path.read_text(encoding="utf-8")
+    new = re.sub(r"(github(?:\.com)?/)[\w.-]+/ehrsynth\b", rf"\g<1>{repository.slug}", old)
+    if new != old:
+        path.write_text(new, encoding="utf-8")
+    return new != old
 
 
 def setup_cell(repository: Repository):
@@ -549,9 +562,10 @@ def main(arguments: list[str] | None = None) -> int:
     paths = chapters(given.names)
     repository = Repository.read()
     if given.action == "sync":
-        for path in paths:
-            if write(sync(read(path), path.stem, repository), path):
-                print(f"  {path.name} brought up to date")
+        changed = [p.name for p in paths if write(sync(read(p), p.stem, repository), p)]
+        changed += [path.name for path in WITH_ADDRESS if sync_address(path, repository)]
+        for name in changed:
+            print(f"  {name} brought up to date")
         return 0
     if given.action == "normalize":
         for path in paths:

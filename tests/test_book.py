@@ -1,0 +1,92 @@
+"""What chapters need: exercises that never stop a notebook, one work folder, computed prose."""
+
+import logging
+import sys
+import types
+
+import pytest
+
+from ehrsynth import book
+
+
+@pytest.mark.parametrize(
+    ("test", "verdict"),
+    [
+        (lambda: True, "correct."),
+        (lambda: 1 + 1 == 2, "correct."),
+        (lambda: False, "not yet."),
+        (lambda: None, "not yet."),
+        (lambda: 1 / 0, "not yet."),
+        (lambda: ... + 1, "not yet."),
+    ],
+)
+def test_check_says_whether_an_exercise_is_solved(test, verdict, capsys):
+    assert book.check("Exercise 1", test) is None  # nothing that Jupyter would show below
+    assert capsys.readouterr().out.startswith(f"Exercise 1: {verdict}")
+
+
+def test_check_shows_the_hint_only_until_the_exercise_is_solved(capsys):
+    book.check("Exercise 2", lambda: False, hint="Divide by n.")
+    book.check("Exercise 2", lambda: True, hint="Divide by n.")
+    assert capsys.readouterr().out == "Exercise 2: not yet. Divide by n.\nExercise 2: correct.\n"
+
+
+def test_check_shows_what_it_met(capsys):
+    def test():
+        raise AssertionError("the shares add up to 0.9")
+
+    book.check("Exercise 1", test)
+    assert "the shares add up to 0.9" in capsys.readouterr().out
+
+
+@pytest.fixture
+def fake_pipeline(monkeypatch):
+    """Record what the workspace asks of the pipeline, without running one."""
+    module = types.ModuleType("ehrsynth.pipeline")
+    module.Pipeline = lambda out, **options: (out, options)
+    monkeypatch.setitem(sys.modules, "ehrsynth.pipeline", module)
+
+
+def test_workspace_has_a_folder_for_each_data_set_profile_and_seed(
+    fake_pipeline, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("EHRSYNTH_WORK", str(tmp_path))
+    monkeypatch.delenv("EHRSYNTH_SHARED_DATA", raising=False)
+    folders = {
+        book.workspace(dataset, profile, seed)[0]
+        for dataset in ("simulated", "diabetes130")
+        for profile in ("fast", "full")
+        for seed in (0, 1)
+    }
+    assert len(folders) == 8
+    assert tmp_path / "diabetes130-full-1" in folders
+
+
+def test_workspace_finds_public_data_on_this_machine(fake_pipeline, monkeypatch, tmp_path):
+    monkeypatch.setenv("EHRSYNTH_SHARED_DATA", str(tmp_path))
+    assert book.workspace("mimic-iv-demo")[1]["data"] == tmp_path / "mimic-iv-demo-2.2"
+    assert book.workspace("mimic-iv-demo", data="mine")[1]["data"] == "mine"
+    assert book.workspace("simulated")[1]["data"] is None
+
+
+def test_work_folder_is_beside_the_reader_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("EHRSYNTH_WORK", raising=False)
+    assert str(book.work_folder()) == "work"
+
+
+def test_setup_quietens_the_package_and_sets_the_style():
+    import matplotlib as mpl
+
+    mpl.rcdefaults()
+    before = mpl.rcParams["axes.facecolor"]
+    book.setup()
+    assert logging.getLogger("ehrsynth").level == logging.WARNING
+    assert mpl.rcParams["axes.facecolor"] != before
+    mpl.rcdefaults()
+
+
+def test_say_shows_markdown(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    book.say("The share is **0.11**.")
+    assert shown[0].data == "The share is **0.11**."

@@ -1,0 +1,151 @@
+"""The built pages in headless Chromium: no error, no stranger, nothing too wide or unnamed."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+PAGES = sorted(
+    path.relative_to(HTML).as_posix()
+    for path in (HTML / "book").rglob("*.html")
+    if not path.stem.startswith("_")
+) or ["none built"]
+SIZES = {"desktop": (1280, 900), "phone": (420, 900)}
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+GENERIC_ALT = re.compile(r"^(?:|image|figure|plot|.*_images/.*|.*\.(?:png|svg|jpe?g))$", re.I)
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def find_chromium() -> str | None:
+    named = os.environ.get("CHROMIUM")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return named or next((found for name in names if (found := shutil.which(name))), None)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The built site, served from this machine."""
+    if not (HTML / "index.html").exists():
+        pytest.skip("_build/html is not built; run `make book` first")
+    handler = functools.partial(Quiet, directory=str(HTML))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine; install it or set CHROMIUM to its path")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def visit(browser, address: str, page_name: str, size: str, theme: str = "light"):
+    """Open a page; returns it with what it complained about and what it asked others for."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    complaints, strangers = [], []
+    page.on(
+        "console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status > 399 else 0)
+
+    def guard(route):
+        url = urlsplit(route.request.url)
+        if url.scheme in ("http", "https", "ws") and url.hostname != "127.0.0.1":
+            strangers.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    context.route("**/*", guard)
+    page.goto(f"{address}/{page_name}", wait_until="networkidle")
+    page.wait_for_function(
+        "!document.querySelector('.math') || !!document.querySelector('mjx-container')",
+        timeout=15_000,
+    )
+    return page, complaints, strangers
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("page_name", PAGES)
+def test_page(browser, address, page_name, size):
+    page, complaints, strangers = visit(browser, address, page_name, size)
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    alts = page.eval_on_selector_all(
+        ".cell_output img", "images => images.map(i => i.getAttribute('alt') || '')"
+    )
+    broken = page.eval_on_selector_all(
+        "img", "images => images.filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+    )
+    formulas_failed = page.locator("mjx-merror").count()
+    page.context.close()
+    assert not strangers, f"asked other machines for {strangers}"
+    assert not complaints, f"the console says {complaints}"
+    assert wide <= 0, f"{wide} pixels wider than the screen"
+    assert not broken, f"pictures that do not load: {broken}"
+    assert formulas_failed == 0, "a formula cannot be read"
+    unnamed = [alt for alt in alts if GENERIC_ALT.match(alt.strip()) or len(alt.split()) < 5]
+    assert not unnamed, f"pictures without alt text that says what is to be seen: {unnamed}"
+
+
+def test_index_leads_to_the_book(browser, address):
+    page, complaints, strangers = visit(browser, address, "index.html", "desktop")
+    page.wait_for_url("**/book/index.html")
+    links = page.eval_on_selector_all("main table a", "links => links.map(a => a.pathname)")
+    page.context.close()
+    assert not complaints and not strangers
+    chapters = [link for link in links if "/chapters/" in link]
+    built = [name for name in PAGES if "/chapters/" in name]
+    assert sorted(link.strip("/") for link in chapters) == built
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read(browser, address, theme):
+    """Text and ground differ enough (WCAG AA, 4.5 to 1) in both themes."""
+    page, _, _ = visit(browser, address, PAGES[-1], "desktop", theme)
+    ratio = page.evaluate("""() => {
+        const light = css => {
+            const [r, g, b] = css.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+                .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+            return .2126 * r + .7152 * g + .0722 * b;
+        };
+        const text = light(getComputedStyle(document.querySelector('main p')).color);
+        const ground = light(getComputedStyle(document.body).backgroundColor);
+        return (Math.max(text, ground) + .05) / (Math.min(text, ground) + .05);
+    }""")
+    theme_now = page.evaluate("document.documentElement.dataset.theme")
+    page.context.close()
+    assert theme_now == theme
+    assert ratio >= 4.5

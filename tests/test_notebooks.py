@@ -1,0 +1,124 @@
+"""Every chapter runs, and says what it said when it was committed.
+
+Papermill runs each chapter with the fast profile, chapters 4 to 7 also on the two public data
+sets where those are at hand. nbval runs each again and compares the cells tagged
+`nbval-check-output` with the committed outputs. All share one work folder, as a reader's do.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import notebooks  # noqa: E402
+from conftest import find_shared_data  # noqa: E402
+
+NAMES = [path.stem for path in notebooks.chapters()]
+REAL_DATA = ["mimic-iv-demo", "diabetes130"]
+REAL_DATA_CHAPTERS = [name for name in NAMES if name[:2] in ("04", "05", "06", "07")]
+SANITIZE = Path(__file__).with_name("nbval-sanitize.cfg")
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory) -> Path:
+    """One folder for all chapters and test processes of this session."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = shared / "work"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, work):
+    """What a chapter's kernel finds around it."""
+    monkeypatch.setenv("EHRSYNTH_WORK", str(work))
+    folder = find_shared_data()
+    if folder:
+        monkeypatch.setenv("EHRSYNTH_SHARED_DATA", str(folder))
+
+
+def run(name: str, target: Path, work: Path, **parameters) -> notebooks.Run:
+    """Run a chapter in a process of its own and fail with its error, if it has one."""
+    source = notebooks.CHAPTERS / f"{name}.ipynb"
+    (result,) = notebooks.execute([(source, target, parameters)], work, 1)
+    if result.error:
+        pytest.fail(result.error, pytrace=False)
+    return result
+
+
+def nbval(path: Path) -> subprocess.CompletedProcess:
+    """Run nbval on one notebook, as `pytest --nbval-lax` does on the command line."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env"),
+        *("--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "600"),
+        *("-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull, "--rootdir"),
+        *(str(path.parent), str(path)),
+    ]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    environment |= {"OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def complain(done: subprocess.CompletedProcess) -> None:
+    if done.returncode:
+        pytest.fail(f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}", pytrace=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_papermill_simulated(name, tmp_path, work):
+    result = run(name, tmp_path / f"{name}.ipynb", work, dataset="simulated", profile="fast")
+    # By the processor's clock: the wall's depends on what else the machine does.
+    assert result.cpu_seconds <= notebooks.MAX_SECONDS
+    executed = notebooks.read(tmp_path / f"{name}.ipynb")
+    for cell in executed.cells:
+        shown = "".join(notebooks.text_of(output) for output in cell.get("outputs", []))
+        if "solution" in notebooks.tags(cell):
+            assert ": correct." in shown and "not yet" not in shown, shown
+
+
+@pytest.mark.parametrize("dataset", REAL_DATA)
+@pytest.mark.parametrize("name", REAL_DATA_CHAPTERS)
+def test_papermill_real(name, dataset, tmp_path, work, shared_data):
+    run(name, tmp_path / f"{name}.ipynb", work, dataset=dataset, profile="fast")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nbval(name):
+    complain(nbval(notebooks.CHAPTERS / f"{name}.ipynb"))
+
+
+def up_to_first_checked_cell(name: str):
+    """The committed chapter, cut off after its first checked cell, and that cell."""
+    notebook = notebooks.read(notebooks.CHAPTERS / f"{name}.ipynb")
+    for index, cell in enumerate(notebook.cells):
+        if notebooks.CHECK_TAG in notebooks.tags(cell):
+            notebook.cells = notebook.cells[: index + 1]
+            return notebook, cell
+    raise AssertionError(f"{name} has no checked cell")
+
+
+@pytest.mark.parametrize("name", NAMES[2:3])
+def test_nbval_notices_a_corrupted_output(name, tmp_path):
+    notebook, cell = up_to_first_checked_cell(name)
+    path = tmp_path / "chapter.ipynb"
+    notebooks.write(notebook, path)
+    complain(nbval(path))  # as committed it passes ...
+    (output,) = [o for o in cell.outputs if notebooks.text_of(o).strip()][:1]
+    text = notebooks.text_of(output)
+    digit = next(character for character in text if character.isdigit())
+    changed = text.replace(digit, str((int(digit) + 1) % 10), 1)
+    if output.output_type == "stream":
+        output.text = changed
+    else:
+        output.data = {kind: changed for kind in output.data if kind.startswith("text/")}
+    notebooks.write(notebook, path)
+    done = nbval(path)  # ... and with one digit changed it does not
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout
