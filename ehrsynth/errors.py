@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is one sentence that names the file, column, row or value and says
     what to do. The command line prints it without a traceback and exits with code 2.
     """
+
+
+class ValueFault(InputError):
+    """A file whose form is right holds a value of the wrong kind."""

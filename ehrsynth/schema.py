@@ -22,6 +22,9 @@ ROLES = ("outcome", "demographic", "diagnosis", "measurement", "medication", "fe
 MISSING = "(missing)"
 _ATTRIBUTE = "ehrsynth_schema"
 _MAX_CATEGORIES = 60
+_DEMOGRAPHIC_NAMES = ("sex", "gender", "race", "ethnicity", "age")
+# A text column is a spoiled number column when most of its many different values are numbers.
+_NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 
 
 @dataclass(frozen=True)
@@ -184,14 +187,15 @@ class Schema:
     def infer(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
         """Guess kinds from the values of a table that nobody has described.
 
-        0/1 and booleans are binary; text, categoricals and numbers that are missing nowhere
-        and take two values are categorical; other numbers are continuous.
+        0/1 and booleans are binary; text, categoricals and numbers of two values (or 0/1 with
+        missing values) are categorical; other numbers are continuous. Columns called sex, gender,
+        race, ethnicity or age are demographic.
 
         Raises
         ------
         InputError
-            For a duplicated name, an empty or all-missing column, dates, identifiers and free
-            text, and an outcome that is missing or does not have two values.
+            For a duplicated name, an empty or all-missing column, dates, identifiers, free text
+            and numbers spoiled by text, and an outcome that is missing or not of two values.
         """
         if table.shape[1] == 0 or len(table) == 0:
             raise InputError("The table has no rows or no columns; check the file.")
@@ -205,6 +209,8 @@ class Schema:
             )
         columns = []
         for name in table.columns:
+            if name == outcome and table[name].nunique() != 2:
+                _as_outcome(Column(str(name), "binary"), table[name])
             column = _infer_column(str(name), table[name])
             if name == outcome:
                 column = _as_outcome(column, table[name])
@@ -288,43 +294,93 @@ def _some(names: Iterable[str], most: int = 8) -> str:
 
 
 def _infer_column(name: str, values: pd.Series) -> Column:
-    present = values.dropna()
+    present = values.dropna().infer_objects()
     if present.empty:
         raise InputError(f"Column {name!r} has no values at all; drop it from the table.")
-    if pd.api.types.is_datetime64_any_dtype(values):
-        raise InputError(
-            f"Column {name!r} holds dates; replace it by a number such as age or days, or drop it."
-        )
-    if pd.api.types.is_bool_dtype(present) or (
-        pd.api.types.is_numeric_dtype(present) and set(present.unique()) <= {0, 1}
-    ):
-        if len(present) == len(values):
-            return Column(name, "binary")
-        categories = tuple(sorted({str(int(v)) for v in present}))
-        return Column(name, "categorical", categories=(*categories, MISSING))
-    if pd.api.types.is_numeric_dtype(present):
-        whole = bool(np.all(np.mod(present, 1) == 0))
-        if whole and len(present) > 50 and present.is_unique:
+    role = "demographic" if name.strip().lower() in _DEMOGRAPHIC_NAMES else "feature"
+    if pd.api.types.is_numeric_dtype(present) and not pd.api.types.is_bool_dtype(present):
+        if np.isinf(present.to_numpy(float)).any():
+            row = _row(pd.Series(np.isinf(pd.to_numeric(values).to_numpy(float, na_value=0))))
             raise InputError(
-                f"Column {name!r} is different in every row, like an identifier; "
-                "drop it, or describe it in a schema if it is a measurement."
+                f"Column {name!r} has an infinite value in row {row}; correct it or leave it empty."
             )
-        return Column(
-            name, "continuous",
-            lower=float(present.min()), upper=float(present.max()),
-            decimals=0 if whole else _decimals(present),
-        )  # fmt: skip
-    text = present.astype(str)
-    categories = tuple(sorted(text.unique()))
-    if len(categories) > _MAX_CATEGORIES or (len(categories) == len(text) > 50):
-        raise InputError(
-            f"Column {name!r} has {len(categories)} different texts, for example "
-            f"{categories[0][:40]!r}; group them into at most {_MAX_CATEGORIES} categories, "
-            "or drop the column if it is an identifier, a date or free text."
-        )
-    if len(present) < len(values):
+        if present.nunique() > 2:
+            return _infer_continuous(name, role, present)
+    elif not pd.api.types.is_bool_dtype(present):
+        _refuse_text(name, values, present)
+    texts = present.map(_category_text).unique()
+    if set(texts) <= {"0", "1"} and len(present) == len(values):
+        return Column(name, "binary", role)
+    if isinstance(present.dtype, pd.CategoricalDtype):  # whoever made it has chosen the order
+        used = set(texts)
+        categories = tuple(t for t in map(_category_text, present.cat.categories) if t in used)
+    else:
+        categories = _ordered(texts)
+    if len(present) < len(values) and MISSING not in categories:
         categories = (*categories, MISSING)
-    return Column(name, "categorical", categories=categories)
+    return Column(name, "categorical", role, categories=categories)
+
+
+def _infer_continuous(name: str, role: str, present: pd.Series) -> Column:
+    numbers = present.astype("float64")
+    whole = bool(np.all(np.mod(numbers, 1) == 0))
+    if whole and len(present) > 50 and present.is_unique:
+        raise InputError(
+            f"Column {name!r} is different in every row, like an identifier; "
+            "drop it, or describe it in a schema if it is a measurement."
+        )
+    return Column(
+        name, "continuous", role, lower=float(numbers.min()), upper=float(numbers.max()),
+        decimals=0 if whole else _decimals(numbers),
+    )  # fmt: skip
+
+
+def _refuse_text(name: str, values: pd.Series, present: pd.Series) -> None:
+    """Raise for dates, numbers spoiled by text, identifiers and free text."""
+    if not pd.api.types.is_string_dtype(present) and not isinstance(
+        present.dtype, pd.CategoricalDtype
+    ):
+        if present.map(lambda value: hasattr(value, "year")).all():
+            raise _dates(name)
+    text = present.astype(str)
+    distinct = text.unique()
+    numeric = pd.to_numeric(text, errors="coerce").notna()
+    if (
+        not isinstance(present.dtype, pd.CategoricalDtype)
+        and numeric.mean() >= _NUMERIC_SHARE
+        and not numeric.all()
+        and text[numeric].nunique() > _NUMERIC_VALUES
+    ):
+        wrong = values.notna() & ~numeric.reindex(values.index, fill_value=True)
+        raise InputError(
+            f"Column {name!r} should hold numbers but has {values[wrong].iloc[0]!r} in row "
+            f"{_row(wrong)}; correct it or leave it empty."
+        )
+    if len(distinct) <= _MAX_CATEGORIES and not (len(distinct) == len(text) > 50):
+        return
+    sample = pd.Series(distinct[:100])
+    if sample.str.fullmatch(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*").all():
+        raise _dates(name)
+    raise InputError(
+        f"Column {name!r} has {len(distinct)} different texts, for example "
+        f"{min(distinct)[:40]!r}; group them into at most {_MAX_CATEGORIES} categories, "
+        "or drop the column if it is an identifier, a date or free text."
+    )
+
+
+def _dates(name: str) -> InputError:
+    return InputError(
+        f"Column {name!r} holds dates; replace it by a number such as age or days, or drop it."
+    )
+
+
+def _ordered(texts: Iterable[str]) -> tuple[str, ...]:
+    """Categories in order: by number where all of them are numbers, else by text."""
+    texts = list(texts)
+    numbers = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce")
+    if numbers.notna().all():
+        return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
+    return tuple(sorted(texts))
 
 
 def _decimals(values: pd.Series) -> int | None:
@@ -335,16 +391,14 @@ def _decimals(values: pd.Series) -> int | None:
 
 
 def _as_outcome(column: Column, values: pd.Series) -> Column:
-    levels = sorted(values.dropna().astype(str).unique())
     if values.isna().any():
         raise InputError(f"Outcome column {column.name!r} has missing values; remove those rows.")
+    levels = _ordered(values.map(_category_text).unique())
     if len(levels) != 2:
         raise InputError(
-            f"Outcome column {column.name!r} has {len(levels)} different values "
-            f"({_some(levels, 4)}); it needs exactly two."
+            f"Outcome column {column.name!r} has {len(levels)} different "
+            f"value{'s' if len(levels) > 1 else ''} ({_some(levels, 4)}); it needs exactly two."
         )
-    if column.kind == "continuous":
-        column = Column(column.name, "categorical", categories=tuple(levels))
     return replace(column, role="outcome")
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 
-from ..errors import InputError
+from ..errors import InputError, ValueFault
+from ..files import read_columns
 
 # The columns that are used, by file of the hosp folder, with the kind of value they hold.
 COLUMNS = {
@@ -96,13 +96,12 @@ def convert(
     files = {name: str((files or {}).get(name, f"Table {name!r}")) for name in COLUMNS}
     for name, columns in COLUMNS.items():
         _check(name, raw[name], columns, files[name])
+    tables = {name: _typed(raw[name], columns) for name, columns in COLUMNS.items()}
     return {
-        "patients": raw["patients"][list(COLUMNS["patients"])].rename(
-            columns={"gender": "sex", "dod": "death_date"}
-        ),
-        "admissions": _admissions(raw["admissions"][list(COLUMNS["admissions"])]),
-        "diagnoses": raw["diagnoses_icd"][list(COLUMNS["diagnoses_icd"])],
-        "measurements": _measurements(raw["omr"], files["omr"]),
+        "patients": tables["patients"].rename(columns={"gender": "sex", "dod": "death_date"}),
+        "admissions": _admissions(tables["admissions"]),
+        "diagnoses": tables["diagnoses_icd"],
+        "measurements": _measurements(tables["omr"], files["omr"]),
     }
 
 
@@ -126,32 +125,10 @@ def find_file(data: str | Path, name: str) -> Path:
 def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Read these columns with their types; on trouble read text and find the value at fault."""
     try:
-        return _read_csv(path, {name: _ARROW[kind] for name, kind in columns.items()})
-    except pa.ArrowInvalid as error:
-        try:
-            text = _read_csv(path, dict.fromkeys(columns, pa.string()))
-        except pa.ArrowInvalid:
-            raise _unreadable(path, error) from error
-        _find_fault(text, columns, path)
-        raise _unreadable(path, error) from error
-    except pa.ArrowKeyError as error:
-        missing = [name for name in columns if f"'{name}'" in str(error)] or [str(error)]
-        raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error
-    except (OSError, EOFError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _read_csv(path: Path, types: Mapping[str, pa.DataType]) -> pd.DataFrame:
-    options = pa_csv.ConvertOptions(
-        include_columns=list(types), column_types=dict(types),
-        null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True,
-    )  # fmt: skip
-    return pa_csv.read_csv(path, convert_options=options).to_pandas()
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error) else "it is broken"
-    return InputError(f"{path} cannot be read as CSV: {reason}.")
+        return read_columns(path, {name: _ARROW[kind] for name, kind in columns.items()})
+    except ValueFault:
+        _find_fault(read_columns(path, dict.fromkeys(columns, pa.string())), columns, path)
+        raise
 
 
 def _find_fault(text: pd.DataFrame, columns: Mapping[str, str], path: Path) -> None:
@@ -204,6 +181,12 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
 
 
 # -- converting ------------------------------------------------------------------------
+
+
+def _typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """These columns, in one resolution of time and one size of number."""
+    dtypes = {"whole": "int64", "date": "datetime64[s]"}
+    return table[list(columns)].astype({c: dtypes[k] for c, k in columns.items() if k in dtypes})
 
 
 def _admissions(admissions: pd.DataFrame) -> pd.DataFrame:

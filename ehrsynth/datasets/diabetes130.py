@@ -1,0 +1,275 @@
+"""Diabetes 130-US hospitals for years 1999-2008: a real, open and large data set.
+
+Strack et al. 2014, doi 10.1155/2014/781670; UCI Machine Learning Repository 296,
+doi 10.24432/C5230J, CC BY 4.0. 101,766 encounters of patients with diabetes.
+
+Its traps: ``?`` means missing, the word None means "not measured" (pandas reads it as missing
+unless told otherwise), and ICD-9 codes have lost their leading zeros (38 is 038, septicemia).
+"""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from ..cohort import code_table
+from ..errors import InputError
+from ..files import read_columns
+from ..schema import MISSING, Column, Schema
+
+log = logging.getLogger(__name__)
+
+FILE = "diabetic_data.csv"
+LABELS_FILE = "IDS_mapping.csv"
+OUTCOME = "readmitted_30d"
+_ABSENT = "?"
+
+_DIAGNOSES = ("diag_1", "diag_2", "diag_3")
+# Whole numbers, with the least that can be and the label.
+_COUNTS = {
+    "time_in_hospital": (1, "Days in hospital"),
+    "num_lab_procedures": (0, "Laboratory tests"),
+    "num_procedures": (0, "Procedures"),
+    "num_medications": (0, "Medications"),
+    "number_outpatient": (0, "Outpatient visits in the year before"),
+    "number_emergency": (0, "Emergency visits in the year before"),
+    "number_inpatient": (0, "Inpatient stays in the year before"),
+    "number_diagnoses": (0, "Number of diagnoses"),
+}
+# Numbers that stand for a label, which IDS_mapping.csv has.
+_CODED = {
+    "admission_type_id": ("admission_type", "Admission type"),
+    "discharge_disposition_id": ("discharged_to", "Discharged to"),
+    "admission_source_id": ("admission_source", "Admission source"),
+}
+_NO_LABEL = {"NULL", "Not Available", "Not Mapped", "Unknown/Invalid"}
+_TEXTS = {"payer_code": "Payer", "medical_specialty": "Specialty of the admitting physician"}
+# "None" is a value: not measured.
+_RESULTS = {
+    "max_glu_serum": ("Glucose, serum (mg/dL)", ("None", "Norm", ">200", ">300")),
+    "A1Cresult": ("Hemoglobin A1c (%)", ("None", "Norm", ">7", ">8")),
+}
+_MEDICATIONS = (
+    "metformin", "repaglinide", "nateglinide", "chlorpropamide", "glimepiride", "acetohexamide",
+    "glipizide", "glyburide", "tolbutamide", "pioglitazone", "rosiglitazone", "acarbose",
+    "miglitol", "troglitazone", "tolazamide", "examide", "citoglipton", "insulin",
+    "glyburide-metformin", "glipizide-metformin", "glimepiride-pioglitazone",
+    "metformin-rosiglitazone", "metformin-pioglitazone",
+)  # fmt: skip
+_OTHER, _LEAST_SHARE = "Other", 1e-3  # what fewer patients than this share have
+_DOSES = ("No", "Down", "Steady", "Up")
+_FLAGS = {
+    "change": ("Ch", ("Ch", "No"), "Change of diabetes medication"),
+    "diabetesMed": ("Yes", ("Yes", "No"), "Any diabetes medication"),
+}
+_SEXES = {"Female": "F", "Male": "M"}
+_NO_SEX = "Unknown/Invalid"
+_RACES = ("Caucasian", "AfricanAmerican", "Hispanic", "Asian", "Other")
+_AGE_BANDS = {f"[{low}-{low + 10})": f"{low}-{low + 9}" for low in range(0, 100, 10)}
+_READMITTED = ("<30", ">30", "NO")
+_DEAD_OR_HOSPICE = (11, 13, 14, 19, 20, 21)  # discharge_disposition_id
+_WHOLE = ("encounter_id", "patient_nbr", *_CODED, *_COUNTS)
+_CHOICES = {
+    "gender": (*_SEXES, _NO_SEX), "age": tuple(_AGE_BANDS), "race": (*_RACES, _ABSENT),
+    "readmitted": _READMITTED,
+    **{name: values for name, (_, values) in _RESULTS.items()},
+    **{name: values for name, (_, values, _) in _FLAGS.items()},
+    **dict.fromkeys(_MEDICATIONS, _DOSES),
+}  # fmt: skip
+
+
+def load(data: str | Path) -> dict[str, pd.DataFrame]:
+    """Read the encounters.
+
+    Parameters
+    ----------
+    data : str or Path
+        The folder with ``diabetic_data.csv`` (and ``IDS_mapping.csv``), or that file itself.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``encounters``: one row per encounter, the columns of the file that are used, text as it
+        is written and whole numbers as int64; and ``labels(column, number, label)``.
+
+    Raises
+    ------
+    InputError
+        That names the file, column, row and value that cannot be used.
+    """
+    path = Path(data)
+    if path.is_dir():
+        path = path / FILE
+    if not path.is_file():
+        raise InputError(f"{path} is missing; fetch it with: ehrsynth fetch diabetes130")
+    columns = [*_WHOLE, *_CHOICES, *_TEXTS, *_DIAGNOSES]
+    table = read_columns(path, dict.fromkeys(columns, pa.string()), null_values=[])
+    if table.empty:
+        raise InputError(f"{path} has no rows.")
+    for name in _WHOLE:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        _check(numbers.isna() | (numbers % 1 != 0), table[name], path, "a whole number")
+        table[name] = numbers.astype("int64")
+    for name, values in _CHOICES.items():
+        _check(~table[name].isin(values), table[name], path, f"one of {', '.join(values)}")
+    return {"encounters": table, "labels": _labels(path.with_name(LABELS_FILE))}
+
+
+def to_patients(
+    tables: dict[str, pd.DataFrame], outcome: str | None = None, code_level: str = "phecode"
+) -> pd.DataFrame:
+    """The patient table: the first encounter of everyone who left alive and not to hospice.
+
+    The age stays the ten-year band of the file, as an ordered category: a number would claim to
+    know more. Medications are four doses (No, Down, Steady, Up), or 0/1 where only No and Steady
+    occur; columns with one value are dropped and reported.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        What :func:`load` returns.
+    outcome : str, optional
+        "readmitted_30d", readmission within 30 days, is the only one.
+    code_level : {"phecode", "leaf", "category"}
+
+    Returns
+    -------
+    DataFrame
+        With its schema attached.
+    """
+    if outcome not in (None, OUTCOME):
+        raise InputError(f"Unknown outcome {outcome!r}; diabetes130 has {OUTCOME}.")
+    encounters = _first_encounters(tables["encounters"])
+    columns: dict[str, tuple[Column, pd.Series]] = {}
+
+    def add(column: Column, values: pd.Series) -> None:
+        columns[column.name] = (column, values)
+
+    add(
+        Column(OUTCOME, "binary", "outcome", "Readmission within 30 days"),
+        (encounters["readmitted"] == "<30"),
+    )
+    add(*_category("sex", "Sex", "demographic", encounters["gender"].map(_SEXES), ("F", "M")))
+    add(*_category("race", "Race", "demographic", encounters["race"], _RACES))
+    bands = encounters["age"].map(_AGE_BANDS)
+    add(*_category("age", "Age (years)", "demographic", bands, tuple(_AGE_BANDS.values())))
+    for name, (new, label) in _CODED.items():
+        texts = _label(encounters[name], name, tables["labels"])
+        add(*_category(new, label, "feature", texts))
+    for name, label in _TEXTS.items():
+        add(*_category(name, label, "feature", encounters[name]))
+    for name, (least, label) in _COUNTS.items():
+        column = Column(name, "continuous", "feature", label, lower=least, decimals=0)
+        add(column, encounters[name].astype("float64"))
+    for name, (label, values) in _RESULTS.items():
+        add(*_category(name, label, "measurement", encounters[name], values))
+    for name in _MEDICATIONS:
+        add(*_medication(name, encounters[name]))
+    for name, (yes, _, label) in _FLAGS.items():
+        add(Column(name, "binary", "medication", label), encounters[name] == yes)
+
+    constant = [n for n, (c, v) in columns.items() if c.role != "outcome" and v.nunique() < 2]
+    if constant:
+        log.info("Dropped because they have one value only: %s.", ", ".join(constant))
+    kept = {name: pair for name, pair in columns.items() if name not in constant}
+    table = pd.DataFrame(
+        {n: v.astype("uint8") if c.kind == "binary" else v for n, (c, v) in kept.items()}
+    )
+    codes, code_columns = code_table(diagnoses(encounters), table.index, code_level)
+    schema = Schema((*(column for column, _ in kept.values()), *code_columns))
+    return schema.attach(pd.concat([table, codes], axis=1))
+
+
+def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
+    """The three diagnoses of each encounter, with their leading zeros back.
+
+    Returns
+    -------
+    DataFrame
+        ``subject_id`` (the index of `encounters`), ``icd_code``, ``icd_version``.
+    """
+    table = pd.concat(
+        [pd.DataFrame({"subject_id": encounters.index, "icd_code": encounters[name].to_numpy()})
+         for name in _DIAGNOSES], ignore_index=True,
+    )  # fmt: skip
+    table = table[~table["icd_code"].isin([_ABSENT, ""])].reset_index(drop=True)
+    parts = table["icd_code"].str.strip().str.partition(".")
+    # V and E codes were never numbers, so they kept their zeros.
+    whole = parts[0].where(~parts[0].str.isdigit(), parts[0].str.zfill(3))
+    return table.assign(icd_code=whole + parts[2], icd_version=9)
+
+
+def _first_encounters(encounters: pd.DataFrame) -> pd.DataFrame:
+    first = encounters.sort_values("encounter_id").drop_duplicates("patient_nbr")
+    known = first["gender"] != _NO_SEX
+    alive = ~first["discharge_disposition_id"].isin(_DEAD_OR_HOSPICE)
+    log.info(
+        "%s encounters of %s patients: left out %s who died or went to hospice and %s whose sex "
+        "is unknown.",
+        f"{len(encounters):,}", f"{len(first):,}", f"{(~alive).sum():,}", (~known & alive).sum(),
+    )  # fmt: skip
+    kept = first[known & alive]
+    if kept.empty:
+        raise InputError(
+            f"No patient is left in the cohort: of {len(first)} patients {(~alive).sum()} died or "
+            f"went to hospice and {(~known).sum()} have no known sex."
+        )
+    return kept.reset_index(drop=True)
+
+
+def _category(
+    name: str, label: str, role: str, values: pd.Series, categories: tuple[str, ...] = ()
+) -> tuple[Column, pd.Series]:
+    """A categorical column; ``?`` and nothing are the category "(missing)".
+
+    Without a list of categories the very rare ones become "Other".
+    """
+    values = values.where(values.notna() & (values != _ABSENT), MISSING)
+    if not categories:
+        rare = values.map(values.value_counts()) < _LEAST_SHARE * len(values)
+        values = values.mask(rare & (values != MISSING), _OTHER)
+    present = set(values.unique())
+    ordered = [c for c in categories if c in present] or sorted(present - {MISSING})
+    if MISSING in present:
+        ordered.append(MISSING)
+    column = Column(name, "categorical", role, label, categories=tuple(ordered))
+    return column, pd.Series(pd.Categorical(values, categories=ordered), index=values.index)
+
+
+def _medication(name: str, doses: pd.Series) -> tuple[Column, pd.Series]:
+    label = name.capitalize()
+    if set(doses.unique()) <= {"No", "Steady"}:
+        return Column(name, "binary", "medication", label), doses == "Steady"
+    return _category(name, label, "medication", doses, _DOSES)
+
+
+def _label(numbers: pd.Series, column: str, labels: pd.DataFrame) -> pd.Series:
+    known = labels[labels["column"] == column].set_index("number")["label"]
+    text = numbers.map(known)
+    text = text.where(text.notna(), numbers.astype("str"))
+    return text.where(~text.isin(_NO_LABEL), MISSING)
+
+
+def _labels(path: Path) -> pd.DataFrame:
+    """IDS_mapping.csv: three small tables below each other, with an empty row in between."""
+    rows = []
+    if path.is_file():
+        lines = pd.read_csv(path, header=None, names=["number", "label"], dtype=str,
+                            keep_default_na=False)  # fmt: skip
+        column = None
+        for number, label in lines.itertuples(index=False):
+            if number in _CODED:
+                column = number
+            elif column and number.strip().isdigit():
+                rows.append((column, int(number), " ".join(label.split())))
+    return pd.DataFrame(rows, columns=["column", "number", "label"])
+
+
+def _check(wrong: pd.Series, values: pd.Series, path: Path, what: str) -> None:
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise InputError(
+            f"Column {values.name!r} of {path} should be {what} but is {values.iloc[row]!r} "
+            f"in row {row + 1}; correct the file."
+        )

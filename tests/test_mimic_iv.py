@@ -1,0 +1,195 @@
+"""Reading MIMIC-IV's files."""
+
+import gzip
+import shutil
+
+import pandas as pd
+import pytest
+
+from ehrsynth import datasets
+from ehrsynth.cohort import build_patients
+from ehrsynth.datasets import mimic_iv, simulated
+from ehrsynth.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hospital")
+    simulated.write(folder, patients=120, seed=3)
+    return folder
+
+
+@pytest.fixture
+def hospital(written, tmp_path):
+    """A copy that a test may spoil."""
+    shutil.copytree(written, tmp_path / "h")
+    return tmp_path / "h"
+
+
+def spoil(folder, table, change):
+    path = folder / "hosp" / f"{table}.csv.gz"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    change(frame).to_csv(path, index=False)
+
+
+def test_the_demo_has_its_known_figures(shared_data):
+    facts = datasets.describe(
+        datasets.load("mimic-iv-demo", data=shared_data / "mimic-iv-demo-2.2")
+    )
+    known = {
+        "patients": 100, "men": 57, "women": 43, "admissions": 275, "in-hospital deaths": 15,
+        "patients with a date of death": 31, "diagnosis rows": 4506,
+        "ICD-9 diagnosis rows": 2193, "ICD-9 codes": 740, "patients with ICD-9 codes": 76,
+        "ICD-10 diagnosis rows": 2313, "ICD-10 codes": 734, "patients with ICD-10 codes": 44,
+        "patients with ICD-9 and ICD-10 codes": 20, "BMI values": 773, "blood pressures": 872,
+        "patients with a BMI": 62, "patients with a blood pressure": 70,
+        "patients with a BMI and a blood pressure": 53, "largest BMI": 4649.4,
+    }  # fmt: skip
+    assert {name: facts[name] for name in known} == known
+    assert 87 < facts["share of ICD-9 rows mapped to a phecode (%)"] < 91
+    assert 89 < facts["share of ICD-10 rows mapped to a phecode (%)"] < 92
+
+
+def test_the_demo_becomes_a_patient_table(shared_data):
+    tables = datasets.load("mimic-iv", data=shared_data / "mimic-iv-demo-2.2" / "hosp")
+    patients = build_patients(tables)
+    assert len(patients) == 85
+    assert patients["DIE_1y"].sum() == 16
+
+
+def test_hosp_itself_and_plain_csv_are_read_too(hospital):
+    expected = mimic_iv.load(hospital)
+    for path in (hospital / "hosp").glob("*.csv.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    found = mimic_iv.load(hospital / "hosp")
+    assert set(found) == {"patients", "admissions", "diagnoses", "measurements"}
+    for name, table in expected.items():
+        pd.testing.assert_frame_equal(table, found[name])
+
+
+def test_written_and_read_is_what_was_simulated(written):
+    read, made = mimic_iv.load(written), simulated.load(patients=120, seed=3)
+    for name in made:
+        pd.testing.assert_frame_equal(made[name], read[name])
+
+
+def test_types(written):
+    tables = mimic_iv.load(written)
+    assert tables["patients"]["anchor_age"].dtype == "int64"
+    assert tables["admissions"]["died_in_hospital"].dtype == bool
+    for table, column in (("patients", "death_date"), ("admissions", "discharge_time"),
+                          ("measurements", "time")):  # fmt: skip
+        assert pd.api.types.is_datetime64_any_dtype(tables[table][column])
+    assert tables["measurements"]["value"].dtype == "float64"
+    assert tables["diagnoses"]["icd_code"].str.len().min() >= 3  # leading zeros stay
+
+
+def raw(**changes):
+    """A hospital of two people, as MIMIC-IV writes it."""
+    dates = {"admittime": pd.to_datetime("2150-01-01 10:00"),
+             "dischtime": pd.to_datetime("2150-01-05 10:00")}  # fmt: skip
+    tables = {
+        "patients": pd.DataFrame({"subject_id": [1, 2], "gender": ["F", "M"],
+            "anchor_age": [50, 60], "anchor_year": [2150, 2149], "dod": pd.to_datetime(
+            [None, "2150-03-01"])}),
+        "admissions": pd.DataFrame({"subject_id": [1, 2], "hadm_id": [11, 12], **dates,
+            "race": ["WHITE", None], "hospital_expire_flag": [0, 0]}),
+        "diagnoses_icd": pd.DataFrame({"subject_id": [1, 2], "hadm_id": [11, 12],
+            "icd_code": ["I10", "4019"], "icd_version": [10, 9]}),
+        "omr": pd.DataFrame({"subject_id": [1, 1, 2, 2, 2],
+            "chartdate": pd.to_datetime(["2150-01-02"] * 5),
+            "result_name": ["BMI (kg/m2)", "Blood Pressure", "Blood Pressure Sitting",
+                            "Weight (Lbs)", "BMI (kg/m2)"],
+            "result_value": ["25.4", "110/70", " 121 / 66 ", "heavy", None]}),
+    }  # fmt: skip
+    return tables | changes
+
+
+def test_pressures_are_taken_apart():
+    found = mimic_iv.convert(raw())["measurements"]
+    assert found[["subject_id", "name", "value", "unit"]].values.tolist() == [
+        [1, "bmi", 25.4, "kg/m2"],
+        [1, "systolic", 110.0, "mmHg"],
+        [2, "systolic", 121.0, "mmHg"],
+        [1, "diastolic", 70.0, "mmHg"],
+        [2, "diastolic", 66.0, "mmHg"],
+    ]
+
+
+@pytest.mark.parametrize("value", ["110", "110/", "110/70/3", "unable", "a/b"])
+def test_a_pressure_that_is_none_is_named(value):
+    omr = raw()["omr"]
+    omr.loc[1, "result_value"] = value
+    with pytest.raises(InputError, match=f"'result_value' of .*'omr'.*'{value}' in row 2"):
+        mimic_iv.convert(raw(omr=omr))
+
+
+@pytest.mark.parametrize("table", list(mimic_iv.COLUMNS))
+def test_a_missing_file_is_named(hospital, table):
+    (hospital / "hosp" / f"{table}.csv.gz").unlink()
+    with pytest.raises(InputError, match=rf"{table}\.csv\.gz is missing"):
+        mimic_iv.load(hospital)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(t, c) for t, columns in mimic_iv.COLUMNS.items() for c in columns]
+)
+def test_a_missing_column_is_named(hospital, table, column):
+    spoil(hospital, table, lambda frame: frame.drop(columns=column))
+    with pytest.raises(InputError, match=rf"Column '{column}' is missing from .*{table}\.csv\.gz"):
+        mimic_iv.load(hospital)
+
+
+@pytest.mark.parametrize("table", list(mimic_iv.COLUMNS))
+def test_an_empty_table_is_named(hospital, table):
+    spoil(hospital, table, lambda frame: frame.iloc[:0])
+    with pytest.raises(InputError, match=rf"{table}\.csv\.gz has no rows"):
+        mimic_iv.load(hospital)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "reason"),
+    [
+        ("patients", "anchor_age", "old", "whole numbers but has 'old' in row 4"),
+        ("patients", "anchor_age", "61.5", "whole numbers but has '61.5' in row 4"),
+        ("patients", "anchor_year", "", "whole numbers but has nothing in row 4"),
+        ("patients", "subject_id", "1O", "whole numbers but has '1O' in row 4"),
+        ("patients", "gender", "X", "F or M but has 'X' in row 4"),
+        ("patients", "dod", "yesterday", "dates like .* but has 'yesterday' in row 4"),
+        ("admissions", "admittime", "2150-13-01", "dates like .* but has '2150-13-01' in row 4"),
+        ("admissions", "dischtime", "", "dates but has nothing in row 4"),
+        ("admissions", "hospital_expire_flag", "2", "0 or 1 but has '2' in row 4"),
+        ("diagnoses_icd", "icd_version", "11", "9 or 10 but has '11' in row 4"),
+        ("diagnoses_icd", "icd_version", "ten", "whole numbers but has 'ten' in row 4"),
+        ("diagnoses_icd", "icd_code", "", "text but has nothing in row 4"),
+        ("omr", "chartdate", "soon", "dates like .* but has 'soon' in row 4"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(hospital, table, column, value, reason):
+    def change(frame):
+        frame.loc[3, column] = value
+        return frame
+
+    spoil(hospital, table, change)
+    with pytest.raises(InputError, match=rf"Column '{column}' of .*{table}\.csv\.gz .*{reason}"):
+        mimic_iv.load(hospital)
+
+
+@pytest.mark.parametrize(("table", "key"), [("patients", "subject_id"), ("admissions", "hadm_id")])
+def test_a_number_given_twice_is_named(hospital, table, key):
+    spoil(hospital, table, lambda frame: pd.concat([frame, frame.iloc[[0]]]))
+    with pytest.raises(InputError, match=f"Column '{key}' .* should hold each number once"):
+        mimic_iv.load(hospital)
+
+
+def test_a_broken_file_is_named(hospital):
+    path = hospital / "hosp" / "patients.csv.gz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"patients\.csv\.gz cannot be read as CSV"):
+        mimic_iv.load(hospital)
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        mimic_iv.load(tmp_path / "nowhere")
