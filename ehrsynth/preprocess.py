@@ -112,23 +112,27 @@ class Bins:
     ----------
     edges : list of float
         Inner cut points: bin i holds the values from edges[i-1] up to, not including, edges[i].
+    frequent, frequencies : list of list of float
+        For each bin, the values that at least five training patients have, and their shares of
+        the bin.
     knots : list of list of float
-        For each bin, values at even steps of the training distribution inside the bin. Decoding
-        draws a place between two neighboring knots, so frequent values come back as themselves
-        and a value that one patient alone has does not.
+        For each bin, the other values at even steps of their distribution. Decoding draws a place
+        between two neighboring knots, so a value that few patients have does not come back.
     shares : list of float
         Share of the observed training values in each bin.
     """
 
     edges: list[float]
+    frequent: list[list[float]]
+    frequencies: list[list[float]]
     knots: list[list[float]]
     shares: list[float]
 
     @classmethod
-    def fit(cls, observed: np.ndarray, most: int, decimals: int | None) -> "Bins":
+    def fit(cls, observed: np.ndarray, most: int) -> "Bins":
         """Cut observed values into at most `most` bins of about equal size."""
         if len(observed) == 0:
-            return cls([], [], [])
+            return cls([], [], [], [], [])
         distinct, counts = np.unique(observed, return_counts=True)
         if len(distinct) <= min(most, max(1, len(observed) // _LEAST)):
             edges = (distinct[1:] + distinct[:-1]) / 2
@@ -137,15 +141,19 @@ class Bins:
             edges = np.unique(np.quantile(observed, np.arange(1, number) / number))
             edges = edges[edges > distinct[0]]
         member = np.searchsorted(edges, observed, side="right")
+        sizes = np.bincount(member, minlength=len(edges) + 1)
+        often = counts >= _LEAST
+        place = np.searchsorted(edges, distinct, side="right")
         # The middle of each step leaves the very smallest and largest value out.
         steps = (np.arange(_KNOTS) + 0.5) / _KNOTS
-        knots = []
-        for i in range(len(edges) + 1):
-            inside = np.quantile(observed[member == i], steps)
-            constant = inside[0] == inside[-1]
-            knots.append(inside[:1].tolist() if constant else inside.tolist())
-        shares = np.bincount(member, minlength=len(knots)) / len(observed)
-        return cls(edges.tolist(), knots, shares.tolist())
+        frequent, frequencies, knots = [], [], []
+        for i, size in enumerate(sizes):
+            known = often & (place == i)
+            frequent.append(distinct[known].tolist())
+            frequencies.append((counts[known] / size).tolist())
+            rest = observed[(member == i) & ~np.isin(observed, distinct[known])]
+            knots.append(np.quantile(rest, steps).tolist() if len(rest) else [])
+        return cls(edges.tolist(), frequent, frequencies, knots, (sizes / len(observed)).tolist())
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The bin of each value; one past the last bin for NaN. Shape (n,), integers."""
@@ -155,11 +163,19 @@ class Bins:
     def decode(self, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw a value for each bin number; NaN for one past the last bin."""
         values = np.full(len(index), np.nan)
-        draw = rng.random(len(index))
+        which, place = rng.random((2, len(index)))
         for i, knots in enumerate(self.knots):
-            here = index == i
-            place = draw[here] * (len(knots) - 1)
-            values[here] = np.interp(place, np.arange(len(knots)), knots)
+            here = np.flatnonzero(index == i)
+            ends = np.cumsum(self.frequencies[i])
+            if not knots:
+                ends /= ends[-1]
+            chosen = np.searchsorted(ends, which[here], side="right")
+            known = chosen < len(ends)
+            values[here[known]] = np.array(self.frequent[i])[chosen[known]]
+            between = here[~known]
+            if len(between):
+                at = place[between] * (len(knots) - 1)
+                values[between] = np.interp(at, np.arange(len(knots)), knots)
         return values
 
     def scores(self) -> tuple[float, ...]:
@@ -288,7 +304,7 @@ class Preprocessor:
             inside = within_bounds(values, column)
             observed = np.sort(inside[~np.isnan(inside)])
             if self.continuous == "bins":
-                self._bins[column.name] = Bins.fit(observed, self.bins, column.decimals)
+                self._bins[column.name] = Bins.fit(observed, self.bins)
             if self.missing == "draw":
                 if len(observed) == 0:
                     raise InputError(

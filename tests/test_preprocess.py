@@ -1,0 +1,301 @@
+"""The preprocessor: fitted on train only, and invertible."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import toy_patients, toy_schema
+
+from ehrsynth.errors import InputError
+from ehrsynth.preprocess import Bins, Preprocessor
+from ehrsynth.schema import MISSING, Column, Schema
+
+
+def one_column(values, **options) -> pd.DataFrame:
+    schema = Schema((Column("x", "continuous", **options),))
+    return schema.attach(pd.DataFrame({"x": np.asarray(values, dtype=float)}))
+
+
+@pytest.fixture(scope="module")
+def train():
+    return toy_patients(1000)
+
+
+def test_bins_matrix_is_one_hot_bytes(train):
+    encoded = Preprocessor().fit(train).transform(train)
+    assert encoded.values.dtype == np.uint8
+    assert len(encoded) == 1000
+    for block in encoded.layout:
+        part = encoded[block.name]
+        if block.kind == "binary":
+            assert set(np.unique(part)) <= {0, 1}
+        else:
+            assert (part.sum(axis=1) == 1).all(), block.name
+
+
+def test_exact_columns_come_back_exactly_and_bins_come_back_in_the_same_bin(train):
+    prep = Preprocessor().fit(train)
+    encoded = prep.transform(train)
+    back = prep.inverse_transform(encoded, seed=1)
+    exact = prep.schema_.of_kind("binary", "categorical")
+    pd.testing.assert_frame_equal(back[exact], train[exact])
+    assert np.array_equal(prep.transform(back).values, encoded.values)
+    assert Schema.of(back) == prep.schema_
+
+
+def test_decoded_values_are_distributed_as_in_train(train):
+    prep = Preprocessor().fit(train)
+    back = prep.inverse_transform(prep.transform(train))
+    for name in prep.schema_.of_kind("continuous"):
+        real, decoded = train[name].dropna(), back[name].dropna()
+        assert len(real) == len(decoded)
+        assert abs(real.mean() - decoded.mean()) < 0.05 * real.std()
+        assert abs(real.std() - decoded.std()) < 0.05 * real.std()
+
+
+def test_decoding_is_seeded(train):
+    prep = Preprocessor().fit(train)
+    encoded = prep.transform(train)
+    first, same, other = (prep.inverse_transform(encoded, seed=s) for s in (5, 5, 6))
+    pd.testing.assert_frame_equal(first, same)
+    assert not first["bmi"].equals(other["bmi"])
+
+
+def test_decoding_keeps_decimals_and_bounds(train):
+    prep = Preprocessor().fit(train)
+    back = prep.inverse_transform(prep.transform(train))
+    assert (back["age"] % 1 == 0).all()
+    assert back["age"].between(18, 91).all()
+    bmi = back["bmi"].dropna()
+    assert np.allclose(bmi, bmi.round(1))
+
+
+def test_a_value_of_one_patient_alone_does_not_come_back():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=2000)
+    prep = Preprocessor().fit(one_column(values))
+    back = prep.inverse_transform(prep.transform(one_column(values)))
+    assert len(np.intersect1d(back["x"], values)) == 0
+
+
+def test_frequent_values_come_back_as_often():
+    rng = np.random.default_rng(42)
+    values = np.where(rng.random(4000) < 0.3, 120.0, np.round(rng.normal(125, 20, 4000)))
+    prep = Preprocessor().fit(one_column(values, decimals=0))
+    back = prep.inverse_transform(prep.transform(one_column(values)))
+    assert abs((back["x"] == 120).mean() - (values == 120).mean()) < 0.02
+
+
+def test_few_distinct_values_get_a_bin_each():
+    values = np.tile([0.0, 1.0, 2.0, 5.0], 50)
+    prep = Preprocessor().fit(one_column(values, decimals=0))
+    encoded = prep.transform(one_column(values))
+    assert prep.layout_[0].width == 5  # and one for missing
+    assert np.array_equal(prep.inverse_transform(encoded)["x"], values)
+
+
+def test_bins_hold_about_equally_many():
+    values = np.random.default_rng(0).lognormal(size=2400)
+    prep = Preprocessor().fit(one_column(values))
+    counts = prep.transform(one_column(values)).values.sum(axis=0)
+    assert counts[-1] == 0  # nobody is missing
+    assert len(counts) == 25
+    assert counts[:-1].min() >= 95 and counts[:-1].max() <= 105
+
+
+def test_scores_rise_with_the_bins_and_are_zero_for_missing(train):
+    block = next(b for b in Preprocessor().fit(train).layout_ if b.name == "bmi")
+    assert list(block.scores[:-1]) == sorted(block.scores[:-1])
+    assert block.labels[-1] == MISSING and block.scores[-1] == 0
+    assert abs(np.mean(block.scores[:-1])) < 0.05
+
+
+def test_values_out_of_bounds_count_as_not_measured():
+    table = one_column([20.0, 25.0, 30.0, 107_840.0, 3.0, np.nan], lower=10, upper=60)
+    prep = Preprocessor().fit(table)
+    row = prep.report_.iloc[0]
+    assert (row["measured"], row["missing"], row["outside"]) == (3, 1, 2)
+    back = prep.inverse_transform(prep.transform(table))["x"]
+    assert back.isna().tolist() == [False, False, False, True, True, True]
+    assert prep.clip(table)["x"].isna().tolist() == [False, False, False, True, True, True]
+
+
+def test_rare_and_constant_columns_are_left_out_and_listed(train):
+    table = train.copy()
+    table["phe_2"] = np.uint8(0)
+    table["phe_3"] = np.uint8(1)
+    table["phe_4"] = (np.arange(1000) < 5).astype(np.uint8)
+    prep = Preprocessor(min_prevalence=0.01).fit(table, toy_schema())
+    assert prep.dropped_["column"].tolist() == ["phe_2", "phe_3", "phe_4"]
+    assert prep.dropped_["prevalence"].tolist() == [0.0, 1.0, 0.005]
+    assert "phe_4" not in prep.schema_ and "phe_5" in prep.schema_
+    assert prep.transform(table).values.shape[1] == sum(b.width for b in prep.layout_)
+
+
+def test_the_outcome_stays_however_rare(train):
+    table = train.copy()
+    table["DIE_1y"] = (np.arange(1000) < 1).astype(np.uint8)
+    assert Preprocessor(min_prevalence=0.5).fit(table).schema_.outcome == "DIE_1y"
+
+
+def test_everything_is_learned_from_train_alone(train):
+    other = toy_patients(1000, seed=9)
+    prep, again = Preprocessor().fit(train), Preprocessor().fit(train)
+    prep.transform(other)
+    assert prep.layout_ == again.layout_
+    assert np.array_equal(prep.transform(train).values, again.transform(train).values)
+
+
+def test_minmax_is_the_published_scaling(train):
+    prep = Preprocessor.for_recipe("paper").fit(train)
+    encoded = prep.transform(train)
+    assert encoded.values.dtype == np.float32
+    age = train["age"].to_numpy()
+    expected = (age - age.min()) / (age.max() - age.min())
+    assert np.allclose(encoded["age"][:, 0], expected)
+    back = prep.inverse_transform(encoded)
+    assert np.array_equal(back["age"], age)
+    measured = train["bmi"].notna()
+    assert np.allclose(back["bmi"][measured], train["bmi"][measured])
+    assert back["bmi"].notna().all()
+
+
+def test_minmax_clips_what_lies_beyond_train():
+    prep = Preprocessor.for_recipe("paper").fit(one_column([0.0, 10.0]))
+    assert prep.transform(one_column([-5.0, 5.0, 20.0])).values[:, 0].tolist() == [0, 0.5, 1]
+
+
+def test_drawn_values_follow_the_column():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(4000) < 0.5, np.nan, rng.normal(50, 10, 4000))
+    table = one_column(values)
+    prep = Preprocessor("bins", "draw", seed=3).fit(table)
+    filled = prep.inverse_transform(prep.transform(table))["x"][np.isnan(values)]
+    assert abs(filled.mean() - 50) < 1 and abs(filled.std() - 10) < 1
+    assert np.array_equal(prep.transform(table).values, prep.transform(table).values)
+
+
+def test_layout_knows_roles_and_places(train):
+    encoded = Preprocessor().fit(train).transform(train)
+    roles = {block.name: block.role for block in encoded.layout}
+    assert roles["DIE_1y"] == "outcome" and roles["sex"] == "demographic"
+    frame = encoded.to_frame()
+    assert frame.shape == encoded.values.shape
+    assert frame.columns.is_unique
+    assert np.array_equal(frame["sex=F"], train["sex"] == "F")
+    with pytest.raises(InputError, match="no column 'nothing'"):
+        encoded.slice("nothing")
+
+
+def test_saving_and_loading_changes_nothing(train, tmp_path):
+    for recipe in ("modern", "paper"):
+        prep = Preprocessor.for_recipe(recipe, min_prevalence=0.1).fit(train)
+        prep.save(tmp_path / recipe)
+        loaded = Preprocessor.load(tmp_path / recipe)
+        assert loaded == prep and loaded.schema_ == prep.schema_
+        assert loaded.layout_ == prep.layout_
+        pd.testing.assert_frame_equal(loaded.dropped_, prep.dropped_)
+        pd.testing.assert_frame_equal(loaded.report_, prep.report_)
+        encoded = prep.transform(train)
+        assert np.array_equal(loaded.transform(train).values, encoded.values)
+        pd.testing.assert_frame_equal(
+            loaded.inverse_transform(encoded, 4), prep.inverse_transform(encoded, 4)
+        )
+
+
+def test_sixty_patients_are_enough():
+    train = toy_patients(60)
+    prep = Preprocessor().fit(train)
+    back = prep.inverse_transform(prep.transform(train))
+    assert len(back) == 60
+    assert all(block.width <= 13 for block in prep.layout_)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(
+        st.one_of(st.just(np.nan), st.integers(-50, 50).map(float), st.floats(-1e6, 1e6)),
+        min_size=1, max_size=80,
+    ),
+    seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_any_column_makes_the_round_trip_to_the_same_bins(values, seed):
+    table = one_column(values)
+    prep = Preprocessor().fit(table)
+    encoded = prep.transform(table)
+    back = prep.inverse_transform(encoded, seed=seed)
+    assert np.array_equal(np.isnan(back["x"]), np.isnan(values))
+    assert np.array_equal(prep.transform(back).values, encoded.values)
+    measured = np.array(values)[~np.isnan(values)]
+    if len(measured):
+        assert back["x"].dropna().between(measured.min(), measured.max()).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    flags=st.lists(st.booleans(), min_size=2, max_size=40),
+    texts=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=2, max_size=40),
+)
+def test_any_yes_no_and_category_come_back_exactly(flags, texts):
+    n = min(len(flags), len(texts))
+    schema = Schema(
+        (
+            Column("flag", "binary", "outcome"),
+            Column("group", "categorical", categories=("a", "b", "c", MISSING)),
+        )
+    )
+    table = schema.cast(pd.DataFrame({"flag": flags[:n], "group": texts[:n]}))
+    for recipe in ("modern", "paper"):
+        prep = Preprocessor.for_recipe(recipe).fit(table)
+        pd.testing.assert_frame_equal(prep.inverse_transform(prep.transform(table)), table)
+
+
+def test_bins_of_a_constant():
+    bins = Bins.fit(np.full(30, 7.0), 24)
+    assert bins.edges == [] and bins.frequent == [[7.0]] and bins.knots == [[]]
+    assert bins.decode(np.array([0, 1]), np.random.default_rng(0))[0] == 7.0
+
+
+def test_an_unknown_category_is_named(train):
+    prep = Preprocessor().fit(train)
+    table = train.copy()
+    table["race"] = table["race"].astype(str).replace("A", "MARTIAN")
+    with pytest.raises(InputError, match="'race'.*'MARTIAN'"):
+        prep.transform(table)
+
+
+def test_a_missing_column_is_named(train):
+    with pytest.raises(InputError, match="'bmi' is missing"):
+        Preprocessor().fit(train).transform(train.drop(columns="bmi"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"continuous": "onehot"}, "continuous is 'onehot'"),
+        ({"missing": "mean"}, "missing is 'mean'"),
+        ({"continuous": "minmax"}, "no place for missing values"),
+        ({"bins": 1}, "bins is 1"),
+        ({"min_prevalence": 2}, "min_prevalence is 2"),
+    ],
+)
+def test_impossible_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Preprocessor(**options)
+
+
+def test_other_mistakes_are_named(train, tmp_path):
+    with pytest.raises(InputError, match="not fitted"):
+        Preprocessor().transform(train)
+    with pytest.raises(InputError, match="no recipe 'best'"):
+        Preprocessor.for_recipe("best")
+    with pytest.raises(InputError, match="no training patients"):
+        Preprocessor().fit(train[:0])
+    with pytest.raises(InputError, match="never measured"):
+        Preprocessor.for_recipe("paper").fit(one_column([np.nan, np.nan]))
+    with pytest.raises(InputError, match="does not exist"):
+        Preprocessor.load(tmp_path)
+    encoded = Preprocessor.for_recipe("paper").fit(train).transform(train)
+    with pytest.raises(InputError, match="another layout"):
+        Preprocessor().fit(train).inverse_transform(encoded)
