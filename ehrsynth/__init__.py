@@ -15,13 +15,14 @@ The package reads like the tutorial::
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+from .cohort import build_patients, split
+from .datasets import DATASETS, describe, fetch, load
 from .errors import InputError
-from .schema import Column, Schema
 
-try:  # TEMPORARY while modules are being written (final version will import plainly)
-    from .postprocess import postprocess
-except ImportError:
-    pass
+# The function shares its module's name: bound here, it wins over the module for good.
+from .postprocess import postprocess
+from .preprocess import Encoded, Preprocessor
+from .schema import Column, Schema
 
 try:
     __version__ = version("ehrsynth")
@@ -30,9 +31,6 @@ except PackageNotFoundError:  # a clone that is on the path but not installed
 
 # Torch, LightGBM and Matplotlib take seconds to import: only who asks for them waits.
 _LAZY = {
-    "build_patients": "ehrsynth.cohort", "split": "ehrsynth.cohort",
-    "DATASETS": "ehrsynth.datasets", "describe": "ehrsynth.datasets", "fetch": "ehrsynth.datasets", "load": "ehrsynth.datasets",
-    "Encoded": "ehrsynth.preprocess", "Preprocessor": "ehrsynth.preprocess",
     "EMRWGAN": "ehrsynth.gan",
     "Recipe": "ehrsynth.gan",
     "evaluate": "ehrsynth.evaluation",
@@ -41,6 +39,23 @@ _LAZY = {
     "Pipeline": "ehrsynth.pipeline",
     "generate": "ehrsynth.pipeline",
 }
+
+__all__ = [
+    "DATASETS",
+    "Column",
+    "Encoded",
+    "InputError",
+    "Preprocessor",
+    "Schema",
+    "build_patients",
+    "describe",
+    "fetch",
+    "load",
+    "postprocess",
+    "split",
+    *_LAZY,
+]
+
 
 def __getattr__(name: str):
     if name in _LAZY:

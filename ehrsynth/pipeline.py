@@ -208,7 +208,7 @@ class Pipeline:
             self.recipe, min_prevalence=PROFILES[self.profile].min_prevalence, seed=self.seed
         ).fit(train)
         schema = prep.schema_
-        facts = datasets.describe(self.tables) | {
+        facts = datasets.source(self.dataset, self.data) | datasets.describe(self.tables) | {
             "patients in the cohort": len(patients),
             "training patients": len(train),
             "holdout patients": len(holdout),
@@ -226,9 +226,7 @@ class Pipeline:
     def _make_training(self) -> None:
         gan = EMRWGAN(recipe=self.recipe, seed=self.seed, steps=PROFILES[self.profile].steps)
         checkpoints = self.out / "model" / "checkpoint"
-        gan.fit(
-            self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints
-        )
+        gan.fit(self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints)
         gan.save(self.out / "model")
 
     def _make_generation(self) -> None:

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..phecode import unmapped
 from .fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
 
-__all__ = ["DATASETS", "describe", "fetch", "load"]
+__all__ = ["DATASETS", "describe", "fetch", "load", "source"]
 
 # The reader of each data set.
 _READERS = {
@@ -81,6 +81,23 @@ def _location(name: str, data: str | Path | None) -> Path:
             f"{name} is not here yet; run 'ehrsynth fetch {name}', or give its folder with --data."
         )
     return cache_folder(name)
+
+
+def source(name: str, data: str | Path | None = None) -> dict[str, str]:
+    """What a data set is, its license and whom to name, as the report shows it."""
+    entry = registry().get(name)
+    if entry is not None:
+        facts = {"data set": entry["title"], "license": entry["license"]}
+        facts["attribution"] = entry["attribution"]
+        if entry.get("credentialed"):
+            facts["careful"] = (
+                "made from credentialed data: the data use agreement forbids sharing patient-level "
+                "records with anyone who has not signed it"
+            )
+        return facts
+    if name == "simulated":
+        return {"data set": "a simulated hospital: no row comes from a real person"}
+    return {"data set": f"the table {Path(data).name}" if data else name}
 
 
 # -- what is in it ---------------------------------------------------------------------
