@@ -56,7 +56,7 @@ class Profile:
 
 
 PROFILES = {
-    "fast": Profile(patients=4_000, most=6_000, min_prevalence=0.01, steps=600),
+    "fast": Profile(patients=4_000, most=6_000, min_prevalence=0.01, steps=300),
     "full": Profile(patients=20_000, most=None, min_prevalence=5e-5, steps=None),
 }
 
