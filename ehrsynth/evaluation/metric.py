@@ -164,12 +164,8 @@ def _share(spec: Spec, value, best, worst) -> float | None:
     span = best.value - worst.value
     if span == 0 or (span > 0) != (spec.direction == "higher"):
         return None
-    edges = [
-        (e.value if e.low is None else e.low, e.value if e.high is None else e.high)
-        for e in (best, worst)
-    ]
-    (best_low, best_high), (worst_low, worst_high) = edges
-    if best_low <= worst_high and worst_low <= best_high:  # overlapping: cannot be told apart
+    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (best, worst)]
+    if abs(span) <= np.hypot(*halves):  # within chance of each other
         return None
     return (value.value - worst.value) / span
 

@@ -628,24 +628,30 @@ def _distances_between(a: np.ndarray, b: np.ndarray, queries: int, rng) -> tuple
     )  # fmt: skip
 
 
+def _privacy_loss(pairs: list[tuple[np.ndarray, np.ndarray]], queries: int, rng, ties: float):
+    """Accuracy of the first pair of tables minus accuracy of the second, with interval."""
+    accuracy, variance = [], 0.0
+    for a, b in pairs:
+        if min(len(a), len(b)) < 5:
+            raise NotComputable("fewer than 5 patients in a table")
+        parts = _distances_between(a, b, queries, rng)
+        accuracy.append(adversarial_accuracy(*parts, ties=ties))
+        for other, own in (parts[:2], parts[2:]):
+            wins = (other > own) + ties * (other == own)
+            variance += wins.var() / len(wins) / 4
+    return around(accuracy[0] - accuracy[1], float(np.sqrt(variance)))
+
+
 def _adversarial_published(setting: Setting, rng) -> Estimate:
-    """Privacy loss: accuracy against holdout minus accuracy against train, tables cut to holdout's
-    size, train and synthetic by the same order of rows."""
+    """Tables are cut to holdout's size, train and synthetic by the same order of rows."""
     n = min(len(setting.train), len(setting.holdout), len(setting.candidate))
     n = min(n, 2 * setting.effort.queried)
-    if n < 5:
-        raise NotComputable("fewer than 5 patients in a table")
     seed = int(rng.integers(2**31))
-
-    def cut(side: Side) -> np.ndarray:
-        return side.matrix[np.random.default_rng(seed).permutation(len(side))[:n]]
-
-    train, holdout, made = cut(setting.train), cut(setting.holdout), cut(setting.candidate)
-    accuracy = [
-        adversarial_accuracy(*_distances_between(real, made, n, rng), ties=0.0)
-        for real in (holdout, train)
-    ]
-    return Estimate(accuracy[0] - accuracy[1])
+    train, holdout, made = (
+        side.matrix[np.random.default_rng(seed).permutation(len(side))[:n]]
+        for side in (setting.train, setting.holdout, setting.candidate)
+    )
+    return _privacy_loss([(holdout, made), (train, made)], n, rng, ties=0.0)
 
 
 def _adversarial_corrected(setting: Setting, rng) -> Estimate:
@@ -655,31 +661,52 @@ def _adversarial_corrected(setting: Setting, rng) -> Estimate:
     cutting both to holdout's size, as published, hides most copies, because a copied patient
     is rarely in both samples.
     """
-    accuracy, variance = [], 0.0
+    pairs = []
     for side in (setting.holdout, setting.train):
         n = min(len(side), len(setting.candidate))
-        if n < 5:
-            raise NotComputable("fewer than 5 patients in a table")
-        tables = [t.matrix[t.sample(n, rng)] for t in (side, setting.candidate)]
-        parts = _distances_between(*tables, setting.effort.queried, rng)
-        accuracy.append(adversarial_accuracy(*parts))
-        for other, own in (parts[:2], parts[2:]):
-            wins = (other > own) + 0.5 * (other == own)
-            variance += wins.var() / len(wins) / 4
-    return around(accuracy[0] - accuracy[1], float(np.sqrt(variance)))
+        pairs.append(tuple(t.matrix[t.sample(n, rng)] for t in (side, setting.candidate)))
+    return _privacy_loss(pairs, setting.effort.queried, rng, ties=0.5)
 
 
-def _closer_to_train(setting: Setting, rng) -> Estimate:
+def closer_share(train: np.ndarray, holdout: np.ndarray) -> Estimate:
+    """Share of synthetic patients nearer to train than to holdout (ties half).
+
+    Parameters
+    ----------
+    train, holdout : array, shape (groups, synthetic patients)
+        Distance to the nearest patient of each group of the two tables. The interval is the
+        jackknife over these groups, because one real patient can be the nearest of very many.
+    """
+
+    def share(a, b):
+        a, b = a.min(axis=0), b.min(axis=0)
+        return float(np.mean((a < b) + 0.5 * (a == b)))
+
+    value = share(train, holdout)
+    variance = value * (1 - value) / train.shape[1]
+    for side in (0, 1):
+        tables = [train, holdout]
+        left_out = []
+        for g in range(len(tables[side])):
+            parts = list(tables)
+            parts[side] = np.delete(tables[side], g, axis=0)
+            left_out.append(share(*parts))
+        count = len(left_out)
+        variance += (count - 1) / count * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
+    return around(value, float(np.sqrt(variance)))
+
+
+def _closer_to_train(setting: Setting, rng, groups: int = 10) -> Estimate:
     n = min(len(setting.train), len(setting.holdout))
-    if n < 5:
-        raise NotComputable("fewer than 5 patients in a table")
-    queries = setting.candidate.sample(2 * setting.effort.queried, rng)
-    rows = setting.candidate.matrix[queries]
-    train, holdout = (
-        nearest_distance(rows, side.matrix[side.sample(n, rng)])
-        for side in (setting.train, setting.holdout)
-    )
-    return wilson(float(np.sum((train < holdout) + 0.5 * (train == holdout))), len(rows))
+    if n < groups:
+        raise NotComputable(f"fewer than {groups} patients in a table")
+    rows = setting.candidate.matrix[setting.candidate.sample(2 * setting.effort.queried, rng)]
+    near = []
+    for side in (setting.train, setting.holdout):
+        chosen = rng.permutation(side.sample(n, rng))
+        parts = np.array_split(chosen, groups)
+        near.append(np.stack([nearest_distance(rows, side.matrix[part]) for part in parts]))
+    return closer_share(*near)
 
 
 # -- copies ----------------------------------------------------------------------------------

@@ -123,12 +123,13 @@ class Report:
         with atomic_path(path) as temporary:
             temporary.write_text(self.to_html(), encoding="utf-8")
 
-    def to_html(self) -> str:
-        """The whole report as one HTML page."""
+    def to_html(self, pictures: bool = True) -> str:
+        """The whole report as one HTML page, drawn unless `pictures` is False."""
         return _template().render(
             report=self, verdicts=self.verdicts(), advice=self.advice(), families=FAMILIES,
-            pictures=_pictures(self), number=_number, interval=_interval, track=_track,
-            left_out=_left_out(self), tag=self._tag, facts={k: _plain(v) for k, v in self.facts.items()},
+            pictures=_pictures(self) if pictures else {}, number=_number, interval=_interval, track=_track,
+            left_out=_left_out(self), tag=self._tag,
+            facts={name: _plain(value) for name, value in self.facts.items()},
         )  # fmt: skip
 
     def _repr_html_(self) -> str:

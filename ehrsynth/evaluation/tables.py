@@ -16,6 +16,9 @@ from ..schema import Schema
 from .metric import NotComputable
 
 
+FEWEST = 5  # rows of each table
+
+
 @dataclass(frozen=True)
 class Effort:
     """How many patients and rounds the slow metrics take.
@@ -101,6 +104,10 @@ def align(
     for role, table in tables.items():
         if len(table) == 0 or table.shape[1] == 0:
             raise InputError(f"{names[role]} has no rows or no columns; check the file.")
+        if len(table) < FEWEST:
+            raise InputError(
+                f"{names[role]} has {len(table)} rows; at least {FEWEST} are needed to say anything."
+            )
         doubled = table.columns[table.columns.duplicated()]
         if len(doubled):
             raise InputError(

@@ -1,0 +1,256 @@
+"""Fidelity metrics against hand-computed cases and data of known quality."""
+
+import numpy as np
+import pytest
+from known_truth import noisy_copy, population
+from scipy.stats import wasserstein_distance
+
+from ehrsynth.evaluation import PROFILES, fidelity
+from ehrsynth.evaluation.metric import (
+    NotComputable,
+    auroc,
+    group_sums,
+    jackknife,
+    mean_of,
+    wilson,
+)
+from ehrsynth.evaluation.tables import Encoder, independent, settings
+from ehrsynth.schema import Schema
+
+SPECS = {(s.name, s.form): s for s in fidelity.SPECS}
+
+
+@pytest.fixture(scope="module")
+def train():
+    return population(1500, 40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def scenes(train):
+    synthetic, holdout = population(1500, 40, seed=3), population(700, 40, seed=2)
+    return settings(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)
+
+
+def value(name, form, setting):
+    return SPECS[name, form].evaluate(setting, seed=0)
+
+
+# -- intervals -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (1, 1000, 2e-4, 0.0056)],
+)
+def test_wilson_interval_against_known_values(hits, n, low, high):
+    estimate = wilson(hits, n)
+    assert estimate.low == pytest.approx(low, abs=1e-4)
+    assert estimate.high == pytest.approx(high, abs=1e-4)
+
+
+def test_auroc_counts_ties_half():
+    assert auroc(np.array([1.0, 2.0]), np.array([1.0, 0.0])).value == pytest.approx(3.5 / 4)
+    assert auroc(np.ones(4), np.ones(5)).value == 0.5
+
+
+def test_auroc_interval_covers_the_truth_in_about_95_percent():
+    rng = np.random.default_rng(0)
+    truth = 0.7602  # of two normal distributions one standard deviation apart
+    hits = 0
+    for _ in range(300):
+        estimate = auroc(rng.normal(1, 1, 60), rng.normal(0, 1, 80))
+        hits += estimate.low <= truth <= estimate.high
+    assert 0.91 <= hits / 300 <= 0.985
+
+
+def test_perfect_auroc_still_has_an_interval():
+    estimate = auroc(np.arange(10.0) + 20, np.arange(10.0))
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
+    assert 0.6 < estimate.low < 0.9
+
+
+def test_mean_of_folds_is_narrower_than_a_fold():
+    folds = [auroc(np.arange(9.0) + k, np.arange(9.0)) for k in (1, 2, 3)]
+    assert np.ptp(mean_of(folds)[1:]) < np.ptp(folds[0][1:])
+
+
+def test_jackknife_gives_the_standard_error_of_a_difference_of_means():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0, 2, (4000, 1)), rng.normal(0, 1, (1000, 1))
+    sums = group_sums(a, rng), group_sums(b, rng)
+    estimate = jackknife(lambda x, y: x[1] / x[0] - y[1] / y[0], *sums)
+    assert estimate.value == pytest.approx(a.mean() - b.mean())
+    half = (estimate.high - estimate.low) / 2
+    assert half == pytest.approx(2.09 * np.sqrt(4 / 4000 + 1 / 1000), rel=0.35)
+
+
+# -- formulas ------------------------------------------------------------------------------
+
+
+def test_prevalence_difference_by_hand():
+    real = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
+    candidate = np.array([[1, 0], [0, 0]])
+    assert fidelity.prevalence_difference(real, candidate) == pytest.approx(1000 * 0.25 / 2)
+    assert fidelity.prevalence_difference(real, candidate, counted=4) == pytest.approx(62.5)
+
+
+def test_published_prevalence_leaves_the_outcome_out_of_the_sum_only(scenes):
+    setting = scenes["synthetic"]
+    encoder = setting.encoder
+    chosen = encoder.is_kind("binary", "category")
+    p, q = (side.matrix[:, chosen].mean(axis=0) for side in (setting.train, setting.candidate))
+    difference = np.abs(p.astype(float) - q)
+    outcome = [encoder.layout[i][0] for i in np.flatnonzero(chosen)].index("DIE_1y")
+    expected = 1000 * (difference.sum() - difference[outcome]) / chosen.sum()
+    found = value("dimension_wise_distribution_binary", "published", setting)
+    assert found.value == pytest.approx(expected, rel=1e-5)
+
+
+def test_published_wasserstein_is_the_mean_over_measurements_on_the_unit_scale(scenes):
+    setting = scenes["synthetic"]
+    expected = []
+    for name in ("age", "bmi", "systolic", "diastolic"):
+        a, b = (s.frame[name].dropna().to_numpy() for s in (setting.train, setting.candidate))
+        expected.append(wasserstein_distance(a, b) / np.ptp(a))
+    found = value("dimension_wise_distribution_continuous", "published", setting)
+    assert found.value == pytest.approx(np.mean(expected))
+    assert found.low < found.value < found.high
+
+
+def test_log_prevalence_is_perfect_for_equal_counts_and_low_for_shuffled_ones():
+    counts = np.array([1, 10, 100, 400])
+    assert fidelity.log_prevalence_r2(counts, counts, 1000, 1000) == 1.0
+    assert fidelity.log_prevalence_r2(counts, counts[::-1], 1000, 1000) < 0
+
+
+def test_correlation_from_sums_equals_numpy(train):
+    rows = Encoder.fit(Schema.of(train), train).transform(train)[:, :20].astype(float)
+    rng = np.random.default_rng(0)
+    sums = fidelity._product_sums(rows - rows.mean(axis=0), rng).sum(axis=0)
+    np.testing.assert_allclose(
+        fidelity.correlation(sums), np.corrcoef(rows, rowvar=False), atol=1e-9
+    )
+
+
+def test_published_correlation_by_hand_and_its_fault():
+    real = np.array([[1.0, 0.5], [0.5, 1.0]])
+    candidate = np.array([[1.0, 0.1], [0.1, 1.0]])
+    expected = 1e6 * np.sqrt(2 * 0.4**2) / 4
+    assert fidelity.frobenius(real, candidate) == pytest.approx(expected)
+    assert fidelity.mean_difference(real, candidate) == pytest.approx(0.4)
+    # The same error in every pair of a wider table looks better as published, not corrected.
+    width = 40
+    wide_real, wide_candidate = np.full((width, width), 0.5), np.full((width, width), 0.1)
+    for matrix in (wide_real, wide_candidate):
+        np.fill_diagonal(matrix, 1.0)
+    assert fidelity.frobenius(wide_real, wide_candidate) < expected / 10
+    assert fidelity.mean_difference(wide_real, wide_candidate) == pytest.approx(0.4)
+
+
+def test_a_column_without_variation_correlates_with_nothing():
+    real = np.array([[1.0, 0.5], [0.5, 1.0]])
+    constant = np.array([[1.0, np.nan], [np.nan, np.nan]])
+    assert fidelity.mean_difference(real, constant) == pytest.approx(0.5)
+    assert np.isfinite(fidelity.frobenius(real, constant))
+
+
+def test_published_latent_cluster_is_log2_of_the_mean_squared_imbalance():
+    # Two far clusters: one all real, one all synthetic, so each share is 1 or 0.
+    real, candidate = np.zeros((50, 2)), np.full((50, 2), 9.0)
+    real[:, 0] = candidate[:, 1] = np.linspace(0, 0.1, 50)
+    scores = fidelity.log_cluster(real, candidate, clusters=2, seeds=[0, 1])
+    assert scores == [pytest.approx(np.log2(0.25))] * 2
+    both = np.concatenate([real, candidate])
+    assert fidelity.log_cluster(both, both, clusters=2, seeds=[0]) == [-np.inf]
+
+
+def test_published_abundance_by_hand():
+    real = np.array([0, 0, 1, 3])  # bins of width 1.5: [0, 1.5) and [1.5, 3]
+    cells = fidelity.abundance_cells(real, np.array([0, 1, 2, 9]), bins=2)
+    counts = [c.sum(axis=0).tolist() for c in cells]
+    assert counts == [[3, 1], [2, 2]]
+    # The published fault: with a smallest count of 2 the synthetic counts land too high.
+    cells = fidelity.abundance_cells(real + 2, real + 2, bins=2)
+    assert cells[0].sum(axis=0).tolist() != cells[1].sum(axis=0).tolist()
+
+
+def test_published_violations_are_the_sum_of_two_means(scenes):
+    frame = scenes["synthetic"].candidate.frame
+    table = frame.copy()
+    table["phe_600"] = np.uint8(0)
+    table.loc[:9, "phe_600"] = 1  # of ten patients, the women violate
+    women = (table["sex"].astype(str)[:10] == "F").mean()
+    broken = settings(frame, frame, table, Schema.of(frame), PROFILES["fast"], 0)["synthetic"]
+    found = value("clinical_knowledge_violation", "published", broken)
+    assert found.value == pytest.approx(women / 3)
+    corrected = value("clinical_knowledge_violation", "corrected", broken)
+    assert corrected.value == pytest.approx(10 * women / len(table))
+
+
+# -- data of known quality -----------------------------------------------------------------
+
+JOINT = [
+    ("classifier_two_sample_test", "corrected"),
+    ("column_wise_correlation", "published"),
+    ("column_wise_correlation", "corrected"),
+    ("latent_cluster_analysis", "published"),
+    ("latent_cluster_analysis", "corrected"),
+    ("medical_concept_abundance", "corrected"),
+    ("clinical_knowledge_violation", "published"),
+    ("clinical_knowledge_violation", "corrected"),
+]
+
+
+@pytest.mark.parametrize(("name", "form"), JOINT)
+def test_fresh_sample_is_near_the_best_and_far_from_independent_columns(scenes, name, form):
+    spec = SPECS[name, form]
+    fresh = value(name, form, scenes["synthetic"]).value
+    best, worst = value(name, form, scenes[spec.best]), value(name, form, scenes[spec.worst])
+    assert abs(fresh - best.value) < 0.4 * abs(worst.value - best.value)
+    assert fresh < worst.value
+
+
+@pytest.mark.parametrize("form", ["published", "corrected"])
+@pytest.mark.parametrize(
+    "name", ["dimension_wise_distribution_binary", "dimension_wise_distribution_continuous"]
+)
+def test_marginal_metrics_accept_independent_columns_and_notice_a_shift(train, name, form):
+    rng = np.random.default_rng(0)
+    holdout, mixed = population(700, 40, seed=2), independent(train, 1500, rng)
+    shifted = noisy_copy(train, 0.2)
+    for column in ("age", "bmi", "systolic", "diastolic"):
+        shifted[column] = train[column] + train[column].std()
+    found = [
+        value(name, form, settings(train, holdout, s, Schema.of(train), PROFILES["fast"], 0)[
+            "synthetic"
+        ]).value
+        for s in (population(1500, 40, seed=3), mixed, shifted)
+    ]  # fmt: skip
+    assert found[1] < 3 * found[0]
+    assert found[2] > 3 * max(found[:2])
+
+
+def test_copy_of_train_looks_perfect_to_fidelity(train):
+    holdout = population(700, 40, seed=2)
+    scene = settings(train, holdout, train, Schema.of(train), PROFILES["fast"], 0)["synthetic"]
+    assert value("dimension_wise_distribution_binary", "published", scene).value == 0
+    assert value("column_wise_correlation", "published", scene).value == pytest.approx(0, abs=0.01)
+
+
+def test_c2st_notices_one_shifted_column_and_not_a_fresh_sample():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(800, 5)).astype("f4"), rng.normal(size=(800, 5)).astype("f4")
+    same = fidelity.c2st(a, b, PROFILES["fast"], rng)
+    assert same.low < 0.5 < same.high
+    shifted = fidelity.c2st(a, b + [0, 0, 2, 0, 0], PROFILES["fast"], rng)
+    assert shifted.low > 0.85
+
+
+def test_metrics_say_why_they_have_no_value(train):
+    plain = train[["age"]].assign(age=40.0)
+    schema = Schema.of(train).select(["age"])
+    scene = settings(plain, plain, plain, schema, PROFILES["fast"], 0)["synthetic"]
+    for name, form in SPECS:
+        if name != "classifier_two_sample_test":
+            with pytest.raises(NotComputable, match="column|codes|the same"):
+                value(name, form, scene)

@@ -1,0 +1,241 @@
+"""Privacy metrics against naive loops and against releases of known danger."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from known_truth import noisy_copy, population
+
+from ehrsynth.evaluation import PROFILES, privacy
+from ehrsynth.evaluation.tables import settings
+from ehrsynth.schema import Schema
+
+SPECS = {(s.name, s.form): s for s in privacy.SPECS}
+CORRECTED = [key for key in SPECS if key[1] == "corrected"]
+NO_LEAK = {
+    "membership_inference": 0.5,
+    "membership_inference_at_1_percent": 0.01,
+    "attribute_inference": 0.0,
+    "meaningful_identity_disclosure": 0.0,
+    "nearest_neighbor_adversarial_accuracy": 0.0,
+    "closer_to_train": 0.5,
+    "exact_copies": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def people():
+    return population(1200, 40, seed=1), population(500, 40, seed=2)
+
+
+def scene(people, synthetic, name="synthetic"):
+    train, holdout = people
+    return settings(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)[name]
+
+
+# -- distances -----------------------------------------------------------------------------
+
+
+def test_nearest_distance_equals_the_naive_loop():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((70, 9)).astype("f4"), (rng.random((2500, 9)) < 0.3).astype("f4")
+    naive = [np.sqrt(((b - row) ** 2).sum(axis=1).min()) for row in a]
+    np.testing.assert_allclose(privacy.nearest_distance(a, b), naive, atol=1e-4)
+
+
+def test_nearest_distance_over_several_blocks_and_without_oneself(monkeypatch):
+    monkeypatch.setattr(privacy, "BLOCK", 4)
+    rng = np.random.default_rng(1)
+    rows = rng.random((90, 6)).astype("f4")
+    chosen = np.array([3, 40, 89])
+    found = privacy.nearest_distance(rows[chosen], rows, chosen)
+    naive = [
+        np.sqrt(np.delete(((rows - rows[i]) ** 2).sum(axis=1), i).min()) for i in chosen
+    ]  # fmt: skip
+    np.testing.assert_allclose(found, naive, atol=1e-4)
+    assert (privacy.nearest_distance(rows[chosen], rows) == 0).all()
+
+
+# -- membership ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.05, 0.19, 0.6])
+def test_published_membership_without_leakage_measures_the_radius(p):
+    # DESIGN: with no leakage at all it gives 1.4p/(p+0.7).
+    found = privacy.membership_f1(p, p, n_train=700, n_holdout=300)
+    assert found == pytest.approx(1.4 * p / (p + 0.7))
+
+
+def test_published_membership_counts_squared_distance_up_to_five():
+    n = np.array([0.0, 1.0])
+    base = pd.DataFrame({f"c{i}": n.astype("uint8") for i in range(12)})
+    train = pd.concat([base] * 10, ignore_index=True)
+    near = train.copy()
+    near[[f"c{i}" for i in range(5)]] = 1 - near[[f"c{i}" for i in range(5)]]  # 5 codes differ
+    far = train.copy()
+    far[[f"c{i}" for i in range(6)]] = 1 - far[[f"c{i}" for i in range(6)]]  # 6 codes differ
+    schema = Schema.infer(train)
+    spec = SPECS["membership_inference", "published"]
+    found = {
+        name: spec.evaluate(
+            settings(train, holdout, train, schema, PROFILES["fast"], 0)["synthetic"], 0
+        ).value
+        for name, holdout in (("near", near), ("far", far))
+    }
+    assert found["far"] == pytest.approx(1.0)  # no holdout patient is within the radius
+    assert found["near"] == pytest.approx(20 / (20 + 10))  # all of them are
+
+
+def test_true_positive_rate_by_hand():
+    train, holdout = np.array([0.0, 0.0, 1.0, 9.0]), np.arange(1, 101) / 10
+    assert privacy.true_positive_rate(train, holdout, 0.0) == pytest.approx(0.5)
+    assert privacy.true_positive_rate(train, holdout, 0.1) == pytest.approx(0.75)
+    same = np.ones(200)  # nothing but ties: accusing at random finds as many as it accuses
+    assert privacy.true_positive_rate(same, same, 0.01) == pytest.approx(0.01)
+
+
+# -- attributes ----------------------------------------------------------------------------
+
+
+def test_guess_is_the_vote_of_all_nearest_synthetic_patients():
+    released_known = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=float)
+    released_secret = np.array([[1, 7.0], [1, 5.0], [0, 5.0], [0, 9.0]])
+    flags = np.array([False, False]), np.array([False, True])
+    guess = privacy.guess_attributes(
+        np.array([[1.0, 0.0], [0.0, 1.0]]), released_known, released_secret, *flags
+    )
+    assert guess.tolist() == [[1.0, 5.0], [0.0, 9.0]]
+
+
+def test_known_measurement_counts_as_its_share_of_the_largest_difference():
+    released_known = np.array([[1, 40.0], [0, 50.0], [1, 90.0]])
+    secret = np.array([[10.0], [20.0], [30.0]])
+    flags = np.array([False, True]), np.array([True])
+    # From age 50: differences 10/40, 0 and 40/40; one code differs in the second patient.
+    guess = privacy.guess_attributes(np.array([[1.0, 50.0]]), released_known, secret, *flags)
+    assert guess.tolist() == [[10.0]]
+
+
+def test_inference_risk_is_entropy_weighted_f1_and_accuracy():
+    secret = np.array([[1, 100.0], [1, 100.0], [0, np.nan]])
+    guess = np.array([[1, 109.0], [0, 120.0], [1, 50.0]])
+    parts = privacy.inference_parts(secret, guess, np.array([False, True]))
+    sums = parts.sum(axis=1)
+    assert sums[0] / sums[1] == pytest.approx([1 / (1 + 0.5 * 2), 1 / 2])
+    assert privacy.inference_risk(sums, np.array([0.25, 0.75])) == pytest.approx(0.5)
+    assert privacy.entropy(np.array([0, 1, 0, 1.0])) == pytest.approx(np.log(2))
+
+
+def test_excess_risk_is_zero_without_a_leak_and_one_when_all_is_given_away():
+    assert privacy.excess_risk(0.3, 0.3) == 0
+    assert privacy.excess_risk(1.0, 0.3) == 1
+
+
+# -- identity ------------------------------------------------------------------------------
+
+
+def test_identity_risk_by_hand():
+    # Group 0: two patients, matched by one synthetic patient with two rare values.
+    patients = privacy.Secrets(
+        np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1]]), np.zeros((3, 0)), np.zeros((3, 0))
+    )
+    released = privacy.Secrets(np.array([[1, 1, 0]]), np.zeros((1, 0)), np.zeros((1, 0)))
+    level = (np.array([0, 0, 1]), np.array([0, 0, 0, 0, 1]), np.array([0]))
+    sample, population_risk = privacy.identity_risk([level], patients, released, needed=2)
+    assert sample.tolist() == [0.5, 0.0, 0.0]  # one of two; too little to learn; no match
+    assert population_risk.tolist() == [0.25, 0.0, 0.0]
+
+
+def test_a_near_measurement_teaches_and_a_far_one_does_not():
+    group, member = np.array([0, 0, 1]), np.array([0, 1])
+    gap = privacy._gap(group, np.array([0.5, np.nan, 0.9]), member, np.array([0.4, np.nan]))
+    assert gap.tolist() == [pytest.approx(0.1), np.inf, np.inf]
+
+
+def test_levels_go_from_the_finest_to_single_identifiers():
+    sex, age = [[np.array([0, 1])] * 3], [[np.array([30, 40])] * 3]
+    levels = list(privacy.identity_levels([sex, age]))
+    assert len(levels) == 3
+    assert [len(np.unique(level[0])) for level in levels] == [2, 2, 2]
+
+
+# -- adversarial accuracy ------------------------------------------------------------------
+
+
+def test_strict_inequality_fails_on_equal_sparse_distributions_and_ties_half_do_not():
+    rng = np.random.default_rng(0)
+    a, b = ((rng.random((1500, 60)) < 0.02).astype("f4") for _ in range(2))
+    parts = privacy._distances_between(a, b, 1500, rng)
+    assert privacy.adversarial_accuracy(*parts, ties=0.0) < 0.2
+    assert privacy.adversarial_accuracy(*parts) == pytest.approx(0.5, abs=0.03)
+
+
+def test_adversarial_accuracy_is_zero_for_copies_and_one_for_strangers():
+    rng = np.random.default_rng(0)
+    a = rng.random((200, 5)).astype("f4")
+    assert privacy.adversarial_accuracy(*privacy._distances_between(a, a, 200, rng)) == 0
+    assert privacy.adversarial_accuracy(*privacy._distances_between(a, a + 9, 200, rng)) == 1
+
+
+def test_closer_share_by_hand():
+    train, holdout = np.array([[1.0, 5], [3, 2]]), np.array([[2.0, 2], [4, 3]])
+    found = privacy.closer_share(train, holdout)  # nearest 1 against 2, and 2 against 2
+    assert found.value == 0.75
+    assert found.low < 0.5
+
+
+def test_copies_are_counted(people):
+    train, _ = people
+    mixed = pd.concat([population(900, 40, seed=5), train[:100]], ignore_index=True)
+    found = SPECS["exact_copies", "corrected"].evaluate(scene(people, mixed), 0)
+    assert found.value == pytest.approx(0.1)
+
+
+# -- releases of known danger --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fresh(people):
+    return scene(people, population(1200, 40, seed=3))
+
+
+@pytest.fixture(scope="module")
+def shuffled_copy(people):
+    return scene(people, people[0].sample(frac=1, random_state=0).reset_index(drop=True))
+
+
+@pytest.fixture(scope="module")
+def nearly_copied(people):
+    return scene(people, noisy_copy(people[0], 0.01))
+
+
+@pytest.mark.parametrize("key", CORRECTED)
+def test_fresh_sample_shows_no_leak(fresh, key):
+    found = SPECS[key].evaluate(fresh, seed=0)
+    # The interval covers "no leak", give or take half its width (eight intervals are looked at).
+    slack = 0.5 * (found.high - found.low)
+    assert found.low - slack <= NO_LEAK[key[0]] <= found.high + slack
+
+
+@pytest.mark.parametrize("key", CORRECTED)
+def test_no_corrected_privacy_metric_is_happy_with_a_shuffled_copy(shuffled_copy, key):
+    found = SPECS[key].evaluate(shuffled_copy, seed=0)
+    assert found.low > NO_LEAK[key[0]] + 0.01
+
+
+@pytest.mark.parametrize("key", [key for key in CORRECTED if key[0] != "exact_copies"])
+def test_a_copy_with_one_percent_noise_is_noticed(nearly_copied, key):
+    assert SPECS[key].evaluate(nearly_copied, seed=0).low > NO_LEAK[key[0]]
+
+
+def test_attribute_inference_as_published_rates_a_leakless_sample_as_risky(fresh):
+    assert SPECS["attribute_inference", "published"].evaluate(fresh, 0).value > 0.1
+    assert SPECS["attribute_inference", "corrected"].evaluate(fresh, 0).low < 0.02
+
+
+def test_best_reference_of_every_attack_is_without_leak(people):
+    half = scene(people, population(1200, 40, seed=3), "half")
+    for key in CORRECTED:
+        if SPECS[key].best == "half":
+            found = SPECS[key].evaluate(half, seed=0) if len(half.holdout) >= 250 else None
+            slack = 0.5 * (found.high - found.low)
+            assert found.low - slack <= NO_LEAK[key[0]] <= found.high + slack

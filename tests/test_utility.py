@@ -1,0 +1,100 @@
+"""Utility metrics: models learn what there is to learn, and say so when there is nothing."""
+
+import numpy as np
+import pytest
+from known_truth import population
+
+from ehrsynth.evaluation import PROFILES, utility
+from ehrsynth.evaluation.metric import NotComputable
+from ehrsynth.evaluation.tables import settings
+from ehrsynth.schema import Schema
+
+SPECS = {(s.name, s.form): s for s in utility.SPECS}
+FAST = PROFILES["fast"]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    train, holdout = population(2000, 40, seed=1), population(900, 40, seed=2)
+    return settings(train, holdout, population(2000, 40, seed=3), Schema.of(train), FAST, seed=0)
+
+
+@pytest.mark.parametrize("key", SPECS)
+def test_fresh_sample_is_as_useful_as_train_and_independent_columns_are_not(scenes, key):
+    spec = SPECS[key]
+    fresh, best, worst = (
+        spec.evaluate(scenes[name], seed=0) for name in ("synthetic", spec.best, spec.worst)
+    )
+    assert fresh.value > best.value - 0.5 * (best.value - worst.value)
+    assert worst.value < best.value - 0.1
+
+
+def test_independent_columns_teach_nothing_about_the_outcome(scenes):
+    found = SPECS["tstr_auroc", "published"].evaluate(scenes["independent"], seed=0)
+    assert found.value == pytest.approx(0.5, abs=0.1)
+
+
+def test_flipped_label_is_noticed(scenes):
+    setting = scenes["synthetic"]
+    flipped = setting.candidate.frame.copy()
+    flipped["DIE_1y"] = 1 - flipped["DIE_1y"]
+    frames = (setting.train.frame, setting.holdout.frame, flipped)
+    broken = settings(*frames, setting.schema, FAST, seed=0)["synthetic"]
+    for name in ("tstr_auroc", "trts_auroc"):
+        assert SPECS[name, "published"].evaluate(broken, seed=0).high < 0.5
+
+
+def test_model_is_the_same_for_the_same_seed():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 6)).astype("f4")
+    y = (x[:, 0] + rng.normal(size=300) > 0).astype(int)
+    first, second = (utility.predict(utility.boost(x, y, FAST, 7), x) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_contributions_find_the_only_feature_that_matters():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 5)).astype("f4")
+    y = (x[:, 2] > 0).astype(int)
+    parts = utility.contributions(utility.boost(x, y, FAST, 0), x)
+    assert parts.shape == (600, 5)
+    assert parts.mean(axis=0).argmax() == 2
+    assert parts.mean(axis=0)[2] > 20 * np.delete(parts.mean(axis=0), 2).max()
+
+
+def test_top_overlap_by_hand():
+    real, candidate = np.array([5.0, 4, 3, 2, 1]), np.array([5.0, 0, 0, 4, 3])
+    assert utility.top_overlap(real, candidate, top=2) == 0.5
+    assert utility.top_overlap(real, real, top=3) == 1.0
+
+
+def test_shared_importance_by_hand():
+    real, candidate = np.array([3.0, 1.0]), np.array([1.0, 1.0])
+    assert utility.shared_importance(real, candidate) == pytest.approx(0.5 + 0.25)
+    assert utility.shared_importance(real, np.zeros(2)) == 0.0
+
+
+def test_feature_importance_is_labeled_and_leaves_the_outcome_out(scenes):
+    setting = scenes["synthetic"]
+    importance = utility.feature_importance(setting.train, setting.holdout)
+    assert "age" in importance.index and "race = WHITE" in importance.index
+    assert "DIE_1y" not in importance.index
+    assert importance.nlargest(4).index.str.match(r"age|phe_\d*[16]\.9").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.assign(DIE_1y=np.uint8(0)), "only one class"),
+        (lambda t: t.drop(columns="DIE_1y"), "no outcome"),
+        (lambda t: t.iloc[:8], "fewer than 10 patients|only one class"),
+    ],
+)
+def test_no_outcome_or_too_little_has_a_reason(scenes, change, reason):
+    setting = scenes["synthetic"]
+    frames = [change(s.frame) for s in (setting.train, setting.holdout, setting.candidate)]
+    schema = setting.schema.select(frames[0].columns)
+    broken = settings(*frames, schema, FAST, seed=0)["synthetic"]
+    for spec in SPECS.values():
+        with pytest.raises(NotComputable, match=reason):
+            spec.evaluate(broken, seed=0)
