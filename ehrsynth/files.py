@@ -1,5 +1,6 @@
 """Reading and writing tables and JSON so that no file is ever left half-written."""
 
+import gzip
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,9 +66,15 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
             table.to_parquet(temporary, index=False)
+        elif suffix == ".csv":
+            table.to_csv(temporary, index=False)
         else:
-            compression = "gzip" if suffix.endswith(".gz") else None
-            table.to_csv(temporary, index=False, compression=compression)
+            # Without time and name in its header, the same table gives the same bytes.
+            with (
+                open(temporary, "wb") as file,
+                gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
+            ):
+                table.to_csv(zipped, index=False, mode="wb")
 
 
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:

@@ -76,8 +76,9 @@ def fetch(
     """
     entry = _entry(name)
     folder = Path(data_dir) if data_dir else cache_folder(name)
-    log.info("%s\nLicense: %s, %s\nPlease cite: %s",
-             entry["title"], entry["license"], entry["license_url"], entry["attribution"])  # fmt: skip
+    log.info("%s", entry["title"])
+    log.info("License: %s, %s", entry["license"], entry["license_url"])
+    log.info("Please cite: %s", entry["attribution"])
     url = (base_url or os.environ.get(URL_VARIABLE) or entry["url"]).rstrip("/") + "/"
     if "archive" in entry:
         _fetch_archive(name, entry, url, folder, progress)
@@ -116,6 +117,8 @@ def _fetch_files(name: str, hashes: dict, url: str, folder: Path, progress: bool
     for file in hashes:
         try:
             keeper.fetch(file, downloader=_Resuming(name, folder / f"{file}.part", progress))
+        except InputError:  # the downloader has said it
+            raise
         except ValueError as error:  # pooch's word for a wrong checksum
             raise InputError(
                 f"{url}{file} does not have the published sha256 checksum; try again later, and "

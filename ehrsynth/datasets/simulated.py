@@ -353,7 +353,7 @@ def _leaves(codes: pd.DataFrame, named: pd.Series, rng: np.random.Generator) -> 
     others = others[: PUBLISHED["phecodes"] - np.count_nonzero(first)]
     leaf = pd.DataFrame({"code": code, "whole_code": whole, "first": first})
     leaf["sex"] = leaf["code"].map(definitions("leaf")["sex"])
-    leaf.loc[others, "first"] = _rare(_seen(leaf), len(others), rng)
+    leaf.loc[others, "first"] = _rare(seen(leaf), len(others), rng)
     leaf = leaf[leaf["first"] > 0].reset_index(drop=True)
     return leaf.assign(share=leaf["first"] / _within_whole(leaf))
 
@@ -374,11 +374,13 @@ def _shares(known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     half = (1 + _SECOND_LEAF) / 2
     root = np.sqrt(half**2 - _SECOND_LEAF * known[given])
     share[given] = (half - root) / _SECOND_LEAF
+    if share.sum() >= 1:
+        raise ValueError("hospital.csv gives leaves that together exceed their whole phecode")
     share[~given] = (1 - share.sum()) * weights[~given] / weights[~given].sum()
     return share
 
 
-def _seen(leaf: pd.DataFrame) -> np.ndarray:
+def seen(leaf: pd.DataFrame) -> np.ndarray:
     """Share of the patients in whom each leaf is coded, as first or as second draw."""
     share = leaf["first"] / _within_whole(leaf).where(leaf["first"] > 0, 1)
     return (leaf["first"] * (1 + _SECOND_LEAF * (1 - share))).to_numpy()
@@ -824,8 +826,8 @@ def _omr_table(people, identity, body, stays, rng) -> pd.DataFrame:
     """
     n = len(people)
     count = np.bincount(stays["person"], minlength=n)
-    likely = 0.75 + 0.5 * np.log1p(count) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
-    likely += -0.25 * people["infection"] + 0.1 * _age_units(people["age"]) - 0.42
+    likely = -0.30 + 1.0 * np.log1p(count) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
+    likely += -0.25 * people["infection"] + 0.1 * _age_units(people["age"])
     pressed = rng.random(n) < _sigmoid(likely.to_numpy())
     weighed = rng.random(n) < np.where(pressed, 0.80, 0.26)
 

@@ -1,0 +1,242 @@
+"""Downloading from a server on this machine that can be made to misbehave."""
+
+import hashlib
+import logging
+import re
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ehrsynth import datasets
+from ehrsynth.datasets import fetch as fetch_data
+from ehrsynth.datasets.fetch import FOLDER_VARIABLE, URL_VARIABLE, registry
+from ehrsynth.errors import InputError
+
+DEMO_FILE = "hosp/d_icd_diagnoses.csv.gz"  # the largest
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder; understands Range, and stops early when told to."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return self.send_error(404)
+        data = path.read_bytes()
+        self.server.asked.append((self.path.lstrip("/"), self.headers.get("Range")))
+        start = 0
+        span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if span and self.server.ranges:
+            start = int(span[1])
+            if start >= len(data):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(data)}")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        part = data[start:]
+        if self.server.stop_after is not None and len(part) > self.server.stop_after:
+            part = part[: self.server.stop_after]
+            self.close_connection = True
+        self.wfile.write(part)
+
+
+@pytest.fixture
+def serve():
+    """Start a server of a folder; gives the server, whose ``url`` is its address."""
+    servers = []
+
+    def start(folder, ranges=True):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        server.asked, server.stop_after, server.ranges = [], None, ranges
+        server.url = f"http://127.0.0.1:{server.server_port}/"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def demo(shared_data, serve):
+    return serve(shared_data / "mimic-iv-demo-2.2")
+
+
+@pytest.fixture
+def archive(shared_data, tmp_path):
+    """A folder with Diabetes-130 as its publisher serves it: one zip file."""
+    entry = registry()["diabetes130"]
+    (tmp_path / "site").mkdir()
+    with zipfile.ZipFile(tmp_path / "site" / entry["archive"], "w") as packed:
+        for file in entry["files"]:
+            packed.write(shared_data / "diabetes130" / file, file)
+    return tmp_path / "site"
+
+
+def test_the_demo_is_fetched_and_read(demo, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="ehrsynth"):
+        folder = datasets.fetch("mimic-iv-demo", data_dir=tmp_path, base_url=demo.url)
+    assert folder == tmp_path
+    assert "Open Database License" in caplog.text and "Please cite: Johnson" in caplog.text
+    for file, sha256 in registry()["mimic-iv-demo"]["files"].items():
+        assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == sha256
+    assert not list(folder.rglob("*.part"))
+    assert len(datasets.load("mimic-iv-demo", data=folder)["patients"]) == 100
+
+
+def test_what_is_there_is_not_fetched_again(demo, tmp_path):
+    fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    (tmp_path / "hosp/omr.csv.gz").unlink()
+    (tmp_path / "hosp/patients.csv.gz").write_bytes(b"spoiled")
+    demo.asked.clear()
+    fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    assert {file for file, _ in demo.asked} == {"hosp/omr.csv.gz", "hosp/patients.csv.gz"}
+
+
+def test_an_interrupted_file_goes_on_where_it_stopped(demo, tmp_path):
+    demo.stop_after = 300_000
+    with pytest.raises(InputError, match="'ehrsynth fetch mimic-iv-demo' again, what is there"):
+        fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    part = tmp_path / f"{DEMO_FILE}.part"
+    have = part.stat().st_size
+    assert 0 < have <= 300_000
+    assert not (tmp_path / DEMO_FILE).exists()
+    demo.stop_after = None
+    demo.asked.clear()
+    fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    assert demo.asked == [(DEMO_FILE, f"bytes={have}-")]
+    assert not part.exists()
+
+
+def test_a_file_that_was_complete_but_not_renamed_is_taken(demo, shared_data, tmp_path):
+    fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    (tmp_path / DEMO_FILE).rename(tmp_path / f"{DEMO_FILE}.part")
+    fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    assert (tmp_path / DEMO_FILE).is_file()
+
+
+def test_a_server_without_ranges_starts_the_file_again(shared_data, serve, tmp_path):
+    server = serve(shared_data / "mimic-iv-demo-2.2", ranges=False)
+    (tmp_path / "hosp").mkdir()
+    (tmp_path / f"{DEMO_FILE}.part").write_bytes(b"the first bytes of something else")
+    fetch_data("mimic-iv-demo", tmp_path, server.url)
+    assert (tmp_path / DEMO_FILE).is_file()
+
+
+def test_a_wrong_checksum_is_said_and_nothing_is_left(shared_data, serve, tmp_path):
+    site = tmp_path / "site"
+    for file in registry()["mimic-iv-demo"]["files"]:
+        (site / file).parent.mkdir(parents=True, exist_ok=True)
+        (site / file).write_bytes((shared_data / "mimic-iv-demo-2.2" / file).read_bytes())
+    (site / "hosp/patients.csv.gz").write_bytes(b"something else")
+    server = serve(site)
+    with pytest.raises(InputError, match=r"hosp/patients\.csv\.gz does not have the published"):
+        fetch_data("mimic-iv-demo", tmp_path / "out", server.url)
+    assert not (tmp_path / "out/hosp/patients.csv.gz").exists()
+    assert (tmp_path / "out/LICENSE.txt").is_file()  # what was right stays
+
+
+def test_no_connection_is_said_in_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"Cannot download http://127.0.0.1:9/LICENSE.txt \(no"):
+        fetch_data("mimic-iv-demo", tmp_path, "http://127.0.0.1:9")
+
+
+def test_a_file_that_is_gone_is_said(serve, tmp_path):
+    (tmp_path / "site").mkdir()
+    server = serve(tmp_path / "site")
+    with pytest.raises(InputError, match="answers 404"):
+        fetch_data("mimic-iv-demo", tmp_path / "out", server.url)
+
+
+def test_the_archive_is_unpacked(archive, serve, tmp_path):
+    server = serve(archive)
+    folder = fetch_data("diabetes130", tmp_path / "out", server.url)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        registry()["diabetes130"]["files"]
+    )
+    server.asked.clear()
+    fetch_data("diabetes130", tmp_path / "out", server.url)
+    assert server.asked == []
+
+
+def test_an_interrupted_archive_goes_on_where_it_stopped(archive, serve, tmp_path):
+    server = serve(archive)
+    server.stop_after = 1_000_000
+    with pytest.raises(InputError, match="it goes on from there"):
+        fetch_data("diabetes130", tmp_path / "out", server.url)
+    (part,) = (tmp_path / "out").glob("*.part")
+    have = part.stat().st_size
+    server.stop_after = None
+    server.asked.clear()
+    fetch_data("diabetes130", tmp_path / "out", server.url)
+    assert server.asked == [(registry()["diabetes130"]["archive"], f"bytes={have}-")]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [({"diabetic_data.csv": b"a,b\n"}, "diabetic_data.csv in .* does not have the published"),
+     ({"other.csv": b"a,b\n"}, "diabetic_data.csv is not in"), (None, "is not a zip file")],
+)  # fmt: skip
+def test_an_archive_with_something_else_is_refused(serve, tmp_path, content, reason):
+    site = tmp_path / "site"
+    site.mkdir()
+    path = site / registry()["diabetes130"]["archive"]
+    if content is None:
+        path.write_bytes(b"not a zip file")
+    else:
+        with zipfile.ZipFile(path, "w") as packed:
+            for name, data in content.items():
+                packed.writestr(name, data)
+    with pytest.raises(InputError, match=reason):
+        fetch_data("diabetes130", tmp_path / "out", serve(site).url)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_environment_names_mirror_and_folder(demo, tmp_path, monkeypatch):
+    monkeypatch.setenv(URL_VARIABLE, demo.url)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(InputError, match="mimic-iv-demo is not here yet; run 'ehrsynth fetch"):
+        datasets.load("mimic-iv-demo")
+    assert datasets.fetch("mimic-iv-demo") == tmp_path / "mimic-iv-demo"
+    assert len(datasets.load("mimic-iv-demo")["patients"]) == 100
+
+
+def test_a_folder_that_cannot_be_written(demo, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="Cannot make .*file"):
+        fetch_data("mimic-iv-demo", tmp_path / "file" / "folder", demo.url)
+
+
+def test_credentialed_data_is_explained():
+    with pytest.raises(InputError, match="mimic-iv is for credentialed users.*physionet.org"):
+        datasets.fetch("mimic-iv")
+    with pytest.raises(InputError, match="mimic-iv is for credentialed users"):
+        datasets.load("mimic-iv")
+
+
+@pytest.mark.parametrize("name", ["simulated", "table", "nonsense"])
+def test_nothing_to_fetch(name):
+    with pytest.raises(InputError, match=f"nothing to download for '{name}'; use mimic-iv-demo or"):
+        datasets.fetch(name)
+
+
+def test_the_registry_names_license_and_attribution():
+    for entry in registry().values():
+        assert {"title", "license", "license_url", "attribution", "url"} <= set(entry)
+        for sha256 in entry.get("files", {}).values():
+            assert re.fullmatch(r"[0-9a-f]{64}", sha256)
