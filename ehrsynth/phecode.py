@@ -23,11 +23,11 @@ _SHORTEST_CODE = 3
 
 @lru_cache(maxsize=1)
 def _table() -> pd.DataFrame:
-    """The shipped table: icd_version, icd_code, phecode, name, category, sex, all as text."""
+    """The shipped table: icd_version, icd_code, phecode, name, category, sex."""
     with as_file(files("ehrsynth") / "phecodes.parquet") as path:
         table = pd.read_parquet(path)
     text = [name for name in table.columns if name != "icd_version"]
-    return table.astype(dict.fromkeys(text, str))
+    return table.astype({"icd_version": "int64"} | dict.fromkeys(text, str))
 
 
 def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
@@ -137,7 +137,7 @@ def _distinct_codes(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
 
 def _leaves(codes: pd.DataFrame) -> pd.DataFrame:
     """Leaf phecodes of distinct codes: ``number`` (their index) and ``phecode``."""
-    table = _table()[[*_KEY, "phecode"]].astype({"icd_version": "int64"})
+    table = _table()[[*_KEY, "phecode"]]
     waiting = codes[_KEY].assign(number=codes.index)
     waiting = waiting[waiting["icd_code"].notna()].astype({"icd_version": "int64"})
     found = []

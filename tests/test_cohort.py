@@ -222,7 +222,8 @@ def test_split_keeps_the_schema_and_depends_on_the_seed(patients):
 
 def test_split_leaves_no_pattern_of_the_file(patients):
     """Every row has the same chance, wherever it stands."""
-    marked = patients.assign(row=range(len(patients)))
+    marked = pd.DataFrame({"row": range(len(patients)), "DIE_1y": patients["DIE_1y"]})
+    marked = Schema.infer(marked.assign(row=marked["row"] / 2), "DIE_1y").attach(marked)
     counts = np.zeros(len(patients))
     for seed in range(200):
         counts[split(marked, holdout=0.3, seed=seed)[1]["row"]] += 1
@@ -263,6 +264,7 @@ def test_a_plain_loop_gives_the_same():
     patients = build_patients(tables)
     from ehrsynth.phecode import map_icd
 
+    mapped = map_icd(tables["diagnoses"])
     rows = []
     for subject in sorted(tables["patients"]["subject_id"]):
         person = tables["patients"].set_index("subject_id").loc[subject]
@@ -279,7 +281,7 @@ def test_a_plain_loop_gives_the_same():
         for name in ("bmi", "systolic", "diastolic"):
             values = known[known["name"] == name].sort_values("time", kind="stable")["value"]
             row[name] = values.iloc[-1] if len(values) else np.nan
-        codes = map_icd(tables["diagnoses"].query("subject_id == @subject"))["phecode"]
+        codes = mapped.loc[mapped["subject_id"] == subject, "phecode"]
         row |= {f"phe_{code}": 1 for code in set(codes)}
         rows.append(row)
     reference = pd.DataFrame(rows)

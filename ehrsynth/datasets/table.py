@@ -14,7 +14,7 @@ _SEXES = {"f": "F", "female": "F", "woman": "F", "m": "M", "male": "M", "man": "
 _SEX_NAMES = ("sex", "gender")
 
 
-def load(data: str | Path, outcome: str | None) -> dict[str, pd.DataFrame]:
+def load(data: str | Path, outcome: str | None = None) -> dict[str, pd.DataFrame]:
     """Read a flat table and work out what its columns are.
 
     Parameters
