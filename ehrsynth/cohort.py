@@ -137,7 +137,7 @@ def split(
 
 def group_race(race: pd.Series) -> pd.Categorical:
     """MIMIC-IV's strings ("WHITE - RUSSIAN", "UNABLE TO OBTAIN", ...) to six races."""
-    text = race.astype("str").fillna("UNKNOWN").str.strip().str.upper()
+    text = race.fillna("UNKNOWN").astype("str").str.strip().str.upper()
     group = pd.Series("OTHER", index=text.index, dtype="str")
     for name in ("WHITE", "BLACK", "ASIAN", "HISPANIC"):
         group = group.mask(text.str.startswith(name), name)
