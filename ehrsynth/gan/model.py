@@ -211,15 +211,33 @@ class EMRWGAN:
         sizes = (min(size, n - start) for start in range(0, n, size))
         return (self._generate(m, allowed, rng) for m in sizes)
 
+    def probabilities(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
+        """What :meth:`sample` draws its codes from (or rounds): probabilities, as float32.
+
+        With up to 8,192 patients, the same arguments mean the same patients. The given columns
+        are 0 or 1.
+        """
+        self._check_fitted()
+        allowed = self._allowed(where or {})
+        rng = stream(self.seed if seed is None else seed, "sample", device=self._shift.device)
+        p, _ = self._imagine(n, allowed, rng)
+        return Encoded(p.cpu().numpy(), self.layout_)
+
     @torch.no_grad()
-    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator) -> Encoded:
-        recipe, columns = self.settings, self._columns
+    def _imagine(self, n: int, allowed: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         weights = torch.where(allowed, self._counts, 0).double()
         cell = torch.multinomial(weights, n, replacement=True, generator=rng)
         given = self._cells[cell].float()
-        noise = torch.randn(n, recipe.latent, generator=rng, device=given.device)
-        p = columns.probabilities(self._generator(noise, given) + self._shift[cell])
-        x = columns.draw(p, rng) if recipe.sampled_codes else columns.round(p)
+        noise = torch.randn(n, self.settings.latent, generator=rng, device=given.device)
+        p = self._columns.probabilities(self._generator(noise, given) + self._shift[cell])
+        p[:, self._columns.condition] = given
+        return p, given
+
+    @torch.no_grad()
+    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator) -> Encoded:
+        columns = self._columns
+        p, given = self._imagine(n, allowed, rng)
+        x = columns.draw(p, rng) if self.settings.sampled_codes else columns.round(p)
         x[:, columns.condition] = given
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x.cpu().numpy(), self.layout_)
