@@ -123,7 +123,7 @@ def test_page(browser, address, page_name, size):
 def test_index_leads_to_the_book(browser, address):
     page, complaints, strangers = visit(browser, address, "index.html", "desktop")
     page.wait_for_url("**/book/index.html")
-    links = page.eval_on_selector_all("main table a", "links => links.map(a => a.pathname)")
+    links = page.eval_on_selector_all("main ol a", "links => links.map(a => a.pathname)")
     page.context.close()
     assert not complaints and not strangers
     chapters = [link for link in links if "/chapters/" in link]

@@ -47,7 +47,9 @@ MAX_SECONDS = 60
 SETUP_TEMPLATE = """\
 # @title Setup (the same in every chapter)
 # Uses this clone or the installed package; where there is neither, as on Colab, installs it.
-import importlib.util, pathlib, sys
+import importlib.util
+import pathlib
+import sys
 
 here = pathlib.Path.cwd()
 sys.path += [str(p) for p in (here, *here.parents) if (p / "ehrsynth" / "book.py").is_file()]
