@@ -127,9 +127,9 @@ class Report:
         """The whole report as one HTML page, drawn unless `pictures` is False."""
         return _template().render(
             report=self, verdicts=self.verdicts(), advice=self.advice(), families=FAMILIES,
-            pictures=_pictures(self) if pictures else {}, number=_number, interval=_interval, track=_track,
-            left_out=_left_out(self), tag=self._tag,
-            facts={name: _plain(value) for name, value in self.facts.items()},
+            pictures=_pictures(self) if pictures else {},
+            number=_number, interval=_interval, track=_track, left_out=_left_out(self),
+            tag=self._tag, facts={name: _plain(value) for name, value in self.facts.items()},
         )  # fmt: skip
 
     def _repr_html_(self) -> str:

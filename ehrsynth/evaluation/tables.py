@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..schema import Schema
 from .metric import NotComputable
 
-
 FEWEST = 5  # rows of each table
 
 
@@ -105,9 +104,7 @@ def align(
         if len(table) == 0 or table.shape[1] == 0:
             raise InputError(f"{names[role]} has no rows or no columns; check the file.")
         if len(table) < FEWEST:
-            raise InputError(
-                f"{names[role]} has {len(table)} rows; at least {FEWEST} are needed to say anything."
-            )
+            raise InputError(f"{names[role]} has {len(table)} rows; it needs at least {FEWEST}.")
         doubled = table.columns[table.columns.duplicated()]
         if len(doubled):
             raise InputError(
