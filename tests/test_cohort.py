@@ -111,6 +111,17 @@ def test_both_numbers_of_a_pressure_are_of_one_reading():
     assert (row["systolic"], row["diastolic"]) == (140.0, 90.0)
 
 
+@pytest.mark.parametrize("diastolic", [140.0, 155.0])
+def test_a_pressure_upside_down_counts_as_not_measured(diastolic):
+    """The published check compares the diastolic number with itself and never finds one."""
+    tables = hospital()
+    measurements = tables["measurements"]
+    measurements.loc[measurements["value"] == 90.0, "value"] = diastolic
+    row = build_patients(tables).iloc[0]
+    assert np.isnan(row["systolic"]) and np.isnan(row["diastolic"])
+    assert row["bmi"] == 26.5
+
+
 @pytest.mark.parametrize(
     ("level", "columns"),
     [("leaf", ["phe_250.2", "phe_401.1"]), ("phecode", ["phe_250", "phe_401"]),
@@ -281,6 +292,8 @@ def test_a_plain_loop_gives_the_same():
         for name in ("bmi", "systolic", "diastolic"):
             values = known[known["name"] == name].sort_values("time", kind="stable")["value"]
             row[name] = values.iloc[-1] if len(values) else np.nan
+        if row["diastolic"] >= row["systolic"]:
+            row["systolic"] = row["diastolic"] = np.nan
         codes = mapped.loc[mapped["subject_id"] == subject, "phecode"]
         row |= {f"phe_{code}": 1 for code in set(codes)}
         rows.append(row)

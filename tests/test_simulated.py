@@ -144,6 +144,23 @@ def test_some_measurements_come_after_the_index_discharge(tables):
     assert 0.1 < late.mean() < 0.4
 
 
+def test_a_measurement_after_discharge_gives_survival_away(tables):
+    """Whoever is measured long after a discharge was alive then: using such a value is leakage."""
+    death = tables["patients"].set_index("subject_id")["death_date"]
+    discharge = tables["admissions"].groupby("subject_id")["discharge_time"].max()
+    last = tables["measurements"].groupby("subject_id")["time"].max().reindex(discharge.index)
+    alive = ~tables["admissions"].groupby("subject_id")["died_in_hospital"].any()
+    died = death.reindex(discharge.index).notna()
+    seen_later = alive & (last > discharge)
+    assert died[seen_later].mean() < 0.6 * died[alive & ~seen_later].mean()
+
+
+def test_nobody_is_measured_after_death(tables):
+    died = tables["patients"].set_index("subject_id")["death_date"]
+    measurements = tables["measurements"]
+    assert not (measurements["time"] > measurements["subject_id"].map(died)).any()
+
+
 def test_several_admissions_that_do_not_overlap(raw):
     admissions = raw["admissions"].sort_values(["subject_id", "admittime"])
     assert (admissions["dischtime"] >= admissions["admittime"]).all()
