@@ -22,8 +22,8 @@ _SHORTEST_CODE = 3
 
 
 @lru_cache(maxsize=1)
-def _table() -> pd.DataFrame:
-    """The shipped table: icd_version, icd_code, phecode, name, category, sex."""
+def icd_table() -> pd.DataFrame:
+    """The shipped table: icd_version, icd_code, phecode, name, category, sex (read-only)."""
     with as_file(files("ehrsynth") / "phecodes.parquet") as path:
         table = pd.read_parquet(path)
     text = [name for name in table.columns if name != "icd_version"]
@@ -68,7 +68,7 @@ def definitions(level: str = "leaf") -> pd.DataFrame:
         in that sex only, else ""). Treat it as read-only: it is kept for the next call.
     """
     _check_level(level)
-    leaves = _table()[["phecode", "name", "category", "sex"]].drop_duplicates("phecode")
+    leaves = icd_table()[["phecode", "name", "category", "sex"]].drop_duplicates("phecode")
     leaves = leaves.set_index("phecode").sort_index().rename_axis("code")
     if level == "leaf":
         return leaves
@@ -137,7 +137,7 @@ def _distinct_codes(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
 
 def _leaves(codes: pd.DataFrame) -> pd.DataFrame:
     """Leaf phecodes of distinct codes: ``number`` (their index) and ``phecode``."""
-    table = _table()[[*_KEY, "phecode"]]
+    table = icd_table()[[*_KEY, "phecode"]]
     waiting = codes[_KEY].assign(number=codes.index)
     waiting = waiting[waiting["icd_code"].notna()].astype({"icd_version": "int64"})
     found = []
