@@ -24,7 +24,7 @@ export OMP_NUM_THREADS ?= 1
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test test-browser test-colab notebooks lint format serve clean distclean
+.PHONY: help setup book test test-browser test-colab notebooks lint format hooks serve clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ lint: $(STAMP)  ## check style, formatting and the committed chapters
 format: $(STAMP)  ## put the code into shape
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
+
+hooks: $(STAMP)  ## let git refuse notebooks with output from credentialed data
+	@git config core.hooksPath tools/hooks
+	@echo "git now runs tools/hooks/pre-commit before each commit."
 
 serve: $(STAMP)  ## show the built book at http://localhost:8000
 	@test -f _build/html/index.html || $(MAKE) book

@@ -154,6 +154,12 @@ def test_no_tracked_file_is_large_or_credentialed():
         assert not re.search(r"(^|/)(hosp|icu)/", where), f"{where} looks like a MIMIC-IV table"
 
 
+def test_no_notebook_holds_output_of_credentialed_data():
+    for path in tracked():
+        if path.suffix == ".ipynb":
+            assert not notebooks.credentialed(notebooks.read(path)), path.relative_to(ROOT)
+
+
 def test_what_chapters_and_runs_leave_is_ignored():
     for name in ("work/x.parquet", "book/chapters/work/x", "_build/html/x", "mimic-iv-2.2/hosp/x"):
         ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)

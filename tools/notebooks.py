@@ -6,6 +6,7 @@
     python tools/notebooks.py refresh      sync, run and normalize the committed chapters in place
     python tools/notebooks.py normalize    strip what changes from run to run
     python tools/notebooks.py check        complain about what must not be committed
+    python tools/notebooks.py staged       the same for what is about to be committed (git hook)
 
 Chapters are named by the start of their file name (`05` or `05-training`); none means all.
 """
@@ -465,7 +466,7 @@ def problems(path: Path, repository: Repository) -> list[str]:
     text = path.read_text(encoding="utf-8")
     if dumps(normalize(copy.deepcopy(notebook))) != text:
         found.append(f"{path.name}: not normalized; run `make notebooks`.")
-    used = _credentialed(notebook)
+    used = credentialed(notebook)
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -494,13 +495,20 @@ def problems(path: Path, repository: Repository) -> list[str]:
     return found
 
 
-def _credentialed(notebook) -> str:
-    """The credentialed data set that this notebook was run on, if any."""
-    for cell in notebook.cells:
-        if {"parameters", "injected-parameters"} & set(tags(cell)):
-            for name in re.findall(r"^dataset\s*=\s*[\"']([^\"']+)", cell.source, re.MULTILINE):
-                if name in CREDENTIALED:
-                    return name
+_NAMES_A_DATASET = re.compile(
+    r"""(?:\bdataset\s*=\s*|(?:load|workspace|Pipeline)\([^()]*?|--dataset[ =])["']?([\w-]+)"""
+)
+
+
+def credentialed(notebook) -> str:
+    """The credentialed data set that this notebook holds output from, or ""."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if not any(cell.outputs for cell in code):
+        return ""
+    for cell in code:
+        for name in _NAMES_A_DATASET.findall(cell.source):
+            if name in CREDENTIALED:
+                return name
     return ""
 
 
@@ -550,17 +558,33 @@ def refresh(paths: list[Path], work: Path | None, at_once: int) -> int:
 # -- command line -------------------------------------------------------------------------
 
 
+def refuse_credentialed(paths: list[Path]) -> int:
+    """Stop a commit that would publish what was computed from credentialed data."""
+    bad = [(path, name) for path in paths if (name := credentialed(read(path)))]
+    for path, name in bad:
+        print(
+            f"{path} holds output made from {name}, which must not be published; clear it.",
+            file=sys.stderr,
+        )
+    return 1 if bad else 0
+
+
+ACTIONS = ("sync", "execute", "refresh", "normalize", "check", "staged")
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["sync", "execute", "refresh", "normalize", "check"])
+    parser.add_argument("action", choices=[*ACTIONS])
     parser.add_argument("names", nargs="*", help="chapters, e.g. 05 or 05-training")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[])
     parser.add_argument("--out", type=Path, default=ROOT / "_build" / "executed")
     parser.add_argument("--work", type=Path, help="folder for what the chapters make")
     parser.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: 2)")
     given = parser.parse_args(arguments)
+    if given.action == "staged":
+        return refuse_credentialed([Path(name) for name in given.names])
     paths = chapters(given.names)
     repository = Repository.read()
     if given.action == "sync":
