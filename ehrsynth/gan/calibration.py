@@ -8,14 +8,14 @@ from torch import Tensor
 
 from .networks import Columns, Generator
 
-_ROWS = 32_768  # patients generated to measure prevalences
+_ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
 _ITERATIONS = 15
 _PRIOR = 5.0  # patients that the model's own prevalence counts for within a group
 
 
 @torch.no_grad()
 def refresh_statistics(
-    generator: Generator, given: Tensor, latent: int, rng: torch.Generator, batches: int = 64,
+    generator: Generator, given: Tensor, latent: int, rng: torch.Generator, batches: int = 40,
     size: int = 512,
 ) -> None:  # fmt: skip
     """Recompute the batch-norm statistics for the generator's present weights.
@@ -66,7 +66,8 @@ def calibrate(
     tensor, shape (cells, width)
         To be added to the logits of the cell's patients.
     """
-    size = _ROWS // len(cells)
+    # Four times train: then train's own sampling error, not this one, is what is left.
+    size = int((4 * counts.sum()).clamp(*_ROWS)) // len(cells)
     logits = []
     for cell in cells:
         noise = torch.randn(size, latent, generator=rng, device=cells.device)

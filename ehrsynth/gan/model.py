@@ -393,6 +393,7 @@ def cells(
 
 
 def _empty_generator(recipe: Recipe, columns: Columns) -> Generator:
-    return Generator(
-        recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers
-    )
+    with torch.random.fork_rng(devices=[]):  # leave torch's global generator as it is
+        return Generator(
+            recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers
+        )

@@ -103,7 +103,11 @@ class Columns(nn.Module):
         self._keep("condition", torch.tensor(condition, dtype=torch.long))
         self._keep("is_given", _mask(condition, self.width))
         self._keep("is_scalar", _mask(scalar, self.width))
-        self._keep("scores", score_weight * _scores(layout, where, self.width))
+        binned = [block for block in layout if block.kind == "bins"] if score_weight else []
+        scores = np.zeros((self.width, len(binned)), dtype=np.float32)
+        for i, block in enumerate(binned):
+            scores[where[block.name], i] = block.scores
+        self._keep("scores", score_weight * torch.from_numpy(scores))
 
     def _keep(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values, persistent=False)
@@ -173,11 +177,3 @@ def _mask(columns: list[int], width: int) -> Tensor:
     mask = torch.zeros(width, dtype=torch.bool)
     mask[columns] = True
     return mask
-
-
-def _scores(layout: Sequence[Block], where: dict[str, slice], width: int) -> Tensor:
-    binned = [block for block in layout if block.kind == "bins"]
-    scores = np.zeros((width, len(binned)), dtype=np.float32)
-    for i, block in enumerate(binned):
-        scores[where[block.name], i] = block.scores
-    return torch.from_numpy(scores)

@@ -93,8 +93,9 @@ def new_game(
 ) -> Game:
     """Networks with seeded random weights, their optimizers, and the game's random stream."""
     given = len(columns.condition)
-    generator = Generator(recipe.latent, given, columns.width, recipe.width, recipe.layers)
-    critic = Critic(columns.feature_width, recipe.width, recipe.layers)
+    with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
+        generator = Generator(recipe.latent, given, columns.width, recipe.width, recipe.layers)
+        critic = Critic(columns.feature_width, recipe.width, recipe.layers)
     weights = stream(seed, "weights")
     for network in (generator, critic):
         for layer in network.modules():

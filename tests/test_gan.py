@@ -1,0 +1,634 @@
+"""The GAN: its pieces against their equations, then training, stopping, sampling, saving."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from toy import toy_patients
+
+from ehrsynth.errors import InputError
+from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError
+from ehrsynth.gan.calibration import calibrate, refresh_statistics
+from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
+from ehrsynth.gan.model import cells
+from ehrsynth.gan.networks import Columns, Critic, Generator
+from ehrsynth.gan.training import _set_rates, new_game, starting_bias, stream
+from ehrsynth.postprocess import postprocess
+from ehrsynth.preprocess import Block, Encoded, Preprocessor
+
+SMALL = {"width": 32, "layers": 2, "latent": 8, "batch": 64}
+SMALL_MODERN = dataclasses.replace(MODERN, **SMALL)
+SMALL_PAPER = dataclasses.replace(PAPER, **SMALL, generator_rate=1e-3, critic_rate=2e-3)
+
+
+@pytest.fixture(scope="module")
+def encoded() -> Encoded:
+    train = toy_patients(600)
+    return Preprocessor().fit(train).transform(train)
+
+
+@pytest.fixture(scope="module")
+def scaled() -> Encoded:
+    train = toy_patients(600)
+    return Preprocessor.for_recipe("paper").fit(train).transform(train)
+
+
+@pytest.fixture(scope="module")
+def trained(encoded) -> EMRWGAN:
+    return EMRWGAN(SMALL_MODERN, steps=60).fit(encoded)
+
+
+def same_weights(one: EMRWGAN, other: EMRWGAN) -> bool:
+    a, b = one._generator.state_dict(), other._generator.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# -- the losses --------------------------------------------------------------------------
+
+
+def test_losses_are_their_equations():
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.0, -2.0])
+    assert distance(real, fake) == 3
+    assert critic_loss(real, fake, torch.tensor(0.5), weight=10) == -3 + 5
+    assert generator_loss(fake) == 1
+
+
+def test_penalty_of_a_linear_critic_is_known():
+    rng = torch.Generator().manual_seed(0)
+    real, fake = torch.rand(7, 2), torch.rand(7, 2)
+    slope = torch.tensor([3.0, 4.0])  # of length 5
+    penalty = gradient_penalty(lambda x: x @ slope, real, fake, rng)
+    assert penalty.item() == pytest.approx((5 - 1) ** 2)
+
+
+def test_penalty_is_taken_between_real_and_fake():
+    rng = torch.Generator().manual_seed(0)
+    seen = []
+
+    def critic(x):
+        seen.append(x.detach())
+        return x.sum(dim=1)
+
+    gradient_penalty(critic, torch.zeros(50, 3), torch.ones(50, 3), rng)
+    place = seen[0]
+    assert (place >= 0).all() and (place <= 1).all()
+    assert torch.allclose(place[:, 0], place[:, 2])  # one place for each pair
+    assert place[:, 0].std() > 0.2
+
+
+# -- the networks ------------------------------------------------------------------------
+
+
+def test_networks_have_the_published_shape():
+    generator = Generator(PAPER.latent, 0, 1460, PAPER.width, PAPER.layers)
+    critic = Critic(1460, PAPER.width, PAPER.layers)
+    count = sum(p.numel() for p in generator.parameters())
+    dense = 128 * 384 + 384 + 5 * (384 * 384 + 384) + 384 * 1460 + 1460
+    assert count == dense + 6 * 2 * 384
+    count = sum(p.numel() for p in critic.parameters())
+    assert count == 1460 * 384 + 384 + 5 * (384 * 384 + 384) + 385 + 6 * 2 * 384
+    assert generator(torch.randn(4, 128), torch.empty(4, 0)).shape == (4, 1460)
+    assert critic(torch.rand(4, 1460)).shape == (4,)
+
+
+def test_the_critic_judges_each_patient_alone():
+    critic = Critic(10, 16, 2)
+    x = torch.rand(6, 10)
+    assert torch.allclose(critic(x)[2], critic(x[2:3])[0], atol=1e-6)
+
+
+layouts = st.lists(
+    st.one_of(st.just(("binary", 1)), st.just(("scalar", 1)),
+              st.tuples(st.sampled_from(["category", "bins"]), st.integers(1, 6))),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+def make_layout(shapes) -> tuple[Block, ...]:
+    return tuple(
+        Block(
+            f"c{i}", kind, "feature", tuple(map(str, range(width))) if width > 1 else ("0",),
+            tuple(float(j) for j in range(width)) if kind == "bins" else (),
+        )
+        for i, (kind, width) in enumerate(shapes)
+    )  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None)
+@given(shapes=layouts, seed=st.integers(0, 10**6))
+def test_any_layout_gives_proper_codes(shapes, seed):
+    layout = make_layout(shapes)
+    columns = Columns(layout)
+    rng = torch.Generator().manual_seed(seed)
+    logits = 4 * torch.randn(9, columns.width, generator=rng)
+    p = columns.probabilities(logits)
+    start = 0
+    for draw in (columns.draw(p, rng), columns.round(p)):
+        start = 0
+        for block in layout:
+            here = slice(start, start + block.width)
+            if block.kind in ("category", "bins"):
+                assert torch.allclose(p[:, here], torch.softmax(logits[:, here], dim=1))
+                assert (draw[:, here].sum(dim=1) == 1).all()
+            else:
+                assert torch.allclose(p[:, here], torch.sigmoid(logits[:, here]))
+            if block.kind == "scalar":
+                assert torch.equal(draw[:, here], p[:, here])
+            else:
+                assert ((draw[:, here] == 0) | (draw[:, here] == 1)).all()
+            start += block.width
+
+
+def test_codes_are_drawn_with_their_probabilities():
+    columns = Columns(make_layout([("binary", 1), ("category", 3)]))
+    p = torch.tensor([[0.2, 0.5, 0.1, 0.4]]).expand(20_000, -1)
+    share = columns.draw(p, torch.Generator().manual_seed(0)).mean(dim=0)
+    assert torch.allclose(share, p[0], atol=0.012)
+
+
+def test_straight_through_has_codes_forward_and_the_probabilities_gradient():
+    columns = Columns(make_layout([("binary", 1), ("category", 3)]))
+    logits = torch.randn(50, 4, requires_grad=True)
+    weight = torch.randn(4)
+    codes = columns.straight_through(columns.probabilities(logits), torch.Generator())
+    assert torch.allclose(codes, codes.round(), atol=1e-6)
+    (through,) = torch.autograd.grad((codes @ weight).sum(), logits)
+    (plain,) = torch.autograd.grad((columns.probabilities(logits) @ weight).sum(), logits)
+    assert torch.allclose(through, plain)
+
+
+def test_the_critic_is_shown_the_normal_scores(encoded):
+    columns = Columns(encoded.layout, score_weight=0.5)
+    x = torch.from_numpy(encoded.values[:5]).float()
+    seen = columns.features(x)
+    block = next(b for b in encoded.layout if b.name == "age")
+    expected = 0.5 * np.array(block.scores)[encoded["age"][:5].argmax(axis=1)]
+    assert torch.equal(seen[:, : columns.width], x)
+    assert np.allclose(seen[:, columns.width], expected, atol=1e-6)
+    assert Columns(encoded.layout).feature_width == columns.width
+
+
+def test_generation_starts_at_the_prevalences_of_train(encoded):
+    prevalence = torch.from_numpy(encoded.values).float().mean(dim=0)
+    columns = Columns(encoded.layout)
+    p = columns.probabilities(starting_bias(columns, prevalence).unsqueeze(0))[0]
+    assert torch.allclose(p, prevalence, atol=1e-5)
+
+
+# -- after training ----------------------------------------------------------------------
+
+
+def test_refreshed_statistics_are_those_of_the_weights():
+    generator = Generator(4, 1, 5, 16, 1)
+    nothing = torch.zeros(100, 1)
+    refresh_statistics(generator, nothing, 4, torch.Generator().manual_seed(0))
+    noise = torch.randn(20_000, 4)
+    first = generator.first(torch.cat([noise, torch.zeros(20_000, 1)], dim=1))
+    assert not generator.training
+    assert torch.allclose(generator.norms[0].running_mean, first.mean(dim=0), atol=0.03)
+    assert torch.allclose(generator.norms[0].running_var, first.var(dim=0), rtol=0.05)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_calibration_reaches_the_prevalences_of_train(encoded, within):
+    data = torch.from_numpy(encoded.values)
+    columns = Columns(encoded.layout, ["DIE_1y", "sex"])
+    generator = Generator(8, 3, columns.width, 32, 2).eval()
+    groups, counts, prevalence = cells(data, columns, encoded.layout)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        shift = calibrate(generator, columns, groups, counts, prevalence, 8, rng, within)
+        p = torch.stack(
+            [
+                columns.probabilities(
+                    generator(torch.randn(8000, 8), g.float().expand(8000, -1)) + s
+                ).mean(dim=0)
+                for g, s in zip(groups, shift, strict=True)
+            ]
+        )
+    learned = ~columns.is_given
+    overall = (counts / counts.sum()) @ p
+    assert (overall - data.float().mean(dim=0))[learned].abs().max() < 0.012
+    error = ((p - prevalence).abs() * counts.unsqueeze(1) / counts.sum())[:, learned].sum(0).mean()
+    if within:
+        assert error < 0.01
+        # Nobody of the other sex has it in train; a few prior patients keep it from zero.
+        at = encoded.slice("phe_0").start
+        women = groups[:, 1] == 1
+        share = (p[women, at] @ counts[women]) / counts[women].sum()
+        assert share < 0.35 * overall[at]
+    else:
+        assert error > 0.01
+
+
+def test_cells_are_the_combinations_in_train(encoded):
+    data = torch.from_numpy(encoded.values)
+    columns = Columns(encoded.layout, ["DIE_1y", "sex"])
+    groups, counts, prevalence = cells(data, columns, encoded.layout)
+    assert groups.shape == (4, 3) and counts.sum() == 600
+    overall = (counts / 600) @ prevalence
+    assert torch.allclose(overall, data.float().mean(dim=0), atol=1e-6)
+
+
+# -- training ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("switch", ["generator", "critic"])
+def test_each_step_changes_its_own_player_only(encoded, switch):
+    from ehrsynth.gan.training import critic_step, generator_step
+
+    columns = Columns(encoded.layout, ["DIE_1y", "sex"], 0.7)
+    data = torch.from_numpy(encoded.values)
+    game = new_game(SMALL_MODERN, columns, data.float().mean(dim=0), 0, torch.device("cpu"))
+    before = {
+        name: [p.clone() for p in getattr(game, name).parameters()]
+        for name in ("generator", "critic")
+    }
+    {"generator": generator_step, "critic": critic_step}[switch](game, data[:64].float())
+    for name, old in before.items():
+        new = list(getattr(game, name).parameters())
+        changed = [not torch.equal(a, b) for a, b in zip(old, new, strict=True)]
+        # (the biases before a batch norm have no effect, so Adam leaves them alone)
+        assert any(changed) == (name == switch)
+
+
+def test_training_improves_on_the_start(encoded):
+    recipe = dataclasses.replace(SMALL_MODERN, prevalence_bias=False)
+    gan = EMRWGAN(recipe, steps=200).fit(encoded)
+    errors = gan.history_["prevalence_error"]
+    assert errors.iloc[-1] < 0.5 * errors.iloc[0]
+
+
+def test_history_has_a_row_every_twenty_steps(trained):
+    history = trained.history_
+    assert history["step"].tolist() == [20, 40, 60]
+    assert list(history.columns) == [
+        "step", "epoch", "critic_loss", "distance", "penalty", "generator_loss",
+        "prevalence_error", "seconds",
+    ]  # fmt: skip
+    assert np.isfinite(history).all(axis=None)
+    expected = -history["distance"] + 10 * history["penalty"]
+    assert np.allclose(history["critic_loss"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_same_seed_same_model_other_seed_another(encoded, trained):
+    again = EMRWGAN(SMALL_MODERN, steps=60).fit(encoded)
+    other = EMRWGAN(SMALL_MODERN, seed=1, steps=60).fit(encoded)
+    assert same_weights(again, trained) and not same_weights(other, trained)
+
+
+def test_training_leaves_the_global_random_state_alone(encoded):
+    torch.manual_seed(5)
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    EMRWGAN(SMALL_MODERN, steps=3).fit(encoded).sample(10)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("switch", "value"),
+    [
+        ("sampled_codes", False), ("score_weight", 0.0), ("prevalence_bias", False),
+        ("condition", False), ("averaging", 0.0), ("refresh_statistics", False),
+        ("calibration", "none"), ("calibration", "global"), ("optimizer", "rmsprop"),
+        ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True),
+    ],
+)  # fmt: skip
+def test_every_switch_can_be_turned_alone(encoded, trained, switch, value):
+    recipe = dataclasses.replace(SMALL_MODERN, **{switch: value})
+    gan = EMRWGAN(recipe, steps=60).fit(encoded)
+    sample = gan.sample(200)
+    assert sample.values.shape == (200, encoded.values.shape[1])
+    same = np.array_equal(sample.values, trained.sample(200).values)
+    # Rejection has nothing to do when the outcome is given.
+    assert same == (switch == "match_outcome")
+
+
+def test_rates_fall_linearly_at_the_end(encoded):
+    columns = Columns(encoded.layout)
+    data = torch.from_numpy(encoded.values).float()
+    game = new_game(SMALL_MODERN, columns, data.mean(dim=0), 0, torch.device("cpu"))
+    rates = []
+    for step in (1, 60, 81, 100):
+        _set_rates(game, step, 100)
+        rates.append(game.generator_optimizer.param_groups[0]["lr"] / MODERN.generator_rate)
+    assert rates == pytest.approx([1, 1, 0.5, 0.025])
+
+
+def test_small_tables_do_not_train_forever():
+    assert MODERN.total_steps(16_000) == MODERN.steps
+    assert MODERN.total_steps(60) == MODERN.epochs
+    train = toy_patients(60)
+    prep = Preprocessor().fit(train)
+    gan = EMRWGAN(dataclasses.replace(SMALL_MODERN, epochs=5)).fit(prep.transform(train))
+    assert gan.history_["step"].iloc[-1] == 5
+    assert len(postprocess(gan.sample(60), prep)) == 60
+
+
+def test_a_table_without_outcome_and_sex_trains_unconditionally():
+    train = toy_patients(200)[["race", "bmi", "phe_2"]]
+    encoded = Preprocessor().fit(train).transform(train)
+    gan = EMRWGAN(SMALL_MODERN, steps=20).fit(encoded)
+    assert gan.conditions_ == []
+    assert len(gan.sample(50)) == 50
+
+
+def test_divergence_is_explained(encoded):
+    recipe = dataclasses.replace(SMALL_MODERN, generator_rate=1e30, critic_rate=1e30)
+    with pytest.raises(TrainingError, match="diverged.*step.*lower learning rates"):
+        EMRWGAN(recipe, steps=40).fit(encoded)
+
+
+def test_watching_does_not_change_the_model(encoded, trained):
+    seen = []
+
+    def watch(step, model):
+        seen.append((step, len(model.sample(7))))
+
+    gan = EMRWGAN(SMALL_MODERN, steps=60).fit(encoded, watch=watch, watch_every=25)
+    assert seen == [(25, 7), (50, 7), (60, 7)]
+    assert same_weights(gan, trained)
+
+
+def test_the_progress_bar_shows_the_losses(encoded, capsys):
+    EMRWGAN(SMALL_MODERN, steps=20).fit(encoded, progress=True)
+    shown = capsys.readouterr()
+    assert "20/20" in shown.err and "critic" in shown.err and "generator" in shown.err
+    assert shown.out == ""
+
+
+# -- the published recipe ----------------------------------------------------------------
+
+
+def test_the_paper_recipe_is_the_published_one():
+    assert (PAPER.latent, PAPER.width, PAPER.layers, PAPER.batch) == (128, 384, 5, 4096)
+    assert (PAPER.optimizer, PAPER.generator_rate, PAPER.critic_rate) == ("rmsprop", 1e-5, 2e-5)
+    assert (PAPER.penalty, PAPER.critic_steps, PAPER.epochs) == (10, 1, 15_000)
+    assert PAPER.keep == "smallest_loss" and PAPER.match_outcome
+    assert not (PAPER.sampled_codes or PAPER.condition or PAPER.averaging)
+
+
+def test_paper_trains_on_scaled_data_and_matches_the_outcome(scaled):
+    frequent = scaled.values.copy()
+    frequent[:, scaled.slice("DIE_1y")] = scaled["phe_2"]
+    gan = EMRWGAN(SMALL_PAPER, steps=150).fit(Encoded(frequent, scaled.layout))
+    sample = gan.sample(500)
+    assert sample.values.dtype == np.float32
+    rate = scaled["phe_2"].mean()
+    assert abs(sample["DIE_1y"].mean() - rate) < 0.002
+    assert (sample["sex"].sum(axis=1) == 1).all()
+    assert set(np.unique(sample["phe_3"])) <= {0, 1}
+    assert len(np.unique(sample["age"])) > 100
+
+
+def test_rejection_ends_with_a_warning_when_a_class_is_gone(scaled):
+    gone = scaled.values.copy()
+    gone[:, 0] = 0
+    gone[0, 0] = 1
+    recipe = dataclasses.replace(SMALL_PAPER, prevalence_bias=True, generator_rate=1e-9)
+    gan = EMRWGAN(recipe, steps=2).fit(Encoded(gone, scaled.layout))
+    start = time.perf_counter()
+    with pytest.warns(RuntimeWarning, match="too few patients with DIE_1y = 1"):
+        sample = gan.sample(600)
+    assert len(sample) == 600 and time.perf_counter() - start < 60
+
+
+def test_the_smallest_positive_loss_is_kept(scaled):
+    gan = EMRWGAN(SMALL_PAPER, steps=90)
+    snapshots = {}
+
+    def watch(step, model):
+        snapshots[step] = {k: v.clone() for k, v in model._generator.state_dict().items()}
+
+    gan.fit(scaled, watch=watch, watch_every=9)  # 600 // 64 = 9 steps an epoch
+    kept = gan._generator.state_dict()
+    same = [
+        step for step, weights in snapshots.items()
+        if step > 45 and all(torch.equal(weights[key], kept[key]) for key in kept)
+    ]  # fmt: skip
+    assert len(same) == 1
+
+
+# -- stopping and resuming ---------------------------------------------------------------
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+def test_resumed_training_is_bit_for_bit_the_same(encoded, scaled, tmp_path, recipe):
+    data = encoded if recipe == "modern" else scaled
+    settings_ = SMALL_MODERN if recipe == "modern" else SMALL_PAPER
+    whole = EMRWGAN(settings_, steps=60).fit(data)
+
+    def stop(step, model):
+        raise Stop
+
+    options = {"checkpoint_dir": tmp_path, "checkpoint_every": 20}
+    with pytest.raises(Stop):
+        EMRWGAN(settings_, steps=60).fit(data, **options, watch=stop, watch_every=30)
+    with safe_open(tmp_path / "checkpoint.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["state"])["step"] == 20
+    resumed = EMRWGAN(settings_, steps=60).fit(data, **options)
+    assert same_weights(resumed, whole)
+    assert np.array_equal(resumed.sample(100).values, whole.sample(100).values)
+    pd.testing.assert_frame_equal(
+        resumed.history_.drop(columns="seconds"), whole.history_.drop(columns="seconds")
+    )
+    # A finished training is not repeated.
+    again = EMRWGAN(settings_, steps=60).fit(data, **options)
+    assert same_weights(again, whole)
+
+
+KILLED = """
+import dataclasses, sys
+from test_gan import SMALL_MODERN
+from toy import toy_patients
+from ehrsynth.gan import EMRWGAN
+from ehrsynth.preprocess import Preprocessor
+
+train = toy_patients(600)
+encoded = Preprocessor().fit(train).transform(train)
+EMRWGAN(SMALL_MODERN, steps=int(sys.argv[2])).fit(
+    encoded, checkpoint_dir=sys.argv[1], checkpoint_every=20
+)
+"""
+
+
+def test_a_killed_process_loses_nothing(encoded, tmp_path):
+    steps = 240
+    path = tmp_path / "checkpoint.safetensors"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), str(steps)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([p for p in sys.path if p])},
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not path.exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None, "the training ended before it could be killed"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with safe_open(path, "pt") as file:
+        done = json.loads(file.metadata()["state"])["step"]
+    assert 0 < done < steps and done % 20 == 0
+    resumed = EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded, checkpoint_dir=tmp_path)
+    assert same_weights(resumed, EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded))
+
+
+def test_a_checkpoint_of_other_settings_or_data_is_refused(encoded, tmp_path):
+    options = {"checkpoint_dir": tmp_path}
+    EMRWGAN(SMALL_MODERN, steps=20).fit(encoded, **options)
+    with pytest.raises(InputError, match="steps: 20, now 40"):
+        EMRWGAN(SMALL_MODERN, steps=40).fit(encoded, **options)
+    with pytest.raises(InputError, match="seed: 0, now 1"):
+        EMRWGAN(SMALL_MODERN, seed=1, steps=20).fit(encoded, **options)
+    with pytest.raises(InputError, match="averaging: 0.998, now 0.9"):
+        recipe = dataclasses.replace(SMALL_MODERN, averaging=0.9)
+        EMRWGAN(recipe, steps=20).fit(encoded, **options)
+    changed = encoded.values.copy()
+    changed[0, 0] ^= 1
+    with pytest.raises(InputError, match="other training data"):
+        EMRWGAN(SMALL_MODERN, steps=20).fit(Encoded(changed, encoded.layout), **options)
+    assert EMRWGAN(SMALL_MODERN, steps=40).fit(encoded, **options, resume=False)
+
+
+def test_a_broken_checkpoint_is_refused(encoded, tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="not a readable checkpoint; delete it"):
+        EMRWGAN(SMALL_MODERN, steps=20).fit(encoded, checkpoint_dir=tmp_path)
+
+
+# -- sampling ----------------------------------------------------------------------------
+
+
+def test_samples_are_seeded_bytes_in_the_layout(encoded, trained):
+    sample = trained.sample(300, seed=3)
+    assert sample.values.dtype == np.uint8 and sample.layout == encoded.layout
+    for block in sample.layout:
+        if block.kind != "binary":
+            assert (sample[block.name].sum(axis=1) == 1).all()
+    assert np.array_equal(sample.values, trained.sample(300, seed=3).values)
+    assert not np.array_equal(sample.values, trained.sample(300, seed=4).values)
+    assert np.array_equal(trained.sample(300).values, trained.sample(300, seed=0).values)
+
+
+def test_a_stream_is_the_sample_in_pieces(trained):
+    pieces = list(trained.stream(250, seed=1, size=100))
+    assert [len(piece) for piece in pieces] == [100, 100, 50]
+
+
+def test_probabilities_are_those_of_the_sampled_patients(trained, scaled):
+    p, drawn = trained.probabilities(4_000, seed=3), trained.sample(4_000, seed=3)
+    outcome = p.slice("DIE_1y")
+    assert p.values.dtype == np.float32
+    np.testing.assert_array_equal(p.values[:, outcome], drawn.values[:, outcome])
+    spread = np.sqrt((p.values * (1 - p.values)).sum(axis=0)) / 4_000
+    gap = np.abs(p.values.mean(axis=0) - drawn.values.mean(axis=0))
+    assert (gap <= 5 * spread + 1e-6).all()
+    rounded = EMRWGAN(dataclasses.replace(SMALL_PAPER, match_outcome=False), steps=5).fit(scaled)
+    codes = [s.start for b in scaled.layout if b.kind == "binary" for s in [scaled.slice(b.name)]]
+    p, made = rounded.probabilities(50), rounded.sample(50)
+    np.testing.assert_array_equal(p.values[:, codes] >= 0.5, made.values[:, codes] == 1)
+
+
+def test_conditions_are_met(trained):
+    sample = trained.sample(200, where={"DIE_1y": 1, "sex": "F"})
+    assert (sample["DIE_1y"] == 1).all()
+    assert (sample["sex"] == [1, 0]).all()
+    men = trained.sample(2000, where={"sex": "M"})
+    assert (men["sex"] == [0, 1]).all() and 0 < men["DIE_1y"].mean() < 0.5
+    for value in (True, 1.0, "1", np.int64(1)):
+        assert (trained.sample(20, where={"DIE_1y": value})["DIE_1y"] == 1).all()
+
+
+def test_without_conditions_the_groups_are_as_in_train(encoded, trained):
+    sample = trained.sample(20_000)
+    assert abs(sample["DIE_1y"].mean() - encoded["DIE_1y"].mean()) < 0.01
+    assert np.allclose(sample["sex"].mean(axis=0), encoded["sex"].mean(axis=0), atol=0.015)
+
+
+def test_impossible_wishes_are_refused_at_once(encoded, trained):
+    with pytest.raises(InputError, match="'race' is not conditioned.*DIE_1y, sex"):
+        trained.sample(1, where={"race": "A"})
+    with pytest.raises(InputError, match="'weight' is not in the data"):
+        trained.sample(1, where={"weight": 70})
+    with pytest.raises(InputError, match="'sex' has no value 'X'; use one of F, M"):
+        trained.sample(1, where={"sex": "X"})
+    with pytest.raises(InputError, match="'DIE_1y' has no value 2"):
+        trained.sample(1, where={"DIE_1y": 2})
+    with pytest.raises(InputError, match="must be 1 or more, not 0"):
+        trained.sample(0)
+    survivors = encoded.values[(encoded["DIE_1y"][:, 0] == 0) | (encoded["sex"][:, 0] == 0)]
+    gan = EMRWGAN(SMALL_MODERN, steps=2).fit(Encoded(survivors, encoded.layout))
+    with pytest.raises(InputError, match="No training patient has DIE_1y = 1, sex = F"):
+        gan.sample(1, where={"DIE_1y": 1, "sex": "F"})
+    plain = EMRWGAN(SMALL_MODERN, steps=2, condition=False).fit(encoded)
+    with pytest.raises(InputError, match="train with condition=True"):
+        plain.sample(1, where={"sex": "F"})
+
+
+def test_what_train_never_had_is_never_generated(encoded):
+    values = encoded.values.copy()
+    race = encoded.slice("race")
+    values[:, race] = [1, 0, 0]
+    gan = EMRWGAN(SMALL_MODERN, steps=60).fit(Encoded(values, encoded.layout))
+    assert (gan.sample(5000)["race"] == [1, 0, 0]).all()
+
+
+# -- on disk, and mistakes ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", ["modern", "paper", "own"])
+def test_saving_and_loading_changes_nothing(encoded, scaled, tmp_path, recipe):
+    data = scaled if recipe == "paper" else encoded
+    gan = EMRWGAN(SMALL_MODERN if recipe == "own" else recipe, steps=4, seed=3).fit(data)
+    gan.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["gan.json", "gan.safetensors"]
+    loaded = EMRWGAN.load(tmp_path)
+    assert loaded == gan and loaded.layout_ == gan.layout_
+    assert loaded.conditions_ == gan.conditions_
+    assert np.array_equal(loaded.sample(50, seed=1).values, gan.sample(50, seed=1).values)
+    pd.testing.assert_frame_equal(loaded.history_, gan.history_)
+
+
+def test_mistakes_are_named(encoded, trained, tmp_path):
+    with pytest.raises(InputError, match="no recipe 'best'; use one of paper, modern"):
+        EMRWGAN("best")
+    with pytest.raises(InputError, match="steps is 0"):
+        EMRWGAN(steps=0)
+    with pytest.raises(InputError, match="not trained"):
+        EMRWGAN().sample(5)
+    with pytest.raises(InputError, match="too few"):
+        EMRWGAN().fit(Encoded(encoded.values[:1], encoded.layout))
+    with pytest.raises(InputError, match="optimizer is 'sgd'"):
+        Recipe(optimizer="sgd")
+    with pytest.raises(InputError, match="does not exist"):
+        EMRWGAN.load(tmp_path)
+    trained.save(tmp_path)
+    (tmp_path / "gan.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match="does not hold a saved model"):
+        EMRWGAN.load(tmp_path)
+
+
+def test_streams_of_different_purposes_differ():
+    draws = [torch.rand(3, generator=stream(0, *p)) for p in (("a",), ("b",), ("a", 1))]
+    assert not torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert torch.equal(draws[0], torch.rand(3, generator=stream(0, "a")))
+    assert math.isfinite(draws[0].sum())
