@@ -154,6 +154,24 @@ def test_a_column_without_variation_correlates_with_nothing():
     assert np.isfinite(fidelity.frobenius(real, constant))
 
 
+def test_a_code_that_the_candidate_lost_correlates_with_nothing():
+    # In tables as small as the MIMIC-IV demo many codes have no patient at all.
+    train, holdout = population(29, 40, seed=1), population(26, 40, seed=2)
+    lost = [f"phe_{i}" for i in range(1, 31)]
+    candidate = holdout.assign(**{name: np.zeros(26, np.uint8) for name in lost})
+    scene = settings(train, holdout, candidate, Schema.of(train), PROFILES["fast"], 0)
+    setting = scene["synthetic"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        real, made = (
+            np.corrcoef(rows, rowvar=False)
+            for rows in (setting.train.matrix, setting.candidate.matrix[setting.even])
+        )
+    pairs = np.triu_indices(len(real), k=1)
+    expected = np.nanmean(np.abs(real - np.nan_to_num(made))[pairs])
+    estimate = value("column_wise_correlation", "corrected", setting)
+    assert estimate.value == pytest.approx(expected, abs=1e-4)
+
+
 def test_published_latent_cluster_is_log2_of_the_mean_squared_imbalance():
     # Two far clusters: one all real, one all synthetic, so each share is 1 or 0.
     real, candidate = np.zeros((50, 2)), np.full((50, 2), 9.0)

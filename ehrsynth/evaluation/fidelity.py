@@ -197,7 +197,10 @@ def _correlation(statistic, width_of, rows_of):
         if chosen.sum() < 2:
             raise NotComputable("fewer than two columns")
         # Centering on train's means changes no correlation and keeps float sums exact enough.
+        # Sums of 0 and 1 are exact as they are; centered, a code that nobody has would not be
+        # recognized as constant but would correlate by its rounding errors.
         center = setting.train.matrix[:, chosen].mean(axis=0)
+        center *= setting.encoder.is_kind("continuous")[chosen]
         sums = [
             _product_sums(rows[:, chosen] - center, rng)
             for rows in (setting.train.matrix, setting.candidate.matrix[rows_of(setting)])
