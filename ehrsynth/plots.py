@@ -377,7 +377,7 @@ def overview(
     ax.set_yticks(place, [_title(row, form) for row in frame.itertuples()])
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.7, len(frame) - 0.3))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_xlabel("0 % = worst reference, 100 % = as good as real patients held out")
+    ax.set_xlabel("0 %: worst reference, 100 %: real patients held out")
     ax.set_title(_FAMILY_TITLES.get(family, "From worst to best"), loc="left")
     ax.grid(axis="y", visible=False)
     return ax
