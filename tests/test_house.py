@@ -135,6 +135,19 @@ def test_version_is_the_same_everywhere(project):
     assert re.search(r"^## (\S+?),", changelog, re.MULTILINE)[1] == project["version"]
 
 
+def test_picture_of_the_readme_is_the_chapters():
+    assert notebooks.README_PICTURE.read_bytes() == notebooks.readme_picture()
+    link = notebooks.README_PICTURE.relative_to(ROOT).as_posix()
+    assert link in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!https?:|#|\.\./|\d\d-)([^)#\s]+)\)", text):
+            assert (ROOT / link).exists(), f"{name} links to {link}"
+
+
 # -- what must not be committed -------------------------------------------------------------
 
 

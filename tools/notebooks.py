@@ -1,7 +1,8 @@
 """One tool for the chapters: keep them in step, run them, normalize them, check them.
 
-    python tools/notebooks.py sync         write every chapter's setup cell and badge line (and the
-                                           repository's address into README.md and CITATION.cff)
+    python tools/notebooks.py sync         write every chapter's setup cell and badge line, the
+                                           repository's address into README.md and CITATION.cff;
+                                           README's picture
     python tools/notebooks.py execute      run the chapters into a folder (-p NAME VALUE, --out DIR)
     python tools/notebooks.py refresh      sync, run and normalize the committed chapters in place
     python tools/notebooks.py normalize    strip what changes from run to run
@@ -37,6 +38,9 @@ CHAPTERS = ROOT / "book" / "chapters"
 
 # Files for people and machines that cannot read _config.yml.
 WITH_ADDRESS = [ROOT / "README.md", ROOT / "CITATION.cff"]
+
+# The picture at the top of README.md is the output of the one cell with this tag.
+README_PICTURE, README_TAG = ROOT / "book" / "_static" / "readme.png", "readme-picture"
 
 SETUP_ID, BADGES_ID = "setup", "badges"
 CHECK_TAG = "nbval-check-output"
@@ -218,6 +222,26 @@ def _parameters_index(cells) -> int:
         if "parameters" in tags(cell):
             return index
     raise SystemExit("A chapter needs a code cell tagged 'parameters'.")
+
+
+def readme_picture() -> bytes | None:
+    """The picture that a chapter has for README.md, as last committed there."""
+    for path in chapters():
+        for cell in read(path).cells:
+            if README_TAG in tags(cell):
+                for output in cell.outputs:
+                    if "image/png" in output.get("data", {}):
+                        return base64.b64decode(output.data["image/png"])
+    return None
+
+
+def sync_readme_picture() -> bool:
+    """Bring the picture of README.md up to date; says if it changed."""
+    picture = readme_picture()
+    if picture is None or (README_PICTURE.exists() and README_PICTURE.read_bytes() == picture):
+        return False
+    README_PICTURE.write_bytes(picture)
+    return True
 
 
 # -- normalize: what differs from run to run ------------------------------------------------
@@ -549,6 +573,7 @@ def refresh(paths: list[Path], work: Path | None, at_once: int) -> int:
                 about = dict(read(path).metadata.get("ehrsynth", {}))
                 notebook.metadata["ehrsynth"] = measured(about, run)
                 write(normalize(sync(notebook, path.stem, repository)), path)
+    sync_readme_picture()
     bad = failed(runs)
     if bad:
         print(f"{len(bad)} of {len(runs)} chapters failed: {', '.join(bad)}", file=sys.stderr)
@@ -590,6 +615,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.action == "sync":
         changed = [p.name for p in paths if write(sync(read(p), p.stem, repository), p)]
         changed += [path.name for path in WITH_ADDRESS if sync_address(path, repository)]
+        changed += [README_PICTURE.name] if sync_readme_picture() else []
         for name in changed:
             print(f"  {name} brought up to date")
         return 0
