@@ -297,14 +297,14 @@ def _latent_corrected(setting: Setting, rng) -> Estimate:
     """Clusters are made of real patients only; do synthetic ones fall into them as often?"""
     from sklearn.cluster import KMeans
 
-    train = setting.train.matrix[setting.train.sample(setting.effort.clustered, rng)]
-    clusters = min(20, len(train) // 20)
+    sample = setting.train.matrix[setting.train.sample(setting.effort.clustered, rng)]
+    clusters = min(20, len(sample) // 20)
     if clusters < 2:
         raise NotComputable("fewer than 40 patients to cluster")
-    mean, axes = principal_axes(train)
-    kmeans = KMeans(clusters, n_init=1, random_state=_seed(rng)).fit((train - mean) @ axes)
-    rows = setting.candidate.matrix[setting.even]
-    member = [np.eye(clusters)[kmeans.predict((x - mean) @ axes)] for x in (train, rows)]
+    mean, axes = principal_axes(sample)
+    kmeans = KMeans(clusters, n_init=1, random_state=_seed(rng)).fit((sample - mean) @ axes)
+    tables = setting.train.matrix, setting.candidate.matrix[setting.even]
+    member = [np.eye(clusters)[kmeans.predict((rows - mean) @ axes)] for rows in tables]
     return _total_variation(*member, rng)
 
 

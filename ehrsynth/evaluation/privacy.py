@@ -519,8 +519,8 @@ class Identity:
                     for width in widths
                 ]
             elif column.kind == "categorical":
-                texts = [c.astype(str).to_numpy() for c in columns]
-                levels = [[x.astype(object).astype(str) for x in texts]]
+                texts = [np.asarray(c.astype(str), dtype=str) for c in columns]
+                levels = [texts]
                 if len(column.categories) > 2:
                     top = self.setting.train.frame[name].astype(str).mode()[0]
                     levels.append([x == top for x in texts])

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..files import atomic_path, read_json, write_json
+from ..schema import Schema
 from .metric import Metric
 
 FAMILIES = {
@@ -422,8 +423,8 @@ def _pictures(report: Report) -> dict[str, list[dict]]:
 
     train, synthetic = report.tables["train"], report.tables["synthetic"]
     pictures: dict[str, list[dict]] = {"fidelity": [], "utility": [], "privacy": []}
-    schema_kinds = plots.Schema.of(train)
-    if schema_kinds.of_kind("binary"):
+    schema = Schema.of(train)
+    if schema.of_kind("binary"):
         pictures["fidelity"].append(
             _png(
                 plots.prevalence(train, synthetic),
@@ -431,7 +432,7 @@ def _pictures(report: Report) -> dict[str, list[dict]]:
                 "within the gray band the difference is no more than chance.",
             )
         )
-    if schema_kinds.of_kind("continuous"):
+    if schema.of_kind("continuous"):
         pictures["fidelity"].append(
             _png(
                 plots.distributions(train, synthetic, across=2),
