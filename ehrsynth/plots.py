@@ -77,6 +77,10 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
 def _grid(rows: int, columns: int, size: tuple[float, float], **options):
     with plt.rc_context({**sns.axes_style("whitegrid"), **_style()}):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+        interactive = plt.isinteractive()
+    # A notebook's first figure switches interactive drawing on; leaving the context undid that,
+    # and later figures appeared below the wrong cell or not at all.
+    plt.rcParams["interactive"] = interactive
     return figure, axes
 
 

@@ -127,3 +127,19 @@ def test_colors_are_the_same_everywhere_and_backgrounds_opaque(tables):
         == (plots.COLORS["real"])
     )
     assert ax.figure.get_facecolor()[3] == 1
+
+
+def test_interactive_drawing_that_the_first_figure_switches_on_stays_on(tables, monkeypatch):
+    # As the backend of notebooks does; otherwise later figures miss their cell.
+    subplots = plt.subplots
+
+    def first_figure(*given, **options):
+        plt.ion()
+        return subplots(*given, **options)
+
+    monkeypatch.setattr(plt, "subplots", first_figure)
+    plt.ioff()
+    plots.missingness(*tables)
+    switched_on = plt.isinteractive()
+    plt.ioff()
+    assert switched_on
