@@ -67,6 +67,11 @@ def test_every_metric_has_a_value_references_and_an_interval_around_it(fresh):
         assert metric.ci_low <= metric.value <= metric.ci_high
 
 
+def test_worst_auroc_is_an_average_near_chance(fresh):
+    assert fresh["tstr_auroc"].worst == pytest.approx(0.5, abs=0.08)
+    assert fresh["trts_auroc"].worst == pytest.approx(0.5, abs=0.05)
+
+
 def test_name_and_form_are_unique():
     keys = [(s.name, s.form) for s in SPECS]
     assert len(set(keys)) == len(keys)

@@ -10,10 +10,10 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..schema import Schema
 from . import fidelity, privacy, utility
-from .metric import Estimate, Metric, NotComputable, Spec
+from .metric import Estimate, Metric, NotComputable, Spec, mean_of
 from .ranking import USE_CASES, rank
 from .report import Report
-from .tables import PROFILES, Setting, align, left_out, plausible, settings
+from .tables import MIXED, PROFILES, Setting, align, left_out, plausible, settings
 
 SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS)
 
@@ -97,13 +97,18 @@ def _metric(spec: Spec, scenes: dict[str, Setting], seed: int) -> Metric:
         value, reason = spec.evaluate(scenes["synthetic"], seed), None
     except NotComputable as stop:
         value, reason = None, str(stop)
-    references = []
-    for name in (spec.best, spec.worst):
-        try:
-            references.append(spec.evaluate(scenes[name], seed))
-        except NotComputable:
-            references.append(None)
-    return Metric.of(spec, value, *references, reason)
+    worst = MIXED[: spec.draws] if spec.worst == MIXED[0] else (spec.worst,)
+    best = _reference(spec, scenes, (spec.best,), seed)
+    return Metric.of(spec, value, best, _reference(spec, scenes, worst, seed), reason)
+
+
+def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:
+    """What the tables of these settings score on average, or None."""
+    try:
+        estimates = [spec.evaluate(scenes[name], seed) for name in names]
+    except NotComputable:
+        return None
+    return estimates[0] if len(estimates) == 1 else mean_of(estimates)
 
 
 def _predictions(scenes: dict[str, Setting]) -> dict:

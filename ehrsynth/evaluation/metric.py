@@ -64,6 +64,9 @@ class Spec:
         What the value can be; intervals are cut there.
     title : str
         What a person reads in a table; made from the name by default.
+    draws : int
+        Independent tables over which the worst reference is averaged: a model of noise scores
+        0.5 only on average.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Spec:
     worst: str = "independent"
     bounds: tuple[float, float] = (-np.inf, np.inf)
     title: str = ""
+    draws: int = 1
 
     def generator(self, seed: int) -> np.random.Generator:
         """The metric's own random numbers: adding a metric never changes another's value."""

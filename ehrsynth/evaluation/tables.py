@@ -16,6 +16,7 @@ from ..schema import Schema
 from .metric import NotComputable
 
 FEWEST = 5  # rows of each table
+MIXED = ("independent", "independent 2", "independent 3", "independent 4")
 
 
 @dataclass(frozen=True)
@@ -414,10 +415,10 @@ def settings(
     order = rng.permutation(len(holdout))
     cut = len(holdout) // 2
     first, second = (holdout.iloc[np.sort(part)] for part in (order[:cut], order[cut:]))
-    mixed = independent(train[schema.names], len(synthetic), rng)
+    mixed = [independent(train[schema.names], len(synthetic), rng) for _ in MIXED]
     return {
         "synthetic": Setting(real, fresh, side(synthetic)),
-        "independent": Setting(real, fresh, side(mixed)),
+        **{n: Setting(real, fresh, side(t)) for n, t in zip(MIXED, mixed, strict=True)},
         "train": Setting(real, fresh, real),
         "holdout": Setting(real, fresh, fresh),
         "swap": Setting(real, real, fresh),

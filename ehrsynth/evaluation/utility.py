@@ -118,12 +118,14 @@ SPECS = (
         "How well a model trained on synthetic patients ranks real, held-out patients by risk; "
         "0.5 is guessing.",
         _tstr, best="train", bounds=(0, 1), title="Train on synthetic, test on real",
+        draws=4,
     ),
     Spec(
         "trts_auroc", "utility", "published", "higher", "AUROC",
         f"{TUTORIAL}, step 1.g; {BENCHMARK}, Table 1 (TRTS); best: train in the test's place",
         "How well a model trained on real, held-out patients ranks synthetic patients by risk.",
         _trts, best="train", bounds=(0, 1), title="Train on real, test on synthetic",
+        draws=4,
     ),
     Spec(
         "feature_importance", "utility", "published", "higher", f"share of the top {TOP}",
