@@ -15,6 +15,8 @@ import pyarrow.csv as pa_csv
 from .errors import InputError, ValueFault
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+# What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
+MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
 
 @contextmanager
@@ -92,7 +94,8 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     try:
         if suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, **csv_options)
+        missing = {"keep_default_na": False, "na_values": list(MISSING_TEXTS)}
+        return pd.read_csv(path, **(missing | csv_options))
     except (OSError, ValueError, EOFError, UnicodeDecodeError) as error:
         # pandas' parser errors and pyarrow's errors are ValueErrors.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

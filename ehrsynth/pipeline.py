@@ -190,8 +190,12 @@ class Pipeline:
 
     def run(self) -> "Pipeline":
         """Finish every stage that is not finished yet."""
-        for stage in STAGES:
-            self._finish(stage)
+        try:
+            for stage in STAGES:
+                self._finish(stage)
+        except InputError:
+            self._leave_if_empty()
+            raise
         return self
 
     def finished(self, stage: str) -> bool:
@@ -217,8 +221,9 @@ class Pipeline:
         }
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
-        write_table(train[schema.names], self.out / "train.parquet")
-        write_table(holdout[schema.names], self.out / "holdout.parquet")
+        # An impossible value counts as not measured, in every table of the run.
+        write_table(prep.clip(train)[schema.names], self.out / "train.parquet")
+        write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         self._note(facts=facts)
@@ -271,6 +276,14 @@ class Pipeline:
                     f"{self.out} holds a run with {name} {found.get(name)!r}, not {value!r}; "
                     "choose another folder, or delete this one to start over."
                 )
+
+    def _leave_if_empty(self) -> None:
+        """Remove what claimed the folder when the very first stage could not be finished."""
+        if not read_json(self.out / "run.json")["finished"]:
+            for name in ("run.json", ".lock"):
+                (self.out / name).unlink(missing_ok=True)
+            if not any(self.out.iterdir()):
+                self.out.rmdir()
 
     def _note(self, **changes) -> None:
         path = self.out / "run.json"

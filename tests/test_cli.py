@@ -99,7 +99,7 @@ def test_tables_that_cannot_be_used(tmp_path, table, spoil, words):
         "--out", tmp_path / "x",
     )  # fmt: skip
     refused(tmp_path, result, *words)
-    assert not (tmp_path / "x" / "train.parquet").exists()
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from ..errors import InputError
 from ..files import read_table
 from ..schema import Schema
 
-# What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
-_MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 _SEXES = {"f": "F", "female": "F", "woman": "F", "m": "M", "male": "M", "man": "M"}
 _SEX_NAMES = ("sex", "gender")
 
@@ -42,9 +40,7 @@ def load(data: str | Path, outcome: str | None = None) -> dict[str, pd.DataFrame
         raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
     if path.name.lower().endswith((".csv", ".csv.gz")):
         _check_header(path)
-        table = read_table(path, keep_default_na=False, na_values=list(_MISSING_TEXTS))
-    else:
-        table = read_table(path)
+    table = read_table(path)
     if table.empty:
         raise InputError(f"{path} has no rows.")
     table.columns = [str(name) for name in table.columns]
@@ -67,7 +63,7 @@ def to_patients(
 
 def _check_header(path: Path) -> None:
     """Pandas would rename the second of two equal names; we refuse it."""
-    header = read_table(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+    header = read_table(path, header=None, nrows=1, dtype=str, na_values=[])
     names = header.iloc[0]
     doubled = names[names.duplicated()]
     if len(doubled):
