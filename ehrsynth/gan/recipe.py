@@ -29,6 +29,9 @@ class Recipe:
         Adam's averaging of the gradient and of its square.
     decay_from : float
         Share of the steps after which the learning rates fall linearly to zero; 1 keeps them.
+    warm_up : int
+        Steps over which the learning rates rise linearly from zero, so that the first, arbitrary
+        scores of the critic do not drive categories out for good.
     critic_steps : int
         Critic steps for each generator step.
     penalty : float
@@ -66,6 +69,7 @@ class Recipe:
     critic_rate: float = 2e-5
     betas: tuple[float, float] = (0.0, 0.9)
     decay_from: float = 1.0
+    warm_up: int = 0
     critic_steps: int = 1
     penalty: float = 10.0
     sampled_codes: bool = False
@@ -106,7 +110,7 @@ PAPER = Recipe()
 MODERN = replace(
     PAPER,
     batch=128,
-    steps=5_000,
+    steps=4_000,
     epochs=200,
     optimizer="adam",
     generator_rate=1e-3,
