@@ -29,9 +29,6 @@ class Recipe:
         Adam's averaging of the gradient and of its square.
     decay_from : float
         Share of the steps after which the learning rates fall linearly to zero; 1 keeps them.
-    warm_up : int
-        Steps over which the learning rates rise linearly from zero, so that the first, arbitrary
-        scores of the critic do not drive categories out for good.
     critic_steps : int
         Critic steps for each generator step.
     penalty : float
@@ -69,7 +66,6 @@ class Recipe:
     critic_rate: float = 2e-5
     betas: tuple[float, float] = (0.0, 0.9)
     decay_from: float = 1.0
-    warm_up: int = 0
     critic_steps: int = 1
     penalty: float = 10.0
     sampled_codes: bool = False
