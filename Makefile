@@ -53,7 +53,7 @@ book: $(STAMP)  ## run every chapter (fast profile) and build _build/html
 test: $(STAMP)  ## run the unit tests and the chapters as regression tests
 	@status=0; \
 	echo "Unit tests"; \
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --ignore tests/test_notebooks.py tests \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder --ignore tests/test_notebooks.py tests \
 		|| status=1; \
 	echo; echo "Chapters: papermill runs each, nbval compares their checked outputs"; \
 	$(BIN)/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py || status=1; \
@@ -72,7 +72,7 @@ $(COLAB_STAMP): pyproject.toml tests/colab-constraints.txt
 
 test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package versions of Google Colab
 	@$(COLAB)/bin/python tools/colab.py verify
-	@$(COLAB)/bin/python -m pytest -q -n $(JOBS) --dist loadscope tests \
+	@$(COLAB)/bin/python -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder tests \
 		--ignore tests/test_notebooks.py --ignore tests/test_house.py --ignore tests/test_tools.py \
 		--ignore tests/test_browser.py
 	@$(COLAB)/bin/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py \

@@ -120,7 +120,7 @@ def test_address_is_the_one_in_config():
     repository = notebooks.Repository.read()
     assert repository.slug.endswith("/ehrsynth")
     for path, text in text_files():
-        if path.name == "_config.yml":
+        if path.name in ("_config.yml", "test_tools.py"):  # the source; made-up examples
             continue
         for slug in re.findall(r"github(?:\.com)?/([\w.-]+/ehrsynth)\b", text):
             assert slug == repository.slug, f"{path.relative_to(ROOT)} names {slug}"
@@ -164,7 +164,8 @@ def test_no_tracked_file_is_large_or_credentialed():
     for path in tracked():
         where = path.relative_to(ROOT).as_posix()
         assert path.stat().st_size < 2 * 2**20, f"{where} is larger than 2 MiB"
-        assert not re.search(r"(^|/)(hosp|icu)/", where), f"{where} looks like a MIMIC-IV table"
+        if not where.startswith("data/sample/"):  # a simulated hospital
+            assert not re.search(r"(^|/)(hosp|icu)/", where), f"{where} looks like MIMIC-IV"
 
 
 def test_no_notebook_holds_output_of_credentialed_data():
