@@ -152,7 +152,8 @@ def test_links_of_the_readme_lead_somewhere():
 
 
 def test_no_registry_and_no_machine_is_named():
-    hosts = re.compile(r"py" r"pi\.org|files\.python" r"hosted|index-" r"url|/simple/")
+    # In pieces, so that this file does not name them either.
+    hosts = re.compile("|".join([r"pyp" + r"i\.org", "python" + "hosted", "index" + "-url"]))
     machine = re.compile(r"(?:^|[^A-Za-z0-9_.])/(?:work|farm|root)/")
     for path, text in text_files():
         where = path.relative_to(ROOT)
