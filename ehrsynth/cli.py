@@ -179,8 +179,7 @@ def evaluate(
         profile=profile,
         progress=True,
     )
-    report.save_json(out / "metrics.json")
-    report.save_html(out / "report.html")
+    report.save(out)
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 
 

@@ -22,9 +22,12 @@ from . import datasets
 from .cohort import build_patients, split
 from .errors import InputError
 from .evaluation import Report, evaluate
+from .evaluation.report import METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
 from .gan import EMRWGAN, PAPER, RECIPES
+from .gan.model import MODEL_FILES, check_number
 from .postprocess import postprocess
+from .preprocess import FILE as PREPROCESSOR_FILE
 from .preprocess import Preprocessor
 from .schema import Schema
 
@@ -66,10 +69,10 @@ PROFILES = {
 }
 
 STAGES = {
-    "data": ["train.parquet", "holdout.parquet", "schema.json", "model/preprocessor.json"],
-    "training": ["model/gan.json", "model/gan.safetensors"],
+    "data": ["train.parquet", "holdout.parquet", "schema.json", f"model/{PREPROCESSOR_FILE}"],
+    "training": [f"model/{name}" for name in MODEL_FILES],
     "generation": ["synthetic.parquet"],
-    "evaluation": ["metrics.json", "report.html"],
+    "evaluation": [METRICS_FILE, REPORT_FILE],
 }
 
 
@@ -116,12 +119,9 @@ class Pipeline:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
-        if self.dataset not in datasets.DATASETS:
-            raise InputError(
-                f"There is no data set {self.dataset!r}; use one of {', '.join(datasets.DATASETS)}."
-            )
-        if self.n is not None and self.n < 1:
-            raise InputError(f"The number of synthetic patients must be 1 or more, not {self.n}.")
+        datasets.check_name(self.dataset)
+        if self.n is not None:
+            check_number(self.n)
         self._claim_folder()
 
     # -- what a run is made of ---------------------------------------------------------
@@ -191,13 +191,12 @@ class Pipeline:
     def report(self) -> Report:
         """The evaluation of the synthetic patients."""
         self._finish("evaluation")
-        return Report.load(self.out / "metrics.json")
+        return Report.load(self.out / METRICS_FILE)
 
     def run(self) -> "Pipeline":
         """Finish every stage that is not finished yet."""
         try:
-            for stage in STAGES:
-                self._finish(stage)
+            self._finish(list(STAGES)[-1])
         except InputError:
             self._leave_if_empty()
             raise
@@ -257,8 +256,7 @@ class Pipeline:
             self.train, self.holdout, self.synthetic, schema=self.schema, seed=self.seed,
             progress=self.progress, profile=self.profile, facts=self.facts,
         )  # fmt: skip
-        report.save_json(self.out / "metrics.json")
-        report.save_html(self.out / "report.html")
+        report.save(self.out)
 
     # -- bookkeeping -------------------------------------------------------------------
 
@@ -325,12 +323,7 @@ class Pipeline:
     def _run_stage(self, name: str) -> None:
         log.info("%s ...", name.capitalize())
         start = time.perf_counter()
-        {
-            "data": self._make_data,
-            "training": self._make_training,
-            "generation": self._make_generation,
-            "evaluation": self._make_evaluation,
-        }[name]()
+        getattr(self, f"_make_{name}")()
         seconds = round(time.perf_counter() - start, 1)
         finished = read_json(self.out / "run.json")["finished"]
         self._note(finished=finished | {name: {"seconds": seconds}})
@@ -373,8 +366,7 @@ def generate(
     InputError
         For an `n` below 1, an impossible condition, or a file that cannot be written.
     """
-    if n < 1:
-        raise InputError(f"The number of synthetic patients must be 1 or more, not {n}.")
+    check_number(n)
     path = Path(path)
     if path.suffix not in (".parquet", ".csv"):
         raise InputError(f"{path} has an unknown ending; use .parquet or .csv.")

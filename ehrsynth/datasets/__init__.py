@@ -48,8 +48,7 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
     InputError
         In one sentence, for anything that cannot be used.
     """
-    if name not in _READERS:
-        raise InputError(f"Unknown data set {name!r}; use one of {', '.join(DATASETS)}.")
+    check_name(name)
     read = import_module(f".{_READERS[name]}", __package__).load
     known = inspect.signature(read).parameters
     unknown = sorted(set(options) - (set(known) - {"data"}))
@@ -62,6 +61,12 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
             f"Data set {name} reads no files; leave --data out, or read {data} as mimic-iv."
         )
     return read(**options)
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless `name` is one of :data:`DATASETS`."""
+    if name not in _READERS:
+        raise InputError(f"Unknown data set {name!r}; use one of {', '.join(DATASETS)}.")
 
 
 def _location(name: str, data: str | Path | None) -> Path:

@@ -33,6 +33,8 @@ ALARMS = {
 }
 COPIES_ALARM = (0.002, 0.05)  # above the share that held-out patients have by chance
 
+METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
+
 
 @dataclass
 class Verdict:
@@ -118,6 +120,11 @@ class Report:
         content = read_json(path)
         metrics = [Metric(**metric) for metric in content.pop("metrics")]
         return cls(metrics=metrics, **content)
+
+    def save(self, folder: str | Path) -> None:
+        """Write both files, ``metrics.json`` and ``report.html``, into `folder`."""
+        self.save_json(Path(folder) / METRICS_FILE)
+        self.save_html(Path(folder) / REPORT_FILE)
 
     def save_html(self, path: str | Path) -> None:
         """Write the report as one HTML file that needs nothing else and no network."""

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..preprocess import within_bounds
 from ..schema import Schema
 from .metric import NotComputable
 
@@ -151,15 +152,12 @@ def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
     """
     table, counts = table.copy(deep=False), {}
     for name in schema.of_kind("continuous"):
-        low, high = schema[name].lower, schema[name].upper
-        outside = pd.Series(False, index=table.index)
-        if low is not None:
-            outside |= table[name] < low
-        if high is not None:
-            outside |= table[name] > high
-        if outside.any():
-            counts[name] = int(outside.sum())
-            table[name] = table[name].mask(outside)
+        values = table[name].to_numpy(float)
+        inside = within_bounds(values, schema[name])
+        outside = int(np.isnan(inside).sum() - np.isnan(values).sum())
+        if outside:
+            counts[name] = outside
+            table[name] = inside
     return table, counts
 
 

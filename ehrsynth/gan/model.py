@@ -30,6 +30,7 @@ from .training import (
 )
 
 SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
+MODEL_FILES = (SETTINGS, WEIGHTS)
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
 
@@ -200,8 +201,7 @@ class EMRWGAN:
     ) -> Iterator[Encoded]:
         """Like :meth:`sample`, in pieces of at most `size` patients."""
         self._check_fitted()
-        if n < 1:
-            raise InputError(f"The number of synthetic patients must be 1 or more, not {n}.")
+        check_number(n)
         allowed = self._allowed(where or {})
         seed = self.seed if seed is None else seed
         rng = stream(seed, "sample", device=self._shift.device)
@@ -360,6 +360,12 @@ class EMRWGAN:
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_number(n: int) -> None:
+    """Raise InputError unless `n` synthetic patients can be made."""
+    if n < 1:
+        raise InputError(f"The number of synthetic patients must be 1 or more, not {n}.")
 
 
 def condition_names(layout: tuple[Block, ...]) -> list[str]:
