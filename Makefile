@@ -24,7 +24,7 @@ export OMP_NUM_THREADS ?= 1
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test test-browser test-colab notebooks lint format hooks serve clean distclean
+.PHONY: help setup book test test-browser test-colab test-spark notebooks lint format hooks serve clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,12 @@ test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package vers
 		--ignore tests/test_browser.py
 	@$(COLAB)/bin/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py \
 		-k "papermill and simulated"
+
+test-spark: $(STAMP)  ## the extraction on Spark, identical to DuckDB and pandas (needs Java)
+	@command -v java >/dev/null || { \
+		echo "Spark needs Java. On Debian or Ubuntu: apt-get install default-jre-headless" >&2; exit 1; }
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[test,scale]"
+	@$(BIN)/python -m pytest -q -rs tests/test_extract.py
 
 notebooks: $(STAMP)  ## run the chapters and refresh their committed outputs in place
 	@$(BIN)/python tools/notebooks.py refresh --jobs $(JOBS)

@@ -6,26 +6,23 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from . import phecode
+from . import extract, phecode
 from .errors import InputError
 from .schema import Column, Schema
 
 log = logging.getLogger(__name__)
 
 RACES = ("WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER")
-_RACE_UNKNOWN = r"^(?:UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
-OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
 
 OUTCOMES = {
     "DIE_1y": "Death within a year of discharge",
     "DIE_any": "Any recorded death after discharge",
 }
-_YEAR = 365  # days
 
 DEMOGRAPHICS = (
     Column("sex", "categorical", "demographic", "Sex", categories=("F", "M")),
     Column("race", "categorical", "demographic", "Race", categories=RACES),
-    Column("age", "continuous", "demographic", "Age", unit="years", lower=18, upper=OLDEST,
+    Column("age", "continuous", "demographic", "Age", unit="years", lower=18, upper=extract.OLDEST,
            decimals=0),
 )  # fmt: skip
 # The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
@@ -75,22 +72,23 @@ def build_patients(
     outcome = outcome or "DIE_1y"
     if outcome not in OUTCOMES:
         raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(OUTCOMES)}.")
-    index = _index_admissions(tables["patients"], tables["admissions"])
-    died = _outcome(index, outcome)
-    columns = [Column(outcome, "binary", "outcome", OUTCOMES[outcome]), *DEMOGRAPHICS]
-    people = pd.DataFrame(
-        {
-            outcome: died.astype("uint8"),
-            "sex": pd.Categorical(index["sex"], categories=["F", "M"]),
-            "race": group_race(index["race"]),
-            "age": _age(index),
-        },
-        index=index.index,
+    tables = extract.lazy(tables)
+    expression, index = extract.patients(tables, outcome)
+    people = extract.collect(expression)
+    if people.empty:
+        raise _nobody(tables)
+    subjects = people.pop("subject_id").to_numpy()
+    people = people.astype({outcome: "uint8"} | {c.name: "float64" for c in MEASUREMENTS})
+    for column in DEMOGRAPHICS:
+        if column.kind == "categorical":
+            people[column.name] = pd.Categorical(people[column.name], list(column.categories))
+    row, number, found = extract.distinct_codes(
+        tables["diagnoses"], index, ["icd_version", "icd_code"], subjects
     )
-    measured = _latest_measurements(tables["measurements"], index["discharge_time"])
-    codes, code_columns = code_table(tables["diagnoses"], index.index, code_level)
-    table = pd.concat([people, measured, codes], axis=1).reset_index(drop=True)
-    schema = Schema((*columns, *MEASUREMENTS, *code_columns))
+    codes, code_columns = _phecodes(row, number, found, len(subjects), code_level)
+    table = pd.concat([people, codes], axis=1)
+    first = Column(outcome, "binary", "outcome", OUTCOMES[outcome])
+    schema = Schema((first, *DEMOGRAPHICS, *MEASUREMENTS, *code_columns))
     return _checked(schema.attach(table))
 
 
@@ -135,16 +133,6 @@ def split(
 # -- the parts of the patient table ----------------------------------------------------
 
 
-def group_race(race: pd.Series) -> pd.Categorical:
-    """MIMIC-IV's strings ("WHITE - RUSSIAN", "UNABLE TO OBTAIN", ...) to six races."""
-    text = race.fillna("UNKNOWN").astype("str").str.strip().str.upper()
-    group = pd.Series("OTHER", index=text.index, dtype="str")
-    for name in ("WHITE", "BLACK", "ASIAN", "HISPANIC"):
-        group = group.mask(text.str.startswith(name), name)
-    group = group.mask(text.str.contains(_RACE_UNKNOWN), "UNKNOWN")
-    return pd.Categorical(group, categories=list(RACES))
-
-
 def code_table(
     diagnoses: pd.DataFrame, subjects: pd.Index, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:
@@ -160,77 +148,50 @@ def code_table(
     """
     known = diagnoses[["subject_id", "icd_code", "icd_version"]]
     known = known[known["subject_id"].isin(subjects)]
-    _report_unmapped(known)
-    mapped = phecode.map_icd(known, level)
-    codes = pd.Index(np.sort(mapped["phecode"].unique()))
-    values = np.zeros((len(subjects), len(codes)), dtype=np.uint8)
-    values[subjects.get_indexer(mapped["subject_id"]), codes.get_indexer(mapped["phecode"])] = 1
+    keys = ["icd_version", "icd_code"]
+    number = known.groupby(keys, dropna=False).ngroup().to_numpy()
+    found = known.groupby(keys, dropna=False).size().rename("rows").reset_index()
+    row = subjects.get_indexer(known["subject_id"])
+    codes, columns = _phecodes(row, number, found, len(subjects), level)
+    return codes.set_axis(subjects), columns
+
+
+def _phecodes(
+    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Patient `row` has the ICD code `number` of `found`: a 0/1 column for each phecode."""
+    mapped = phecode.map_icd(found, level)
+    _report_unmapped(found, mapped.index)
+    codes = np.sort(mapped["phecode"].unique())
     meaning = phecode.definitions(level)
     columns = [
         Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis", meaning.at[code, "name"],
                code=code, sex=meaning.at[code, "sex"])
         for code in codes
     ]  # fmt: skip
-    return pd.DataFrame(values, index=subjects, columns=[c.name for c in columns]), columns
+    place = pd.Index(codes).get_indexer(mapped["phecode"])
+    pairs = pd.DataFrame({"number": mapped.index, "place": place})
+    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
+    return _zeros_and_ones(has["row"], has["place"], n, [c.name for c in columns]), columns
 
 
-def _report_unmapped(diagnoses: pd.DataFrame) -> None:
-    lost = phecode.unmapped(diagnoses)
+def _zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
+    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8)."""
+    # Column by column in memory, as pandas will read it.
+    values = np.zeros((n, len(names)), dtype=np.uint8, order="F")
+    values[np.asarray(row), np.asarray(place)] = 1
+    return pd.DataFrame(values, columns=names, copy=False)
+
+
+def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
+    lost = found[~found.index.isin(mapped)]
     if len(lost):
-        examples = ", ".join(lost["icd_code"].head(5).astype(str))
+        often = lost.sort_values(["rows", "icd_version", "icd_code"], ascending=[False, True, True])
         log.info(
             "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
-            f"{lost['rows'].sum():,}", f"{len(diagnoses):,}", f"{len(lost):,}", examples,
+            f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
+            ", ".join(often["icd_code"].head(5).astype(str)),
         )  # fmt: skip
-
-
-def _index_admissions(patients: pd.DataFrame, admissions: pd.DataFrame) -> pd.DataFrame:
-    """The last admission of everyone who did not die in hospital, by subject_id."""
-    dead = admissions.loc[admissions["died_in_hospital"], "subject_id"]
-    alive = admissions[~admissions["subject_id"].isin(dead)]
-    last = alive.sort_values(["subject_id", "admit_time", "discharge_time", "hadm_id"])
-    last = last.drop_duplicates("subject_id", keep="last")
-    index = last.merge(patients, on="subject_id", how="inner").set_index("subject_id")
-    if index.empty:
-        raise InputError(
-            "No patient is left in the cohort: "
-            f"{len(patients)} patients have {len(admissions)} admissions, "
-            "and none of the patients with an admission survived it; check the admissions."
-        )
-    return index.sort_index()
-
-
-def _age(index: pd.DataFrame) -> pd.Series:
-    age = index["anchor_age"] + index["admit_time"].dt.year - index["anchor_year"]
-    return age.clip(upper=OLDEST).astype("float64")
-
-
-def _outcome(index: pd.DataFrame, outcome: str) -> pd.Series:
-    if outcome == "DIE_any":
-        return index["death_date"].notna()
-    # Deaths are dated by the day, so the discharge is too.
-    days = index["death_date"].dt.floor("D") - index["discharge_time"].dt.floor("D")
-    return days <= pd.Timedelta(days=_YEAR)
-
-
-def _latest_measurements(measurements: pd.DataFrame, until: pd.Series) -> pd.DataFrame:
-    """The latest value of each measurement up to each subject's time (the day included)."""
-    names = [column.name for column in MEASUREMENTS]
-    known = measurements[measurements["name"].isin(names)]
-    limit = known["subject_id"].map(until)
-    known = known[known["time"].dt.floor("D") <= limit]
-    # A stable sort: of two values of one day the later row of the file is kept, and both numbers
-    # of a pressure come from the same reading.
-    latest = known.sort_values("time", kind="stable").drop_duplicates(
-        ["subject_id", "name"], keep="last"
-    )
-    table = latest.pivot(index="subject_id", columns="name", values="value")
-    table = table.reindex(index=until.index, columns=names).astype("float64")
-    # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
-    # two numbers, and nobody can tell which of them is right.
-    pressure = ["systolic", "diastolic"]
-    table.loc[table["diastolic"] >= table["systolic"], pressure] = np.nan
-    return table
 
 
 # -- checks ----------------------------------------------------------------------------
@@ -250,6 +211,17 @@ def _flat_source(tables: dict[str, pd.DataFrame]) -> Callable | None:
     if missing:
         raise InputError(f"The table {sorted(missing)[0]!r} is missing from the hospital tables.")
     return None
+
+
+def _nobody(tables: dict) -> InputError:
+    patients, admissions = (
+        int(tables[name].count().execute()) for name in ("patients", "admissions")
+    )
+    return InputError(
+        "No patient is left in the cohort: "
+        f"{patients} patients have {admissions} admissions, "
+        "and none of the patients with an admission survived it; check the admissions."
+    )
 
 
 def _checked(patients: pd.DataFrame) -> pd.DataFrame:

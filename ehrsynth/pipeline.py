@@ -128,18 +128,23 @@ class Pipeline:
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The source's tables as they were read."""
-        options = {}
+        """The source's tables as they were read, in memory, for a person to look at."""
+        return datasets.load(self.dataset, data=self.data, **self._source_options())
+
+    @cached_property
+    def _source(self) -> dict:
+        """The source's tables for the job itself: lazy, where the reader can."""
+        return datasets.scan(self.dataset, data=self.data, **self._source_options())
+
+    def _source_options(self) -> dict:
         if self.dataset == "simulated":
-            options = {"patients": PROFILES[self.profile].patients, "seed": self.seed}
-        elif self.dataset == "table":
-            options = {"outcome": self.outcome}
-        return datasets.load(self.dataset, data=self.data, **options)
+            return {"patients": PROFILES[self.profile].patients, "seed": self.seed}
+        return {"outcome": self.outcome} if self.dataset == "table" else {}
 
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(self.tables)
+        patients = build_patients(self._source)
         most = PROFILES[self.profile].most
         if most is not None and self.dataset != "simulated" and len(patients) > most:
             log.info("The fast profile takes %d of %d patients.", most, len(patients))
@@ -218,7 +223,7 @@ class Pipeline:
         schema = prep.schema_
         facts = (
             datasets.source(self.dataset, self.data)
-            | datasets.describe(self.tables)
+            | datasets.describe(self._source)
             | {
                 "patients in the cohort": len(patients),
                 "training patients": len(train),

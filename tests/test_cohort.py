@@ -8,7 +8,7 @@ import pytest
 
 import ehrsynth
 from ehrsynth import datasets
-from ehrsynth.cohort import build_patients, group_race, split
+from ehrsynth.cohort import build_patients, split
 from ehrsynth.errors import InputError
 from ehrsynth.schema import Schema
 
@@ -170,7 +170,9 @@ def test_the_input_is_not_changed():
      ("PORTUGUESE", "OTHER"), ("MULTIPLE RACE/ETHNICITY", "OTHER")],
 )  # fmt: skip
 def test_races(text, race):
-    assert group_race(pd.Series([text, "WHITE"]))[0] == race
+    tables = hospital()
+    tables["admissions"].loc[tables["admissions"]["hadm_id"] == 31, "race"] = text
+    assert build_patients(tables)["race"].tolist() == ["HISPANIC", race, "UNKNOWN"]
 
 
 def test_an_empty_cohort_is_refused():

@@ -32,6 +32,12 @@ def spoil(folder, table, change):
     change(frame).to_csv(path, index=False)
 
 
+@pytest.fixture(params=["load", "scan"])
+def read(request):
+    """Both ways to read: into memory, and lazily (which has checked the files when it returns)."""
+    return getattr(mimic_iv, request.param)
+
+
 def test_the_demo_has_its_known_figures(shared_data):
     facts = datasets.describe(
         datasets.load("mimic-iv-demo", data=shared_data / "mimic-iv-demo-2.2")
@@ -66,6 +72,21 @@ def test_hosp_itself_and_plain_csv_are_read_too(hospital):
     assert set(found) == {"patients", "admissions", "diagnoses", "measurements"}
     for name, table in expected.items():
         pd.testing.assert_frame_equal(table, found[name])
+
+
+def test_parquet_is_read_too(hospital):
+    expected = mimic_iv.load(hospital)
+    for path in (hospital / "hosp").glob("*.csv.gz"):
+        dates = {"chartdate", "dod", "admittime", "dischtime"}
+        frame = pd.read_csv(path, dtype={"icd_code": str, "result_value": str})
+        frame = frame.astype({c: "datetime64[s]" for c in dates & set(frame)})
+        frame.to_parquet(path.with_name(path.name.replace(".csv.gz", ".parquet")), index=False)
+        path.unlink()
+    found = mimic_iv.load(hospital)
+    for name, table in expected.items():
+        pd.testing.assert_frame_equal(table, found[name])
+    lazily = build_patients(mimic_iv.scan(hospital))
+    pd.testing.assert_frame_equal(lazily, build_patients(expected))
 
 
 def test_written_and_read_is_what_was_simulated(written):
@@ -126,26 +147,26 @@ def test_a_pressure_that_is_none_is_named(value):
 
 
 @pytest.mark.parametrize("table", list(mimic_iv.COLUMNS))
-def test_a_missing_file_is_named(hospital, table):
+def test_a_missing_file_is_named(hospital, table, read):
     (hospital / "hosp" / f"{table}.csv.gz").unlink()
     with pytest.raises(InputError, match=rf"{table}\.csv\.gz is missing"):
-        mimic_iv.load(hospital)
+        read(hospital)
 
 
 @pytest.mark.parametrize(
     ("table", "column"), [(t, c) for t, columns in mimic_iv.COLUMNS.items() for c in columns]
 )
-def test_a_missing_column_is_named(hospital, table, column):
+def test_a_missing_column_is_named(hospital, table, column, read):
     spoil(hospital, table, lambda frame: frame.drop(columns=column))
     with pytest.raises(InputError, match=rf"Column '{column}' is missing from .*{table}\.csv\.gz"):
-        mimic_iv.load(hospital)
+        read(hospital)
 
 
 @pytest.mark.parametrize("table", list(mimic_iv.COLUMNS))
-def test_an_empty_table_is_named(hospital, table):
+def test_an_empty_table_is_named(hospital, table, read):
     spoil(hospital, table, lambda frame: frame.iloc[:0])
     with pytest.raises(InputError, match=rf"{table}\.csv\.gz has no rows"):
-        mimic_iv.load(hospital)
+        read(hospital)
 
 
 @pytest.mark.parametrize(
@@ -166,30 +187,30 @@ def test_an_empty_table_is_named(hospital, table):
         ("omr", "chartdate", "soon", "dates like .* but has 'soon' in row 4"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(hospital, table, column, value, reason):
+def test_a_value_that_cannot_be_used_is_named(hospital, table, column, value, reason, read):
     def change(frame):
         frame.loc[3, column] = value
         return frame
 
     spoil(hospital, table, change)
     with pytest.raises(InputError, match=rf"Column '{column}' of .*{table}\.csv\.gz .*{reason}"):
-        mimic_iv.load(hospital)
+        read(hospital)
 
 
 @pytest.mark.parametrize(("table", "key"), [("patients", "subject_id"), ("admissions", "hadm_id")])
-def test_a_number_given_twice_is_named(hospital, table, key):
+def test_a_number_given_twice_is_named(hospital, table, key, read):
     spoil(hospital, table, lambda frame: pd.concat([frame, frame.iloc[[0]]]))
     with pytest.raises(InputError, match=f"Column '{key}' .* should hold each number once"):
-        mimic_iv.load(hospital)
+        read(hospital)
 
 
-def test_a_broken_file_is_named(hospital):
+def test_a_broken_file_is_named(hospital, read):
     path = hospital / "hosp" / "patients.csv.gz"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"patients\.csv\.gz cannot be read as CSV"):
-        mimic_iv.load(hospital)
+        read(hospital)
 
 
-def test_a_folder_that_is_none(tmp_path):
+def test_a_folder_that_is_none(tmp_path, read):
     with pytest.raises(InputError, match="nowhere is not a folder"):
-        mimic_iv.load(tmp_path / "nowhere")
+        read(tmp_path / "nowhere")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from .. import extract
 from ..errors import InputError
-from ..phecode import unmapped
+from ..phecode import map_icd, unmapped
 from .fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
 
-__all__ = ["DATASETS", "describe", "fetch", "load", "source"]
+__all__ = ["DATASETS", "describe", "fetch", "load", "scan", "source"]
 
 # The reader of each data set.
 _READERS = {
@@ -63,6 +64,25 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
     return read(**options)
 
 
+def scan(name: str, data: str | Path | None = None, **options) -> dict:
+    """Load a data set lazily where its reader can, so that a hospital of any size fits.
+
+    Parameters
+    ----------
+    name, data, **options
+        As for :func:`load`.
+
+    Returns
+    -------
+    dict
+        The tables of :func:`load`; those of a database as Ibis tables, which
+        :func:`ehrsynth.build_patients` and :func:`describe` take as well.
+    """
+    check_name(name)
+    lazily = getattr(import_module(f".{_READERS[name]}", __package__), "scan", None)
+    return load(name, data, **options) if lazily is None else lazily(_location(name, data))
+
+
 def check_name(name: str) -> None:
     """Raise InputError unless `name` is one of :data:`DATASETS`."""
     if name not in _READERS:
@@ -113,8 +133,8 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
 
     Parameters
     ----------
-    tables : dict of str to DataFrame
-        What :func:`load` returns.
+    tables : dict of str to DataFrame or Table
+        What :func:`load` or :func:`scan` returns.
 
     Returns
     -------
@@ -130,47 +150,88 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
             "columns of the file": table.shape[1],
             "missing values (%)": _percent(table.isna().to_numpy().mean()),
         }
+    tables = extract.lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
+    sex = patients["sex"]
     return {
-        "patients": len(patients),
-        "men": int((patients["sex"] == "M").sum()),
-        "women": int((patients["sex"] == "F").sum()),
-        "admissions": len(admissions),
-        "in-hospital deaths": int(admissions["died_in_hospital"].sum()),
-        "patients with a date of death": int(patients["death_date"].notna().sum()),
+        **_counts(
+            patients,
+            {
+                "patients": patients.count(),
+                "men": (sex == "M").sum(),
+                "women": (sex == "F").sum(),
+            },
+        ),
+        **_counts(
+            admissions,
+            {
+                "admissions": admissions.count(),
+                "in-hospital deaths": admissions["died_in_hospital"].sum(),
+            },
+        ),
+        **_counts(patients, {"patients with a date of death": patients["death_date"].count()}),
         **_describe_diagnoses(tables["diagnoses"]),
         **_describe_measurements(tables["measurements"]),
     }
 
 
-def _describe_diagnoses(diagnoses: pd.DataFrame) -> dict[str, int | float]:
-    facts, subjects = {"diagnosis rows": len(diagnoses)}, {}
-    lost = unmapped(diagnoses)
-    for version in (9, 10):
-        rows = diagnoses[diagnoses["icd_version"] == version]
-        subjects[version] = set(rows["subject_id"].unique())
-        facts[f"ICD-{version} diagnosis rows"] = len(rows)
-        facts[f"ICD-{version} codes"] = rows["icd_code"].nunique()
-        facts[f"patients with ICD-{version} codes"] = len(subjects[version])
-        if len(rows):
-            share = 1 - lost.loc[lost["icd_version"] == version, "rows"].sum() / len(rows)
-            facts[f"share of ICD-{version} rows mapped to a phecode (%)"] = _percent(share)
-    facts["patients with ICD-9 and ICD-10 codes"] = len(subjects[9] & subjects[10])
-    return facts
+def _counts(table, counts: dict) -> dict[str, int]:
+    """These sums over a table, in one pass; 0 where there is nothing to sum."""
+    found = extract.collect(table.aggregate(**counts)).iloc[0].fillna(0)
+    return {name: int(found[name]) for name in counts}
 
 
-def _describe_measurements(measurements: pd.DataFrame) -> dict[str, int | float]:
-    bmi = measurements[measurements["name"] == "bmi"]
-    pressure = measurements[measurements["name"] == "systolic"]
-    weighed, pressed = set(bmi["subject_id"]), set(pressure["subject_id"])
-    facts = {
-        "BMI values": len(bmi),
-        "blood pressures": len(pressure),
-        "patients with a BMI": len(weighed),
-        "patients with a blood pressure": len(pressed),
-        "patients with a BMI and a blood pressure": len(weighed & pressed),
-    }
-    return facts | ({"largest BMI": float(bmi["value"].max())} if len(bmi) else {})
+def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
+    codes = extract.collect(
+        diagnoses.group_by(["icd_version", "icd_code"]).aggregate(rows=diagnoses.count())
+    )
+    version = diagnoses["icd_version"]
+    people = diagnoses.group_by("subject_id").aggregate(
+        **{f"v{v}": (version == v).any() for v in (9, 10)}
+    )
+    both = "patients with ICD-9 and ICD-10 codes"
+    subjects = _counts(
+        people,
+        {
+            "v9": people["v9"].sum(),
+            "v10": people["v10"].sum(),
+            both: (people["v9"] & people["v10"]).sum(),
+        },
+    )
+    mapped = codes.index.isin(map_icd(codes).index)
+    facts = {"diagnosis rows": int(codes["rows"].sum())}
+    for v in (9, 10):
+        of_version = codes["icd_version"] == v
+        rows = int(codes.loc[of_version, "rows"].sum())
+        facts[f"ICD-{v} diagnosis rows"] = rows
+        facts[f"ICD-{v} codes"] = int(of_version.sum())
+        facts[f"patients with ICD-{v} codes"] = subjects[f"v{v}"]
+        if rows:
+            share = codes.loc[of_version & mapped, "rows"].sum() / rows
+            facts[f"share of ICD-{v} rows mapped to a phecode (%)"] = _percent(share)
+    return facts | {both: subjects[both]}
+
+
+def _describe_measurements(measurements) -> dict[str, int | float]:
+    bmi, pressure = (measurements["name"] == name for name in ("bmi", "systolic"))
+    people = measurements.group_by("subject_id").aggregate(
+        bmi=bmi.sum(), pressure=pressure.sum(), largest=measurements["value"].max(where=bmi)
+    )
+    weighed, pressed = people["bmi"] > 0, people["pressure"] > 0
+    facts = _counts(
+        people,
+        {
+            "BMI values": people["bmi"].sum(),
+            "blood pressures": people["pressure"].sum(),
+            "patients with a BMI": weighed.sum(),
+            "patients with a blood pressure": pressed.sum(),
+            "patients with a BMI and a blood pressure": (weighed & pressed).sum(),
+        },
+    )
+    if not facts["BMI values"]:
+        return facts
+    largest = extract.collect(people.aggregate(largest=people["largest"].max()))
+    return facts | {"largest BMI": float(largest["largest"].iloc[0])}
 
 
 def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:

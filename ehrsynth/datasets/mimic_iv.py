@@ -1,21 +1,28 @@
-"""MIMIC-IV as published: csv.gz files in a ``hosp`` folder.
+"""MIMIC-IV as published: csv.gz files in a ``hosp`` folder (or the same tables as Parquet).
 
 The same reader serves the credentialed database, the open demo of 100 patients, and any
-hospital in that layout. Only the columns that are used are read.
+hospital in that layout. Only the columns that are used are read: into memory by :func:`load`,
+or lazily by :func:`scan`, which a hospital of any size fits.
 
 Source: Johnson et al. 2023, MIMIC-IV, a freely accessible electronic health record dataset,
 doi 10.1038/s41597-022-01899-x.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .. import extract
 from ..errors import InputError, ValueFault
-from ..files import read_columns
+from ..files import read_columns, read_table
+
+if TYPE_CHECKING:
+    import ibis
 
 # The columns that are used, by file of the hosp folder, with the kind of value they hold.
 COLUMNS = {
@@ -34,7 +41,7 @@ COLUMNS = {
         "subject_id": "whole", "chartdate": "date", "result_name": "text", "result_value": "text",
     },
 }  # fmt: skip
-SUFFIXES = (".csv.gz", ".csv")
+SUFFIXES = (".csv.gz", ".csv", ".parquet")
 UNITS = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
@@ -48,6 +55,7 @@ _ALLOWED = {
 }
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
+_WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
 
 
 def load(data: str | Path) -> dict[str, pd.DataFrame]:
@@ -56,7 +64,8 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     data : str or Path
-        The folder that holds ``hosp``, or ``hosp`` itself, with ``.csv.gz`` or ``.csv`` files.
+        The folder that holds ``hosp``, or ``hosp`` itself, with ``.csv.gz``, ``.csv`` or
+        ``.parquet`` files.
 
     Returns
     -------
@@ -71,6 +80,65 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     files = {name: find_file(data, name) for name in COLUMNS}
     raw = {name: _read(path, COLUMNS[name]) for name, path in files.items()}
     return convert(raw, files)
+
+
+def scan(data: str | Path, con=None) -> dict[str, "ibis.Table"]:
+    """The same hospital tables, lazily: an engine reads the files when a result is asked for.
+
+    Parameters
+    ----------
+    data : str or Path
+        As for :func:`load`.
+    con : ibis backend, optional
+        The engine, see :func:`ehrsynth.extract.connect`; by default a DuckDB of its own.
+
+    Returns
+    -------
+    dict of str to Table
+        The tables of :func:`convert`; the measurements have ``row`` too, their place in the file.
+
+    Raises
+    ------
+    InputError
+        As :func:`load` does: every file is checked once, in one pass.
+    """
+    con = extract.connect() if con is None else con
+    files = {name: find_file(data, name) for name in COLUMNS}
+    raw = {}
+    for name, path in files.items():
+        try:
+            text = extract.read_file(con, path, rows=name == "omr")
+        except Exception:  # every engine has its own kinds
+            _explain(name, path)
+        _find_missing(text.columns, COLUMNS[name], path)
+        typed = _cast(text, COLUMNS[name])
+        if not _is_sound(name, text, typed):
+            _explain(name, path)
+        raw[name] = typed
+    omr = raw["omr"]
+    pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
+    values = {
+        "bmi": (omr.filter(omr["result_name"] == BMI), _number),
+        "systolic": (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 1))),
+        "diastolic": (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 2))),
+    }
+    parts = [
+        rows.filter(rows["result_value"].notnull()).select(
+            "subject_id", extract.ROW, time="chartdate", name=extract.text(name),
+            value=value(rows["result_value"]), unit=extract.text(UNITS[name]),
+        )
+        for name, (rows, value) in values.items()
+    ]  # fmt: skip
+    admissions = raw["admissions"].rename(
+        admit_time="admittime", discharge_time="dischtime", died_in_hospital="hospital_expire_flag"
+    )
+    died = admissions["died_in_hospital"] == 1
+    return {
+        "patients": raw["patients"].rename(sex="gender", death_date="dod"),
+        "admissions": admissions.mutate(died_in_hospital=died),
+        "diagnoses": raw["diagnoses_icd"],
+        "measurements": reduce(lambda a, b: a.union(b), parts),
+    }
 
 
 def convert(
@@ -119,11 +187,80 @@ def find_file(data: str | Path, name: str) -> Path:
     )
 
 
-# -- reading ---------------------------------------------------------------------------
+# -- reading lazily --------------------------------------------------------------------
+
+
+def _cast(text: "ibis.Table", columns: Mapping[str, str]) -> "ibis.Table":
+    """These columns with their types; what cannot be read is NULL."""
+    types = {"whole": "int64", "date": "timestamp", "text": "string"}
+    typed = {name: text[name].try_cast(types[kind]) for name, kind in columns.items()}
+    return text.select(*([extract.ROW] if extract.ROW in text.columns else []), **typed)
+
+
+def _number(text: "ibis.Value") -> "ibis.Value":
+    return text.try_cast("float64")
+
+
+def _is_sound(name: str, text: "ibis.Table", typed: "ibis.Table") -> bool:
+    """Whether a file has rows and nothing that :func:`_check` would refuse, in one pass."""
+    columns = COLUMNS[name]
+    # Both in one table, so that the file is read once.
+    both = text.select(
+        **{f"{c}_text": text[c] for c in columns},
+        **{c: text[c].try_cast(typed[c].type()) for c in columns},
+    )
+    faults = {}
+    for column, kind in columns.items():
+        value, written = both[column], both[f"{column}_text"]
+        fault = value.isnull()
+        if column in _MAY_BE_BLANK:
+            fault = fault & written.notnull()
+        if kind == "whole" and written.type().is_string():  # 61.5 would be made whole
+            fault = fault | ~written.re_search(_WHOLE_TEXT)
+        allowed = _ALLOWED.get((name, column))
+        if allowed:
+            fault = fault | ~value.isin(allowed)
+        faults[column] = fault.fill_null(True).sum()
+    if name == "omr":
+        result, kind = both["result_value"], both["result_name"]
+        no_number = (kind == BMI) & _number(result).isnull()
+        no_pressure = kind.startswith(PRESSURE) & ~result.re_search(_PRESSURE_TEXT)
+        faults["result"] = (result.notnull() & (no_number | no_pressure)).sum()
+    key = _KEYS.get(name)
+    if key:
+        faults["twice"] = both[key].count() - both[key].nunique()
+    try:
+        found = extract.collect(both.aggregate(rows=both.count(), **faults)).iloc[0]
+    except Exception:  # every engine has its own kinds; which value it is, _explain finds
+        return False
+    return bool(found["rows"]) and not found.drop("rows").fillna(0).any()
+
+
+def _explain(name: str, path: Path) -> None:
+    """Raise for what is wrong with a file, in the words of :func:`load`."""
+    raw = _read(path, COLUMNS[name])
+    _check(name, raw, COLUMNS[name], str(path))
+    if name == "omr":
+        _measurements(_typed(raw, COLUMNS[name]), str(path))
+    raise InputError(f"{path} cannot be read by the engine; check that it is a plain CSV file.")
+
+
+# -- reading into memory ---------------------------------------------------------------
+
+
+def _find_missing(found: list[str], columns: Mapping[str, str], path: Path) -> None:
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise InputError(f"Column {missing[0]!r} is missing from {path}.")
 
 
 def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Read these columns with their types; on trouble read text and find the value at fault."""
+    if path.suffix == ".parquet":
+        table = read_table(path)
+        _find_missing(list(table.columns), columns, path)
+        _find_fault(table[list(columns)].astype("string"), columns, path)
+        return _typed(table, columns)
     try:
         return read_columns(path, {name: _ARROW[kind] for name, kind in columns.items()})
     except ValueFault:

@@ -1,0 +1,110 @@
+"""The same patient table from every engine and from plain pandas: rows, order, values, schema."""
+
+import importlib.util
+import shutil
+
+import pandas as pd
+import plain_cohort
+import pytest
+
+from ehrsynth import datasets, extract, pipeline
+from ehrsynth.cohort import build_patients
+from ehrsynth.datasets import mimic_iv, simulated
+from ehrsynth.errors import InputError
+
+
+@pytest.fixture(scope="module", params=extract.ENGINES)
+def engine(request):
+    if request.param == "spark":
+        if importlib.util.find_spec("pyspark") is None:
+            pytest.skip('pyspark is not installed: pip install -e ".[scale]" (or make test-spark)')
+        if shutil.which("java") is None:
+            pytest.skip("Spark needs Java, which is not installed: apt-get install default-jre")
+    return extract.connect(request.param, threads=2)
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hospital")
+    simulated.write(folder, patients=400, seed=6)
+    return folder
+
+
+def same(found, expected):
+    pd.testing.assert_frame_equal(found, expected)
+    assert found.attrs == expected.attrs
+
+
+@pytest.mark.parametrize(("outcome", "level"), [("DIE_1y", "phecode"), ("DIE_any", "leaf")])
+def test_a_simulated_hospital_is_the_same_on_every_engine(engine, hospital, outcome, level):
+    expected = plain_cohort.build_patients(mimic_iv.load(hospital), outcome, level)
+    found = build_patients(mimic_iv.scan(hospital, engine), outcome, level)
+    assert found.shape[0] > 300 and found.shape[1] > 200
+    same(found, expected)
+
+
+def test_the_demo_is_the_same_on_every_engine(engine, shared_data):
+    folder = shared_data / "mimic-iv-demo-2.2"
+    same(
+        build_patients(mimic_iv.scan(folder, engine)),
+        plain_cohort.build_patients(mimic_iv.load(folder)),
+    )
+
+
+def test_tables_in_memory_give_the_same():
+    tables = datasets.load("simulated", patients=700, seed=8)
+    for outcome in ("DIE_1y", "DIE_any"):
+        same(build_patients(tables, outcome), plain_cohort.build_patients(tables, outcome))
+
+
+def test_of_two_readings_of_one_day_the_later_row_counts(hospital, tmp_path):
+    """Whatever the values are: it is the order in the file that tells."""
+    shutil.copytree(hospital, tmp_path / "h")
+    path = tmp_path / "h" / "hosp" / "omr.csv.gz"
+    omr = pd.read_csv(path, dtype=str)
+    for shift in (-3.0, 3.0):
+        again = omr[omr["result_name"] == mimic_iv.BMI]
+        value = (again["result_value"].astype(float) + shift).round(1).astype(str)
+        pd.concat([omr, again.assign(result_value=value)]).to_csv(path, index=False)
+        expected = plain_cohort.build_patients(mimic_iv.load(tmp_path / "h"))
+        same(build_patients(mimic_iv.scan(tmp_path / "h")), expected)
+
+
+def test_batches_do_not_change_the_result(hospital, monkeypatch):
+    whole = build_patients(mimic_iv.scan(hospital))
+    monkeypatch.setattr(extract, "_BATCH", 100)
+    same(build_patients(mimic_iv.scan(hospital)), whole)
+
+
+def test_both_ways_to_read_are_described_alike(hospital):
+    assert datasets.describe(mimic_iv.scan(hospital)) == datasets.describe(mimic_iv.load(hospital))
+
+
+def test_a_run_does_not_load_the_tables(hospital, tmp_path, monkeypatch):
+    def fail(*_):
+        raise AssertionError("the run loaded the whole tables")
+
+    expected = build_patients(mimic_iv.load(hospital))
+    monkeypatch.setattr(mimic_iv, "load", fail)
+    run = pipeline.Pipeline(out=tmp_path / "run", dataset="mimic-iv", data=hospital)
+    same(run.patients, expected)
+    assert run.facts["patients"] == 400
+
+
+def test_memory_and_threads_are_set_and_the_spill_folder_is_temporary():
+    con = extract.connect(memory="1GB", threads=1)
+    settings = {
+        name: con.con.execute(f"SELECT current_setting('{name}')").fetchone()[0]
+        for name in ("threads", "memory_limit", "temp_directory")
+    }
+    assert settings["threads"] == 1
+    assert settings["memory_limit"].startswith("95")  # 1 GB in MiB
+    folder = settings["temp_directory"]
+    assert "ehrsynth-" in folder and shutil.os.path.isdir(shutil.os.path.dirname(folder))
+    con._finalizer()
+    assert not shutil.os.path.isdir(shutil.os.path.dirname(folder))
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(InputError, match="Unknown engine 'dask'; use one of duckdb, spark"):
+        extract.connect("dask")
