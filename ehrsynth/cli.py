@@ -88,7 +88,10 @@ def run(
     ] = "full",
     seed: SeedOption = 0,
     outcome: Annotated[
-        str | None, typer.Option(help="Outcome column with two values (data set table).")
+        str | None,
+        typer.Option(
+            help="Outcome column with two values (table), or DIE_1y, DIE_any, VISIT_1y (omop only)."
+        ),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")

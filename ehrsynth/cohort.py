@@ -1,14 +1,15 @@
 """From hospital tables to one row per patient: who is in, the index admission, the outcome."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from . import extract, phecode
 from .errors import InputError
-from .schema import Column, Schema
+from .schema import MISSING, Column, Schema
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,19 @@ RACES = ("WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER")
 OUTCOMES = {
     "DIE_1y": "Death within a year of discharge",
     "DIE_any": "Any recorded death after discharge",
+    "VISIT_1y": "Another admission within a year of discharge",
 }
+# The calendar of MIMIC-IV is shifted for each patient, so nobody can say who was seen how long.
+_SHIFTED_OUTCOMES = ("DIE_1y", "DIE_any")
+_FEWEST = 10  # patients that each class should have when the outcome is chosen for the user
+# Tables of what happened, beside the diagnoses: the columns' role and the beginning of their names.
+EVENTS = {
+    "concepts": ("diagnosis", "con"),
+    "procedures": ("procedure", "pro"),
+    "medications": ("medication", "med"),
+    "labs": ("lab", "lab"),
+}
+INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")
 
 DEMOGRAPHICS = (
     Column("sex", "categorical", "demographic", "Sex", categories=("F", "M")),
@@ -37,7 +50,10 @@ MEASUREMENTS = (
 
 
 def build_patients(
-    tables: dict[str, pd.DataFrame], outcome: str | None = None, code_level: str = "phecode"
+    tables: dict,
+    outcome: str | None = None,
+    code_level: str = "phecode",
+    include: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Make the patient table, one row per patient, with its schema attached.
 
@@ -47,13 +63,19 @@ def build_patients(
 
     Parameters
     ----------
-    tables : dict of str to DataFrame
-        What :func:`ehrsynth.load` returns.
-    outcome : {"DIE_1y", "DIE_any"}, optional
-        Death within 365 days of the index discharge (the default), or any recorded death after
-        it. Flat data sets bring their own outcome.
+    tables : dict of str to DataFrame or ibis Table
+        What :func:`ehrsynth.load` or :func:`ehrsynth.datasets.scan` returns.
+    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}, optional
+        Death within 365 days of the index discharge, any recorded death after it, or another
+        admission within 365 days of it (OMOP only; the index is then the last admission that
+        ended a year before the end of the database). The default is the first of them; of an OMOP
+        database the first that at least ten patients have and ten have not. Flat data sets bring
+        their own outcome.
     code_level : {"phecode", "leaf", "category"}
         Whole phecodes, their most specific form, or their categories.
+    include : sequence of {"procedures", "medications", "labs"}
+        Further yes/no columns: what happened up to the index discharge. The tables must have
+        been read with the same `include`.
 
     Returns
     -------
@@ -68,27 +90,33 @@ def build_patients(
     """
     flat = _flat_source(tables)
     if flat is not None:
+        _check_included(include, tables)
         return _checked(flat(tables, outcome, code_level))
-    outcome = outcome or "DIE_1y"
-    if outcome not in OUTCOMES:
-        raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(OUTCOMES)}.")
+    _check_included(include, tables)
     tables = extract.lazy(tables)
+    # Only a database that says when a diagnosis was made has a calendar that is true for all.
+    dated = "time" in tables["diagnoses"].columns
+    known = tuple(OUTCOMES) if dated else _SHIFTED_OUTCOMES
+    if outcome is None:
+        outcome = _choose_outcome(tables, known) if dated else known[0]
+    if outcome not in known:
+        raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
     expression, index = extract.patients(tables, outcome)
     people = extract.collect(expression)
     if people.empty:
         raise _nobody(tables)
     subjects = people.pop("subject_id").to_numpy()
-    people = people.astype({outcome: "uint8"} | {c.name: "float64" for c in MEASUREMENTS})
-    for column in DEMOGRAPHICS:
-        if column.kind == "categorical":
-            people[column.name] = pd.Categorical(people[column.name], list(column.categories))
+    people, columns = _describe_people(people, outcome, dated)
     row, number, found = extract.distinct_codes(
         tables["diagnoses"], index, ["icd_version", "icd_code"], subjects
     )
-    codes, code_columns = _phecodes(row, number, found, len(subjects), code_level)
-    table = pd.concat([people, codes], axis=1)
-    first = Column(outcome, "binary", "outcome", OUTCOMES[outcome])
-    schema = Schema((first, *DEMOGRAPHICS, *MEASUREMENTS, *code_columns))
+    blocks = [_phecodes(row, number, found, len(subjects), code_level)]
+    for name in EVENTS:
+        if name in tables and name in ("concepts", *include):
+            events = extract.distinct_codes(tables[name], index, ["code", "label"], subjects)
+            blocks.append(_events(name, *events, len(subjects)))
+    table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
+    schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     return _checked(schema.attach(table))
 
 
@@ -131,6 +159,70 @@ def split(
 
 
 # -- the parts of the patient table ----------------------------------------------------
+
+
+def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
+    """The first outcome that enough patients have and have not, else the one nearest to it."""
+    fewer = {}
+    for outcome in known:
+        table, _ = extract.patients(tables, outcome)
+        counts = extract.collect(table.aggregate(n=table.count(), ones=table[outcome].sum()))
+        n, ones = counts.fillna(0).astype(int).iloc[0]
+        fewer[outcome] = int(min(ones, n - ones))
+        if fewer[outcome] >= _FEWEST:
+            break
+    chosen = max(fewer, key=fewer.get)
+    passed = ", ".join(f"{name} of {number}" for name, number in fewer.items() if name != chosen)
+    log.info(
+        "The outcome is %s: %s%s.", chosen, OUTCOMES[chosen].lower(),
+        f" (patients in the smaller class: {fewer[chosen]}, {passed})" if passed else "",
+    )  # fmt: skip
+    return chosen
+
+
+def _describe_people(
+    people: pd.DataFrame, outcome: str, dated: bool
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Give what an engine returned its dtypes, and say what the columns are."""
+    people = people.astype({outcome: "uint8"} | {c.name: "float64" for c in MEASUREMENTS})
+    columns = [Column(outcome, "binary", "outcome", OUTCOMES[outcome])]
+    for column in DEMOGRAPHICS:
+        if column.kind == "categorical":
+            values = people[column.name]
+            if dated and values.isna().any():
+                column = replace(column, categories=(*column.categories, MISSING))
+                values = values.fillna(MISSING)
+            people[column.name] = pd.Categorical(values, list(column.categories))
+        elif people[column.name].min() < column.lower:
+            column = replace(column, lower=0)  # a database with children
+        columns.append(column)
+    for column in MEASUREMENTS:
+        if dated and people[column.name].isna().all():
+            log.info("Nobody has a %s, so there is no such column.", column.label.lower())
+            del people[column.name]
+        else:
+            columns.append(column)
+    return people, columns
+
+
+def _events(
+    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Patient `row` has the event `number` of `found`: a 0/1 column for each code."""
+    role, prefix = EVENTS[name]
+    known = found["code"].notna()
+    if not known.all():
+        log.info(
+            "%s of %s rows of %s have no code and are left out.",
+            f"{found.loc[~known, 'rows'].sum():,}", f"{found['rows'].sum():,}", name,
+        )  # fmt: skip
+    names = prefix + "_" + found["code"].str.lower().str.replace(r"[^a-z0-9.]+", "_", regex=True)
+    names = names.str.rstrip("_")
+    labels = found["label"].groupby(names).first()  # two spellings of one name are one column
+    place = labels.index.get_indexer(names)[number]
+    columns = [Column(c, "binary", role, label) for c, label in labels.items()]
+    there = place >= 0
+    return _zeros_and_ones(row[there], place[there], n, list(labels.index)), columns
 
 
 def code_table(
@@ -211,6 +303,16 @@ def _flat_source(tables: dict[str, pd.DataFrame]) -> Callable | None:
     if missing:
         raise InputError(f"The table {sorted(missing)[0]!r} is missing from the hospital tables.")
     return None
+
+
+def _check_included(include: Sequence[str], tables: dict) -> None:
+    for name in include:
+        if name not in INCLUDABLE:
+            raise InputError(
+                f"Unknown kind of columns {name!r}; use one of {', '.join(INCLUDABLE)}."
+            )
+        if name not in tables:
+            raise InputError(f"These tables were read without {name}; read them with include.")
 
 
 def _nobody(tables: dict) -> InputError:

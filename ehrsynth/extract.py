@@ -109,7 +109,7 @@ def _hand_over(con, name: str, frame: pd.DataFrame) -> "ibis.Table":
     return con.table(name)
 
 
-def read_file(con, path: Path, rows: bool = False) -> "ibis.Table":
+def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.Table":
     """A CSV or Parquet file as a lazy table; of a CSV every column is text, "" is NULL.
 
     Parameters
@@ -119,6 +119,8 @@ def read_file(con, path: Path, rows: bool = False) -> "ibis.Table":
         A ``.csv``, ``.csv.gz`` or ``.parquet`` file.
     rows : bool
         Add :data:`ROW`, the number of the row in the file.
+    tabs : bool
+        The columns of the CSV are parted by tabs and nothing is quoted (DuckDB only).
     """
     text = str(path)
     parquet = text.lower().endswith(".parquet")
@@ -127,8 +129,8 @@ def read_file(con, path: Path, rows: bool = False) -> "ibis.Table":
         source = (
             f"read_parquet({quoted})"
             if parquet
-            else f"read_csv({quoted}, header = true, all_varchar = true, delim = ',', "
-            "quote = '\"', escape = '\"', nullstr = '')"
+            else f"read_csv({quoted}, header = true, all_varchar = true, nullstr = '', "
+            + ("delim = '\t', quote = '')" if tabs else "delim = ',', quote = '\"', escape = '\"')")
         )
         number = f', row_number() OVER () AS "{ROW}"' if rows else ""
         return con.sql(f"SELECT *{number} FROM {source}")
@@ -146,8 +148,8 @@ def read_file(con, path: Path, rows: bool = False) -> "ibis.Table":
     return con.table(name)
 
 
-def text(value: str) -> "ibis.Value":
-    """A text as a column."""
+def literal(value: object) -> "ibis.Value":
+    """The same value in every row."""
     import ibis
 
     return ibis.literal(value)
@@ -163,7 +165,7 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
     ----------
     tables : mapping of str to Table
         ``patients``, ``admissions`` and ``measurements``.
-    outcome : {"DIE_1y", "DIE_any"}
+    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}
 
     Returns
     -------
@@ -173,7 +175,7 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
     index : Table
         The index admission of everyone in the cohort.
     """
-    index = index_admissions(tables["patients"], tables["admissions"])
+    index = index_admissions(tables["patients"], tables["admissions"], outcome)
     measured = latest_measurements(tables["measurements"], index)
     table = index.select(
         "subject_id",
@@ -186,12 +188,30 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
     return table.order_by("subject_id"), index
 
 
-def index_admissions(patients: "ibis.Table", admissions: "ibis.Table") -> "ibis.Table":
-    """The last admission of everyone who did not die in hospital, with what is known of them."""
+def index_admissions(
+    patients: "ibis.Table", admissions: "ibis.Table", outcome: str = "DIE_1y"
+) -> "ibis.Table":
+    """The index admission of everyone who did not die in hospital, with what is known of them.
+
+    It is the last one. For the outcome "VISIT_1y" it is the last one that ended a year or more
+    before the last admission of the whole database: whoever is seen again in this year is known.
+
+    Returns
+    -------
+    Table
+        The columns of both tables, and ``next_time``, when the next admission begins (NULL if it
+        is the last).
+    """
     import ibis
 
     dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
     alive = admissions.anti_join(dead, "subject_id")
+    order = [alive[name] for name in ("admit_time", "discharge_time", "hadm_id")]
+    following = alive["admit_time"].lead().over(group_by="subject_id", order_by=order)
+    alive = alive.mutate(next_time=following)
+    if outcome == "VISIT_1y":
+        end = admissions["admit_time"].max().as_scalar().date()
+        alive = alive.filter(_a_year_after(alive["discharge_time"]) <= end)
     newest = ibis.row_number().over(
         group_by="subject_id",
         order_by=[ibis.desc(alive[n]) for n in ("admit_time", "discharge_time", "hadm_id")],
@@ -200,6 +220,12 @@ def index_admissions(patients: "ibis.Table", admissions: "ibis.Table") -> "ibis.
     return last.inner_join(patients, "subject_id").select(
         *last.columns, *(name for name in patients.columns if name != "subject_id")
     )
+
+
+def _a_year_after(time: "ibis.Value") -> "ibis.Value":
+    import ibis
+
+    return (time.date() + ibis.interval(days=_YEAR)).cast("date")
 
 
 def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibis.Table":
@@ -247,13 +273,11 @@ def _age(index: "ibis.Table") -> "ibis.Value":
 
 
 def _outcome(index: "ibis.Table", outcome: str) -> "ibis.Value":
-    import ibis
-
     if outcome == "DIE_any":
         return index["death_date"].notnull()
     # Deaths are dated by the day, so the discharge is too.
-    limit = index["discharge_time"].date() + ibis.interval(days=_YEAR)
-    return (index["death_date"].date() <= limit.cast("date")).fill_null(False)
+    what = index["next_time" if outcome == "VISIT_1y" else "death_date"]
+    return (what.date() <= _a_year_after(index["discharge_time"])).fill_null(False)
 
 
 # -- codes -----------------------------------------------------------------------------

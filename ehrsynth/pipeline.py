@@ -95,7 +95,8 @@ class Pipeline:
     recipe : {"modern", "paper"}
         How the GAN is trained.
     outcome : str, optional
-        The outcome column (data set "table" only needs it).
+        The outcome column of a flat table, which needs it; or one of the outcomes of
+        :func:`ehrsynth.build_patients`.
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
     progress : bool
@@ -144,7 +145,7 @@ class Pipeline:
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(self._source)
+        patients = build_patients(self._source, outcome=self.outcome)
         most = PROFILES[self.profile].most
         if most is not None and self.dataset != "simulated" and len(patients) > most:
             log.info("The fast profile takes %d of %d patients.", most, len(patients))
@@ -225,6 +226,7 @@ class Pipeline:
             datasets.source(self.dataset, self.data)
             | datasets.describe(self._source)
             | {
+                "outcome": _outcome_fact(patients),
                 "patients in the cohort": len(patients),
                 "training patients": len(train),
                 "holdout patients": len(holdout),
@@ -338,6 +340,13 @@ class Pipeline:
         stage = next(stage for stage, files in STAGES.items() if name in files)
         self._finish(stage)
         return self.schema.cast(read_table(self.out / name), where=name)
+
+
+def _outcome_fact(patients: pd.DataFrame) -> str:
+    """What is predicted, and how many patients have it."""
+    schema = Schema.of(patients)
+    label, share = schema[schema.outcome].title, schema.outcome_values(patients).mean()
+    return f"{label} ({schema.outcome}), {share:.1%} of the patients"
 
 
 def generate(

@@ -18,7 +18,10 @@ from .errors import InputError
 from .files import read_json, write_json
 
 KINDS = ("categorical", "binary", "continuous")
-ROLES = ("outcome", "demographic", "diagnosis", "measurement", "medication", "feature")
+ROLES = (
+    "outcome", "demographic", "diagnosis", "measurement", "medication", "procedure", "lab",
+    "feature",
+)  # fmt: skip
 MISSING = "(missing)"
 _ATTRIBUTE = "ehrsynth_schema"
 _MAX_CATEGORIES = 60
@@ -38,7 +41,8 @@ class Column:
     kind : {"categorical", "binary", "continuous"}
         Categorical: one pandas Categorical column. Binary: 0/1 as uint8, never missing.
         Continuous: float64, NaN when not measured.
-    role : {"outcome", "demographic", "diagnosis", "measurement", "medication", "feature"}
+    role : str
+        One of :data:`ROLES`.
     label : str
         The name a person reads, e.g. "Essential hypertension".
     categories : tuple of str

@@ -19,6 +19,7 @@ _READERS = {
     "mimic-iv-demo": "mimic_iv",
     "mimic-iv": "mimic_iv",
     "diabetes130": "diabetes130",
+    "omop": "omop",
     "table": "table",
 }
 DATASETS = tuple(_READERS)
@@ -80,7 +81,9 @@ def scan(name: str, data: str | Path | None = None, **options) -> dict:
     """
     check_name(name)
     lazily = getattr(import_module(f".{_READERS[name]}", __package__), "scan", None)
-    return load(name, data, **options) if lazily is None else lazily(_location(name, data))
+    return (
+        load(name, data, **options) if lazily is None else lazily(_location(name, data), **options)
+    )
 
 
 def check_name(name: str) -> None:
@@ -120,6 +123,8 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
                 "records with anyone who has not signed it"
             )
         return facts
+    if name == "omop":
+        return {"data set": f"the OMOP database {Path(data).name}" if data else name}
     if name == "simulated":
         return {"data set": "a simulated hospital: no row comes from a real person"}
     return {"data set": f"the table {Path(data).name}" if data else name}
@@ -171,6 +176,7 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
         ),
         **_counts(patients, {"patients with a date of death": patients["death_date"].count()}),
         **_describe_diagnoses(tables["diagnoses"]),
+        **_describe_concepts(tables),
         **_describe_measurements(tables["measurements"]),
     }
 
@@ -210,6 +216,20 @@ def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
             share = codes.loc[of_version & mapped, "rows"].sum() / rows
             facts[f"share of ICD-{v} rows mapped to a phecode (%)"] = _percent(share)
     return facts | {both: subjects[both]}
+
+
+def _describe_concepts(tables: dict) -> dict[str, int]:
+    """Conditions of an OMOP database that have no ICD code."""
+    if "concepts" not in tables:
+        return {}
+    code = tables["concepts"]["code"]
+    return _counts(
+        tables["concepts"],
+        {
+            "conditions with a standard concept only": code.notnull().sum(),
+            "conditions without any code": code.isnull().sum(),
+        },
+    )
 
 
 def _describe_measurements(measurements) -> dict[str, int | float]:

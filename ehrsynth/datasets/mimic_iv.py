@@ -124,8 +124,8 @@ def scan(data: str | Path, con=None) -> dict[str, "ibis.Table"]:
     }
     parts = [
         rows.filter(rows["result_value"].notnull()).select(
-            "subject_id", extract.ROW, time="chartdate", name=extract.text(name),
-            value=value(rows["result_value"]), unit=extract.text(UNITS[name]),
+            "subject_id", extract.ROW, time="chartdate", name=extract.literal(name),
+            value=value(rows["result_value"]), unit=extract.literal(UNITS[name]),
         )
         for name, (rows, value) in values.items()
     ]  # fmt: skip
