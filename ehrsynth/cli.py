@@ -99,6 +99,17 @@ def run(
     n: Annotated[
         int | None, typer.Option(help="Synthetic patients to make; default: as many as in train.")
     ] = None,
+    code_level: Annotated[
+        str, typer.Option(help="Diagnoses as phecode (whole), leaf (finest) or category.")
+    ] = "phecode",
+    with_: Annotated[
+        str,
+        typer.Option("--with", help="More columns, parted by commas: procedures,medications,labs."),
+    ] = "",
+    min_prevalence: Annotated[
+        float | None,
+        typer.Option(help="Share of patients a yes/no column needs; default: the profile's."),
+    ] = None,
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
@@ -111,7 +122,8 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, n=n, progress=True,
+        outcome=outcome, n=n, code_level=code_level, min_prevalence=min_prevalence,
+        include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 

@@ -30,7 +30,6 @@ EVENTS = {
     "medications": ("medication", "med"),
     "labs": ("lab", "lab"),
 }
-INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")
 
 DEMOGRAPHICS = (
     Column("sex", "categorical", "demographic", "Sex", categories=("F", "M")),
@@ -306,11 +305,10 @@ def _flat_source(tables: dict[str, pd.DataFrame]) -> Callable | None:
 
 
 def _check_included(include: Sequence[str], tables: dict) -> None:
+    extract.check_included(include)
     for name in include:
-        if name not in INCLUDABLE:
-            raise InputError(
-                f"Unknown kind of columns {name!r}; use one of {', '.join(INCLUDABLE)}."
-            )
+        if "encounters" in tables or "table" in tables:
+            raise InputError(f"A flat data set has no {name} to add; leave them out.")
         if name not in tables:
             raise InputError(f"These tables were read without {name}; read them with include.")
 

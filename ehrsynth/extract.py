@@ -14,7 +14,7 @@ here, since it needs an account.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ibis
 
 ENGINES = ("duckdb", "spark")
+INCLUDABLE = ("procedures", "medications", "labs")  # what a patient table can have beside diagnoses
 MEMORY = "2GB"
 ROW = "row"  # the place of a measurement in its file: of two of one day the later one counts
 _BATCH = 500_000  # rows that come back from the engine at a time
@@ -35,6 +36,15 @@ _YEAR = 365  # days
 OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
 _MEASUREMENTS = ("bmi", "systolic", "diastolic")
 _RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
+
+
+def check_included(include: Iterable[str]) -> None:
+    """Raise for a name that is not in :data:`INCLUDABLE`."""
+    for name in include:
+        if name not in INCLUDABLE:
+            raise InputError(
+                f"Unknown kind of columns {name!r}; use one of {', '.join(INCLUDABLE)}."
+            )
 
 
 # -- engines ---------------------------------------------------------------------------
@@ -105,7 +115,12 @@ def _hand_over(con, name: str, frame: pd.DataFrame) -> "ibis.Table":
     frame = frame.reset_index(drop=True)
     if name == "measurements":
         frame = frame.assign(**{ROW: np.arange(len(frame))})
-    con.con.register(name, pa.Table.from_pandas(frame, preserve_index=False))
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    for i, field in enumerate(table.schema):
+        if pa.types.is_null(field.type):  # nothing in the column says what it is
+            kind = pa.timestamp("us") if field.name.endswith(("time", "date")) else pa.string()
+            table = table.set_column(i, field.name, table.column(i).cast(kind))
+    con.con.register(name, table)
     return con.table(name)
 
 

@@ -7,6 +7,7 @@ it was; training itself goes on from its last checkpoint.
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -99,6 +100,12 @@ class Pipeline:
         :func:`ehrsynth.build_patients`.
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
+    code_level : {"phecode", "leaf", "category"}
+        How finely diagnoses are told apart.
+    include : sequence of {"procedures", "medications", "labs"}
+        Further columns, of a source that has them.
+    min_prevalence : float, optional
+        Share of training patients a yes/no column needs to be kept; by default the profile's.
     progress : bool
         Show progress bars and log the stages.
     """
@@ -111,6 +118,9 @@ class Pipeline:
     recipe: str = "modern"
     outcome: str | None = None
     n: int | None = None
+    code_level: str = "phecode"
+    include: Sequence[str] = ()
+    min_prevalence: float | None = None
     progress: bool = False
 
     def __post_init__(self):
@@ -121,6 +131,9 @@ class Pipeline:
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
         datasets.check_name(self.dataset)
+        self.include = tuple(self.include)
+        if self.min_prevalence is None:
+            self.min_prevalence = PROFILES[self.profile].min_prevalence
         if self.n is not None:
             check_number(self.n)
         self._claim_folder()
@@ -138,14 +151,19 @@ class Pipeline:
         return datasets.scan(self.dataset, data=self.data, **self._source_options())
 
     def _source_options(self) -> dict:
+        options = {"include": self.include} if self.include else {}
         if self.dataset == "simulated":
-            return {"patients": PROFILES[self.profile].patients, "seed": self.seed}
-        return {"outcome": self.outcome} if self.dataset == "table" else {}
+            options |= {"patients": PROFILES[self.profile].patients, "seed": self.seed}
+        elif self.dataset == "table":
+            options = {"outcome": self.outcome}
+        return options
 
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(self._source, outcome=self.outcome)
+        patients = build_patients(
+            self._source, outcome=self.outcome, code_level=self.code_level, include=self.include
+        )
         most = PROFILES[self.profile].most
         if most is not None and self.dataset != "simulated" and len(patients) > most:
             log.info("The fast profile takes %d of %d patients.", most, len(patients))
@@ -219,7 +237,7 @@ class Pipeline:
         patients = self.patients
         train, holdout = split(patients, seed=self.seed)
         prep = Preprocessor.for_recipe(
-            self.recipe, min_prevalence=PROFILES[self.profile].min_prevalence, seed=self.seed
+            self.recipe, min_prevalence=self.min_prevalence, seed=self.seed
         ).fit(train)
         schema = prep.schema_
         facts = (
@@ -276,6 +294,9 @@ class Pipeline:
             "recipe": self.recipe,
             "outcome": self.outcome,
             "n": self.n,
+            "code_level": self.code_level,
+            "include": list(self.include),
+            "min_prevalence": self.min_prevalence,
         }
 
     def _claim_folder(self) -> None:
@@ -287,9 +308,9 @@ class Pipeline:
             return
         found = read_json(path)["settings"]
         for name, value in settings.items():
-            if found.get(name) != value:
+            if found.get(name, value) != value:
                 raise InputError(
-                    f"{self.out} holds a run with {name} {found.get(name)!r}, not {value!r}; "
+                    f"{self.out} holds a run with {name} {found[name]!r}, not {value!r}; "
                     "choose another folder, or delete this one to start over."
                 )
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,20 @@ def test_unknown_data_set(tmp_path):
 
 def test_unknown_profile(tmp_path):
     refused(tmp_path, ehrsynth("run", "--profile", "quick", "--out", tmp_path / "x"), "'quick'")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--code-level", "chapter"), ("--min-prevalence", 1.5), ("--outcome", "died"),
+     ("--with", "notes")],
+)  # fmt: skip
+def test_options_of_the_patient_table(tmp_path, option, value):
+    data = Path(__file__).parents[1] / "data" / "sample"
+    result = ehrsynth(
+        "run", "--dataset", "mimic-iv", "--data", data, "--out", tmp_path / "x", option, value
+    )
+    refused(tmp_path, result, str(value))
+    assert not (tmp_path / "x").exists()
 
 
 def test_missing_file(tmp_path):

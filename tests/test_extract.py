@@ -7,7 +7,7 @@ import pandas as pd
 import plain_cohort
 import pytest
 
-from ehrsynth import datasets, extract, pipeline
+from ehrsynth import datasets, extract
 from ehrsynth.cohort import build_patients
 from ehrsynth.datasets import mimic_iv, simulated
 from ehrsynth.errors import InputError
@@ -81,14 +81,36 @@ def test_both_ways_to_read_are_described_alike(hospital):
 
 
 def test_a_run_does_not_load_the_tables(hospital, tmp_path, monkeypatch):
+    from ehrsynth.pipeline import Pipeline
+
     def fail(*_):
         raise AssertionError("the run loaded the whole tables")
 
     expected = build_patients(mimic_iv.load(hospital))
     monkeypatch.setattr(mimic_iv, "load", fail)
-    run = pipeline.Pipeline(out=tmp_path / "run", dataset="mimic-iv", data=hospital)
+    run = Pipeline(out=tmp_path / "run", dataset="mimic-iv", data=hospital)
     same(run.patients, expected)
     assert run.facts["patients"] == 400
+
+
+def test_a_run_takes_the_options_of_the_patient_table(shared_data, tmp_path):
+    from ehrsynth.pipeline import Pipeline
+
+    folder = shared_data / "mimic-iv-demo-2.2"
+    options = {"outcome": "DIE_any", "code_level": "category", "include": ["labs"]}
+    run = Pipeline(
+        out=tmp_path / "run", dataset="mimic-iv", data=folder, min_prevalence=0.2, **options
+    )
+    tables = mimic_iv.scan(folder, include=("labs",))
+    same(run.patients, build_patients(tables, "DIE_any", "category", ("labs",)))
+    kept = run.schema.of_role("lab")
+    assert 0 < len(kept) < 245
+    assert run.train[kept].mean().min() >= 0.2
+    with pytest.raises(InputError, match="holds a run with min_prevalence 0.2, not 0.01"):
+        Pipeline(out=tmp_path / "run", dataset="mimic-iv", data=folder, **options)
+    with pytest.raises(InputError, match="Data set simulated has no option 'include'"):
+        Pipeline(out=tmp_path / "other", include=["labs"]).run()
+    assert not (tmp_path / "other").exists()
 
 
 def test_memory_and_threads_are_set_and_the_spill_folder_is_temporary():

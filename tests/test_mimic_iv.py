@@ -6,10 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from ehrsynth import datasets
+from ehrsynth import datasets, extract
 from ehrsynth.cohort import build_patients
 from ehrsynth.datasets import mimic_iv, simulated
 from ehrsynth.errors import InputError
+from ehrsynth.schema import Schema
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +215,70 @@ def test_a_broken_file_is_named(hospital, read):
 def test_a_folder_that_is_none(tmp_path, read):
     with pytest.raises(InputError, match="nowhere is not a folder"):
         read(tmp_path / "nowhere")
+
+
+# -- procedures, medications, labs -------------------------------------------------------
+
+MORE = ("procedures", "medications", "labs")
+
+
+def test_the_demo_as_a_wide_table_counted_by_hand(shared_data):
+    """Leaf codes with everything else: as wide as the published table, checked in plain pandas."""
+    folder = shared_data / "mimic-iv-demo-2.2"
+    tables = mimic_iv.scan(folder, include=MORE)
+    patients = build_patients(tables, code_level="leaf", include=MORE)
+    schema = Schema.of(patients)
+    assert len(patients) == 85 and patients.shape[1] >= 1_460
+    index = extract.collect(
+        extract.index_admissions(tables["patients"], tables["admissions"]).order_by("subject_id")
+    )
+    until = index.set_index("subject_id")["discharge_time"].dt.normalize() + pd.Timedelta(days=1)
+
+    def raw(name):
+        table = pd.read_csv(folder / "hosp" / f"{name}.csv.gz", dtype={"icd_code": str})
+        return table[table["subject_id"].isin(until.index)]
+
+    def column(rows, day):
+        rows = rows[pd.to_datetime(rows[day]) < rows["subject_id"].map(until)]
+        return until.index.isin(rows["subject_id"]).astype("uint8").tolist()
+
+    done = raw("procedures_icd")
+    done = done[(done["icd_version"] == 10) & (done["icd_code"] == "02HV33Z")]
+    assert patients["pro_10_02hv33z"].tolist() == column(done, "chartdate")
+    labs = raw("labevents").query("itemid == 50912")  # creatinine
+    high = labs[labs["valuenum"] > labs["ref_range_upper"]]
+    assert patients["lab_50912_high"].tolist() == column(high, "charttime")
+    assert schema["lab_50912_high"].label == "Creatinine, blood, high"
+    drugs = raw("prescriptions").query("drug_type != 'BASE'")
+    drugs = drugs[drugs["drug"].str.lower().str.contains("furosemide", na=False)]
+    assert patients["med_furosemide"].tolist() == column(drugs, "starttime")
+    for role, name in (("procedure", "pro"), ("medication", "med"), ("lab", "lab")):
+        assert schema.of_role(role) == [c for c in patients if c.startswith(f"{name}_")]
+        assert patients[schema.of_role(role)].sum().min() >= 1
+    loaded = mimic_iv.load(folder, include=MORE)
+    pd.testing.assert_frame_equal(build_patients(loaded, code_level="leaf", include=MORE), patients)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("Acetaminophen IV", "acetaminophen"), ("Aspirin EC 81 mg Tablet", "aspirin"),
+     ("HYDROmorphone (Dilaudid)", "hydromorphone"), ("0.9% Sodium Chloride", "sodium chloride"),
+     ("Potassium Chloride", "potassium chloride"), ("Metoprolol Succinate XL", "metoprolol"),
+     ("Heparin Flush (10 units/ml)", "heparin"), ("Docusate ", "docusate"),
+     ("Lidocaine 2%", "lidocaine"), ("*NF* Ibrutinib", "ibrutinib"), ("Bag", "bag")],
+)  # fmt: skip
+def test_drugs_are_named_without_strength_form_and_salt(written, name):
+    table = extract.lazy({"t": pd.DataFrame({"drug": [written]})})["t"]
+    found = extract.collect(table.select(name=mimic_iv.drug_name(table["drug"])))
+    assert found["name"].tolist() == [name]
+
+
+def test_what_is_asked_for_must_be_there(shared_data, hospital):
+    folder = shared_data / "mimic-iv-demo-2.2"
+    with pytest.raises(InputError, match="read without labs"):
+        build_patients(mimic_iv.scan(folder), include=("labs",))
+    with pytest.raises(InputError, match="Unknown kind of columns 'notes'; use one of procedures"):
+        build_patients(mimic_iv.scan(folder), include=("notes",))
+    (hospital / "hosp" / "labevents.csv.gz").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"labevents\.csv\.gz is missing"):
+        mimic_iv.scan(hospital, include=("labs",))

@@ -41,24 +41,66 @@ COLUMNS = {
         "subject_id": "whole", "chartdate": "date", "result_name": "text", "result_value": "text",
     },
 }  # fmt: skip
+# Tables that are read only when they are asked for, and the dictionaries they need.
+INCLUDED = {
+    "procedures": {
+        "procedures_icd": {
+            "subject_id": "whole", "chartdate": "date", "icd_code": "text", "icd_version": "whole",
+        },
+        "d_icd_procedures": {"icd_code": "text", "icd_version": "whole", "long_title": "text"},
+    },
+    "medications": {
+        "prescriptions": {
+            "subject_id": "whole", "starttime": "date", "drug_type": "text", "drug": "text",
+        },
+    },
+    "labs": {
+        "labevents": {
+            "subject_id": "whole", "itemid": "whole", "charttime": "date", "valuenum": "number",
+            "ref_range_lower": "number", "ref_range_upper": "number",
+        },
+        "d_labitems": {"itemid": "whole", "label": "text", "fluid": "text"},
+    },
+}  # fmt: skip
 SUFFIXES = (".csv.gz", ".csv", ".parquet")
 UNITS = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
 
-_ARROW = {"whole": pa.int64(), "date": pa.timestamp("s"), "text": pa.string()}
-_MAY_BE_BLANK = {"dod", "race", "result_value"}
+_ARROW = {
+    "whole": pa.int64(), "date": pa.timestamp("s"), "text": pa.string(), "number": pa.float64(),
+}  # fmt: skip
+_WHAT = {
+    "whole": "whole numbers", "text": "text", "number": "numbers",
+    "date": "dates like 2150-01-31 or 2150-01-31 12:00:00",
+}  # fmt: skip
+_MAY_BE_BLANK = {
+    "dod", "race", "result_value", "long_title", "starttime", "drug", "drug_type", "valuenum",
+    "ref_range_lower", "ref_range_upper", "label", "fluid",
+}  # fmt: skip
 _ALLOWED = {
     ("patients", "gender"): ("F", "M"),
     ("admissions", "hospital_expire_flag"): (0, 1),
     ("diagnoses_icd", "icd_version"): (9, 10),
+    ("procedures_icd", "icd_version"): (9, 10),
 }
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 _WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
+# What is not a drug's name: brackets, a strength ("0.9%", "25mg"), and after the first word the
+# form or the salt it is in.
+_NOT_THE_DRUG = (
+    r"\([^)]*\)|\*[^*]*\*",
+    r"[0-9.,/\-]+ ?(%|mcg|mg|g|gm|ml|units?|meq|mmol|l|hr|h|unt)\b[a-z0-9/.]*|[0-9]+(\.[0-9]+)? ?%",
+    r"\s(tablet|tab|capsule|cap|oral|iv|inj|injection|soln|solution|suspension|syringe|vial|patch|"
+    r"cream|ointment|ophth|oint|neb|nebs|inhaler|inhalation|gel|liquid|powder|drip|bag|bolus|flush|"
+    r"desensitization|replacement|ec|er|xr|xl|sr|cr|la|hcl|hydrochloride|sodium|potassium|sulfate|"
+    r"citrate|tartrate|succinate|phosphate|acetate|maleate|mesylate|besylate|in|for|and|with)\b",
+)
+_NO_DRUG = ("", "bag", "vial", "syringe", "soln", "sw", "water", "sterile water")
 
 
-def load(data: str | Path) -> dict[str, pd.DataFrame]:
+def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
     """Read the hospital tables.
 
     Parameters
@@ -66,11 +108,13 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     data : str or Path
         The folder that holds ``hosp``, or ``hosp`` itself, with ``.csv.gz``, ``.csv`` or
         ``.parquet`` files.
+    include : tuple of {"procedures", "medications", "labs"}
+        Further tables of what happened, see :func:`events`.
 
     Returns
     -------
     dict of str to DataFrame
-        The tables of :func:`convert`.
+        The tables of :func:`convert`, and those of `include`.
 
     Raises
     ------
@@ -79,10 +123,14 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     """
     files = {name: find_file(data, name) for name in COLUMNS}
     raw = {name: _read(path, COLUMNS[name]) for name, path in files.items()}
-    return convert(raw, files)
+    tables = convert(raw, files)
+    if include:
+        more = scan(data, include=include)
+        tables |= {name: extract.collect(more[name]) for name in include}
+    return tables
 
 
-def scan(data: str | Path, con=None) -> dict[str, "ibis.Table"]:
+def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str, "ibis.Table"]:
     """The same hospital tables, lazily: an engine reads the files when a result is asked for.
 
     Parameters
@@ -91,6 +139,8 @@ def scan(data: str | Path, con=None) -> dict[str, "ibis.Table"]:
         As for :func:`load`.
     con : ibis backend, optional
         The engine, see :func:`ehrsynth.extract.connect`; by default a DuckDB of its own.
+    include : tuple of {"procedures", "medications", "labs"}
+        Further tables of what happened, see :func:`events`.
 
     Returns
     -------
@@ -102,19 +152,16 @@ def scan(data: str | Path, con=None) -> dict[str, "ibis.Table"]:
     InputError
         As :func:`load` does: every file is checked once, in one pass.
     """
+    extract.check_included(include)
     con = extract.connect() if con is None else con
-    files = {name: find_file(data, name) for name in COLUMNS}
-    raw = {}
-    for name, path in files.items():
-        try:
-            text = extract.read_file(con, path, rows=name == "omr")
-        except Exception:  # every engine has its own kinds
-            _explain(name, path)
-        _find_missing(text.columns, COLUMNS[name], path)
-        typed = _cast(text, COLUMNS[name])
-        if not _is_sound(name, text, typed):
-            _explain(name, path)
-        raw[name] = typed
+    layout = dict(COLUMNS)
+    for name in include:
+        layout |= INCLUDED[name]
+    files = {name: find_file(data, name) for name in layout}
+    raw = {
+        name: _checked(con, name, path, layout[name], rows=name == "omr")
+        for name, path in files.items()
+    }
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
@@ -138,11 +185,70 @@ def scan(data: str | Path, con=None) -> dict[str, "ibis.Table"]:
         "admissions": admissions.mutate(died_in_hospital=died),
         "diagnoses": raw["diagnoses_icd"],
         "measurements": reduce(lambda a, b: a.union(b), parts),
+        **{name: events(name, raw) for name in include},
     }
 
 
+def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
+    """What happened, as one row for each time that a code was given to a patient.
+
+    Procedures are ICD procedure codes. Medications are the names of drugs without strength, form
+    and salt ("Acetaminophen IV" and "Acetaminophen 325 mg Tablet" are both acetaminophen; what they
+    are dissolved in is left out). Labs are results above or below the range of the laboratory.
+
+    Parameters
+    ----------
+    name : {"procedures", "medications", "labs"}
+    raw : mapping of str to Table
+        The tables of ``INCLUDED[name]``, typed.
+
+    Returns
+    -------
+    Table
+        ``subject_id``, ``time``, ``code`` and ``label`` (texts).
+    """
+    if name == "procedures":
+        done, titles = raw["procedures_icd"], raw["d_icd_procedures"]
+        named = done.left_join(titles, ["icd_version", "icd_code"])
+        code = named["icd_version"].cast("string") + "_" + named["icd_code"].strip()
+        return named.select(
+            "subject_id", time="chartdate", code=code, label=named["long_title"].coalesce(code)
+        )
+    if name == "medications":
+        given = raw["prescriptions"]
+        given = given.filter((given["drug_type"] != "BASE").fill_null(True))
+        drug = drug_name(given["drug"])
+        given = given.select("subject_id", time="starttime", code=drug, label=drug.capitalize())
+        return given.filter(~given["code"].isin(_NO_DRUG), given["time"].notnull())
+    tests, items = raw["labevents"], raw["d_labitems"]
+    above = (tests["valuenum"] > tests["ref_range_upper"]).fill_null(False)
+    below = (tests["valuenum"] < tests["ref_range_lower"]).fill_null(False)
+    tests = tests.filter(above | below)
+    named = tests.left_join(items, "itemid")
+    flag = (named["valuenum"] > named["ref_range_upper"]).fill_null(False).ifelse("high", "low")
+    code = named["itemid"].cast("string")
+    label = named["label"].coalesce(code) + ", " + named["fluid"].fill_null("").lower() + ", "
+    return named.select("subject_id", time="charttime", code=code + "_" + flag, label=label + flag)
+
+
+def _events_of_frames(name: str, raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    lazily = extract.lazy({table: raw[table] for table in INCLUDED[name]})
+    typed = {table: _cast(lazily[table], columns) for table, columns in INCLUDED[name].items()}
+    return extract.collect(events(name, typed))
+
+
+def drug_name(drug: "ibis.StringValue") -> "ibis.StringValue":
+    """A drug's name in lower case, without strength, form, route and salt."""
+    name = drug.lower()
+    for pattern in _NOT_THE_DRUG:
+        name = name.re_replace(pattern, " ").strip()
+    return name.re_replace(r"[^a-z0-9]+", " ").strip()
+
+
 def convert(
-    raw: Mapping[str, pd.DataFrame], files: Mapping[str, object] | None = None
+    raw: Mapping[str, pd.DataFrame],
+    files: Mapping[str, object] | None = None,
+    include: tuple[str, ...] = (),
 ) -> dict[str, pd.DataFrame]:
     """Turn MIMIC-IV's own tables into the hospital tables that every data set yields.
 
@@ -152,6 +258,8 @@ def convert(
         The tables of :data:`COLUMNS`, with at least those columns.
     files : mapping of str to str, optional
         What to call each table in errors; its name when not given.
+    include : tuple of {"procedures", "medications", "labs"}
+        Further tables of what happened, see :func:`events`; `raw` has those of :data:`INCLUDED`.
 
     Returns
     -------
@@ -170,6 +278,7 @@ def convert(
         "admissions": _admissions(tables["admissions"]),
         "diagnoses": tables["diagnoses_icd"],
         "measurements": _measurements(tables["omr"], files["omr"]),
+        **{name: _events_of_frames(name, raw) for name in include},
     }
 
 
@@ -190,9 +299,22 @@ def find_file(data: str | Path, name: str) -> Path:
 # -- reading lazily --------------------------------------------------------------------
 
 
+def _checked(con, name: str, path: Path, columns: Mapping[str, str], rows: bool) -> "ibis.Table":
+    """A file with its columns typed, after a pass that finds what cannot be used."""
+    try:
+        text = extract.read_file(con, path, rows=rows)
+    except Exception:  # every engine has its own kinds
+        _explain(name, path, columns)
+    _find_missing(text.columns, columns, path)
+    typed = _cast(text, columns)
+    if not _is_sound(name, text, typed, columns):
+        _explain(name, path, columns)
+    return typed
+
+
 def _cast(text: "ibis.Table", columns: Mapping[str, str]) -> "ibis.Table":
     """These columns with their types; what cannot be read is NULL."""
-    types = {"whole": "int64", "date": "timestamp", "text": "string"}
+    types = {"whole": "int64", "date": "timestamp", "text": "string", "number": "float64"}
     typed = {name: text[name].try_cast(types[kind]) for name, kind in columns.items()}
     return text.select(*([extract.ROW] if extract.ROW in text.columns else []), **typed)
 
@@ -201,9 +323,10 @@ def _number(text: "ibis.Value") -> "ibis.Value":
     return text.try_cast("float64")
 
 
-def _is_sound(name: str, text: "ibis.Table", typed: "ibis.Table") -> bool:
+def _is_sound(
+    name: str, text: "ibis.Table", typed: "ibis.Table", columns: Mapping[str, str]
+) -> bool:
     """Whether a file has rows and nothing that :func:`_check` would refuse, in one pass."""
-    columns = COLUMNS[name]
     # Both in one table, so that the file is read once.
     both = text.select(
         **{f"{c}_text": text[c] for c in columns},
@@ -236,10 +359,10 @@ def _is_sound(name: str, text: "ibis.Table", typed: "ibis.Table") -> bool:
     return bool(found["rows"]) and not found.drop("rows").fillna(0).any()
 
 
-def _explain(name: str, path: Path) -> None:
+def _explain(name: str, path: Path, columns: Mapping[str, str]) -> None:
     """Raise for what is wrong with a file, in the words of :func:`load`."""
-    raw = _read(path, COLUMNS[name])
-    _check(name, raw, COLUMNS[name], str(path))
+    raw = _read(path, columns)
+    _check(name, raw, columns, str(path))
     if name == "omr":
         _measurements(_typed(raw, COLUMNS[name]), str(path))
     raise InputError(f"{path} cannot be read by the engine; check that it is a plain CSV file.")
@@ -273,16 +396,16 @@ def _find_fault(text: pd.DataFrame, columns: Mapping[str, str], path: Path) -> N
     for name, kind in columns.items():
         values = text[name]
         if kind == "whole":
-            wrong = ~values.str.fullmatch(r"\s*[+-]?\d+\s*", na=True).astype(bool)
-            what = "whole numbers"
+            wrong = ~values.str.fullmatch(_WHOLE_TEXT, na=True).astype(bool)
         elif kind == "date":
             wrong = pd.to_datetime(values, format="ISO8601", errors="coerce").isna()
             wrong &= values.notna()
-            what = "dates like 2150-01-31 or 2150-01-31 12:00:00"
+        elif kind == "number":
+            wrong = pd.to_numeric(values, errors="coerce").isna() & values.notna()
         else:
             continue
         if wrong.any():
-            _fault(path, name, what, values, wrong)
+            _fault(path, name, _WHAT[kind], values, wrong)
 
 
 def _fault(where: object, column: str, what: str, values: pd.Series, wrong: pd.Series) -> None:
@@ -305,8 +428,7 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
     for column, kind in columns.items():
         values = table[column]
         if column not in _MAY_BE_BLANK and values.isna().any():
-            what = {"whole": "whole numbers", "date": "dates", "text": "text"}[kind]
-            _fault(where, column, what, values, values.isna())
+            _fault(where, column, _WHAT[kind].split(" like")[0], values, values.isna())
         allowed = _ALLOWED.get((name, column))
         if allowed:
             wrong = ~values.isin(allowed)

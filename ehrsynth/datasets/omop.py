@@ -136,6 +136,7 @@ def scan(
     InputError
         For a missing table or column, and a value that cannot be used.
     """
+    extract.check_included(include)
     con = extract.connect() if con is None else con
     find = _finder(con, Path(data))
     wanted = [*_NEEDED, "measurement", "death", *(_INCLUDED[name] for name in include)]
