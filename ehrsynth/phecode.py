@@ -124,6 +124,79 @@ def unmapped(diagnoses: pd.DataFrame) -> pd.DataFrame:
     return lost.sort_values(["rows", *_KEY], ascending=[False, True, True], ignore_index=True)
 
 
+def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
+    """How much each phecode tells in which ICD version a patient was coded, before and after.
+
+    Before: as published, ICD-9 through a table that lists each code with its leaf and everything
+    above the leaf and of which the last row wins, ICD-10 through a table of leaves; ICD-9 401.9 is
+    then 401 and ICD-10 I10 is 401.1. After: both to the leaf and then to one level.
+
+    Patients with codes of both versions are left out.
+
+    Parameters
+    ----------
+    diagnoses : DataFrame
+        ``subject_id``, ``icd_code`` and ``icd_version``.
+    level : {"phecode", "leaf", "category"}
+        The level of the second mapping.
+
+    Returns
+    -------
+    DataFrame
+        One row for each mapping ("published" or "one level") and phecode, the most telling first:
+        ``mapping``, ``phecode``, ``name``, ``icd9`` and ``icd10`` (share of the patients coded in
+        that version who have it) and ``phi``, the correlation of having it with being coded in
+        ICD-10: 0 says nothing about the version, 1 or -1 everything.
+
+    Raises
+    ------
+    InputError
+        If nobody is coded in one of the versions only.
+    """
+    _check_level(level)
+    versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
+    era = versions.loc[versions["min"] == versions["max"], "min"]
+    size = era.value_counts().reindex([9, 10], fill_value=0)
+    if not size.all():
+        raise InputError(
+            "The association with the ICD version needs patients coded in ICD-9 only and patients "
+            f"coded in ICD-10 only; there are {size[9]} and {size[10]}."
+        )
+    rows = diagnoses[diagnoses["subject_id"].isin(era.index)]
+    rows = rows[["subject_id", *_KEY]].assign(version=rows["icd_version"])
+    leaves = map_icd(rows, "leaf")
+    # The last of the rows of an ICD-9 code is what is above all its leaves.
+    above = roll_up(leaves["phecode"], "phecode")
+    published = leaves.assign(phecode=leaves["phecode"].where(leaves["version"] == 10, above))
+    found = []
+    for mapping, mapped, names in (
+        ("published", published, definitions("leaf")["name"]),
+        ("one level", map_icd(rows, level), definitions(level)["name"]),
+    ):
+        once = mapped.drop_duplicates(["subject_id", "phecode"])
+        has = pd.crosstab(once["phecode"], once["version"]).reindex(columns=[9, 10], fill_value=0)
+        share = has / size
+        every = has.sum(axis=1) / size.sum()
+        weight = (size[9] / size.sum()) * (size[10] / size.sum())
+        # The correlation of two 0/1 columns, from their shares (0/0 when everybody has the code).
+        phi = (share[10] - share[9]) * (weight / (every * (1 - every))) ** 0.5
+        found.append(
+            pd.DataFrame(
+                {
+                    "mapping": mapping,
+                    "phecode": has.index,
+                    "name": names.reindex(has.index).to_numpy(),
+                    "icd9": share[9].to_numpy(),
+                    "icd10": share[10].to_numpy(),
+                    "phi": phi.fillna(0.0).to_numpy(),
+                }  # fmt: skip
+            )
+        )
+    table = pd.concat(found, ignore_index=True)
+    order = table["phi"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
 def _distinct_codes(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
     """Number the distinct codes: a number for each row, and the cleaned codes by number."""
     missing = [name for name in _KEY if name not in diagnoses]

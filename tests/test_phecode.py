@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ehrsynth import phecode
+from ehrsynth import load, phecode
 from ehrsynth.errors import InputError
 
 
@@ -123,3 +123,53 @@ def test_the_code_does_not_tell_the_era(shared_data):
     assert set(plain["icd_version"]) == {9, 10}
     assert set(phecode.map_icd(plain)["phecode"]) == {"401"}
     assert set(phecode.map_icd(plain, "leaf")["phecode"]) == {"401.1"}
+
+
+# -- the association with the ICD version ------------------------------------------------
+
+
+def eras():
+    """Six people an era, half with hypertension and one with diabetes, and one of both eras."""
+    nine = [(i, "4019" if i < 3 else "0389", 9) for i in range(6)]
+    ten = [(i, "I10" if i < 9 else "A419", 10) for i in range(6, 12)]
+    rest = [(5, "25000", 9), (11, "E119", 10), (12, "4019", 9), (12, "I10", 10)]
+    return pd.DataFrame(nine + ten + rest, columns=["subject_id", "icd_code", "icd_version"])
+
+
+def test_the_published_map_tells_the_era_and_one_level_does_not():
+    found = phecode.era_association(eras()).set_index(["mapping", "phecode"])
+    # 401.9 becomes 401 and I10 becomes 401.1: two codes, each of one era.
+    assert found.loc[("published", "401"), ["icd9", "icd10"]].tolist() == [0.5, 0.0]
+    assert found.loc[("published", "401.1"), ["icd9", "icd10"]].tolist() == [0.0, 0.5]
+    assert found.at[("published", "401.1"), "phi"] == pytest.approx((1 / 3) ** 0.5)
+    assert found.at[("published", "401"), "phi"] == pytest.approx(-((1 / 3) ** 0.5))
+    assert found.loc[("one level", "401"), ["icd9", "icd10", "phi"]].tolist() == [0.5, 0.5, 0.0]
+    assert ("one level", "401.1") not in found.index
+    assert found.at[("one level", "401"), "name"] == "Hypertension"
+    assert found["phi"].abs().is_monotonic_decreasing
+
+
+def test_phi_is_the_correlation_of_two_columns():
+    tables = load("simulated", patients=600, seed=1)
+    diagnoses = tables["diagnoses"]
+    found = phecode.era_association(diagnoses, "leaf").query("mapping == 'one level'")
+    versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
+    era = (versions.loc[versions["min"] == versions["max"], "min"] == 10).astype(float)
+    mapped = phecode.map_icd(diagnoses, "leaf")
+    for code, phi in found.head(20)[["phecode", "phi"]].itertuples(index=False):
+        has = era.index.isin(mapped.loc[mapped["phecode"] == code, "subject_id"]).astype(float)
+        assert phi == pytest.approx(era.corr(pd.Series(has, era.index)))
+
+
+def test_hypertension_in_a_hospital_of_both_eras():
+    diagnoses = load("simulated", patients=3_000, seed=0)["diagnoses"]
+    found = phecode.era_association(diagnoses).set_index(["mapping", "phecode"])["phi"]
+    assert found["published", "401"] < -0.3 and found["published", "401.1"] > 0.3
+    assert abs(found["one level", "401"]) < 0.15
+    largest = found.abs().groupby("mapping").max()
+    assert largest["one level"] < largest["published"]
+
+
+def test_one_era_alone_has_no_association():
+    with pytest.raises(InputError, match="there are 6 and 0"):
+        phecode.era_association(eras().query("icd_version == 9 and subject_id < 6"))
