@@ -1,8 +1,8 @@
 """From hospital tables of any size to one row per patient: one lazy expression, written once.
 
 The expressions are Ibis's, so the same lines run in DuckDB (in this process, the default) and on
-Spark; nothing is computed until the result is asked for, and the engine streams the files: what
-comes back is one row per patient and the distinct codes of each patient.
+Spark. The engine streams the files and keeps what it needs of them within its own memory limit, on
+disk beyond it; what comes back is one row per patient and the distinct codes of each patient.
 
 BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis: make
 the four hospital tables of :func:`ehrsynth.datasets.mimic_iv.convert` from the project's tables
@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -158,8 +159,18 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.
         from pyspark.sql.functions import monotonically_increasing_id
 
         frame = frame.withColumn(ROW, monotonically_increasing_id())
-    name = f"file_{abs(hash((text, rows)))}"
+    name = f"file_{uuid4().hex}"
     frame.createOrReplaceTempView(name)
+    return con.table(name)
+
+
+def store(con, table: "ibis.Table") -> "ibis.Table":
+    """Compute a table once and keep it in the engine, which may move it to disk."""
+    query, name = con.compile(table), f"stored_{uuid4().hex}"
+    if con.name == "duckdb":
+        con.con.execute(f'CREATE TEMP TABLE "{name}" AS {query}')
+    else:
+        con._session.sql(query).persist().createOrReplaceTempView(name)
     return con.table(name)
 
 

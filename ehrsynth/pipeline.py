@@ -148,7 +148,9 @@ class Pipeline:
     @cached_property
     def _source(self) -> dict:
         """The source's tables for the job itself: lazy, where the reader can."""
-        return datasets.scan(self.dataset, data=self.data, **self._source_options())
+        return datasets.scan(
+            self.dataset, data=self.data, progress=self.progress, **self._source_options()
+        )
 
     def _source_options(self) -> dict:
         options = {"include": self.include} if self.include else {}

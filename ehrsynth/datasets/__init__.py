@@ -65,13 +65,15 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
     return read(**options)
 
 
-def scan(name: str, data: str | Path | None = None, **options) -> dict:
+def scan(name: str, data: str | Path | None = None, progress: bool = False, **options) -> dict:
     """Load a data set lazily where its reader can, so that a hospital of any size fits.
 
     Parameters
     ----------
     name, data, **options
         As for :func:`load`.
+    progress : bool
+        Show a progress bar where files are read.
 
     Returns
     -------
@@ -81,9 +83,11 @@ def scan(name: str, data: str | Path | None = None, **options) -> dict:
     """
     check_name(name)
     lazily = getattr(import_module(f".{_READERS[name]}", __package__), "scan", None)
-    return (
-        load(name, data, **options) if lazily is None else lazily(_location(name, data), **options)
-    )
+    if lazily is None:
+        return load(name, data, **options)
+    if "progress" in inspect.signature(lazily).parameters:
+        options["progress"] = progress
+    return lazily(_location(name, data), **options)
 
 
 def check_name(name: str) -> None:

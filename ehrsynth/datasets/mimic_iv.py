@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from tqdm import tqdm
 
 from .. import extract
 from ..errors import InputError, ValueFault
@@ -70,6 +71,7 @@ PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Ly
 _ARROW = {
     "whole": pa.int64(), "date": pa.timestamp("s"), "text": pa.string(), "number": pa.float64(),
 }  # fmt: skip
+_ENGINE = {"whole": "int64", "date": "timestamp", "text": "string", "number": "float64"}
 _WHAT = {
     "whole": "whole numbers", "text": "text", "number": "numbers",
     "date": "dates like 2150-01-31 or 2150-01-31 12:00:00",
@@ -130,8 +132,10 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     return tables
 
 
-def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str, "ibis.Table"]:
-    """The same hospital tables, lazily: an engine reads the files when a result is asked for.
+def scan(
+    data: str | Path, con=None, include: tuple[str, ...] = (), progress: bool = False
+) -> dict[str, "ibis.Table"]:
+    """The same hospital tables, in an engine that reads and checks each file once.
 
     Parameters
     ----------
@@ -141,6 +145,8 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str,
         The engine, see :func:`ehrsynth.extract.connect`; by default a DuckDB of its own.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, see :func:`events`.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -150,7 +156,7 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str,
     Raises
     ------
     InputError
-        As :func:`load` does: every file is checked once, in one pass.
+        As :func:`load` does.
     """
     extract.check_included(include)
     con = extract.connect() if con is None else con
@@ -158,10 +164,8 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str,
     for name in include:
         layout |= INCLUDED[name]
     files = {name: find_file(data, name) for name in layout}
-    raw = {
-        name: _checked(con, name, path, layout[name], rows=name == "omr")
-        for name, path in files.items()
-    }
+    bar = tqdm(files.items(), desc="Reading", unit=" files", disable=not progress)
+    raw = {name: _checked(con, name, path, layout[name]) for name, path in bar}
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
@@ -299,42 +303,51 @@ def find_file(data: str | Path, name: str) -> Path:
 # -- reading lazily --------------------------------------------------------------------
 
 
-def _checked(con, name: str, path: Path, columns: Mapping[str, str], rows: bool) -> "ibis.Table":
-    """A file with its columns typed, after a pass that finds what cannot be used."""
+def _checked(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.Table":
+    """A file with its columns typed, in which nothing is left that cannot be used."""
     try:
-        text = extract.read_file(con, path, rows=rows)
-    except Exception:  # every engine has its own kinds
+        text = extract.read_file(con, path, rows=name == "omr")
+        _find_missing(text.columns, columns, path)
+        typed = _cast(text, columns, fault=_fault_in(name, text, columns))
+        if name in COLUMNS:
+            # One pass over the file: everything else reads what the engine has kept of it. The
+            # tables of INCLUDED can be much larger, of which little is used.
+            typed = extract.store(con, typed)
+        key = _KEYS.get(name)
+        found = extract.collect(
+            typed.aggregate(
+                rows=typed.count(),
+                faults=typed["fault"].sum(),
+                twice=typed[key].count() - typed[key].nunique() if key else extract.literal(0),
+            )
+        ).iloc[0]
+        sound = found["rows"] and not found[["faults", "twice"]].fillna(0).any()
+    except InputError:
+        raise
+    except Exception:  # every engine has its own kinds; which value it is, _explain finds
+        sound = False
+    if not sound:
         _explain(name, path, columns)
-    _find_missing(text.columns, columns, path)
-    typed = _cast(text, columns)
-    if not _is_sound(name, text, typed, columns):
-        _explain(name, path, columns)
-    return typed
+    return typed.drop("fault")
 
 
-def _cast(text: "ibis.Table", columns: Mapping[str, str]) -> "ibis.Table":
-    """These columns with their types; what cannot be read is NULL."""
-    types = {"whole": "int64", "date": "timestamp", "text": "string", "number": "float64"}
-    typed = {name: text[name].try_cast(types[kind]) for name, kind in columns.items()}
-    return text.select(*([extract.ROW] if extract.ROW in text.columns else []), **typed)
+def _cast(text: "ibis.Table", columns: Mapping[str, str], **more) -> "ibis.Table":
+    """These columns with their types (what cannot be read is NULL), and `more`."""
+    typed = {name: text[name].try_cast(_ENGINE[kind]) for name, kind in columns.items()}
+    rows = [extract.ROW] if extract.ROW in text.columns else []
+    return text.select(*rows, **typed, **more)
 
 
 def _number(text: "ibis.Value") -> "ibis.Value":
     return text.try_cast("float64")
 
 
-def _is_sound(
-    name: str, text: "ibis.Table", typed: "ibis.Table", columns: Mapping[str, str]
-) -> bool:
-    """Whether a file has rows and nothing that :func:`_check` would refuse, in one pass."""
-    # Both in one table, so that the file is read once.
-    both = text.select(
-        **{f"{c}_text": text[c] for c in columns},
-        **{c: text[c].try_cast(typed[c].type()) for c in columns},
-    )
-    faults = {}
+def _fault_in(name: str, text: "ibis.Table", columns: Mapping[str, str]) -> "ibis.Value":
+    """Whether a row has something that :func:`_check` would refuse."""
+    faults = []
     for column, kind in columns.items():
-        value, written = both[column], both[f"{column}_text"]
+        written = text[column]
+        value = written.try_cast(_ENGINE[kind])
         fault = value.isnull()
         if column in _MAY_BE_BLANK:
             fault = fault & written.notnull()
@@ -343,20 +356,13 @@ def _is_sound(
         allowed = _ALLOWED.get((name, column))
         if allowed:
             fault = fault | ~value.isin(allowed)
-        faults[column] = fault.fill_null(True).sum()
+        faults.append(fault.fill_null(True))
     if name == "omr":
-        result, kind = both["result_value"], both["result_name"]
+        result, kind = text["result_value"], text["result_name"]
         no_number = (kind == BMI) & _number(result).isnull()
         no_pressure = kind.startswith(PRESSURE) & ~result.re_search(_PRESSURE_TEXT)
-        faults["result"] = (result.notnull() & (no_number | no_pressure)).sum()
-    key = _KEYS.get(name)
-    if key:
-        faults["twice"] = both[key].count() - both[key].nunique()
-    try:
-        found = extract.collect(both.aggregate(rows=both.count(), **faults)).iloc[0]
-    except Exception:  # every engine has its own kinds; which value it is, _explain finds
-        return False
-    return bool(found["rows"]) and not found.drop("rows").fillna(0).any()
+        faults.append((result.notnull() & (no_number | no_pressure)).fill_null(False))
+    return reduce(lambda a, b: a | b, faults)
 
 
 def _explain(name: str, path: Path, columns: Mapping[str, str]) -> None:
