@@ -12,7 +12,7 @@ reads the same csv.gz files in a process of its own, so that its peak memory is 
   words. It is run on small hospitals until it takes too long; the time for the others is fitted
   (a straight line through the logarithms) and marked so.
 
-Results: benchmarks/results/extraction.csv.
+Results: benchmarks/extraction.csv.
 """
 
 import argparse
@@ -28,9 +28,9 @@ import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "extraction.csv"
+RESULTS = Path(__file__).with_suffix(".csv")
 SIZES = (10_000, 50_000, 180_000)
-SMALL = (250, 500, 1_000, 2_000)  # for the loop
+SMALL = (1_000, 2_000, 4_000, 8_000)  # for the loop
 LONGEST = 60  # seconds of the loop after which no larger hospital is tried
 
 
@@ -155,7 +155,6 @@ def main() -> None:
         note("row by row", patients, rows, "fitted", seconds=round(fitted(small, rows), 1))
     table = pd.DataFrame(results)
     table["cores"] = len(os.sched_getaffinity(0))
-    RESULTS.parent.mkdir(exist_ok=True)
     table.astype({"result_rows": "Int64", "result_columns": "Int64"}).to_csv(RESULTS, index=False)
     print(f"Results are in {RESULTS}.")
 
