@@ -108,8 +108,17 @@ def test_a_run_takes_the_options_of_the_patient_table(shared_data, tmp_path):
     assert run.train[kept].mean().min() >= 0.2
     with pytest.raises(InputError, match="holds a run with min_prevalence 0.2, not 0.01"):
         Pipeline(out=tmp_path / "run", dataset="mimic-iv", data=folder, **options)
-    with pytest.raises(InputError, match="Data set simulated has no option 'include'"):
-        Pipeline(out=tmp_path / "other", include=["labs"]).run()
+
+
+def test_a_flat_table_has_nothing_to_include(tmp_path):
+    from ehrsynth.pipeline import Pipeline
+
+    table = pd.DataFrame({"died": [0, 1] * 20, "age": range(40)})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    run = Pipeline(out=tmp_path / "other", dataset="table", data=tmp_path / "t.csv",
+                   outcome="died", include=["labs"])  # fmt: skip
+    with pytest.raises(InputError, match="A flat data set has no labs to add"):
+        run.run()
     assert not (tmp_path / "other").exists()
 
 

@@ -279,6 +279,8 @@ def test_what_is_asked_for_must_be_there(shared_data, hospital):
         build_patients(mimic_iv.scan(folder), include=("labs",))
     with pytest.raises(InputError, match="Unknown kind of columns 'notes'; use one of procedures"):
         build_patients(mimic_iv.scan(folder), include=("notes",))
+    with pytest.raises(InputError, match="'prescriptions' is missing, which medications are made"):
+        mimic_iv.convert(raw(), include=("medications",))
     (hospital / "hosp" / "labevents.csv.gz").unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"labevents\.csv\.gz is missing"):
         mimic_iv.scan(hospital, include=("labs",))

@@ -247,6 +247,8 @@ def bleeding():
     for name, table in tables.items():
         ids = [c for c in table if c.endswith("_id") and c != "vocabulary_id"]
         tables[name] = table.astype(dict.fromkeys(ids, "float64"))
+    # Nothing in a column says what it should hold, so it can be of any type.
+    tables["death"] = tables["death"].astype(bool)
     return tables
 
 

@@ -236,6 +236,9 @@ def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
 
 
 def _events_of_frames(name: str, raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    missing = sorted(set(INCLUDED[name]) - set(raw))
+    if missing:
+        raise InputError(f"The table {missing[0]!r} is missing, which {name} are made from.")
     lazily = extract.lazy({table: raw[table] for table in INCLUDED[name]})
     typed = {table: _cast(lazily[table], columns) for table, columns in INCLUDED[name].items()}
     return extract.collect(events(name, typed))
@@ -273,6 +276,7 @@ def convert(
         ``diagnoses(subject_id, hadm_id, icd_code, icd_version)``,
         ``measurements(subject_id, time, name, value, unit)``.
     """
+    extract.check_included(include)
     files = {name: str((files or {}).get(name, f"Table {name!r}")) for name in COLUMNS}
     for name, columns in COLUMNS.items():
         _check(name, raw[name], columns, files[name])

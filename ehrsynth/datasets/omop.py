@@ -291,6 +291,9 @@ def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
 
 def _value(text: "ibis.Value", kind: str) -> "ibis.Value":
     """A column as this kind of value, NULL where it is none."""
+    written = text.type()
+    if not (written.is_string() or written.is_numeric() or written.is_temporal()):
+        text = text.cast("string")  # an empty column can be of any type
     if kind == "date" and text.type().is_numeric():  # seconds since 1970, as SQLite keeps them
         return text.cast("int64").cast("timestamp")
     if kind == "whole" and not text.type().is_integer():  # R and pandas write 8507.0

@@ -98,7 +98,9 @@ _OTHER_RATE = 0.95  # such codes per admission
 _ICD10_SINCE = np.datetime64("2015-10-01")
 
 
-def load(patients: int = 20_000, seed: int = 0) -> dict[str, pd.DataFrame]:
+def load(
+    patients: int = 20_000, seed: int = 0, include: tuple[str, ...] = ()
+) -> dict[str, pd.DataFrame]:
     """The hospital tables of `patients` simulated patients.
 
     Parameters
@@ -107,13 +109,15 @@ def load(patients: int = 20_000, seed: int = 0) -> dict[str, pd.DataFrame]:
         Rows of the table of patients; about 94 % of them will be in the cohort.
     seed : int
         Of the patients. Another seed gives other patients of the same hospital.
+    include : tuple of {"procedures", "medications", "labs"}
+        Further tables of what happened, see :func:`ehrsynth.datasets.mimic_iv.events`.
 
     Returns
     -------
     dict of str to DataFrame
         See :func:`ehrsynth.datasets.mimic_iv.convert`, which makes them.
     """
-    return mimic_iv.convert(raw_tables(patients, seed))
+    return mimic_iv.convert(raw_tables(patients, seed), include=include)
 
 
 def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Path]:
