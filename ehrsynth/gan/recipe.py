@@ -40,6 +40,9 @@ class Recipe:
         Weight of the bins' normal scores, shown to the critic beside the one-hots; 0 shows none.
     prevalence_bias : bool
         The generator's output biases start at train's prevalences.
+    centered_output : bool
+        The input of the generator's last layer is normalized, so that the prevalences do not all
+        move together in the first steps. Goes with `prevalence_bias`.
     condition : bool
         The outcome and the sex are given to the generator.
     averaging : float
@@ -71,6 +74,7 @@ class Recipe:
     sampled_codes: bool = False
     score_weight: float = 0.0
     prevalence_bias: bool = False
+    centered_output: bool = False
     condition: bool = False
     averaging: float = 0.0
     refresh_statistics: bool = False
@@ -115,6 +119,7 @@ MODERN = replace(
     sampled_codes=True,
     score_weight=0.7,
     prevalence_bias=True,
+    centered_output=True,
     condition=True,
     averaging=0.998,
     refresh_statistics=True,

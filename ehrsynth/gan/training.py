@@ -94,7 +94,10 @@ def new_game(
     """Networks with seeded random weights, their optimizers, and the game's random stream."""
     given = len(columns.condition)
     with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
-        generator = Generator(recipe.latent, given, columns.width, recipe.width, recipe.layers)
+        generator = Generator(
+            recipe.latent, given, columns.width, recipe.width, recipe.layers,
+            recipe.centered_output,
+        )  # fmt: skip
         critic = Critic(columns.feature_width, recipe.width, recipe.layers)
     weights = stream(seed, "weights")
     for network in (generator, critic):
