@@ -569,6 +569,12 @@ def refresh(paths: list[Path], work: Path | None, at_once: int) -> int:
         runs = execute(jobs, work or Path(scratch) / "work", at_once)
         for path, target, run in zip(paths, (job[1] for job in jobs), runs, strict=True):
             if not run.error:
+                if run.cpu_seconds > MAX_SECONDS:
+                    print(
+                        f"{path.stem} took {run.cpu_seconds:.0f} s of processor time; the book "
+                        f"promises {MAX_SECONDS} s a chapter. Shorten it, or try an idle machine.",
+                        file=sys.stderr,
+                    )
                 notebook = read(target)
                 about = dict(read(path).metadata.get("ehrsynth", {}))
                 notebook.metadata["ehrsynth"] = measured(about, run)
