@@ -24,7 +24,7 @@ from .errors import InputError
 from .evaluation import Report, evaluate
 from .evaluation.report import METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan import EMRWGAN, PAPER, RECIPES
+from .gan import EMRWGAN, RECIPES, Recipe
 from .gan.model import MODEL_FILES, check_number
 from .postprocess import postprocess
 from .preprocess import FILE as PREPROCESSOR_FILE
@@ -50,16 +50,21 @@ class Profile:
         Share of training patients a yes/no column needs to be kept.
     steps : int or None
         Training steps; None leaves the recipe's own number.
-    width, layers : int
-        Size and number of the networks' residual layers.
+    width, layers : int or None
+        Size and number of the networks' residual layers; None leaves the recipe's own.
     """
 
     patients: int
     most: int | None
     min_prevalence: float
     steps: int | None
-    width: int = PAPER.width
-    layers: int = PAPER.layers
+    width: int | None = None
+    layers: int | None = None
+
+    def adapt(self, recipe: Recipe) -> Recipe:
+        """The recipe with the profile's networks."""
+        sizes = {"width": self.width, "layers": self.layers}
+        return replace(recipe, **{name: size for name, size in sizes.items() if size})
 
 
 PROFILES = {
@@ -238,7 +243,7 @@ class Pipeline:
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
-        recipe = replace(RECIPES[self.recipe], width=profile.width, layers=profile.layers)
+        recipe = profile.adapt(RECIPES[self.recipe])
         gan = EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
         checkpoints = self.out / "model" / "checkpoint"
         gan.fit(self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints)

@@ -109,6 +109,7 @@ class Recipe:
 PAPER = Recipe()
 MODERN = replace(
     PAPER,
+    width=256,
     batch=128,
     steps=4_000,
     epochs=200,
