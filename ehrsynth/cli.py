@@ -90,6 +90,10 @@ def run(
     outcome: Annotated[
         str | None, typer.Option(help="Outcome column with two values (data set table).")
     ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
     ] = "modern",
@@ -108,7 +112,7 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, n=n, progress=True,
+        outcome=outcome, columns=columns, n=n, progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from . import datasets
 from .cohort import build_patients, split
+from .datasets.table import show
 from .errors import InputError
 from .evaluation import Report, evaluate
 from .evaluation.report import METRICS_FILE, REPORT_FILE
@@ -96,6 +97,8 @@ class Pipeline:
         How the GAN is trained.
     outcome : str, optional
         The outcome column (data set "table" only needs it).
+    columns : path, optional
+        What the columns of the data set "table" are (:mod:`ehrsynth.datasets.columns_file`).
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
     progress : bool
@@ -109,6 +112,7 @@ class Pipeline:
     seed: int = 0
     recipe: str = "modern"
     outcome: str | None = None
+    columns: Path | None = None
     n: int | None = None
     progress: bool = False
 
@@ -120,6 +124,8 @@ class Pipeline:
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
         datasets.check_name(self.dataset)
+        if self.dataset != "table" and self.columns is not None:
+            raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
         if self.n is not None:
             check_number(self.n)
         self._claim_folder()
@@ -133,7 +139,7 @@ class Pipeline:
         if self.dataset == "simulated":
             options = {"patients": PROFILES[self.profile].patients, "seed": self.seed}
         elif self.dataset == "table":
-            options = {"outcome": self.outcome}
+            options = {"outcome": self.outcome, "columns": self.columns}
         return datasets.load(self.dataset, data=self.data, **options)
 
     @cached_property
@@ -229,12 +235,21 @@ class Pipeline:
         )
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
+        if "columns" in self.tables:
+            facts["columns of the file"] = self._list_columns(self.tables["columns"])
         # An impossible value counts as not measured, in every table of the run.
         write_table(prep.clip(train)[schema.names], self.out / "train.parquet")
         write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         self._note(facts=facts)
+
+    def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
+        """Show what each column was taken for; give it in the form that JSON knows."""
+        for line in show(columns):
+            log.info("  %s", line)
+        log.info("  Where this is wrong, say so in a columns file (--columns).")
+        return columns.astype(object).where(columns.notna(), None).to_dict("records")
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
@@ -268,6 +283,7 @@ class Pipeline:
             "seed": self.seed,
             "recipe": self.recipe,
             "outcome": self.outcome,
+            "columns": None if self.columns is None else str(Path(self.columns).resolve()),
             "n": self.n,
         }
 
