@@ -34,6 +34,7 @@ from .schema import Schema
 
 log = logging.getLogger(__name__)
 
+GIT_IGNORE, IGNORE_ALL = ".gitignore", "*\n"
 CHUNK = 100_000  # patients generated, decoded and written at a time
 
 
@@ -292,7 +293,11 @@ class Pipeline:
         path = self.out / "run.json"
         settings = self._settings()
         if not path.exists():
+            new = not self.out.is_dir() or not any(self.out.iterdir())
             write_json({"settings": settings, "facts": {}, "finished": {}}, path)
+            if new and self.dataset != "simulated":  # real patients: git is to overlook the folder
+                with atomic_path(self.out / GIT_IGNORE) as temporary:
+                    temporary.write_text(IGNORE_ALL, encoding="utf-8")
             return
         found = read_json(path)["settings"]
         for name, value in settings.items():
@@ -305,7 +310,10 @@ class Pipeline:
     def _leave_if_empty(self) -> None:
         """Remove what claimed the folder when the very first stage could not be finished."""
         if not read_json(self.out / "run.json")["finished"]:
-            for name in ("run.json", ".lock"):
+            ours = ["run.json", ".lock"]
+            if (self.out / GIT_IGNORE).is_file():
+                ours += [GIT_IGNORE] * ((self.out / GIT_IGNORE).read_text() == IGNORE_ALL)
+            for name in ours:
                 (self.out / name).unlink(missing_ok=True)
             if not any(self.out.iterdir()):
                 self.out.rmdir()

@@ -96,10 +96,7 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
         facts = {"data set": entry["title"], "license": entry["license"]}
         facts["attribution"] = entry["attribution"]
         if entry.get("credentialed"):
-            facts["careful"] = (
-                "made from credentialed data: the data use agreement forbids sharing patient-level "
-                "records with anyone who has not signed it"
-            )
+            facts["careful"] = entry["allows"]
         return facts
     if name == "simulated":
         return {"data set": "a simulated hospital: no row comes from a real person"}
