@@ -26,7 +26,17 @@ app = typer.Typer(
 DatasetOption = Annotated[
     str, typer.Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
 ]
-SeedOption = Annotated[int, typer.Option(help="Same seed, same result on the same machine.")]
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; use 0 or more.")
+    return seed
+
+
+SeedOption = Annotated[
+    int, typer.Option(callback=_seed, help="Same seed, same result on the same machine.")
+]
 
 
 def _version(wanted: bool) -> None:

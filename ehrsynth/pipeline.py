@@ -97,7 +97,7 @@ class Pipeline:
     recipe : {"modern", "paper"}
         How the GAN is trained.
     outcome : str, optional
-        The outcome column (data set "table" only needs it).
+        The outcome; the data set "table" needs it, of the others it must be one that they have.
     columns : path, optional
         What the columns of the data set "table" are (:mod:`ehrsynth.datasets.columns_file`).
     n : int, optional
@@ -124,6 +124,10 @@ class Pipeline:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
+        if self.recipe not in RECIPES:
+            raise InputError(
+                f"There is no recipe {self.recipe!r}; use one of {', '.join(RECIPES)}."
+            )
         datasets.check_name(self.dataset)
         if self.dataset != "table" and self.columns is not None:
             raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
@@ -146,7 +150,8 @@ class Pipeline:
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(self.tables)
+        chosen = {} if self.outcome is None else {"outcome": self.outcome}
+        patients = build_patients(self.tables, **chosen)
         most = PROFILES[self.profile].most
         if most is not None and self.dataset != "simulated" and len(patients) > most:
             log.info("The fast profile takes %d of %d patients.", most, len(patients))

@@ -85,6 +85,18 @@ class Column:
             raise InputError(
                 f"Column {self.name!r} has role {self.role!r}; use one of {', '.join(ROLES)}."
             )
+        for bound in (self.lower, self.upper):
+            if not (bound is None or isinstance(bound, int | float | np.number)):
+                raise InputError(
+                    f"Column {self.name!r} has the bound {bound!r}; use a number or nothing."
+                )
+        if None not in (self.lower, self.upper) and self.lower > self.upper:
+            raise InputError(
+                f"Column {self.name!r} has lower {self.lower:g} above upper {self.upper:g}; "
+                "swap them."
+            )
+        if self.sex not in ("", "F", "M"):
+            raise InputError(f"Column {self.name!r} has sex {self.sex!r}; use F, M or nothing.")
         object.__setattr__(self, "categories", tuple(self.categories))
 
     @property
