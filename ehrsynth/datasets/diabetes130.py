@@ -113,11 +113,10 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
         least = _COUNTS.get(name, (0, ""))[0]
         _check(numbers < least, table[name], path, f"{least} or more")
         table[name] = numbers.astype("int64")
-    _check(
-        table["encounter_id"].duplicated(), table["encounter_id"].astype(str), path, "there once"
-    )
     for name, values in _CHOICES.items():
         _check(~table[name].isin(values), table[name], path, f"one of {', '.join(values)}")
+    encounters = table["encounter_id"]
+    _check(encounters.duplicated(), encounters.astype(str), path, "there once")
     return {"encounters": table, "labels": _labels(path.with_name(LABELS_FILE))}
 
 
