@@ -140,6 +140,9 @@ class Bins:
             number = max(1, min(most, len(observed) // _LEAST))
             edges = np.unique(np.quantile(observed, np.arange(1, number) / number))
             edges = edges[edges > distinct[0]]
+            # Where values lie far apart, a bin between two cut points can hold none of them.
+            sizes = np.bincount(np.searchsorted(edges, observed, side="right"))
+            edges = edges[sizes[:-1] > 0]
         member = np.searchsorted(edges, observed, side="right")
         sizes = np.bincount(member, minlength=len(edges) + 1)
         often = counts >= _LEAST
@@ -442,7 +445,8 @@ class Preprocessor:
                     numbers = self._bins[block.name].decode(part.argmax(axis=1), rng)
                 else:
                     low, high = self._range(block.name)
-                    numbers = low + part[:, 0].astype(float) * (high - low)
+                    # Rounding may lead a hair beyond the end.
+                    numbers = np.clip(low + part[:, 0].astype(float) * (high - low), low, high)
                 if column.decimals is not None:
                     numbers = np.round(numbers, column.decimals)
                 columns[block.name] = np.clip(numbers, column.lower, column.upper)

@@ -27,6 +27,7 @@ MAX_CATEGORIES = 60
 _DEMOGRAPHIC_NAMES = ("sex", "gender", "race", "ethnicity", "age")
 # A text column is a spoiled number column when most of its many different values are numbers.
 _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
+_LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 # Fewer rows than this can be all different by chance.
 _LEAST_IDENTIFIERS = 50
 _IDENTIFIER_NAME = re.compile(
@@ -508,6 +509,12 @@ def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
             f"{_row(np.isinf(numbers))}; correct it or leave it empty."
         )
     if column.kind == "continuous":
+        if (numbers.abs() > _LARGEST).any():
+            wrong = numbers.abs() > _LARGEST
+            raise InputError(
+                f"Column {column.name!r} of {where} has {numbers[wrong].iloc[0]:g} in row "
+                f"{_row(wrong)}, which is no measurement; correct it or leave it empty."
+            )
         return numbers
     wrong = ~numbers.isin((0.0, 1.0))
     if wrong.any():
