@@ -74,7 +74,7 @@ def exact(table, back, schema):
             assert values.between(column.lower, column.upper).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables(), st.integers(0, 99))
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_bins_give_back_the_bin_and_what_is_missing(table, seed):
@@ -95,7 +95,7 @@ def test_bins_give_back_the_bin_and_what_is_missing(table, seed):
             assert after[same].max() <= before[same].max()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables())
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_minmax_gives_back_the_number(table):
@@ -123,7 +123,7 @@ def test_minmax_gives_back_the_number(table):
         assert (np.abs(after[known] - before[known]) <= allowed).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables(), tables(), st.sampled_from(["modern", "paper"]))
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_other_patients_stay_within_what_train_has(train, other, recipe):
@@ -144,7 +144,7 @@ def test_other_patients_stay_within_what_train_has(train, other, recipe):
         assert len(values) == 0 or values.between(observed.min(), observed.max()).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(), st.booleans()),
              min_size=1, max_size=70),
