@@ -26,7 +26,17 @@ app = typer.Typer(
 DatasetOption = Annotated[
     str, typer.Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
 ]
-SeedOption = Annotated[int, typer.Option(help="Same seed, same result on the same machine.")]
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; use 0 or more.")
+    return seed
+
+
+SeedOption = Annotated[
+    int, typer.Option(callback=_seed, help="Same seed, same result on the same machine.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -90,6 +100,10 @@ def run(
     outcome: Annotated[
         str | None, typer.Option(help="Outcome column with two values (data set table).")
     ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
     ] = "modern",
@@ -108,7 +122,7 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, n=n, progress=True,
+        outcome=outcome, columns=columns, n=n, progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 

@@ -99,6 +99,7 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     except (OSError, ValueError, EOFError, UnicodeDecodeError) as error:
         # pandas' parser errors and pyarrow's errors are ValueErrors.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = reason.removeprefix("Error tokenizing data. C error: ").rstrip(".")
         raise InputError(f"{path} cannot be read as {suffix}: {reason}.") from error
 
 

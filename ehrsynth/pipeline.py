@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from . import datasets
 from .cohort import build_patients, split
+from .datasets.table import show
 from .errors import InputError
 from .evaluation import Report, evaluate
 from .evaluation.report import METRICS_FILE, REPORT_FILE
@@ -33,6 +34,7 @@ from .schema import Schema
 
 log = logging.getLogger(__name__)
 
+GIT_IGNORE, IGNORE_ALL = ".gitignore", "*\n"
 CHUNK = 100_000  # patients generated, decoded and written at a time
 
 
@@ -100,7 +102,9 @@ class Pipeline:
     recipe : {"modern", "paper"}
         How the GAN is trained.
     outcome : str, optional
-        The outcome column (data set "table" only needs it).
+        The outcome; the data set "table" needs it, of the others it must be one that they have.
+    columns : path, optional
+        What the columns of the data set "table" are (:mod:`ehrsynth.datasets.columns_file`).
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
     progress : bool
@@ -114,6 +118,7 @@ class Pipeline:
     seed: int = 0
     recipe: str = "modern"
     outcome: str | None = None
+    columns: Path | None = None
     n: int | None = None
     progress: bool = False
 
@@ -124,7 +129,13 @@ class Pipeline:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
+        if self.recipe not in RECIPES:
+            raise InputError(
+                f"There is no recipe {self.recipe!r}; use one of {', '.join(RECIPES)}."
+            )
         datasets.check_name(self.dataset)
+        if self.dataset != "table" and self.columns is not None:
+            raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
         if self.n is not None:
             check_number(self.n)
         self._claim_folder()
@@ -138,13 +149,14 @@ class Pipeline:
         if self.dataset == "simulated":
             options = {"patients": PROFILES[self.profile].patients, "seed": self.seed}
         elif self.dataset == "table":
-            options = {"outcome": self.outcome}
+            options = {"outcome": self.outcome, "columns": self.columns}
         return datasets.load(self.dataset, data=self.data, **options)
 
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(self.tables)
+        chosen = {} if self.outcome is None else {"outcome": self.outcome}
+        patients = build_patients(self.tables, **chosen)
         most = PROFILES[self.profile].most
         if most is not None and self.dataset != "simulated" and len(patients) > most:
             log.info("The fast profile takes %d of %d patients.", most, len(patients))
@@ -234,12 +246,21 @@ class Pipeline:
         )
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
+        if "columns" in self.tables:
+            facts["columns of the file"] = self._list_columns(self.tables["columns"])
         # An impossible value counts as not measured, in every table of the run.
         write_table(prep.clip(train)[schema.names], self.out / "train.parquet")
         write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         self._note(facts=facts)
+
+    def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
+        """Show what each column was taken for; give it in the form that JSON knows."""
+        for line in show(columns):
+            log.info("  %s", line)
+        log.info("  Where this is wrong, say so in a columns file (--columns).")
+        return columns.astype(object).where(columns.notna(), None).to_dict("records")
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
@@ -273,6 +294,7 @@ class Pipeline:
             "seed": self.seed,
             "recipe": self.recipe,
             "outcome": self.outcome,
+            "columns": None if self.columns is None else str(Path(self.columns).resolve()),
             "n": self.n,
         }
 
@@ -281,7 +303,11 @@ class Pipeline:
         path = self.out / "run.json"
         settings = self._settings()
         if not path.exists():
+            new = not self.out.is_dir() or not any(self.out.iterdir())
             write_json({"settings": settings, "facts": {}, "finished": {}}, path)
+            if new and self.dataset != "simulated":  # real patients: git is to overlook the folder
+                with atomic_path(self.out / GIT_IGNORE) as temporary:
+                    temporary.write_text(IGNORE_ALL, encoding="utf-8")
             return
         found = read_json(path)["settings"]
         for name, value in settings.items():
@@ -294,7 +320,10 @@ class Pipeline:
     def _leave_if_empty(self) -> None:
         """Remove what claimed the folder when the very first stage could not be finished."""
         if not read_json(self.out / "run.json")["finished"]:
-            for name in ("run.json", ".lock"):
+            ours = ["run.json", ".lock"]
+            if (self.out / GIT_IGNORE).is_file():
+                ours += [GIT_IGNORE] * ((self.out / GIT_IGNORE).read_text() == IGNORE_ALL)
+            for name in ours:
                 (self.out / name).unlink(missing_ok=True)
             if not any(self.out.iterdir()):
                 self.out.rmdir()

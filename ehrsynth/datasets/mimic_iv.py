@@ -46,6 +46,7 @@ _ALLOWED = {
     ("admissions", "hospital_expire_flag"): (0, 1),
     ("diagnoses_icd", "icd_version"): (9, 10),
 }
+_OLDEST = 120
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 
@@ -175,6 +176,11 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
             wrong = ~values.isin(allowed)
             if wrong.any():
                 _fault(where, column, " or ".join(map(str, allowed)), values, wrong)
+    if name == "patients":
+        age = table["anchor_age"]
+        wrong = (age < 0) | (age > _OLDEST)
+        if wrong.any():
+            _fault(where, "anchor_age", f"ages from 0 to {_OLDEST}", age, wrong)
     key = _KEYS.get(name)
     if key and table[key].duplicated().any():
         _fault(where, key, "each number once", table[key], table[key].duplicated())
