@@ -101,7 +101,7 @@ def write_blocks(
         atomic_path(path) as temporary,
         open(temporary, "wb") as file,
         # Without time and name in its header, the same table gives the same bytes.
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as zipped,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=4) as zipped,
     ):
         for block in blocks:
             if schema is None:
