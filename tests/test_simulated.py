@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from ehrsynth import datasets, phecode
+from ehrsynth import cli, datasets, phecode
 from ehrsynth.cohort import RACES, build_patients
 from ehrsynth.datasets import care, hospital, simulated, truth
 from ehrsynth.datasets.simulated import PUBLISHED
@@ -712,6 +712,26 @@ def test_a_very_small_hospital_can_be_read(n, tmp_path):
     assert len(raw["patients"]) == n
     simulated.write(tmp_path, patients=n, seed=0)
     assert (tmp_path / "hosp/patients.csv.gz").is_file()
+
+
+def test_somebody_who_never_came_makes_a_hospital_without_admissions(tmp_path):
+    raw = simulated.raw_tables(patients=1, seed=56, with_care=True)
+    for name in ("admissions", "diagnoses_icd", *care.FILES):
+        assert raw[name].empty
+    simulated.write(tmp_path, patients=1, seed=56)
+    with pytest.raises(InputError, match="admissions.csv.gz has no rows"):
+        datasets.load("mimic-iv", data=tmp_path)
+
+
+def test_the_command_writes_the_hospital_and_its_truth(tmp_path, capsys):
+    cli.simulate(out=tmp_path / "new", patients=30, seed=1)
+    assert f"30 patients is in {tmp_path / 'new'}, its truth beside it" in capsys.readouterr().out
+    facts = json.loads((tmp_path / "new" / "truth.json").read_text(encoding="utf-8"))
+    assert facts["made_with"]["patients"] == 30
+    assert len(datasets.load("mimic-iv", data=tmp_path / "new")["patients"]) == 30
+    with pytest.raises(InputError, match="The number of patients is 0"):
+        cli.simulate(out=tmp_path / "other", patients=0)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("n", [0, -3])

@@ -321,7 +321,7 @@ def _identity(people: pd.DataFrame, stays: pd.DataFrame, rng) -> pd.DataFrame:
 
 def _numbers(n: int, rng: np.random.Generator) -> np.ndarray:
     """Different numbers below ten million (more if there are many), in no order."""
-    return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // n), n)))
+    return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
 
 
 def _patients_table(people, identity, dod) -> pd.DataFrame:
