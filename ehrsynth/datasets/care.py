@@ -56,8 +56,6 @@ class Lives:
         Which whole phecodes each person has.
     stays : DataFrame
         Admissions in real time, sorted by person.
-    body : DataFrame
-        Usual BMI, pressures and height.
     dod : Series
         Real date of death.
     identity : DataFrame
@@ -67,7 +65,6 @@ class Lives:
     people: pd.DataFrame
     has: np.ndarray
     stays: pd.DataFrame
-    body: pd.DataFrame
     dod: pd.Series
     identity: pd.DataFrame
 
@@ -127,7 +124,6 @@ def blocks(name: str, truth, lives: Lives, hadm_id: np.ndarray, seed: int) -> It
             people=lives.people.iloc[start:stop].reset_index(drop=True),
             has=lives.has[start:stop],
             stays=stays.assign(person=stays["person"] - start, hadm_id=hadm_id[first:last]),
-            body=lives.body.iloc[start:stop].reset_index(drop=True),
             dod=lives.dod.iloc[start:stop].reset_index(drop=True),
             identity=lives.identity.iloc[start:stop].reset_index(drop=True),
         )

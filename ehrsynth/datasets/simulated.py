@@ -7,10 +7,12 @@ published aggregates of MIMIC-IV (:data:`PUBLISHED`); no real record was used.
 
 The people and their diseases come from :mod:`ehrsynth.datasets.hospital`. Here they are admitted,
 coded, measured and written down: more admissions with more morbidity, every disease coded at one
-of them or more, readings at visits before and after discharge.
+of them or more, readings at visits before and after discharge. Procedures, prescriptions and
+laboratory results are made in :mod:`ehrsynth.datasets.care`.
 
 The hospital never changes and the patients depend on a seed, so a fresh sample from the same truth
-is ``load("simulated", seed=another)``.
+is ``load("simulated", seed=another)``; :mod:`ehrsynth.datasets.truth` draws one as a patient table
+and says all that is true of the hospital.
 """
 
 from pathlib import Path
@@ -217,7 +219,7 @@ def simulate(patients: int, rng: np.random.Generator) -> tuple[Lives, dict[str, 
         "d_icd_diagnoses": _titles(truth),
         "omr": _before_death(_omr_table(people, identity, body, stays, rng), identity, dod),
     }
-    return Lives(people, has, stays, body, dod, identity), tables
+    return Lives(people, has, stays, dod, identity), tables
 
 
 def _generator(patients: int, seed: int) -> np.random.Generator:
