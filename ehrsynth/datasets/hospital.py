@@ -98,6 +98,9 @@ _DYING_AGE = 0.85  # tilt of the age distribution, log odds over 20 years
 _IMPOSSIBLE = -60.0  # log odds
 _AGE_STEP, _SOLVER_STEPS = 5, 7  # finer or more changes no prevalence by 1 %
 _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
+# A count among the published patients misses most of the rarest codes; with so many more of them it
+# finds the published numbers.
+_UNSEEN = 18
 _RAREST, _RARE_LIMIT = 3e-6, 9e-3  # prevalences of the leaves that hospital.csv does not name
 SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
 _COMMON_CODES = ("4019", "I10", "2724", "E785", "25000", "E119", "42731", "I4891", "53081", "K219")
@@ -274,6 +277,7 @@ def _rare(seen: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Prevalences of `n` more leaves so that all of them together have the published tail."""
     limits = np.log10([_RAREST, *PUBLISHED["rare phecodes"], _RARE_LIMIT])
     counts = np.diff([0, *PUBLISHED["rare phecodes"].values(), len(seen)])
+    counts[0] += _UNSEEN
     have, _ = np.histogram(np.log10(seen[seen > 0]), bins=[-9, *limits[1:-1], 0])
     want = np.maximum(counts - have, 0)[:-1]
     want = [*want, max(n - want.sum(), 0)]

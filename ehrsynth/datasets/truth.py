@@ -368,12 +368,8 @@ def _code_rows(tables: dict[str, pd.DataFrame], table: pd.DataFrame) -> list[tup
     n = PUBLISHED["patients"]
     expected = leaf["prevalence"].to_numpy() * n
     for share, published in PUBLISHED["rare phecodes"].items():
-        quantity, rare = f"phecodes rarer than {share:.0e}", int((leaf["prevalence"] < share).sum())
-        rows.append((quantity, published, rare, np.nan, 0.2 * published))
-        # What a count among the published patients gives on average; a count has a spread of its
-        # own, and most of the rarest codes are not seen at all.
+        # What a count among the published patients gives on average.
         seen = (poisson.cdf(np.ceil(share * n) - 1, expected) - np.exp(-expected)).sum()
-        room = max(0.2 * published, 1.5 * np.sqrt(published))
-        rows.append((f"{quantity}, as counted among {n:,}", published, seen, np.nan, room))
+        rows.append((f"phecodes rarer than {share:.0e}", published, seen, np.nan, 0.2 * published))
     seen, published = (1 - np.exp(-expected)).sum(), PUBLISHED["phecodes"]
     return [*rows, (f"phecodes seen among {n:,}", published, seen, np.nan, 0.05 * published)]
