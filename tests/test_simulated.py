@@ -235,6 +235,11 @@ def test_deaths(raw):
     assert days.max() <= 365
 
 
+def test_diagnoses_are_as_many_as_in_mimic_iv(raw):
+    """There are about 430,000 admissions and 5 million diagnoses."""
+    assert len(raw["diagnoses_icd"]) / len(raw["admissions"]) == pytest.approx(5_000 / 430, rel=0.1)
+
+
 def test_races_are_subdivided(raw):
     strings = set(raw["admissions"]["race"])
     assert len(strings) > 25

@@ -415,7 +415,8 @@ def _diagnoses_table(truth, people, has, stays, admissions, rng) -> pd.DataFrame
     person, whole, leaf = _leaf_diseases(truth, people, has & (count > 0)[:, None], rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
-    since = np.floor(rng.random(len(person)) * count[person]).astype(np.int64)
+    # Most diseases are there from an early admission on.
+    since = np.floor(rng.random(len(person)) ** 3 * count[person]).astype(np.int64)
     visits = count[person] - since
     row = np.repeat(np.arange(len(person)), visits)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
