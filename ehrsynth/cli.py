@@ -63,12 +63,14 @@ def simulate(
 ) -> None:
     """Write a simulated hospital in the file layout of MIMIC-IV (nothing to download).
 
+    Beside the folder hosp it leaves truth.json: all that is true of the hospital, by name.
+
     Example:  ehrsynth simulate --patients 20000 --out hospital
     """
     from .datasets import simulated
 
     simulated.write(out, patients=patients, seed=seed)
-    typer.echo(f"A simulated hospital of {patients:,} patients is in {out}.")
+    typer.echo(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
 
 
 @app.command()

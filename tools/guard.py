@@ -28,7 +28,7 @@ TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".html", ".htm", ".xml", ".m
 OPAQUE = (".pkl", ".pickle", ".feather", ".arrow", ".duckdb", ".db", ".sqlite", ".h5", ".rds",
           ".xls", ".sas7bdat", ".dta", ".sav")  # fmt: skip
 # Patients (with seed 0) of the simulated hospitals that the repository shows.
-SIMULATED = (100, 4_000)
+SIMULATED = (100, 200, 4_000)
 
 _LOWEST, _HIGHEST = 10_000_000, 19_999_999
 # Not a part of a longer number, of a hash or of a UUID.
