@@ -315,7 +315,7 @@ def test_training_leaves_the_global_random_state_alone(encoded):
     ("switch", "value"),
     [
         ("sampled_codes", False), ("score_weight", 0.0), ("prevalence_bias", False),
-        ("centered_output", False),
+        ("centered_output", False), ("penalty_share", 1.0),
         ("condition", False), ("averaging", 0.0), ("refresh_statistics", False),
         ("calibration", "none"), ("calibration", "global"), ("optimizer", "rmsprop"),
         ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True),
@@ -631,6 +631,8 @@ def test_mistakes_are_named(encoded, trained, tmp_path):
         EMRWGAN().sample(5)
     with pytest.raises(InputError, match="too few"):
         EMRWGAN().fit(Encoded(encoded.values[:1], encoded.layout))
+    with pytest.raises(InputError, match="penalty_share is 0; use a share above 0"):
+        Recipe(penalty_share=0)
     with pytest.raises(InputError, match="optimizer is 'sgd'"):
         Recipe(optimizer="sgd")
     with pytest.raises(InputError, match="does not exist"):

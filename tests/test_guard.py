@@ -55,6 +55,7 @@ def zipped(name, content):
 
 CARRIERS = {
     "p.csv": lambda i: f"subject_id,age\n{i},50\n".encode(),
+    "care.csv": lambda i: f"pharmacy_id,subject_id\n1,{i}\n2,5\n".encode(),
     "p.tsv": lambda i: f"subject_id\tage\n{i}\t50\n".encode(),
     "quoted.csv": lambda i: f'"{i}";"50"\n'.encode(),
     "utf16.csv": lambda i: f"{i},50\n".encode("utf-16"),
@@ -98,6 +99,7 @@ def test_every_identifier_of_the_demo_is_found(shared_data, demo):
         ("p.json", b'{"sha256": "ab10014729cd", "uuid": "10014729-aaaa-bbbb-cccc-dddddddddddd"}'),
         ("p.html", b'<img src="data:image/png;base64,AAA+10014729/BBB=">'),
         ("p.csv", b"20014729,30014729"),
+        ("p.csv", b"pharmacy_id,subject_id\n10014729,5\n"),
         ("code.py", b"seed = 10014729"),
         ("p.parquet", parquet(pd.DataFrame({"x": [10014729.5, 2e7], "y": ["a", "b"]}))),
         ("p.ipynb", notebook(shown("aaaa+10014729/", "image/png"))),

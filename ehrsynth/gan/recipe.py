@@ -33,6 +33,8 @@ class Recipe:
         Critic steps for each generator step.
     penalty : float
         Weight of the gradient penalty.
+    penalty_share : float
+        Share of a batch that the gradient penalty looks at, the costliest part of a step.
     sampled_codes : bool
         The critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
         it would tell from real codes at once; and generation draws codes instead of rounding.
@@ -71,6 +73,7 @@ class Recipe:
     decay_from: float = 1.0
     critic_steps: int = 1
     penalty: float = 10.0
+    penalty_share: float = 1.0
     sampled_codes: bool = False
     score_weight: float = 0.0
     prevalence_bias: bool = False
@@ -96,6 +99,10 @@ class Recipe:
         for name in ("latent", "width", "layers", "batch", "epochs", "critic_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; use 1 or more.")
+        if not 0 < self.penalty_share <= 1:
+            raise InputError(
+                f"penalty_share is {self.penalty_share}; use a share above 0 and at most 1."
+            )
         if self.steps is not None and self.steps < 1:
             raise InputError(f"steps is {self.steps}; use 1 or more.")
 
@@ -117,6 +124,7 @@ MODERN = replace(
     generator_rate=1e-3,
     critic_rate=2e-3,
     decay_from=0.6,
+    penalty_share=0.25,
     sampled_codes=True,
     score_weight=0.7,
     prevalence_bias=True,
