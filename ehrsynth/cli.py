@@ -26,7 +26,17 @@ app = typer.Typer(
 DatasetOption = Annotated[
     str, typer.Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
 ]
-SeedOption = Annotated[int, typer.Option(help="Same seed, same result on the same machine.")]
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; use 0 or more.")
+    return seed
+
+
+SeedOption = Annotated[
+    int, typer.Option(callback=_seed, help="Same seed, same result on the same machine.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -53,12 +63,14 @@ def simulate(
 ) -> None:
     """Write a simulated hospital in the file layout of MIMIC-IV (nothing to download).
 
+    Beside the folder hosp it leaves truth.json: all that is true of the hospital, by name.
+
     Example:  ehrsynth simulate --patients 20000 --out hospital
     """
     from .datasets import simulated
 
     simulated.write(out, patients=patients, seed=seed)
-    typer.echo(f"A simulated hospital of {patients:,} patients is in {out}.")
+    typer.echo(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
 
 
 @app.command()
@@ -93,6 +105,10 @@ def run(
             help="Outcome column with two values (table), or DIE_1y, DIE_any, VISIT_1y (omop only)."
         ),
     ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
     ] = "modern",
@@ -122,7 +138,7 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, n=n, code_level=code_level, min_prevalence=min_prevalence,
+        outcome=outcome, columns=columns, n=n, code_level=code_level, min_prevalence=min_prevalence,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")

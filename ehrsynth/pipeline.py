@@ -21,11 +21,12 @@ from tqdm import tqdm
 
 from . import datasets
 from .cohort import build_patients, split
+from .datasets.table import show
 from .errors import InputError
 from .evaluation import Report, evaluate
 from .evaluation.report import METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan import EMRWGAN, PAPER, RECIPES
+from .gan import EMRWGAN, RECIPES, Recipe
 from .gan.model import MODEL_FILES, check_number
 from .postprocess import postprocess
 from .preprocess import FILE as PREPROCESSOR_FILE
@@ -34,6 +35,7 @@ from .schema import Schema
 
 log = logging.getLogger(__name__)
 
+GIT_IGNORE, IGNORE_ALL = ".gitignore", "*\n"
 CHUNK = 100_000  # patients generated, decoded and written at a time
 
 
@@ -51,16 +53,21 @@ class Profile:
         Share of training patients a yes/no column needs to be kept.
     steps : int or None
         Training steps; None leaves the recipe's own number.
-    width, layers : int
-        Size and number of the networks' residual layers.
+    width, layers : int or None
+        Size and number of the networks' residual layers; None leaves the recipe's own.
     """
 
     patients: int
     most: int | None
     min_prevalence: float
     steps: int | None
-    width: int = PAPER.width
-    layers: int = PAPER.layers
+    width: int | None = None
+    layers: int | None = None
+
+    def adapt(self, recipe: Recipe) -> Recipe:
+        """The recipe with the profile's networks."""
+        sizes = {"width": self.width, "layers": self.layers}
+        return replace(recipe, **{name: size for name, size in sizes.items() if size})
 
 
 PROFILES = {
@@ -98,6 +105,8 @@ class Pipeline:
     outcome : str, optional
         The outcome column of a flat table, which needs it; or one of the outcomes of
         :func:`ehrsynth.build_patients`.
+    columns : path, optional
+        What the columns of the data set "table" are (:mod:`ehrsynth.datasets.columns_file`).
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
     code_level : {"phecode", "leaf", "category"}
@@ -117,6 +126,7 @@ class Pipeline:
     seed: int = 0
     recipe: str = "modern"
     outcome: str | None = None
+    columns: Path | None = None
     n: int | None = None
     code_level: str = "phecode"
     include: Sequence[str] = ()
@@ -130,10 +140,16 @@ class Pipeline:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
+        if self.recipe not in RECIPES:
+            raise InputError(
+                f"There is no recipe {self.recipe!r}; use one of {', '.join(RECIPES)}."
+            )
         datasets.check_name(self.dataset)
         self.include = tuple(self.include)
         if self.min_prevalence is None:
             self.min_prevalence = PROFILES[self.profile].min_prevalence
+        if self.dataset != "table" and self.columns is not None:
+            raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
         if self.n is not None:
             check_number(self.n)
         self._claim_folder()
@@ -157,7 +173,7 @@ class Pipeline:
         if self.dataset == "simulated":
             options |= {"patients": PROFILES[self.profile].patients, "seed": self.seed}
         elif self.dataset == "table":
-            options = {"outcome": self.outcome}
+            options = {"outcome": self.outcome, "columns": self.columns}
         return options
 
     @cached_property
@@ -256,6 +272,8 @@ class Pipeline:
         )
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
+        if "columns" in self.tables:
+            facts["columns of the file"] = self._list_columns(self.tables["columns"])
         # An impossible value counts as not measured, in every table of the run.
         write_table(prep.clip(train)[schema.names], self.out / "train.parquet")
         write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
@@ -263,9 +281,16 @@ class Pipeline:
         prep.save(self.out / "model")
         self._note(facts=facts)
 
+    def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
+        """Show what each column was taken for; give it in the form that JSON knows."""
+        for line in show(columns):
+            log.info("  %s", line)
+        log.info("  Where this is wrong, say so in a columns file (--columns).")
+        return columns.astype(object).where(columns.notna(), None).to_dict("records")
+
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
-        recipe = replace(RECIPES[self.recipe], width=profile.width, layers=profile.layers)
+        recipe = profile.adapt(RECIPES[self.recipe])
         gan = EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
         checkpoints = self.out / "model" / "checkpoint"
         gan.fit(self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints)
@@ -295,6 +320,7 @@ class Pipeline:
             "seed": self.seed,
             "recipe": self.recipe,
             "outcome": self.outcome,
+            "columns": None if self.columns is None else str(Path(self.columns).resolve()),
             "n": self.n,
             "code_level": self.code_level,
             "include": list(self.include),
@@ -306,7 +332,11 @@ class Pipeline:
         path = self.out / "run.json"
         settings = self._settings()
         if not path.exists():
+            new = not self.out.is_dir() or not any(self.out.iterdir())
             write_json({"settings": settings, "facts": {}, "finished": {}}, path)
+            if new and self.dataset != "simulated":  # real patients: git is to overlook the folder
+                with atomic_path(self.out / GIT_IGNORE) as temporary:
+                    temporary.write_text(IGNORE_ALL, encoding="utf-8")
             return
         found = read_json(path)["settings"]
         for name, value in settings.items():
@@ -319,7 +349,10 @@ class Pipeline:
     def _leave_if_empty(self) -> None:
         """Remove what claimed the folder when the very first stage could not be finished."""
         if not read_json(self.out / "run.json")["finished"]:
-            for name in ("run.json", ".lock"):
+            ours = ["run.json", ".lock"]
+            if (self.out / GIT_IGNORE).is_file():
+                ours += [GIT_IGNORE] * ((self.out / GIT_IGNORE).read_text() == IGNORE_ALL)
+            for name in ours:
                 (self.out / name).unlink(missing_ok=True)
             if not any(self.out.iterdir()):
                 self.out.rmdir()

@@ -14,6 +14,7 @@ from scipy.special import ndtri
 
 from .errors import InputError
 from .files import read_json, write_json
+from .imputation import Imputer
 from .schema import MISSING, Column, Schema
 
 FILE = "preprocessor.json"
@@ -140,6 +141,9 @@ class Bins:
             number = max(1, min(most, len(observed) // _LEAST))
             edges = np.unique(np.quantile(observed, np.arange(1, number) / number))
             edges = edges[edges > distinct[0]]
+            # Where values lie far apart, a bin between two cut points can hold none of them.
+            sizes = np.bincount(np.searchsorted(edges, observed, side="right"))
+            edges = edges[sizes[:-1] > 0]
         member = np.searchsorted(edges, observed, side="right")
         sizes = np.bincount(member, minlength=len(edges) + 1)
         often = counts >= _LEAST
@@ -207,16 +211,18 @@ class Preprocessor:
     continuous : {"bins", "minmax"}
         Bins: each continuous column becomes one-hot quantile bins. Minmax: one number from 0 to 1,
         as in the published tutorial.
-    missing : {"category", "draw"}
+    missing : {"category", "draw", "model"}
         Category: "not measured" is a bin of its own. Draw: a missing value is replaced by one drawn
-        from the column's observed training values, as published.
+        from the column's observed training values, as published. Model: it is predicted from the
+        patient's other columns, with the scatter that measured values have
+        (:class:`ehrsynth.imputation.Imputer`).
     bins : int
         Most bins for a column; a column with few distinct values gets one bin for each.
     min_prevalence : float
         Yes/no columns that fewer training patients have (as a share), or that never change, are
         left out and listed in ``dropped_``. The outcome always stays.
     seed : int
-        For the draws of ``missing="draw"``.
+        For the draws of ``missing="draw"`` and ``missing="model"``.
 
     Attributes
     ----------
@@ -241,14 +247,14 @@ class Preprocessor:
     def __post_init__(self):
         for name, value, known in (
             ("continuous", self.continuous, ("bins", "minmax")),
-            ("missing", self.missing, ("category", "draw")),
+            ("missing", self.missing, ("category", "draw", "model")),
         ):
             if value not in known:
                 raise InputError(f"{name} is {value!r}; use one of {', '.join(known)}.")
         if self.continuous == "minmax" and self.missing == "category":
             raise InputError(
                 'A column scaled with continuous="minmax" has no place for missing values; '
-                'use missing="draw" with it.'
+                'use missing="draw" or missing="model" with it.'
             )
         if self.bins < 2:
             raise InputError(f"bins is {self.bins}; use 2 or more.")
@@ -305,11 +311,11 @@ class Preprocessor:
             observed = np.sort(inside[~np.isnan(inside)])
             if self.continuous == "bins":
                 self._bins[column.name] = Bins.fit(observed, self.bins)
-            if self.missing == "draw":
+            if self.missing != "category":
                 if len(observed) == 0:
                     raise InputError(
                         f"Column {column.name!r} was never measured in train, so there is nothing "
-                        'to draw its missing values from; use missing="category" or drop it.'
+                        'to fill its missing values from; use missing="category" or drop it.'
                     )
                 # A thousand quantiles stand for the column, so no table of values is stored.
                 points = np.linspace(0, 1, min(len(observed), 1001))
@@ -327,6 +333,9 @@ class Preprocessor:
             rows, columns=["column", "measured", "missing", "outside", "bins"]
         )
         self.schema_ = Schema(kept)
+        self._imputer = None
+        if self.missing == "model":
+            self._imputer = Imputer.fit(self.clip(train), self.schema_)
         return self
 
     def _is_rare(self, column: Column, values: pd.Series) -> bool:
@@ -373,6 +382,8 @@ class Preprocessor:
         rows = np.arange(len(table))
         rng = np.random.default_rng(self.seed)
         where = places(layout)
+        if self._imputer is not None:
+            table = self._imputer.fill(self.clip(table), self.schema_, rng)
         for block, column in zip(layout, self.schema_.columns, strict=True):
             start, series = where[block.name].start, table[column.name]
             if block.kind == "binary":
@@ -398,7 +409,7 @@ class Preprocessor:
         return table
 
     def _fill(self, values: np.ndarray, column: Column, rng: np.random.Generator) -> np.ndarray:
-        if self.missing == "category":
+        if self.missing != "draw":
             return values
         empty = np.isnan(values)
         values[empty] = rng.choice(self._observed[column.name], size=int(empty.sum()))
@@ -442,7 +453,8 @@ class Preprocessor:
                     numbers = self._bins[block.name].decode(part.argmax(axis=1), rng)
                 else:
                     low, high = self._range(block.name)
-                    numbers = low + part[:, 0].astype(float) * (high - low)
+                    # Rounding may lead a hair beyond the end.
+                    numbers = np.clip(low + part[:, 0].astype(float) * (high - low), low, high)
                 if column.decimals is not None:
                     numbers = np.round(numbers, column.decimals)
                 columns[block.name] = np.clip(numbers, column.lower, column.upper)
@@ -461,6 +473,7 @@ class Preprocessor:
             "schema": self.schema_.to_json(),
             "bins": {name: asdict(bins) for name, bins in self._bins.items()},
             "observed": self._observed,
+            "imputer": None if self._imputer is None else asdict(self._imputer),
             "dropped": self.dropped_.to_dict("records"),
             "report": self.report_.to_dict("records"),
         }  # fmt: skip
@@ -476,6 +489,8 @@ class Preprocessor:
             prep.schema_ = Schema.from_json(state["schema"], where=str(path))
             prep._bins = {name: Bins(**bins) for name, bins in state["bins"].items()}
             prep._observed = state["observed"]
+            imputer = state.get("imputer")
+            prep._imputer = None if imputer is None else Imputer(**imputer)
             prep.dropped_ = pd.DataFrame(
                 state["dropped"], columns=["column", "label", "prevalence"]
             )

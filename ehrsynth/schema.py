@@ -6,8 +6,10 @@ as ``schema.json``.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,10 +26,18 @@ ROLES = (
 )  # fmt: skip
 MISSING = "(missing)"
 _ATTRIBUTE = "ehrsynth_schema"
-_MAX_CATEGORIES = 60
+MAX_CATEGORIES = 60
 _DEMOGRAPHIC_NAMES = ("sex", "gender", "race", "ethnicity", "age")
 # A text column is a spoiled number column when most of its many different values are numbers.
 _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
+_LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
+# Fewer rows than this can be all different by chance.
+_LEAST_IDENTIFIERS = 50
+_IDENTIFIER_NAME = re.compile(
+    r"(?:^|_)(?:id|ids|nr|nbr|mrn|ssn|guid|uuid|pid|key|identifier)$"
+    r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
+    r"|num|number|key)$|^(?:patient|subject)s?$",
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,18 @@ class Column:
             raise InputError(
                 f"Column {self.name!r} has role {self.role!r}; use one of {', '.join(ROLES)}."
             )
+        for bound in (self.lower, self.upper):
+            if not (bound is None or isinstance(bound, int | float | np.number)):
+                raise InputError(
+                    f"Column {self.name!r} has the bound {bound!r}; use a number or nothing."
+                )
+        if None not in (self.lower, self.upper) and self.lower > self.upper:
+            raise InputError(
+                f"Column {self.name!r} has lower {self.lower:g} above upper {self.upper:g}; "
+                "swap them."
+            )
+        if self.sex not in ("", "F", "M"):
+            raise InputError(f"Column {self.name!r} has sex {self.sex!r}; use F, M or nothing.")
         object.__setattr__(self, "categories", tuple(self.categories))
 
     @property
@@ -208,16 +230,15 @@ class Schema:
             raise InputError(f"Column name {doubled[0]!r} appears twice; rename one of them.")
         if outcome is not None and outcome not in table.columns:
             raise InputError(
-                f"Outcome column {outcome!r} is not in the table; "
-                f"the columns are {_some(table.columns)}."
+                f"Outcome column {outcome!r} is not in the table; {near(outcome, table.columns)}."
             )
         columns = []
         for name in table.columns:
             if name == outcome and table[name].nunique() != 2:
-                _as_outcome(Column(str(name), "binary"), table[name])
-            column = _infer_column(str(name), table[name])
+                as_outcome(Column(str(name), "binary"), table[name])
+            column = infer_column(str(name), table[name])
             if name == outcome:
-                column = _as_outcome(column, table[name])
+                column = as_outcome(column, table[name])
             columns.append(column)
         return cls(tuple(columns))
 
@@ -292,12 +313,39 @@ def _parse(text: str) -> Schema:
     return Schema.from_json(text)
 
 
+def near(name: str, names: Iterable[str]) -> str:
+    """Half a sentence that helps who asked for `name`: what it may have been, or what there is."""
+    names = [str(known) for known in names]
+    plain = {known.casefold(): known for known in names}
+    found = get_close_matches(str(name).casefold(), plain, n=1)
+    if found:
+        return f"did you mean {plain[found[0]]!r}"
+    return f"the columns are {_some(names)}"
+
+
 def _some(names: Iterable[str], most: int = 8) -> str:
     names = [str(name) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _infer_column(name: str, values: pd.Series) -> Column:
+def infer_column(name: str, values: pd.Series, few: int = 2, identifiers: bool = False) -> Column:
+    """Guess what one column is.
+
+    Parameters
+    ----------
+    name : str
+    values : Series
+    few : int
+        Numbers of at most this many values are categories (whole numbers only when it is more
+        than 2, and only where each value has ten rows on average).
+    identifiers : bool
+        Accept numbers that look like an identifier.
+
+    Raises
+    ------
+    InputError
+        For what :meth:`Schema.infer` refuses.
+    """
     present = values.dropna().infer_objects()
     if present.empty:
         raise InputError(f"Column {name!r} has no values at all; drop it from the table.")
@@ -308,35 +356,68 @@ def _infer_column(name: str, values: pd.Series) -> Column:
             raise InputError(
                 f"Column {name!r} has an infinite value in row {row}; correct it or leave it empty."
             )
-        if present.nunique() > 2:
-            return _infer_continuous(name, role, present)
+        distinct = present.nunique()
+        codes = distinct <= few and len(present) >= 10 * distinct and _whole(present)
+        if distinct > 2 and not codes:
+            if not identifiers and looks_like_identifier(name, present):
+                raise InputError(
+                    f"Column {name!r} is different in every row, like an identifier; "
+                    "drop it, or describe it in a schema if it is a measurement."
+                )
+            return continuous_column(name, role, present)
     elif not pd.api.types.is_bool_dtype(present):
         _refuse_text(name, values, present)
-    texts = present.map(_category_text).unique()
+    texts = present.map(category_text).unique()
     if set(texts) <= {"0", "1"} and len(present) == len(values):
         return Column(name, "binary", role)
     if isinstance(present.dtype, pd.CategoricalDtype):  # whoever made it has chosen the order
         used = set(texts)
-        categories = tuple(t for t in map(_category_text, present.cat.categories) if t in used)
+        categories = tuple(t for t in map(category_text, present.cat.categories) if t in used)
     else:
-        categories = _ordered(texts)
+        categories = ordered(texts)
     if len(present) < len(values) and MISSING not in categories:
         categories = (*categories, MISSING)
     return Column(name, "categorical", role, categories=categories)
 
 
-def _infer_continuous(name: str, role: str, present: pd.Series) -> Column:
+def continuous_column(name: str, role: str, present: pd.Series) -> Column:
+    """A column of numbers, with the bounds and decimals of these values (none missing)."""
     numbers = present.astype("float64")
-    whole = bool(np.all(np.mod(numbers, 1) == 0))
-    if whole and len(present) > 50 and present.is_unique:
-        raise InputError(
-            f"Column {name!r} is different in every row, like an identifier; "
-            "drop it, or describe it in a schema if it is a measurement."
-        )
     return Column(
         name, "continuous", role, lower=float(numbers.min()), upper=float(numbers.max()),
-        decimals=0 if whole else _decimals(numbers),
+        decimals=0 if _whole(numbers) else _decimals(numbers),
     )  # fmt: skip
+
+
+def looks_like_identifier(name: str, present: pd.Series) -> bool:
+    """Whether these values (none missing) single out the patients rather than describe them.
+
+    Texts do when no two are equal. Whole numbers do when no two are equal and they lie close
+    together, have six digits or more and all the same number of them, or the name says so; or
+    when the name says so and most of them differ. A laboratory value with decimals never does.
+    """
+    if len(present) <= _LEAST_IDENTIFIERS:
+        return False
+    share = present.nunique() / len(present)
+    named = bool(_IDENTIFIER_NAME.search(name.strip().lower().replace(" ", "_").replace("-", "_")))
+    if not pd.api.types.is_numeric_dtype(present):
+        return share == 1 or (named and share > 0.5)
+    numbers = present.to_numpy(float)
+    if not np.isfinite(numbers).all() or not _whole(numbers):
+        return False
+    if named and share > 0.5:
+        return True
+    if share < 1:
+        return False
+    low, high = numbers.min(), numbers.max()
+    dense = high - low + 1 <= 2 * len(numbers)
+    same_length = low >= 10**5 and len(str(int(low))) == len(str(int(high)))
+    # Counts such as platelets per microliter are rounded; numbers that are given out are not.
+    return dense or (same_length and not np.all(numbers % 10 == 0))
+
+
+def _whole(values: pd.Series | np.ndarray) -> bool:
+    return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))
 
 
 def _refuse_text(name: str, values: pd.Series, present: pd.Series) -> None:
@@ -360,14 +441,14 @@ def _refuse_text(name: str, values: pd.Series, present: pd.Series) -> None:
             f"Column {name!r} should hold numbers but has {values[wrong].iloc[0]!r} in row "
             f"{_row(wrong)}; correct it or leave it empty."
         )
-    if len(distinct) <= _MAX_CATEGORIES and not (len(distinct) == len(text) > 50):
+    if len(distinct) <= MAX_CATEGORIES and not (len(distinct) == len(text) > 50):
         return
     sample = pd.Series(distinct[:100])
     if sample.str.fullmatch(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*").all():
         raise _dates(name)
     raise InputError(
         f"Column {name!r} has {len(distinct)} different texts, for example "
-        f"{min(distinct)[:40]!r}; group them into at most {_MAX_CATEGORIES} categories, "
+        f"{min(distinct)[:40]!r}; group them into at most {MAX_CATEGORIES} categories, "
         "or drop the column if it is an identifier, a date or free text."
     )
 
@@ -378,7 +459,7 @@ def _dates(name: str) -> InputError:
     )
 
 
-def _ordered(texts: Iterable[str]) -> tuple[str, ...]:
+def ordered(texts: Iterable[str]) -> tuple[str, ...]:
     """Categories in order: by number where all of them are numbers, else by text."""
     texts = list(texts)
     numbers = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce")
@@ -394,10 +475,11 @@ def _decimals(values: pd.Series) -> int | None:
     return None
 
 
-def _as_outcome(column: Column, values: pd.Series) -> Column:
+def as_outcome(column: Column, values: pd.Series) -> Column:
+    """The column in the role of the outcome, if it has two values and none is missing."""
     if values.isna().any():
         raise InputError(f"Outcome column {column.name!r} has missing values; remove those rows.")
-    levels = _ordered(values.map(_category_text).unique())
+    levels = ordered(values.map(category_text).unique())
     if len(levels) != 2:
         raise InputError(
             f"Outcome column {column.name!r} has {len(levels)} different "
@@ -409,7 +491,7 @@ def _as_outcome(column: Column, values: pd.Series) -> Column:
 def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
     if column.kind == "categorical":
         text = values.astype(object).where(values.notna(), MISSING)
-        text = text.map(_category_text)
+        text = text.map(category_text)
         unknown = sorted(set(text.unique()) - set(column.categories))
         if unknown:
             what = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
@@ -431,6 +513,12 @@ def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
             f"{_row(np.isinf(numbers))}; correct it or leave it empty."
         )
     if column.kind == "continuous":
+        if (numbers.abs() > _LARGEST).any():
+            wrong = numbers.abs() > _LARGEST
+            raise InputError(
+                f"Column {column.name!r} of {where} has {numbers[wrong].iloc[0]:g} in row "
+                f"{_row(wrong)}, which is no measurement; correct it or leave it empty."
+            )
         return numbers
     wrong = ~numbers.isin((0.0, 1.0))
     if wrong.any():
@@ -441,7 +529,7 @@ def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
     return numbers.astype("uint8")
 
 
-def _category_text(value: object) -> str:
+def category_text(value: object) -> str:
     """0.0 and False read from a file mean the category "0"; everything else is its own text."""
     if isinstance(value, bool | np.bool_):
         return str(int(value))

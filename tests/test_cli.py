@@ -103,7 +103,7 @@ def test_folder_that_cannot_be_written(tmp_path, table):
         (lambda t: t.assign(died=1), ["'died'", "exactly two"]),
         (lambda t: t.drop(columns="died"), ["'died'", "not in the table"]),
         (lambda t: t.iloc[:0], ["no rows"]),
-        (lambda t: t.assign(seen=pd.NA), ["'seen'", "no values"]),
+        (lambda t: t.assign(note=[f"saw {i}" for i in range(80)]), ["'note'", "free text"]),
         (lambda t: t.assign(id=range(1000, 1080)), ["'id'", "identifier"]),
     ],
 )

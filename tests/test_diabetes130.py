@@ -1,5 +1,7 @@
 """Diabetes 130-US hospitals."""
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -20,10 +22,14 @@ def patients(tables):
     return build_patients(tables)
 
 
+NUMBERS = itertools.count(1_000)  # no two encounters have the same
+
+
 def row(**changes):
     """One encounter as the file has it."""
-    values = {"encounter_id": "10", "patient_nbr": "1", "race": "Caucasian", "gender": "Female",
-              "age": "[70-80)", "weight": "?", "payer_code": "MC", "medical_specialty": "?",
+    values = {"encounter_id": str(next(NUMBERS)), "patient_nbr": "1", "race": "Caucasian",
+              "gender": "Female", "age": "[70-80)", "weight": "?", "payer_code": "MC",
+              "medical_specialty": "?",
               "readmitted": "NO", "max_glu_serum": "None", "A1Cresult": "None", "change": "No",
               "diabetesMed": "No", "diag_1": "38", "diag_2": "250.02", "diag_3": "?"}  # fmt: skip
     values |= dict.fromkeys(diabetes130._CODED, "1") | dict.fromkeys(diabetes130._COUNTS, "3")

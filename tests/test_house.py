@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
+import guard  # noqa: E402
 import notebooks  # noqa: E402
 
 CHAPTER_NAMES = [
@@ -170,10 +171,9 @@ def test_no_tracked_file_is_large_or_credentialed():
             assert not re.search(r"(^|/)(hosp|icu)/", where), f"{where} looks like MIMIC-IV"
 
 
-def test_no_notebook_holds_output_of_credentialed_data():
-    for path in tracked():
-        if path.suffix == ".ipynb":
-            assert not notebooks.credentialed(notebooks.read(path)), path.relative_to(ROOT)
+def test_no_tracked_file_holds_credentialed_patients():
+    files = ((path.relative_to(ROOT).as_posix(), path.read_bytes()) for path in tracked())
+    assert guard.complaints(files) == []
 
 
 def test_what_chapters_and_runs_leave_is_ignored():

@@ -1,13 +1,20 @@
 """Other people's flat tables."""
 
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from ehrsynth import datasets
 from ehrsynth.cohort import build_patients, split
+from ehrsynth.datasets.table import show
 from ehrsynth.errors import InputError
-from ehrsynth.schema import MISSING, Schema
+from ehrsynth.schema import MISSING, Schema, category_text
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +83,7 @@ def spoil(column, value, row=4):
         (lambda t: t.drop(columns="died"), "'died' is not in the table"),
         (lambda t: t.assign(mrn=range(len(t))), "'mrn' is different in every row"),
         (lambda t: t.assign(note=[f"saw {i}" for i in range(len(t))]), "'note' has 300 different"),
-        (lambda t: t.assign(day=pd.date_range("2020-01-01", periods=len(t))), "'day' holds dates"),
-        (lambda t: t.assign(empty=None), "'empty' has no values at all"),
+        (lambda t: t.assign(pid=[f"P{i:05}" for i in range(len(t))]), "'pid' has 300 different"),
         (lambda t: t.iloc[:0], "has no rows"),
     ],
 )
@@ -121,3 +127,307 @@ def test_the_outcome_is_the_one_it_was_read_with(patients, tmp_path):
     assert Schema.of(build_patients(tables, outcome="died")).outcome == "died"
     with pytest.raises(InputError, match="read with outcome 'died', not 'diabetes'"):
         build_patients(tables, outcome="diabetes")
+
+
+# -- what a column is taken for ------------------------------------------------------------
+
+
+def read(table, path, outcome="died", **options):
+    """The patient table, its schema, and the list of what was done by column."""
+    if not isinstance(table, Path):
+        table = write(table, path / "p.csv")
+    tables = datasets.load("table", data=table, outcome=outcome, **options)
+    listed = tables["columns"].set_index("column")
+    return tables["table"], Schema.of(tables["table"]), listed
+
+
+def with_column(patients, values, name="x"):
+    return patients.assign(**{name: (list(values) * 300)[:300]})
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "note"),
+    [
+        ([4], "dropped", "one value only"),
+        (["a"], "dropped", "one value only"),
+        ([None], "dropped", "no values at all"),
+        ([1, 2, 3, 4], "categorical", ""),
+        (range(20), "continuous", ""),
+        ([0.1, 0.2, 0.35], "continuous", ""),
+        ([True, False], "binary", ""),
+        (["TRUE", "FALSE"], "binary", ""),
+        ([True, False, None], "categorical", ""),
+        (["Yes", "yes", "YES ", "no"], "categorical", "other spellings joined"),
+        ([*map(str, range(50)), "N/A"], "continuous", "'N/A' read as missing"),
+        ([*map(str, range(50)), "."], "continuous", "'.' read as missing"),
+        ([f"{i:05}" for i in range(900, 1000)], "categorical", "joined as Other"),
+        ([f"C{i}" for i in range(100)], "categorical", "60 rarer values joined as Other"),
+        ([f"2020-01-{1 + i % 31:02}" for i in range(60)], "continuous", "days since 2020-01-01"),
+        (["2020-01-31 10:00", "2020-02-01T22:30:00Z"], "continuous", "days since 2020-01-31"),
+        (["31/01/2020", "01/02/2020"], "continuous", "days since 2020-01-31"),
+        (["01/31/2020", "02/01/2020"], "continuous", "days since 2020-01-31"),
+        (["1.2.2020", "3.2.2020"], "continuous", "days since 2020-02-01"),
+        (["31JAN2020", "01FEB2020"], "continuous", "days since 2020-01-31"),
+        ([20200131, 20200201], "continuous", "days since 2020-01-31"),
+    ],
+)
+def test_each_kind_of_column(patients, tmp_path, values, kind, note):
+    table, schema, listed = read(with_column(patients, values), tmp_path)
+    assert listed.loc["x", "kind"] == kind
+    assert note in listed.loc["x", "notes"]
+    assert ("x" in schema) == (kind != "dropped")
+    if "days since" in note:
+        assert schema["x"].unit in listed.loc["x", "notes"] and table["x"].min() >= 0
+
+
+def test_days_between_dates_are_kept(patients, tmp_path):
+    dates = pd.Timestamp("2019-12-30") + pd.to_timedelta(np.arange(300) % 90, unit="D")
+    table, schema, _ = read(patients.assign(day=dates), tmp_path)
+    assert np.array_equal(table["day"], np.arange(300) % 90)
+    assert schema["day"].unit == "days since 2019-12-30" and schema["day"].decimals == 0
+
+
+def test_types_of_parquet(patients, tmp_path):
+    rng = np.random.default_rng(1)
+    typed = patients.assign(
+        smoker=pd.Categorical(patients["smoker"], ["Y", "N", ""]),
+        cost=[Decimal(f"{v:.2f}") for v in rng.gamma(2, 100, 300)],
+        born=[date(1950 + i % 50, 1, 1) for i in range(300)],
+        seen=pd.Timestamp("2020-01-01", tz="Europe/Paris")
+        + pd.to_timedelta(np.arange(300) % 60, unit="h"),
+        stay=pd.to_timedelta(np.arange(300) % 50, unit="D"),
+        children=pd.array(rng.integers(0, 30, 300), "Int64"),
+    )
+    table, schema, _ = read(write(typed, tmp_path / "p.parquet"), tmp_path)
+    assert schema["cost"].decimals == 2 and schema["born"].unit == "days since 1950-01-01"
+    assert schema["seen"].unit == "days since 2019-12-31"  # in UTC
+    assert schema["stay"].unit == "days" and table["stay"].max() == 49
+    assert schema["children"].kind == "continuous"
+    nested = write(patients.assign(codes=[["a", "b"]] * 300), tmp_path / "nested.parquet")
+    with pytest.raises(InputError, match="'codes' holds ndarray values in row 1; make one column"):
+        datasets.load("table", data=nested, outcome="died")
+
+
+def test_laboratory_values_are_no_identifiers(patients, tmp_path):
+    rng = np.random.default_rng(2)
+    table = patients.assign(
+        lactate=rng.lognormal(0, 1, 300),  # all different, with decimals
+        bnp=rng.choice(35_000, 300, replace=False),  # all different, whole
+        platelets=rng.choice(np.arange(100_000, 900_000, 1_000), 300, replace=False),
+        few=np.where(np.arange(300) < 60, rng.choice(100_000, 300, replace=False), np.nan),
+    )
+    _, schema, _ = read(table, tmp_path)
+    for name in ("lactate", "bnp", "platelets", "few"):
+        assert schema[name].kind == "continuous"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("mrn", np.arange(1, 301)[::-1]),
+        ("nummer", np.random.default_rng(0).permutation(np.arange(5000, 5300))),
+        ("hash", [f"{i * 7919:x}" for i in range(300)]),
+        ("pat", np.random.default_rng(0).choice(np.arange(10**7, 2 * 10**7), 300, replace=False)),
+        ("Patient ID", np.r_[np.arange(290) * 1013, np.arange(10)]),
+    ],
+)
+def test_identifiers_are_refused_unless_told_otherwise(patients, tmp_path, name, values):
+    table = patients.assign(**{name: values})
+    with pytest.raises(InputError, match=f"'{name}' .*identifier.*drop.*--columns"):
+        read(table, tmp_path)
+    said = columns_file(tmp_path, {name: {"drop": True}})
+    assert name not in read(table, tmp_path, columns=said)[1]
+    if name != "hash":
+        said = columns_file(tmp_path, {name: {"identifier": "allowed"}})
+        assert name in read(table, tmp_path, columns=said)[1]
+
+
+def test_row_numbers_are_dropped_with_a_word(patients, tmp_path):
+    path = tmp_path / "p.csv"
+    patients.to_csv(path)  # pandas writes its index as a first column without a name
+    _, schema, listed = read(path, tmp_path)
+    assert schema.names == list(patients.columns)
+    assert listed.loc["Unnamed: 0", "notes"] == "row numbers"
+
+
+def test_a_ward_number_is_a_code_and_a_long_one_is_grouped(patients, tmp_path):
+    table = patients.assign(hospital_id=[100 + i % 70 for i in range(300)])
+    _, schema, listed = read(table, tmp_path)
+    assert schema["hospital_id"].kind == "categorical"
+    assert len(schema["hospital_id"].categories) == 41
+    assert "30 rarer values joined as Other" in listed.loc["hospital_id", "notes"]
+
+
+# -- how the file is written ---------------------------------------------------------------
+
+
+def test_a_european_spreadsheet(patients, tmp_path):
+    path = tmp_path / "p.csv"
+    table = patients.rename(columns={"ward": "Größe"})
+    table.to_csv(path, sep=";", decimal=",", index=False, encoding="cp1252")
+    result, schema, _ = read(path, tmp_path)
+    assert "Größe" in schema and schema["crp"].kind == "continuous"
+    assert np.allclose(result["crp"], patients["crp"], equal_nan=True)
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_delimiters_and_encodings(patients, tmp_path, sep, encoding):
+    path = tmp_path / "p.csv"
+    patients.to_csv(path, sep=sep, index=False, encoding=encoding)
+    assert list(read(path, tmp_path)[0].columns) == list(patients.columns)
+
+
+def test_quoted_line_breaks_and_commas(patients, tmp_path):
+    table = with_column(patients, ["a,\nb", 'say "c"'], "odd, name")
+    _, schema, _ = read(table, tmp_path)
+    assert schema["odd, name"].categories == ("a,\nb", 'say "c"')
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([f"{i},5" for i in range(40)], r"'x' should hold numbers but has '0,5' in row 1; write"),
+        ([f"{i},{100 + i}" for i in range(1, 40)], "'x' should hold numbers but has '1,101'"),
+        ([*map(str, range(40)), "1,234"], "'x' should hold numbers but has '1,234' in row 41"),
+        ([*map(str, range(40)), "<5"], "has '<5' in row 41; .*missing.*<5.*--columns"),
+        (["03/04/2020", "05/06/2020"], "'x' holds dates such as '03/04/2020' of which nobody"),
+        (["13/04/20", "15/06/20"], "'x' holds dates with two digits for the year, such as"),
+        (["2020-01-01"] * 20 + ["2020-02-31"], "'x' holds dates but has '2020-02-31' in row 21"),
+        ([f"fell on day {i} and was seen at home" for i in range(250)], "'x' has 250 different"),
+        ([1.0, 2.0, float("inf"), 3.0], "'x' has an infinite value in row 3"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(patients, tmp_path, values, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        read(with_column(patients, values), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_with_longer_rows_than_names(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("died,age\n" + "0,50,1\n1,60,2\n" * 20)
+    with pytest.raises(InputError, match="p.csv has rows with more values than its first row"):
+        read(path, tmp_path)
+
+
+# -- the outcome ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "positive"),
+    [
+        (["no", "yes"], "yes"), (["ja", "nein"], "ja"), (["died", "survived"], "died"),
+        (["Alive", "Dead"], "Dead"), (["a", "b"], "b"), ([1, 2], "2"), ([0, 1], "1"),
+        ([True, False], "1"), (["Yes", "NO", "yes", "no"], "Yes"),
+    ],
+)  # fmt: skip
+def test_which_value_of_the_outcome_is_one(patients, tmp_path, values, positive):
+    table, schema, listed = read(with_column(patients, values, "died"), tmp_path)
+    assert listed.loc["died", "notes"].endswith(f"{positive!r} counts as 1")
+    cells = [category_text(v).casefold() for v in (values * 300)[:300]]
+    assert schema.outcome_values(table).tolist() == [c == positive.casefold() for c in cells]
+
+
+def test_the_near_name_of_an_outcome_is_suggested(patients, tmp_path):
+    with pytest.raises(InputError, match="'Died' is not in the table; did you mean 'died'"):
+        read(patients, tmp_path, outcome="Died")
+
+
+# -- the columns file ----------------------------------------------------------------------
+
+
+def columns_file(folder, content, name="columns.json"):
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_what_the_columns_file_says_is_done(patients, tmp_path):
+    table = with_column(patients, ["no", "yes"], "pregnant").assign(
+        lab=[-9 if i % 5 == 0 else i % 40 for i in range(300)],
+        died=[None if i < 10 else "yes" if i % 3 else "no" for i in range(300)],
+    )
+    said = {
+        "age": {"unit": "years", "bounds": [18, 110], "label": "Age at entry"},
+        "stage": {"kind": "continuous", "role": "measurement"},
+        "diabetes": {"role": "diagnosis"},
+        "pregnant": {"kind": "binary", "sex": "F"},
+        "ward": {"drop": True},
+        "lab": {"missing": [-9], "decimals": 1, "bounds": [None, 35]},
+        "died": {"missing_rows": "drop", "positive": "no"},
+    }
+    yaml_text = yaml.safe_dump(said)
+    for path in (columns_file(tmp_path, said), columns_file(tmp_path, yaml_text, "c.yaml")):
+        result, schema, listed = read(table, tmp_path, columns=path)
+        assert len(result) == 290 and list(result.index) == list(range(290))
+        assert schema["age"].title == "Age at entry (years)"
+        assert (schema["age"].lower, schema["age"].upper) == (18, 110)
+        assert (schema["stage"].kind, schema["stage"].role) == ("continuous", "measurement")
+        assert schema["diabetes"].role == "diagnosis"
+        assert (schema["pregnant"].kind, schema["pregnant"].sex) == ("binary", "F")
+        assert "ward" not in schema and listed.loc["ward", "kind"] == "dropped"
+        assert schema["lab"].upper == 35 and schema["lab"].decimals == 1
+        assert result["lab"].isna().sum() == 58
+        assert schema["died"].categories == ("yes", "no")
+        assert "10 patients without it left out" in listed.loc["died", "notes"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ([1], "should map the name of a column"),
+        ({"Age": {}}, "names the column 'Age', which .*p.csv does not have; did you mean 'age'"),
+        ({"age": "years"}, "says 'years' about column 'age'"),
+        ({"age": {"units": "y"}}, "has the key 'units' for column 'age'; use kind, role"),
+        ({"age": {"kind": "number"}}, "says kind 'number' for column 'age'; use one of categ"),
+        ({"age": {"role": "outcome"}}, "says role 'outcome' for column 'age'"),
+        ({"age": {"bounds": [9, 1]}}, r"says bounds \[9, 1\] for column 'age'; use two numbers"),
+        ({"age": {"bounds": ["a", 1]}}, "use two numbers"),
+        ({"age": {"decimals": -1}}, "says decimals -1"),
+        ({"age": {"drop": "yes"}}, "says drop 'yes' for column 'age'; use true or false"),
+        ({"age": {"sex": "W"}}, "says sex 'W' for column 'age'; use one of F, M"),
+        ({"age": {"sex": "F"}}, "'age' is continuous; only a yes/no column can be of one sex"),
+        ({"age": {"identifier": True}}, "use one of allowed"),
+        ({"age": {"unit": 3}}, "says unit 3 for column 'age'; use a text"),
+        ({"age": {"kind": "binary"}}, "'age' has [0-9]+ different values, so it cannot be yes"),
+        ({"age": {"kind": "date"}}, "'age' should hold dates but has '.*' in row 1"),
+        ({"ward": {"kind": "continuous"}}, "'ward' should hold numbers but has '.*' in row"),
+        ({"ward": {"bounds": [0, 1]}}, "'ward' is categorical, so it has no bounds"),
+        ({"died": {"drop": True}}, "drops the outcome 'died'"),
+        ({"died": {"positive": "maybe"}}, "'died' has no value 'maybe'; its values are 'no'"),
+        ({"died": {"kind": "continuous"}}, "'died' needs two values"),
+        ("{", "columns.json is not readable JSON"),
+    ],
+)
+def test_columns_files_that_are_refused(patients, tmp_path, said, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        read(patients, tmp_path, columns=columns_file(tmp_path, said))
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_files_that_cannot_be_read(patients, tmp_path):
+    for name, content, reason in [
+        ("c.yaml", "age: [", "c.yaml is not readable YAML"),
+        ("c.txt", "", "c.txt has an unknown ending; use .json, .yaml or .yml"),
+    ]:
+        with pytest.raises(InputError, match=reason):
+            read(patients, tmp_path, columns=columns_file(tmp_path, content, name))
+    for name in ("no.json", "no.yaml"):
+        with pytest.raises(InputError, match=f"{name} does not exist"):
+            read(patients, tmp_path, columns=tmp_path / name)
+
+
+def test_the_list_of_columns_can_be_read(patients, tmp_path):
+    tables = datasets.load("table", data=write(patients, tmp_path / "p.csv"), outcome="died")
+    lines = show(tables["columns"])
+    assert lines[0].split()[:3] == ["column", "kind", "role"] and len(lines) == 9
+    assert len(show(tables["columns"], most=3)) == 5
+    assert all("nan" not in line for line in lines)
+
+
+def test_tables_of_many_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.integers(0, 2, (200, 600)), columns=[f"c{i}" for i in range(600)])
+    _, schema, _ = read(wide, tmp_path, outcome="c0")
+    assert len(schema.columns) == 600

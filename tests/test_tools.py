@@ -282,15 +282,6 @@ def test_credentialed_data_is_recognized(source, name):
     assert notebooks.credentialed(notebook) == name
 
 
-def test_the_git_hook_refuses_a_notebook_with_credentialed_output(write, capsys):
-    notebook = chapter('dataset = "mimic-iv"')
-    clean = write(notebook, "clean")
-    notebook.cells[-1].outputs = [stream("42 patients\n")]
-    assert notebooks.main(["staged", str(clean)]) == 0
-    assert notebooks.main(["staged", str(clean), str(write(notebook, "bad"))]) == 1
-    assert "must not be published" in capsys.readouterr().err
-
-
 def test_outputs_of_an_injected_credentialed_data_set_are_refused(write):
     notebook = committed('dataset = "mimic-iv"')
     notebook.cells[-1].metadata = nbformat.from_dict({"tags": ["injected-parameters"]})

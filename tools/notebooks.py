@@ -7,7 +7,6 @@
     python tools/notebooks.py refresh      sync, run and normalize the committed chapters in place
     python tools/notebooks.py normalize    strip what changes from run to run
     python tools/notebooks.py check        complain about what must not be committed
-    python tools/notebooks.py staged       the same for what is about to be committed (git hook)
 
 Chapters are named by the start of their file name (`05` or `05-training`); none means all.
 """
@@ -24,6 +23,7 @@ import os
 import re
 import resource
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -526,10 +526,15 @@ _NAMES_A_DATASET = re.compile(
 
 def credentialed(notebook) -> str:
     """The credentialed data set that this notebook holds output from, or ""."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if not any(cell.outputs for cell in code):
-        return ""
-    for cell in code:
+    has_output = any(cell.get("outputs") for cell in notebook.cells)
+    return names_credentialed(notebook) if has_output else ""
+
+
+def names_credentialed(notebook) -> str:
+    """The credentialed data set that this notebook's code reads, or ""."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
         for name in _NAMES_A_DATASET.findall(cell.source):
             if name in CREDENTIALED:
                 return name
@@ -561,6 +566,8 @@ def measured(about: dict, run: Run) -> dict:
 def refresh(paths: list[Path], work: Path | None, at_once: int) -> int:
     """Sync, run and normalize the committed chapters in place."""
     repository = Repository.read()
+    for path in paths:
+        keep_out_of_git(names_credentialed(read(path)), path.parent)
     with tempfile.TemporaryDirectory() as scratch:
         jobs = []
         for path in paths:
@@ -569,6 +576,12 @@ def refresh(paths: list[Path], work: Path | None, at_once: int) -> int:
         runs = execute(jobs, work or Path(scratch) / "work", at_once)
         for path, target, run in zip(paths, (job[1] for job in jobs), runs, strict=True):
             if not run.error:
+                if run.cpu_seconds > MAX_SECONDS:
+                    print(
+                        f"{path.stem} took {run.cpu_seconds:.0f} s of processor time; the book "
+                        f"promises {MAX_SECONDS} s a chapter. Shorten it, or try an idle machine.",
+                        file=sys.stderr,
+                    )
                 notebook = read(target)
                 about = dict(read(path).metadata.get("ehrsynth", {}))
                 notebook.metadata["ehrsynth"] = measured(about, run)
@@ -583,18 +596,25 @@ def refresh(paths: list[Path], work: Path | None, at_once: int) -> int:
 # -- command line -------------------------------------------------------------------------
 
 
-def refuse_credentialed(paths: list[Path]) -> int:
-    """Stop a commit that would publish what was computed from credentialed data."""
-    bad = [(path, name) for path in paths if (name := credentialed(read(path)))]
-    for path, name in bad:
-        print(
-            f"{path} holds output made from {name}, which must not be published; clear it.",
-            file=sys.stderr,
-        )
-    return 1 if bad else 0
+def keep_out_of_git(dataset: str, *folders: Path) -> None:
+    """Stop before output made from credentialed data lies where a commit would take it."""
+    if dataset not in CREDENTIALED:
+        return
+    for folder in folders:
+        folder = Path(folder).resolve()
+        there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+        ignored = subprocess.run(
+            ["git", "check-ignore", "-q", str(folder / "x")], cwd=there, check=False,
+            capture_output=True,
+        )  # fmt: skip
+        if ignored.returncode == 1:  # 0: ignored; 128: not in a repository
+            raise SystemExit(
+                f"Git would take {folder} into a commit, and output made from {dataset} must not "
+                "be published; choose a folder in _build or work with --out and --work."
+            )
 
 
-ACTIONS = ("sync", "execute", "refresh", "normalize", "check", "staged")
+ACTIONS = ("sync", "execute", "refresh", "normalize", "check")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -608,8 +628,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, help="folder for what the chapters make")
     parser.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: 2)")
     given = parser.parse_args(arguments)
-    if given.action == "staged":
-        return refuse_credentialed([Path(name) for name in given.names])
     paths = chapters(given.names)
     repository = Repository.read()
     if given.action == "sync":
@@ -631,8 +649,11 @@ def main(arguments: list[str] | None = None) -> int:
     if given.action == "refresh":
         return refresh(paths, given.work, given.jobs)
     parameters = {name: yaml.safe_load(value) for name, value in given.parameters}
+    work = given.work or given.out / "work"
+    for dataset in {parameters.get("dataset"), *(names_credentialed(read(p)) for p in paths)}:
+        keep_out_of_git(dataset, given.out, work)
     jobs = [(path, given.out / path.name, parameters) for path in paths]
-    runs = execute(jobs, given.work or given.out / "work", given.jobs)
+    runs = execute(jobs, work, given.jobs)
     (given.out / "runs.json").write_text(json.dumps([asdict(run) for run in runs], indent=2))
     return 1 if failed(runs) else 0
 

@@ -36,7 +36,8 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
         The folder or file with the data. ``simulated`` needs none; of ``mimic-iv-demo`` and
         ``diabetes130`` the fetched copy is used when it is not given.
     **options
-        ``simulated``: ``patients`` (20,000) and ``seed`` (0). ``table``: ``outcome``, a column.
+        ``simulated``: ``patients`` (20,000) and ``seed`` (0). ``table``: ``outcome``, a column, and
+        ``columns``, a columns file.
 
     Returns
     -------
@@ -122,10 +123,7 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
         facts = {"data set": entry["title"], "license": entry["license"]}
         facts["attribution"] = entry["attribution"]
         if entry.get("credentialed"):
-            facts["careful"] = (
-                "made from credentialed data: the data use agreement forbids sharing patient-level "
-                "records with anyone who has not signed it"
-            )
+            facts["careful"] = entry["allows"]
         return facts
     if name == "omop":
         return {"data set": f"the OMOP database {Path(data).name}" if data else name}
@@ -156,7 +154,8 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
         table = tables["table"]
         return {
             "patients": len(table),
-            "columns of the file": table.shape[1],
+            "columns used": table.shape[1],
+            "columns of the file left out": int((tables["columns"]["kind"] == "dropped").sum()),
             "missing values (%)": _percent(table.isna().to_numpy().mean()),
         }
     tables = extract.lazy(tables)

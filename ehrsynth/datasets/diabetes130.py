@@ -102,7 +102,7 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     if path.is_dir():
         path = path / FILE
     if not path.is_file():
-        raise InputError(f"{path} is missing; fetch it with: ehrsynth fetch diabetes130")
+        raise InputError(f"{path} is missing; fetch it with 'ehrsynth fetch diabetes130'.")
     columns = [*_WHOLE, *_CHOICES, *_TEXTS, *_DIAGNOSES]
     table = read_columns(path, dict.fromkeys(columns, pa.string()), null_values=[])
     if table.empty:
@@ -110,9 +110,13 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     for name in _WHOLE:
         numbers = pd.to_numeric(table[name], errors="coerce")
         _check(numbers.isna() | (numbers % 1 != 0), table[name], path, "a whole number")
+        least = _COUNTS.get(name, (0, ""))[0]
+        _check(numbers < least, table[name], path, f"{least} or more")
         table[name] = numbers.astype("int64")
     for name, values in _CHOICES.items():
         _check(~table[name].isin(values), table[name], path, f"one of {', '.join(values)}")
+    encounters = table["encounter_id"]
+    _check(encounters.duplicated(), encounters.astype(str), path, "there once")
     return {"encounters": table, "labels": _labels(path.with_name(LABELS_FILE))}
 
 

@@ -28,7 +28,7 @@ from ..phecode import definitions, icd_table
 HOSPITAL_SEED = 20_240_117  # of the hospital's coefficients, never of its patients
 
 # Published aggregates of MIMIC-IV 2.0, patients who had an admission and did not die in hospital;
-# the prevalences of the named phecodes are in hospital.csv.
+# the prevalences of the named phecodes are in hospital.csv (see published_phecodes).
 PUBLISHED = {
     "patients": 181_294,
     "age mean": 56.20,
@@ -47,6 +47,8 @@ PUBLISHED = {
     "rare phecodes": {1e-5: 25, 1e-4: 224, 1e-3: 718},
     "phecodes": 1_600,
     "died in hospital": 0.047,
+    "no vitals": 1 / 3,
+    "largest BMI": 107_840,
 }
 
 # -- who comes -------------------------------------------------------------------------
@@ -71,23 +73,23 @@ FACTORS = ("morbidity", "metabolic", "cancer", "mind", "infection", "digestive",
 # Mean loading of the diseases of a category on the factors, their slope over 20 years of age,
 # and the chance that a later admission codes the disease again.
 _CATEGORIES = {
-    "infectious diseases":     ((0.55, 0.10, 0.10, 0.10, 0.75, 0.15, 0.10), 0.20, 0.15),
-    "neoplasms":               ((0.20, 0.00, 0.95, 0.00, 0.05, 0.15, 0.00), 0.45, 0.60),
-    "endocrine/metabolic":     ((0.55, 0.60, 0.10, 0.10, 0.15, 0.10, 0.10), 0.25, 0.65),
-    "hematopoietic":           ((0.65, 0.10, 0.40, 0.00, 0.35, 0.30, 0.00), 0.20, 0.35),
-    "mental disorders":        ((0.25, 0.00, 0.00, 1.00, 0.00, 0.10, 0.15), -0.15, 0.60),
-    "neurological":            ((0.35, 0.10, 0.05, 0.40, 0.10, 0.00, 0.55), 0.15, 0.50),
-    "sense organs":            ((0.20, 0.25, 0.00, 0.10, 0.00, 0.00, 0.45), 0.40, 0.40),
-    "circulatory system":      ((0.50, 0.75, 0.00, 0.00, 0.15, 0.05, 0.10), 0.65, 0.65),
-    "respiratory":             ((0.60, 0.25, 0.15, 0.15, 0.55, 0.00, 0.10), 0.25, 0.45),
-    "digestive":               ((0.40, 0.05, 0.15, 0.15, 0.10, 0.85, 0.10), 0.15, 0.40),
-    "genitourinary":           ((0.40, 0.30, 0.10, 0.00, 0.35, 0.10, 0.15), 0.20, 0.40),
-    "pregnancy complications": ((0.15, 0.10, 0.00, 0.10, 0.10, 0.00, 0.00), 0.00, 0.10),
-    "dermatologic":            ((0.35, 0.30, 0.05, 0.10, 0.50, 0.05, 0.20), 0.10, 0.25),
-    "musculoskeletal":         ((0.20, 0.15, 0.00, 0.20, 0.05, 0.05, 0.95), 0.35, 0.45),
-    "congenital anomalies":    ((0.20, 0.10, 0.00, 0.00, 0.00, 0.10, 0.20), -0.20, 0.50),
-    "symptoms":                ((0.40, 0.05, 0.10, 0.25, 0.25, 0.30, 0.15), 0.10, 0.20),
-    "injuries & poisonings":   ((0.25, 0.05, 0.05, 0.30, 0.15, 0.05, 0.45), 0.10, 0.12),
+    "infectious diseases":     ((0.55, 0.10, 0.10, 0.10, 0.75, 0.15, 0.10), 0.20, 0.48),
+    "neoplasms":               ((0.20, 0.00, 0.95, 0.00, 0.05, 0.15, 0.00), 0.45, 0.90),
+    "endocrine/metabolic":     ((0.55, 0.60, 0.10, 0.10, 0.15, 0.10, 0.10), 0.25, 0.92),
+    "hematopoietic":           ((0.65, 0.10, 0.40, 0.00, 0.35, 0.30, 0.00), 0.20, 0.74),
+    "mental disorders":        ((0.25, 0.00, 0.00, 1.00, 0.00, 0.10, 0.15), -0.15, 0.90),
+    "neurological":            ((0.35, 0.10, 0.05, 0.40, 0.10, 0.00, 0.55), 0.15, 0.86),
+    "sense organs":            ((0.20, 0.25, 0.00, 0.10, 0.00, 0.00, 0.45), 0.40, 0.78),
+    "circulatory system":      ((0.50, 0.75, 0.00, 0.00, 0.15, 0.05, 0.10), 0.65, 0.92),
+    "respiratory":             ((0.60, 0.25, 0.15, 0.15, 0.55, 0.00, 0.10), 0.25, 0.82),
+    "digestive":               ((0.40, 0.05, 0.15, 0.15, 0.10, 0.85, 0.10), 0.15, 0.78),
+    "genitourinary":           ((0.40, 0.30, 0.10, 0.00, 0.35, 0.10, 0.15), 0.20, 0.78),
+    "pregnancy complications": ((0.15, 0.10, 0.00, 0.10, 0.10, 0.00, 0.00), 0.00, 0.15),
+    "dermatologic":            ((0.35, 0.30, 0.05, 0.10, 0.50, 0.05, 0.20), 0.10, 0.66),
+    "musculoskeletal":         ((0.20, 0.15, 0.00, 0.20, 0.05, 0.05, 0.95), 0.35, 0.82),
+    "congenital anomalies":    ((0.20, 0.10, 0.00, 0.00, 0.00, 0.10, 0.20), -0.20, 0.86),
+    "symptoms":                ((0.40, 0.05, 0.10, 0.25, 0.25, 0.30, 0.15), 0.10, 0.55),
+    "injuries & poisonings":   ((0.25, 0.05, 0.05, 0.30, 0.15, 0.05, 0.45), 0.10, 0.36),
 }  # fmt: skip
 _LOADING_NOISE = 0.16
 _BIRTH_HEALTH = -1.0  # log odds of every other disease in women who come to give birth
@@ -96,6 +98,9 @@ _DYING_AGE = 0.85  # tilt of the age distribution, log odds over 20 years
 _IMPOSSIBLE = -60.0  # log odds
 _AGE_STEP, _SOLVER_STEPS = 5, 7  # finer or more changes no prevalence by 1 %
 _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
+# A count among the published patients misses most of the rarest codes; with so many more of them it
+# finds the published numbers.
+_UNSEEN = 18
 _RAREST, _RARE_LIMIT = 3e-6, 9e-3  # prevalences of the leaves that hospital.csv does not name
 SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
 _COMMON_CODES = ("4019", "I10", "2724", "E785", "25000", "E119", "42731", "I4891", "53081", "K219")
@@ -106,6 +111,7 @@ _BLOCK = 4_096  # people at a time; any number gives the same people
 
 _MORTALITY_SCALE = 0.5  # of the log odds ratios of hospital.csv
 _MORTALITY_AGE = 0.45  # per 20 years
+_MORTALITY_AGE_SQUARED = 0.1
 _MORTALITY_THIN = 0.07  # per kg/m2 below 24
 _MORTALITY_BIRTH = -3.0
 
@@ -156,8 +162,7 @@ class Hospital:
 def hospital() -> Hospital:
     """Work out the hospital's coefficients; they are always the same."""
     rng = np.random.default_rng(HOSPITAL_SEED)
-    with as_file(files("ehrsynth.datasets") / "hospital.csv") as path:
-        named = pd.read_csv(path, dtype={"phecode": str}).set_index("phecode")
+    named = declared()
     codes = _usable_codes()
     leaf = _leaves(codes, named["percent"] / 100, rng)
     whole = pd.Index(leaf["whole_code"].unique(), name="whole")
@@ -191,6 +196,18 @@ def hospital() -> Hospital:
         race_given_age=race_given_age,
     )
     return replace(truth, mortality_intercept=_death_intercept(truth, rng))
+
+
+def declared() -> pd.DataFrame:
+    """``hospital.csv`` by phecode."""
+    with as_file(files("ehrsynth.datasets") / "hospital.csv") as path:
+        return pd.read_csv(path, dtype={"phecode": str}).set_index("phecode")
+
+
+def published_phecodes() -> dict[str, float]:
+    """Percent of MIMIC-IV's patients who have each of the most frequent phecodes."""
+    table = declared()
+    return table.loc[table["source"] == "published", "percent"].to_dict()
 
 
 def _usable_codes() -> pd.DataFrame:
@@ -260,6 +277,7 @@ def _rare(seen: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Prevalences of `n` more leaves so that all of them together have the published tail."""
     limits = np.log10([_RAREST, *PUBLISHED["rare phecodes"], _RARE_LIMIT])
     counts = np.diff([0, *PUBLISHED["rare phecodes"].values(), len(seen)])
+    counts[0] += _UNSEEN
     have, _ = np.histogram(np.log10(seen[seen > 0]), bins=[-9, *limits[1:-1], 0])
     want = np.maximum(counts - have, 0)[:-1]
     want = [*want, max(n - want.sum(), 0)]
@@ -330,29 +348,45 @@ def _solve_intercepts(disease, prevalence, race_given_age) -> None:
     The sum of the factors times their loadings is normal, so a few Gauss-Hermite nodes do for
     all factors together; age, sex, birth and race are summed over.
     """
-    nodes, node_weights = np.polynomial.hermite_e.hermegauss(5)
-    node_weights = node_weights / node_weights.sum()
+    age, female, birth, race, weight = _cells(race_given_age, _AGE_STEP)
+    base = _features(age, female, birth, race, np.zeros((len(age), len(FACTORS)))) @ disease
+    spread = _factor_spread(disease)
+    intercept = _logit(prevalence)
+    for _ in range(_SOLVER_STEPS):
+        mean = _mean_over_factors(base, intercept, spread, weight, nodes=5)
+        intercept = intercept + _logit(prevalence) - _logit(mean)
+    disease[_ONE] = intercept
+
+
+def _cells(race_given_age: np.ndarray, step: int) -> tuple[np.ndarray, ...]:
+    """Age, female, birth, race and share of every kind of people, ages `step` years wide."""
     cells = []
     for group, (share, ages) in _groups().items():
-        for start in range(0, len(AGES), _AGE_STEP):
-            mass = ages[start : start + _AGE_STEP]
+        for start in range(0, len(AGES), step):
+            mass = ages[start : start + step]
             if mass.sum() < 1e-6:
                 continue
-            age = mass @ AGES[start : start + _AGE_STEP] / mass.sum()
-            by_race = mass @ race_given_age[start : start + _AGE_STEP]
+            age = mass @ AGES[start : start + step] / mass.sum()
+            by_race = mass @ race_given_age[start : start + step]
             for race, weight in enumerate(share * by_race):
                 cells.append((age, group != "M", group == "birth", race, weight))
     age, female, birth, race, weight = (np.array(column) for column in zip(*cells, strict=True))
     weight /= weight.sum()
-    base = _features(age, female, birth, race, np.zeros((len(age), len(FACTORS)))) @ disease
-    spread = np.sqrt((disease[_FACTOR_ROWS] ** 2).sum(axis=0))
-    intercept = _logit(prevalence)
-    for _ in range(_SOLVER_STEPS):
-        mean = 0.0
-        for node, node_weight in zip(nodes, node_weights, strict=True):
-            mean = mean + node_weight * (weight @ sigmoid(base + (intercept + node * spread)))
-        intercept = intercept + _logit(prevalence) - _logit(mean)
-    disease[_ONE] = intercept
+    return age, female, birth, race, weight
+
+
+def _factor_spread(disease: np.ndarray) -> np.ndarray:
+    return np.sqrt((disease[_FACTOR_ROWS] ** 2).sum(axis=0))
+
+
+def _mean_over_factors(base, intercept, spread, weight, nodes: int) -> np.ndarray:
+    """Mean chance of each disease over cells with the log odds `base` and over the factors."""
+    points, shares = np.polynomial.hermite_e.hermegauss(nodes)
+    shares = shares / shares.sum()
+    mean = 0.0
+    for point, share in zip(points, shares, strict=True):
+        mean = mean + share * (weight @ sigmoid(base + (intercept + point * spread)))
+    return mean
 
 
 def _groups() -> dict[str, tuple[float, np.ndarray]]:
@@ -427,16 +461,25 @@ def draw_people(truth: Hospital, n: int, rng: np.random.Generator, dying: float 
 
 def draw_diseases(truth: Hospital, people: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     """Which whole phecodes each person has, (n, W) of bool."""
-    features = _features(
-        *(people[name].to_numpy() for name in ("age", "female", "birth", "race")),
-        people[list(FACTORS)].to_numpy(),
-    )
+    features = _people_features(people)
     has = np.empty((len(people), len(truth.whole)), dtype=bool)
     for start in range(0, len(people), _BLOCK):
         rows = slice(start, start + _BLOCK)
         odds = np.exp(-(features[rows] @ truth.disease))
         has[rows] = rng.random(odds.shape) * (1 + odds) < 1
     return has
+
+
+def _people_features(people: pd.DataFrame) -> np.ndarray:
+    return _features(
+        *(people[name].to_numpy() for name in ("age", "female", "birth", "race")),
+        people[list(FACTORS)].to_numpy(),
+    )
+
+
+def disease_chances(truth: Hospital, people: pd.DataFrame) -> np.ndarray:
+    """The chance that each person has each whole phecode, (n, W)."""
+    return sigmoid(_people_features(people) @ truth.disease)
 
 
 def draw_body(truth, people, has, rng) -> pd.DataFrame:
@@ -463,11 +506,69 @@ def draw_body(truth, people, has, rng) -> pd.DataFrame:
     )
 
 
+# Diseases that act on the outcome through the BMI too.
+BMI_DISEASES = ("278", "250", "260", "198", "496")
+
+
 def death_log_odds(truth, people, has, bmi) -> np.ndarray:
     g = age_units(people["age"].to_numpy())
-    odds = has @ truth.mortality + _MORTALITY_AGE * g + 0.1 * g**2
+    odds = has @ truth.mortality + _MORTALITY_AGE * g + _MORTALITY_AGE_SQUARED * g**2
     odds += _MORTALITY_THIN * np.maximum(24 - bmi.to_numpy(), 0)
     return odds + np.where(people["birth"], _MORTALITY_BIRTH, 0) + truth.mortality_intercept
+
+
+# -- the truth, to be read -------------------------------------------------------------
+
+
+def true_shares(truth: Hospital) -> tuple[np.ndarray, np.ndarray]:
+    """Share of all patients who are men (women) and have each whole phecode, (2, W) and (2,).
+
+    Exact for the model of step 3 above up to its numerical integration: one year of age, 40 nodes.
+    """
+    age, female, birth, race, weight = _cells(truth.race_given_age, 1)
+    base = _features(age, female, birth, race, np.zeros((len(age), len(FACTORS)))) @ truth.disease
+    by_sex = np.array([weight * ~female, weight * female])
+    spread = _factor_spread(truth.disease)
+    return _mean_over_factors(base, 0.0, spread, by_sex, nodes=40), by_sex.sum(axis=1)
+
+
+def leaf_chances(truth: Hospital) -> np.ndarray:
+    """Chance of each leaf, as first or second draw, in men and women who have its whole code."""
+    chances = []
+    for sex in ("M", "F"):
+        share = truth.leaf["share"].where(truth.leaf["sex"].isin(("", sex)), 0.0)
+        total = share.groupby(truth.leaf["whole"]).transform("sum")
+        share = (share / total.where(total > 0, 1)).to_numpy()
+        chances.append(share * (1 + SECOND_LEAF * (1 - share)))
+    return np.array(chances)
+
+
+def age_and_race(truth: Hospital) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the patients by age (of :data:`AGES`) and by race (of :data:`RACES`)."""
+    ages = sum(share * mass for share, mass in _groups().values())
+    return ages, ages @ truth.race_given_age
+
+
+def disease_model(truth: Hospital) -> dict[str, dict[str, float]]:
+    """The coefficients of the diseases' log odds by name of the feature, for each whole phecode."""
+    names = ("intercept", "age", "age squared", "woman", "man", "gives birth", "no birth")
+    names = (*names, *FACTORS, *(f"race {race}" for race in RACES))
+    return {
+        code: {name: float(value) for name, value in zip(names, column, strict=True) if value}
+        for code, column in zip(truth.whole, truth.disease.T, strict=True)
+    }
+
+
+def outcome_model(truth: Hospital) -> dict[str, float | dict[str, float]]:
+    """The coefficients of the log odds of death within a year, by name."""
+    return {
+        "intercept": truth.mortality_intercept,
+        "age": _MORTALITY_AGE,
+        "age squared": _MORTALITY_AGE_SQUARED,
+        "bmi below 24": _MORTALITY_THIN,
+        "gives birth": _MORTALITY_BIRTH,
+        "diseases": dict(zip(truth.whole, truth.mortality.tolist(), strict=True)),
+    }
 
 
 # -- arithmetic ------------------------------------------------------------------------

@@ -86,6 +86,7 @@ _ALLOWED = {
     ("diagnoses_icd", "icd_version"): (9, 10),
     ("procedures_icd", "icd_version"): (9, 10),
 }
+_OLDEST = 120
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 _WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
@@ -444,6 +445,11 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
             wrong = ~values.isin(allowed)
             if wrong.any():
                 _fault(where, column, " or ".join(map(str, allowed)), values, wrong)
+    if name == "patients":
+        age = table["anchor_age"]
+        wrong = (age < 0) | (age > _OLDEST)
+        if wrong.any():
+            _fault(where, "anchor_age", f"ages from 0 to {_OLDEST}", age, wrong)
     key = _KEYS.get(name)
     if key and table[key].duplicated().any():
         _fault(where, key, "each number once", table[key], table[key].duplicated())

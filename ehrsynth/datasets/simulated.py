@@ -7,10 +7,12 @@ published aggregates of MIMIC-IV (:data:`PUBLISHED`); no real record was used.
 
 The people and their diseases come from :mod:`ehrsynth.datasets.hospital`. Here they are admitted,
 coded, measured and written down: more admissions with more morbidity, every disease coded at one
-of them or more, readings at visits before and after discharge.
+of them or more, readings at visits before and after discharge. Procedures, prescriptions and
+laboratory results are made in :mod:`ehrsynth.datasets.care`.
 
 The hospital never changes and the patients depend on a seed, so a fresh sample from the same truth
-is ``load("simulated", seed=another)``.
+is ``load("simulated", seed=another)``; :mod:`ehrsynth.datasets.truth` draws one as a patient table
+and says all that is true of the hospital.
 """
 
 from pathlib import Path
@@ -19,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import write_table
+from ..files import write_blocks, write_json, write_table
 from ..phecode import definitions
-from . import mimic_iv
+from . import care, mimic_iv
+from .care import ICD10_SINCE, Lives
 from .hospital import (
     AGES,
     PUBLISHED,
@@ -74,7 +77,7 @@ _YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
 _NO_ADMISSION = 0.01  # of the people
 # Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
 # error, and what each of them makes of the value.
-_BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
+BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
 # Codes that belong to no phecode: status, circumstances, place of an accident.
 _OTHER_CODES = {
     9: {
@@ -95,7 +98,12 @@ _OTHER_CODES = {
     },
 }  # fmt: skip
 _OTHER_RATE = 0.95  # such codes per admission
-_ICD10_SINCE = np.datetime64("2015-10-01")
+# What MIMIC-IV's file of admissions has beyond the columns of raw_tables, and where it stands.
+_MORE_COLUMNS = {
+    "admit_provider_id": "admission_type", "language": "insurance", "marital_status": "language",
+    "edregtime": "race", "edouttime": "edregtime",
+}  # fmt: skip
+_STREAM = 7_302  # sets the random numbers of these columns apart from those of the patients
 
 
 def load(
@@ -117,36 +125,90 @@ def load(
     dict of str to DataFrame
         See :func:`ehrsynth.datasets.mimic_iv.convert`, which makes them.
     """
-    return mimic_iv.convert(raw_tables(patients, seed), include=include)
+    return mimic_iv.convert(raw_tables(patients, seed, with_care=bool(include)), include=include)
 
 
 def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Path]:
-    """Write the hospital as MIMIC-IV is published: ``hosp/*.csv.gz``; return the files."""
+    """Write the hospital as MIMIC-IV is published, and its truth beside it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Gets ``hosp/*.csv.gz`` and ``truth.json`` (see :func:`ehrsynth.datasets.truth.as_dict`).
+    patients, seed : int
+        As for :func:`load`, which gives the same patients.
+
+    Returns
+    -------
+    list of Path
+        The files, ``truth.json`` last.
+    """
+    from .truth import as_dict
+
+    lives, tables = simulate(patients, _generator(patients, seed))
+    hadm_id = tables["admissions"]["hadm_id"].to_numpy()
+    tables["admissions"] = _as_published(tables["admissions"], lives, seed)
     written = []
-    for name, table in raw_tables(patients, seed).items():
-        path = Path(folder) / "hosp" / f"{name}.csv.gz"
-        write_table(table, path)
-        written.append(path)
+
+    def file(name: str) -> Path:
+        written.append(Path(folder) / "hosp" / f"{name}.csv.gz")
+        return written[-1]
+
+    for name in list(tables):
+        table = tables.pop(name)  # its memory is free when it is written
+        if name.startswith("d_"):
+            write_table(table, file(name))
+        else:
+            write_blocks([table], file(name), dates=("dod", "chartdate"))
+        del table
+    for name in care.FILES:
+        rows = care.blocks(name, hospital(), lives, hadm_id, seed)
+        write_blocks(rows, file(name), dates=("chartdate",))
+    for name, table in care.dictionaries().items():
+        write_table(table, file(name))
+    written.append(Path(folder) / "truth.json")
+    write_json(as_dict(patients, seed), written[-1])
     return written
 
 
-def raw_tables(patients: int = 20_000, seed: int = 0) -> dict[str, pd.DataFrame]:
+def raw_tables(
+    patients: int = 20_000, seed: int = 0, with_care: bool = False
+) -> dict[str, pd.DataFrame]:
     """The tables of MIMIC-IV's ``hosp`` folder, with its column names.
+
+    Parameters
+    ----------
+    patients, seed : int
+        As for :func:`load`.
+    with_care : bool
+        Also procedures, prescriptions and laboratory results, which take several times as long
+        and as much memory as the rest.
 
     Returns
     -------
     dict of str to DataFrame
-        ``patients``, ``admissions``, ``diagnoses_icd``, ``d_icd_diagnoses``, ``omr``.
+        ``patients``, ``admissions``, ``diagnoses_icd``, ``d_icd_diagnoses``, ``omr``; with care
+        also ``procedures_icd``, ``prescriptions``, ``labevents``, ``d_icd_procedures`` and
+        ``d_labitems``.
 
     Raises
     ------
     InputError
-        If `patients` is less than 1.
+        If `patients` is less than 1 or `seed` is negative.
     """
-    if patients < 1:
-        raise InputError(f"The number of patients is {patients}; ask for 1 or more.")
+    lives, tables = simulate(patients, _generator(patients, seed))
+    if with_care:
+        hadm_id = tables["admissions"]["hadm_id"].to_numpy()
+        for name in care.FILES:
+            rows = care.blocks(name, hospital(), lives, hadm_id, seed)
+            tables[name] = pd.concat(rows, ignore_index=True)
+        tables |= care.dictionaries()
+    return tables
+
+
+def simulate(patients: int, rng: np.random.Generator) -> tuple[Lives, dict[str, pd.DataFrame]]:
+    """What happens to so many people, and the tables that every use needs."""
     truth = hospital()
-    rng = np.random.default_rng(seed)
     people = draw_people(truth, patients, rng)
     has = draw_diseases(truth, people, rng)
     stays = _stays(people, rng)
@@ -154,13 +216,27 @@ def raw_tables(patients: int = 20_000, seed: int = 0) -> dict[str, pd.DataFrame]
     dod = _deaths(truth, people, has, body, stays, rng)
     identity = _identity(people, stays, rng)
     admissions = _admissions_table(people, identity, stays, rng)
-    return {
+    tables = {
         "patients": _patients_table(people, identity, dod),
         "admissions": admissions,
         "diagnoses_icd": _diagnoses_table(truth, people, has, stays, admissions, rng),
         "d_icd_diagnoses": _titles(truth),
         "omr": _before_death(_omr_table(people, identity, body, stays, rng), identity, dod),
     }
+    return Lives(people, has, stays, dod, identity), tables
+
+
+def _generator(patients: int, seed: int) -> np.random.Generator:
+    check_size(patients, seed)
+    return np.random.default_rng(seed)
+
+
+def check_size(patients: int, seed: int) -> None:
+    """Raise InputError unless that many patients can be drawn from that seed."""
+    if patients < 1:
+        raise InputError(f"The number of patients is {patients}; ask for 1 or more.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give 0 or a larger whole number.")
 
 
 # -- what happens to them --------------------------------------------------------------
@@ -251,7 +327,7 @@ def _identity(people: pd.DataFrame, stays: pd.DataFrame, rng) -> pd.DataFrame:
 
 def _numbers(n: int, rng: np.random.Generator) -> np.ndarray:
     """Different numbers below ten million (more if there are many), in no order."""
-    return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // n), n)))
+    return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
 
 
 def _patients_table(people, identity, dod) -> pd.DataFrame:
@@ -297,6 +373,33 @@ def _admissions_table(people, identity, stays, rng) -> pd.DataFrame:
     )
 
 
+def _as_published(admissions: pd.DataFrame, lives: Lives, seed: int) -> pd.DataFrame:
+    """The admissions with all columns of MIMIC-IV's file, in its order."""
+    rng = np.random.default_rng([_STREAM, seed])
+    n, m = len(admissions), len(lives.people)
+    person = lives.stays["person"].to_numpy()
+    states = np.array(["MARRIED", "SINGLE", "WIDOWED", "DIVORCED", None], dtype=object)
+    old = lives.people["age"].to_numpy() >= 65
+    limits = np.where(old[:, None], [0.52, 0.70, 0.92, 0.98], [0.42, 0.88, 0.90, 0.96])
+    state = states[(rng.random(m)[:, None] > limits).sum(axis=1)]
+    language = np.where(rng.random(m) < 0.9, "ENGLISH", "?")
+    admitted = admissions["admittime"]
+    arrived = admitted - pd.to_timedelta(60 * rng.integers(60, 900, n), unit="s")
+    left = admitted + pd.to_timedelta(60 * rng.integers(0, 120, n), unit="s")
+    emergency = admissions["admission_location"] == "EMERGENCY ROOM"
+    more = {
+        "admit_provider_id": [f"P{number:05d}" for number in rng.integers(0, 2_000, n)],
+        "language": language[person],
+        "marital_status": state[person],
+        "edregtime": arrived.where(emergency),
+        "edouttime": left.where(emergency),
+    }
+    table = admissions.copy()
+    for name, before in _MORE_COLUMNS.items():
+        table.insert(table.columns.get_loc(before) + 1, name, more[name])
+    return table
+
+
 def _race_strings(race: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What the registration desk writes for each person's race (its number)."""
     draw = rng.random(len(race))
@@ -316,7 +419,8 @@ def _diagnoses_table(truth, people, has, stays, admissions, rng) -> pd.DataFrame
     person, whole, leaf = _leaf_diseases(truth, people, has & (count > 0)[:, None], rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
-    since = np.floor(rng.random(len(person)) * count[person]).astype(np.int64)
+    # Most diseases are there from an early admission on.
+    since = np.floor(rng.random(len(person)) ** 3 * count[person]).astype(np.int64)
     visits = count[person] - since
     row = np.repeat(np.arange(len(person)), visits)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
@@ -324,7 +428,7 @@ def _diagnoses_table(truth, people, has, stays, admissions, rng) -> pd.DataFrame
     row, nth = row[coded], nth[coded]
     stay = start[person[row]] + since[row] + nth
 
-    recent = stays["admit"].to_numpy() >= _ICD10_SINCE
+    recent = stays["admit"].to_numpy() >= ICD10_SINCE
     code = np.empty(len(row), dtype="U7")
     draw = rng.random(len(row))
     more = np.repeat(np.arange(len(stays)), rng.poisson(_OTHER_RATE, len(stays)))
@@ -476,7 +580,7 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
     bmi = usual["bmi"].to_numpy() * np.exp(0.03 * rng.standard_normal(len(visits)))
     height = usual["height"].to_numpy()
     weight = bmi * height**2 / 703
-    shares, factors = zip(*_BMI_FAULTS, strict=True)
+    shares, factors = zip(*BMI_FAULTS, strict=True)
     which = np.searchsorted(np.cumsum(shares), rng.random(len(visits)), side="right")
     bmi = bmi * np.array([*factors, 1.0])[which]
     results = {

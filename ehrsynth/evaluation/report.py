@@ -137,7 +137,8 @@ class Report:
             report=self, verdicts=self.verdicts(), advice=self.advice(), families=FAMILIES,
             pictures=_pictures(self) if pictures else {},
             number=_number, interval=_interval, track=_track, left_out=_left_out(self),
-            tag=self._tag, facts={name: _plain(value) for name, value in self.facts.items()},
+            tag=self._tag, lists={k: v for k, v in self.facts.items() if isinstance(v, list)},
+            facts={k: _plain(v) for k, v in self.facts.items() if not isinstance(v, list)},
         )  # fmt: skip
 
     def _repr_html_(self) -> str:

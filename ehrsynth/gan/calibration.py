@@ -9,7 +9,8 @@ from torch import Tensor
 from .networks import Columns, Generator
 
 _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
-_ITERATIONS = 15
+_ITERATIONS = 40  # at most
+_CLOSE = 1e-3  # of the log odds
 _PRIOR = 5.0  # patients that the model's own prevalence counts for within a group
 
 
@@ -104,5 +105,8 @@ def _solve(
         # A shift moves the log odds of the mean by less than itself, the more patients differ.
         stretch = (mean * (1 - mean) / slope.clamp_min(1e-12)).clamp(1, 3)
         wanted = torch.where(one_hot, (target / mean).log(), target.logit() - mean.logit())
-        shift = torch.where(fixed, 0.0, shift + (stretch * wanted).clamp(-2, 2))
+        wanted = torch.where(fixed, 0.0, wanted)
+        shift = shift + (stretch * wanted).clamp(-2, 2)
+        if bool((wanted.abs() < _CLOSE).all()):
+            break
     return shift

@@ -401,5 +401,6 @@ def cells(
 def _empty_generator(recipe: Recipe, columns: Columns) -> Generator:
     with torch.random.fork_rng(devices=[]):  # leave torch's global generator as it is
         return Generator(
-            recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers
-        )
+            recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers,
+            recipe.centered_output,
+        )  # fmt: skip

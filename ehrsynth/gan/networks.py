@@ -26,20 +26,30 @@ class Generator(nn.Module):
         Number of matrix columns.
     width, layers : int
         Size and number of the residual layers.
+    centered : bool
+        Normalize the last layer's input. Otherwise its values are all positive, and a step that
+        moves all weights alike moves every prevalence: categories die and never come back.
     """
 
-    def __init__(self, latent: int, given: int, output: int, width: int = 384, layers: int = 5):
+    def __init__(
+        self, latent: int, given: int, output: int, width: int = 384, layers: int = 5,
+        centered: bool = False,
+    ):  # fmt: skip
         super().__init__()
         self.first = nn.Linear(latent + given, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=1e-5) for _ in range(layers + 1))
+        if centered:
+            self.norms.append(nn.BatchNorm1d(width, eps=1e-5, affine=False))
         self.last = nn.Linear(width, output)
 
     def forward(self, noise: Tensor, given: Tensor) -> Tensor:
         """Logits, shape (batch, output)."""
         x = torch.relu(self.norms[0](self.first(torch.cat([noise, given], dim=1))))
-        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+        for layer, norm in zip(self.layers, self.norms[1:], strict=False):
             x = x + torch.relu(norm(layer(x)))
+        if len(self.norms) > len(self.layers) + 1:
+            x = self.norms[-1](x)
         return self.last(x)
 
 

@@ -33,6 +33,8 @@ class Recipe:
         Critic steps for each generator step.
     penalty : float
         Weight of the gradient penalty.
+    penalty_share : float
+        Share of a batch that the gradient penalty looks at, the costliest part of a step.
     sampled_codes : bool
         The critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
         it would tell from real codes at once; and generation draws codes instead of rounding.
@@ -40,6 +42,9 @@ class Recipe:
         Weight of the bins' normal scores, shown to the critic beside the one-hots; 0 shows none.
     prevalence_bias : bool
         The generator's output biases start at train's prevalences.
+    centered_output : bool
+        The input of the generator's last layer is normalized, so that the prevalences do not all
+        move together in the first steps. Goes with `prevalence_bias`.
     condition : bool
         The outcome and the sex are given to the generator.
     averaging : float
@@ -68,9 +73,11 @@ class Recipe:
     decay_from: float = 1.0
     critic_steps: int = 1
     penalty: float = 10.0
+    penalty_share: float = 1.0
     sampled_codes: bool = False
     score_weight: float = 0.0
     prevalence_bias: bool = False
+    centered_output: bool = False
     condition: bool = False
     averaging: float = 0.0
     refresh_statistics: bool = False
@@ -92,6 +99,10 @@ class Recipe:
         for name in ("latent", "width", "layers", "batch", "epochs", "critic_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; use 1 or more.")
+        if not 0 < self.penalty_share <= 1:
+            raise InputError(
+                f"penalty_share is {self.penalty_share}; use a share above 0 and at most 1."
+            )
         if self.steps is not None and self.steps < 1:
             raise InputError(f"steps is {self.steps}; use 1 or more.")
 
@@ -105,6 +116,7 @@ class Recipe:
 PAPER = Recipe()
 MODERN = replace(
     PAPER,
+    width=256,
     batch=128,
     steps=4_000,
     epochs=200,
@@ -112,9 +124,11 @@ MODERN = replace(
     generator_rate=1e-3,
     critic_rate=2e-3,
     decay_from=0.6,
+    penalty_share=0.25,
     sampled_codes=True,
     score_weight=0.7,
     prevalence_bias=True,
+    centered_output=True,
     condition=True,
     averaging=0.998,
     refresh_statistics=True,

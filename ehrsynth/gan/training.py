@@ -61,7 +61,8 @@ def critic_step(game: Game, real: Tensor) -> Tensor:
         fake = game.columns.features(game.imagine(real))
     real = game.columns.features(real)
     real_scores, fake_scores = game.critic(torch.cat([real, fake])).chunk(2)
-    penalty = gradient_penalty(game.critic, real, fake, game.rng)
+    looked_at = max(1, round(game.recipe.penalty_share * len(real)))
+    penalty = gradient_penalty(game.critic, real[:looked_at], fake[:looked_at], game.rng)
     loss = critic_loss(real_scores, fake_scores, penalty, game.recipe.penalty)
     game.critic_optimizer.zero_grad()
     loss.backward()
@@ -94,7 +95,10 @@ def new_game(
     """Networks with seeded random weights, their optimizers, and the game's random stream."""
     given = len(columns.condition)
     with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
-        generator = Generator(recipe.latent, given, columns.width, recipe.width, recipe.layers)
+        generator = Generator(
+            recipe.latent, given, columns.width, recipe.width, recipe.layers,
+            recipe.centered_output,
+        )  # fmt: skip
         critic = Critic(columns.feature_width, recipe.width, recipe.layers)
     weights = stream(seed, "weights")
     for network in (generator, critic):

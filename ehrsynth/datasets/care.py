@@ -1,0 +1,401 @@
+"""What is done for the simulated patients: procedures, prescriptions, laboratory results.
+
+Three small tables in this folder say what there is and whom it befalls; all of it is our own
+assumption:
+
+- ``drugs.csv``: percent of the patients with any of the phecodes of ``indication`` who take the
+  ingredient (``indicated``) and percent of all others (``others``), and how it is written down;
+- ``procedures.csv``: the same for procedures, with their codes in both ICD versions;
+- ``labs.csv``: the usual value (``typical``), its spread between patients and from one blood draw
+  to the next of a patient, and what 20 years of age, being a woman and whole phecodes add to it.
+  On the scale ``log`` spreads and additions are of the natural logarithm. A panel is ordered as a
+  whole, in ``ordered`` percent of the blood draws.
+
+Whoever takes a drug has it prescribed at the last admission and at others with some chance. So a
+patient's record tells all that is true of the patient, and a share in ``drugs.csv`` is a share of
+patients. Everything is made for a few thousand patients at a time, each block from random numbers
+of its own, so that a hospital of any size fits in memory.
+
+National drug codes carry the labeler 99999 and GSN numbers start with 99: neither is assigned, so
+that nobody takes them for real packages.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import as_file, files
+
+import numpy as np
+import pandas as pd
+
+from .hospital import age_units
+
+FILES = ("procedures_icd", "prescriptions", "labevents")
+PEOPLE_AT_A_TIME = 4_096
+ICD10_SINCE = np.datetime64("2015-10-01")
+
+_STREAM = 7_301  # sets these random numbers apart from those of the patients
+_AGAIN = 0.6  # chance that an earlier admission than the last prescribes a drug, too
+_WITHOUT_NDC, _BLANK_NDC = 0.144, 0.0012  # shares in the MIMIC-IV demo
+_MORE_DRAWS = 0.35  # blood draws of an admission beyond the first, on average
+_CLINIC_DRAWS = 0.6  # blood draws of a person at no admission, on average
+_BEFORE, _AFTER = 400, 250  # days around the admissions in which they fall
+_ILLEGIBLE, _SLIPPED = 0.003, 0.0005  # shares of the results
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Lives:
+    """What happened to the people: the ground on which every table is written.
+
+    Parameters
+    ----------
+    people : DataFrame
+        See :func:`ehrsynth.datasets.hospital.draw_people`.
+    has : ndarray of bool (people, W)
+        Which whole phecodes each person has.
+    stays : DataFrame
+        Admissions in real time, sorted by person.
+    dod : Series
+        Real date of death.
+    identity : DataFrame
+        Identifiers and shifted calendar.
+    """
+
+    people: pd.DataFrame
+    has: np.ndarray
+    stays: pd.DataFrame
+    dod: pd.Series
+    identity: pd.DataFrame
+
+
+@lru_cache(maxsize=3)
+def catalog(name: str) -> pd.DataFrame:
+    """``drugs``, ``procedures`` or ``labs``, as declared."""
+    text = dict.fromkeys(("indication", "effects", "icd9", "icd10", "dose", "low", "high"), str)
+    with as_file(files("ehrsynth.datasets") / f"{name}.csv") as path:
+        return pd.read_csv(path, dtype=text, keep_default_na=False)
+
+
+def dictionaries() -> dict[str, pd.DataFrame]:
+    """``d_icd_procedures`` and ``d_labitems``: what the codes and items mean."""
+    procedures = catalog("procedures")
+    titles = pd.concat(
+        [
+            pd.DataFrame({"icd_code": procedures[f"icd{version}"], "icd_version": version,
+                          "long_title": procedures["title"]})
+            for version in (9, 10)
+        ]
+    )  # fmt: skip
+    return {
+        "d_icd_procedures": titles.sort_values(["icd_code", "icd_version"], ignore_index=True),
+        "d_labitems": catalog("labs")[["itemid", "label", "fluid", "category"]].sort_values(
+            "itemid", ignore_index=True
+        ),
+    }
+
+
+def blocks(name: str, truth, lives: Lives, hadm_id: np.ndarray, seed: int) -> Iterator:
+    """The rows of a table, a few thousand people at a time.
+
+    Parameters
+    ----------
+    name : {"procedures_icd", "prescriptions", "labevents"}
+    truth : Hospital
+    lives : Lives
+    hadm_id : ndarray of int
+        Of each row of ``lives.stays``.
+    seed : int
+        Of the patients.
+
+    Yields
+    ------
+    DataFrame
+        With the columns of MIMIC-IV's file.
+    """
+    make = {"procedures_icd": _procedures, "prescriptions": _prescriptions, "labevents": _labs}
+    person = lives.stays["person"].to_numpy()
+    rows = 0
+    for number, start in enumerate(range(0, len(lives.people), PEOPLE_AT_A_TIME)):
+        stop = min(start + PEOPLE_AT_A_TIME, len(lives.people))
+        first, last = np.searchsorted(person, [start, stop])
+        stays = lives.stays.iloc[first:last].reset_index(drop=True)
+        part = Lives(
+            people=lives.people.iloc[start:stop].reset_index(drop=True),
+            has=lives.has[start:stop],
+            stays=stays.assign(person=stays["person"] - start, hadm_id=hadm_id[first:last]),
+            dod=lives.dod.iloc[start:stop].reset_index(drop=True),
+            identity=lives.identity.iloc[start:stop].reset_index(drop=True),
+        )
+        rng = np.random.default_rng([_STREAM, FILES.index(name), number, seed])
+        table = make[name](truth, part, rng, rows)
+        rows += len(table)
+        yield table
+
+
+# -- whom it befalls -------------------------------------------------------------------
+
+
+def indications(truth, table: pd.DataFrame) -> np.ndarray:
+    """Which whole phecodes are an indication for each row of `table`, (W, rows) of bool."""
+    matrix = np.zeros((len(truth.whole), len(table)), dtype=bool)
+    for row, codes in enumerate(table["indication"]):
+        matrix[truth.whole.get_indexer(codes.split()), row] = True
+    return matrix
+
+
+def _receive(truth, lives: Lives, table: pd.DataFrame, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Person and row of `table` (numbers) of everything that somebody with a stay receives."""
+    indicated = lives.has.astype(np.float32) @ indications(truth, table).astype(np.float32) > 0
+    chance = np.where(indicated, table["indicated"].to_numpy(), table["others"].to_numpy()) / 100
+    count = np.bincount(lives.stays["person"], minlength=len(lives.people))
+    return np.nonzero((rng.random(chance.shape) < chance) & (count > 0)[:, None])
+
+
+def _expand(person: np.ndarray, lives: Lives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every admission of each of `person`: its position in `person`, its stay, its turn."""
+    count = np.bincount(lives.stays["person"], minlength=len(lives.people))
+    start = np.cumsum(count) - count
+    visits = count[person]
+    row = np.repeat(np.arange(len(person)), visits)
+    turn = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
+    return row, start[person[row]] + turn, turn
+
+
+# -- procedures ------------------------------------------------------------------------
+
+
+def _procedures(truth, lives: Lives, rng, _) -> pd.DataFrame:
+    """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
+    table = catalog("procedures")
+    person, kind = _receive(truth, lives, table, rng)
+    row, stay, turn = _expand(person, lives)
+    count = np.bincount(lives.stays["person"], minlength=len(lives.people))
+    first = np.floor(rng.random(len(person)) * count[person])[row]
+    again = table["again"].to_numpy()[kind[row]]
+    done = (turn == first) | ((turn > first) & (rng.random(len(row)) < again))
+    stay, kind = stay[done], kind[row[done]]
+    order = np.lexsort((rng.random(len(stay)), stay))
+    stay, kind = stay[order], kind[order]
+    admit = lives.stays["admit"].to_numpy()[stay]
+    length = lives.stays["discharge"].to_numpy()[stay] - admit
+    recent = admit >= ICD10_SINCE
+    codes = {version: table[f"icd{version}"].to_numpy(object)[kind] for version in (9, 10)}
+    person = lives.stays["person"].to_numpy()[stay]
+    shift = lives.identity["shift"].to_numpy()[person]
+    day = (admit + length * rng.random(len(stay)) + shift).astype("datetime64[D]")
+    return pd.DataFrame(
+        {
+            "subject_id": lives.identity["subject_id"].to_numpy()[person],
+            "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+            "seq_num": pd.Series(stay).groupby(stay).cumcount() + 1,
+            "chartdate": day.astype("datetime64[s]"),
+            "icd_code": np.where(recent, codes[10], codes[9]),
+            "icd_version": np.where(recent, 10, 9),
+        }
+    )
+
+
+# -- prescriptions ---------------------------------------------------------------------
+
+
+def _prescriptions(truth, lives: Lives, rng, rows: int) -> pd.DataFrame:
+    table = catalog("drugs")
+    person, kind = _receive(truth, lives, table, rng)
+    row, stay, _ = _expand(person, lives)
+    last = lives.stays["last"].to_numpy()[stay]
+    written = last | (rng.random(len(row)) < _AGAIN)
+    stay, kind = stay[written], kind[row[written]]
+    order = np.lexsort((kind, stay))
+    stay, kind = stay[order], kind[order]
+    n = len(stay)
+    person = lives.stays["person"].to_numpy()[stay]
+    shift = lives.identity["shift"].to_numpy()[person]
+    admit = lives.stays["admit"].to_numpy()[stay] + shift
+    discharge = lives.stays["discharge"].to_numpy()[stay] + shift
+    length = (discharge - admit) / np.timedelta64(1, "s")
+    start = admit + np.floor(0.6 * length * rng.random(n) ** 2).astype("timedelta64[s]")
+    start = _hour(start, admit)
+    stop = np.where(rng.random(n) < 0.5, _hour(discharge, start), start + np.timedelta64(_DAY, "s"))
+
+    name, strength = _pick(table["names"], kind, rng), _pick(table["strengths"], kind, rng)
+    draw = rng.random(n)
+    product = 99_999_000_000 + 100 * kind + strength[1]
+    ndc = np.array([str(number) for number in product], dtype=object)
+    ndc = np.where(draw < _WITHOUT_NDC, "0", ndc)
+    ndc = np.where(draw > 1 - _BLANK_NDC, None, ndc)
+    subject = lives.identity["subject_id"].to_numpy()[person]
+    number = pd.Series(subject).groupby(subject).cumcount().to_numpy() + 1
+    form, per_day = table["form"].to_numpy(object)[kind], table["per_day"].to_numpy()[kind]
+    fluid = table["ingredient"].isin(("sodium chloride", "dextrose")).to_numpy()[kind]
+    letters = table["ingredient"].str.replace(r"\W", "", regex=True).str[:4].str.upper()
+    return pd.DataFrame(
+        {
+            "subject_id": subject,
+            "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+            "pharmacy_id": 10_000_000 + rows + np.arange(n),
+            "poe_id": [f"{who}-{which}" for who, which in zip(subject, number, strict=True)],
+            "poe_seq": number,
+            "order_provider_id": _providers(n, rng),
+            "starttime": start,
+            "stoptime": stop,
+            "drug_type": np.where(fluid, "BASE", "MAIN"),
+            "drug": name[0],
+            "formulary_drug_cd": letters.to_numpy(object)[kind],
+            "gsn": (990_000 + kind).astype(str).astype(object),
+            "ndc": ndc,
+            "prod_strength": strength[0],
+            "form_rx": None,
+            "dose_val_rx": table["dose"].to_numpy(object)[kind],
+            "dose_unit_rx": table["unit"].to_numpy(object)[kind],
+            "form_val_disp": np.where(rng.random(n) < 0.8, "1", "2").astype(object),
+            "form_unit_disp": form,
+            "doses_per_24_hrs": pd.Series(per_day, dtype="Int64").mask(per_day == 0),
+            "route": table["route"].to_numpy(object)[kind],
+        }
+    )
+
+
+def _hour(time: np.ndarray, earliest: np.ndarray) -> np.ndarray:
+    """The full hour before `time`, as orders are dated, but not before `earliest`."""
+    return np.maximum(time.astype("datetime64[h]").astype("datetime64[s]"), earliest)
+
+
+def _pick(choices: pd.Series, kind: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
+    """One of the texts between semicolons of each row, most often the first, and its number."""
+    lists = choices.str.split(";")
+    size = lists.str.len().to_numpy()
+    flat = np.concatenate(lists.to_numpy()).astype(object)
+    nth = np.minimum(rng.geometric(0.65, len(kind)) - 1, size[kind] - 1)
+    return flat[(np.cumsum(size) - size)[kind] + nth], nth
+
+
+def _providers(n: int, rng) -> np.ndarray:
+    """Who ordered it: one of 2,000, or nobody known."""
+    names = np.array([f"P{100 + i % 900}{'ABCDEFGHJK'[i // 200 % 10]}S" for i in range(2_000)])
+    chosen = names.astype(object)[rng.integers(0, len(names), n)]
+    return np.where(rng.random(n) < 0.02, None, chosen)
+
+
+# -- laboratory ------------------------------------------------------------------------
+
+
+def effects(text: str) -> dict[str, float]:
+    """What the column ``effects`` of labs.csv says: by whole phecode what it adds."""
+    return {code: float(value) for code, value in (pair.split("=") for pair in text.split())}
+
+
+def usual_levels(truth, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
+    """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
+    table = catalog("labs")
+    adds = np.zeros((len(truth.whole), len(table)))
+    for lab, text in enumerate(table["effects"]):
+        for code, value in effects(text).items():
+            adds[truth.whole.get_loc(code), lab] = value
+    typical = table["typical"].to_numpy(float)
+    base = np.where(table["scale"] == "log", np.log(typical), typical)
+    used = np.flatnonzero(adds.any(axis=1))
+    level = base + has[:, used].astype(float) @ adds[used]
+    level += np.outer(age_units(people["age"].to_numpy()), table["age"])
+    return level + np.outer(people["female"].to_numpy(), table["female"])
+
+
+def _labs(truth, lives: Lives, rng, rows: int) -> pd.DataFrame:
+    table = catalog("labs")
+    draws = _blood_draws(lives, rng)
+    level = usual_levels(truth, lives.people, lives.has)
+    level += table["between"].to_numpy() * rng.standard_normal(level.shape)
+
+    panels = table.drop_duplicates("panel").set_index("panel")["ordered"]
+    ordered = rng.random((len(draws), len(panels))) * 100 < panels.to_numpy()
+    draw, lab = np.nonzero(ordered[:, panels.index.get_indexer(table["panel"])])
+    specimen = rng.integers(10_000_000, 99_999_999, ordered.shape)
+    panel = panels.index.get_indexer(table["panel"])[lab]
+
+    n = len(draw)
+    person = draws["person"].to_numpy()[draw]
+    value = level[person, lab] + table["within"].to_numpy()[lab] * rng.standard_normal(n)
+    value = np.where((table["scale"] == "log").to_numpy()[lab], np.exp(value), value)
+    fault = rng.random(n)
+    value = np.where(fault > 1 - _SLIPPED, 10 * value, value)
+    text, number = _results(value, table["decimals"].to_numpy()[lab])
+    illegible = fault < _ILLEGIBLE
+    text, number = np.where(illegible, "___", text), np.where(illegible, np.nan, number)
+
+    low, high = (pd.to_numeric(table[name]).to_numpy()[lab] for name in ("low", "high"))
+    abnormal = (number < low) | (number > high)
+    time = draws["time"].to_numpy()[draw] + lives.identity["shift"].to_numpy()[person]
+    stored = time + (60 * rng.integers(25, 180, n)).astype("timedelta64[s]")
+    priority = np.array(["STAT", "ROUTINE", None], dtype=object)
+    priority = priority[np.searchsorted([0.53, 0.92], rng.random(len(draws)))]
+    return pd.DataFrame(
+        {
+            "labevent_id": rows + np.arange(n) + 1,
+            "subject_id": lives.identity["subject_id"].to_numpy()[person],
+            "hadm_id": draws["hadm_id"].array.take(draw),
+            "specimen_id": specimen[draw, panel],
+            "itemid": table["itemid"].to_numpy()[lab],
+            "order_provider_id": _providers(len(draws), rng)[draw],
+            "charttime": time,
+            "storetime": pd.Series(stored).mask(rng.random(n) < 0.009),
+            "value": text,
+            "valuenum": number,
+            "valueuom": table["unit"].replace("", None).to_numpy(object)[lab],
+            "ref_range_lower": low,
+            "ref_range_upper": high,
+            "flag": np.where(abnormal, "abnormal", None),
+            "priority": priority[draw],
+            "comments": np.where(illegible, "___", None),
+        }
+    )
+
+
+def _blood_draws(lives: Lives, rng) -> pd.DataFrame:
+    """``person``, ``hadm_id`` (missing outside admissions), ``time`` (real); nobody dead."""
+    stays, n = lives.stays, len(lives.people)
+    second = np.timedelta64(1, "s")
+    admit, discharge = stays["admit"].to_numpy(), stays["discharge"].to_numpy()
+    stay = np.repeat(np.arange(len(stays)), 1 + rng.poisson(_MORE_DRAWS, len(stays)))
+    first = np.append(True, stay[1:] != stay[:-1])[: len(stay)]
+    length = (discharge - admit)[stay] / second
+    after = np.where(first, np.minimum(6 * 3_600, length), length) * rng.random(len(stay))
+    inside = pd.DataFrame(
+        {
+            "person": stays["person"].to_numpy()[stay],
+            "hadm_id": pd.array(stays["hadm_id"].to_numpy()[stay], dtype="Int64"),
+            "time": admit[stay] + np.floor(after / 60).astype(np.int64) * 60 * second,
+        }
+    )
+    spans = stays.groupby("person").agg(begin=("admit", "first"), end=("discharge", "last"))
+    count = np.zeros(n, dtype=np.int64)
+    count[spans.index] = rng.poisson(_CLINIC_DRAWS, len(spans))
+    person = np.repeat(np.arange(n), count)
+    spans = spans.loc[person]
+    begin = spans["begin"].to_numpy() - np.timedelta64(_BEFORE, "D")
+    length = (spans["end"].to_numpy() + np.timedelta64(_AFTER, "D") - begin) / second
+    time = begin + np.floor(length * rng.random(len(person)) / 60).astype(np.int64) * 60 * second
+    outside = pd.DataFrame(
+        {
+            "person": person,
+            "hadm_id": pd.array([pd.NA] * len(person), dtype="Int64"),
+            "time": time,
+        }
+    )
+    day = outside["person"].map(lives.dod)
+    outside = outside[~(outside["time"] >= day)]
+    draws = pd.concat([inside, outside])
+    return draws.sort_values(["person", "time"], kind="stable", ignore_index=True)
+
+
+def _results(value: np.ndarray, decimals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As the laboratory reports them, text and number; what it cannot detect is "<0.01"."""
+    text, number = np.empty(len(value), dtype=object), np.full(len(value), np.nan)
+    for places in np.unique(decimals):
+        here = decimals == places
+        units = np.rint(value[here] * 10.0**places).astype(np.int64)
+        least = f"{10.0**-places:.{places}f}"
+        seen, which = np.unique(units, return_inverse=True)
+        texts = [f"{u / 10.0**places:.{places}f}" if u > 0 else f"<{least}" for u in seen]
+        text[here] = np.array(texts, dtype=object)[which]
+        number[here] = np.where(units > 0, units / 10.0**places, np.nan)
+    return text, number

@@ -1,0 +1,152 @@
+"""The columns file: what a person says about the columns of a flat table.
+
+A small JSON or YAML file that maps names to what is known about them; a column that it does not
+name is worked out from its values::
+
+    {"age":   {"unit": "years", "bounds": [18, 110]},
+     "ward":  {"kind": "categorical"},
+     "notes": {"drop": true},
+     "crp":   {"missing": ["not done"], "role": "measurement"}}
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..files import read_json
+from ..schema import KINDS, ROLES, near
+
+WISHED_KINDS = (*KINDS, "date")
+WISHED_ROLES = tuple(role for role in ROLES if role != "outcome")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is said about one column; what is left out is worked out.
+
+    Parameters
+    ----------
+    kind : {"", "categorical", "binary", "continuous", "date"}
+    role, label, unit, sex : str
+        As in :class:`ehrsynth.Column`.
+    bounds : tuple of float or None
+        Smallest and largest plausible value; others count as not measured. Either may be None.
+    decimals : int or None
+    drop : bool
+        Leave the column out.
+    identifier : {"", "allowed"}
+        "allowed" keeps a column that looks like an identifier.
+    missing : tuple of str
+        Values that mean that there is none, e.g. "-9" or "not done".
+    missing_rows : {"", "drop"}
+        "drop" leaves out the patients who have no value here.
+    positive : str
+        Which of the outcome's two values counts as 1.
+    """
+
+    kind: str = ""
+    role: str = ""
+    label: str = ""
+    unit: str = ""
+    bounds: tuple[float | None, float | None] | None = None
+    decimals: int | None = None
+    sex: str = ""
+    drop: bool = False
+    identifier: str = ""
+    missing: tuple[str, ...] = ()
+    missing_rows: str = ""
+    positive: str = ""
+
+
+NOTHING = Wish()
+_CHOICES = {
+    "kind": WISHED_KINDS, "role": WISHED_ROLES, "sex": ("F", "M"), "identifier": ("allowed",),
+    "missing_rows": ("drop",),
+}  # fmt: skip
+KEYS = tuple(Wish.__dataclass_fields__)
+
+
+def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
+    """Read a columns file.
+
+    Parameters
+    ----------
+    path : path
+        A ``.json``, ``.yaml`` or ``.yml`` file.
+    names : iterable of str
+        The columns that there are.
+    where : str
+        What to call the table in errors.
+
+    Raises
+    ------
+    InputError
+        That names the file, the column and the key or value that cannot be used.
+    """
+    path, names = Path(path), list(names)
+    content = _content(path)
+    example = '{"age": {"unit": "years"}}'
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} should map the name of a column to what it is, as in {example}.")
+    wishes = {}
+    for name, said in content.items():
+        if name not in names:
+            raise InputError(
+                f"{path} names the column {name!r}, which {where} does not have; "
+                f"{near(str(name), names)}."
+            )
+        if not isinstance(said, Mapping):
+            raise InputError(
+                f"{path} says {said!r} about column {name!r}; write it as in {example}."
+            )
+        wishes[name] = Wish(**{key: _value(path, name, key, said[key]) for key in said})
+    return wishes
+
+
+def _content(path: Path) -> object:
+    if path.suffix.lower() == ".json":
+        return read_json(path)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"{path} has an unknown ending; use .json, .yaml or .yml.")
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check --columns.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not readable YAML: {reason}.") from error
+
+
+def _value(path: Path, name: str, key: object, value: object) -> object:
+    if key not in KEYS:
+        raise InputError(f"{path} has the key {key!r} for column {name!r}; use {', '.join(KEYS)}.")
+    if key in _CHOICES:
+        good, wanted = value in _CHOICES[key], f"one of {', '.join(_CHOICES[key])}"
+    elif key == "bounds":
+        good = isinstance(value, list) and len(value) == 2
+        good = good and all(v is None or _is_number(v) for v in value)
+        good = good and (None in value or value[0] <= value[1])
+        wanted = "two numbers, the smaller first, as in [0, 120]"
+    elif key == "decimals":
+        good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 12
+        wanted = "a whole number from 0 to 12"
+    elif key == "drop":
+        good, wanted = isinstance(value, bool), "true or false"
+    elif key == "missing":
+        value = value if isinstance(value, list) else [value]
+        good = all(isinstance(v, str | int | float) for v in value)
+        wanted = 'a list of values, as in ["-9", "not done"]'
+    elif key == "positive":
+        good, wanted = isinstance(value, str | int | float), "one of the outcome's two values"
+    else:
+        good, wanted = isinstance(value, str), "a text"
+    if not good:
+        raise InputError(f"{path} says {key} {value!r} for column {name!r}; use {wanted}.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

@@ -1,0 +1,113 @@
+"""Missing measurements, filled from a model of the other columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .schema import Schema
+
+_RIDGE = 1.0  # pulls weights to 0; standardized columns
+_QUANTILES = np.linspace(0, 1, 201)  # that stand for a distribution
+
+
+@dataclass(frozen=True)
+class Imputer:
+    """A ridge regression of each continuous column on all others, and what it leaves unexplained.
+
+    A filled value is the prediction plus a residual drawn from train, so that filled values
+    scatter as measured ones do (stochastic regression imputation; van Buuren, Flexible Imputation
+    of Missing Data, 2018, section 3.2). A missing predictor counts as its mean.
+
+    Parameters
+    ----------
+    scale : dict of str to list
+        Mean and standard deviation of each continuous column.
+    weights, residuals, limits, gaps : dict of str to list of float
+        By continuous column its weights (the intercept last), quantiles of its residuals, and
+        smallest and largest value; by ordered pair, quantiles of the difference.
+    """
+
+    scale: dict[str, list[float]]
+    weights: dict[str, list[float]]
+    residuals: dict[str, list[float]]
+    limits: dict[str, list[float]]
+    gaps: dict[str, list[float]]
+
+    @classmethod
+    def fit(cls, train: pd.DataFrame, schema: Schema) -> "Imputer":
+        """Learn from the training patients; every continuous column has a measured value."""
+        numbers = {name: train[name].to_numpy(float) for name in schema.of_kind("continuous")}
+        scale = {n: [float(np.nanmean(v)), float(np.nanstd(v)) or 1.0] for n, v in numbers.items()}
+        design, places = _design(train, schema, scale)
+        weights, residuals, limits = {}, {}, {}
+        for name, values in numbers.items():
+            known = ~np.isnan(values)
+            x, y = design[known].copy(), (values[known] - scale[name][0]) / scale[name][1]
+            x[:, places[name]] = 0  # a column does not predict itself
+            penalty = _RIDGE * np.eye(x.shape[1])
+            penalty[-1, -1] = 1e-6  # the intercept is free
+            solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
+            weights[name] = solved.tolist()
+            residuals[name] = np.quantile(y - x @ solved, _QUANTILES).tolist()
+            limits[name] = [float(values[known].min()), float(values[known].max())]
+        gaps = {}
+        for upper, lower in _pairs(schema):
+            gap = numbers[upper] - numbers[lower]
+            gap = gap[gap > 0]
+            # "lower" takes differences that there are: whole ones between whole numbers.
+            gap = np.quantile(gap, _QUANTILES, method="lower") if len(gap) else np.ones(1)
+            gaps[upper] = gap.tolist()
+        return cls(scale, weights, residuals, limits, gaps)
+
+    def fill(self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> pd.DataFrame:
+        """The table with every missing number filled; what is measured stays as it is."""
+        design, places = _design(table, schema, self.scale)
+        filled = schema.attach(table)
+        for name, weights in self.weights.items():
+            empty = table[name].isna().to_numpy()
+            x = design[empty].copy()
+            x[:, places[name]] = 0
+            guess = x @ np.array(weights) + rng.choice(self.residuals[name], size=empty.sum())
+            guess = self.scale[name][0] + self.scale[name][1] * guess
+            if schema[name].decimals is not None:
+                guess = np.round(guess, schema[name].decimals)
+            filled[name] = _put(table[name], empty, np.clip(guess, *self.limits[name]))
+        for upper, lower in _pairs(schema):
+            wrong = (filled[lower] >= filled[upper]).to_numpy()
+            gap = rng.choice(self.gaps[upper], size=len(table))
+            # Of two numbers in the wrong order the one that was filled gives way.
+            down = wrong & table[lower].isna().to_numpy()
+            filled[lower] = _put(filled[lower], down, (filled[upper] - gap)[down])
+            up = wrong & ~down & table[upper].isna().to_numpy()
+            filled[upper] = _put(filled[upper], up, (filled[lower] + gap)[up])
+        return filled
+
+
+def _put(values: pd.Series, where: np.ndarray, new) -> pd.Series:
+    numbers = values.to_numpy(float, copy=True)
+    numbers[where] = new
+    return pd.Series(numbers, values.index)
+
+
+def _pairs(schema: Schema) -> list[tuple[str, str]]:
+    from .postprocess import ORDERED  # which builds on the preprocessing
+
+    return [(r.column, r.other) for r in ORDERED if r.column in schema and r.other in schema]
+
+
+def _design(table: pd.DataFrame, schema: Schema, scale: dict) -> tuple[np.ndarray, dict[str, int]]:
+    """Predictors (n, columns), a 1 last, and the place of each continuous column among them."""
+    parts, places, width = [], {}, 0
+    for column in schema.columns:
+        if column.kind == "continuous":
+            mean, spread = scale[column.name]
+            part = (table[column.name].to_numpy(float)[:, None] - mean) / spread
+            places[column.name] = width
+        elif column.kind == "binary":
+            part = table[column.name].to_numpy(float)[:, None]
+        else:
+            part = np.eye(len(column.categories))[table[column.name].cat.codes.to_numpy()]
+        parts.append(np.nan_to_num(part))
+        width += part.shape[1]
+    return np.hstack([*parts, np.ones((len(table), 1))]), places
