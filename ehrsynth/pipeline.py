@@ -272,8 +272,8 @@ class Pipeline:
         )
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
-        if "columns" in self.tables:
-            facts["columns of the file"] = self._list_columns(self.tables["columns"])
+        if "columns" in self._source:
+            facts["columns of the file"] = self._list_columns(self._source["columns"])
         # An impossible value counts as not measured, in every table of the run.
         write_table(prep.clip(train)[schema.names], self.out / "train.parquet")
         write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
