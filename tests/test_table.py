@@ -261,6 +261,18 @@ def test_a_ward_number_is_a_code_and_a_long_one_is_grouped(patients, tmp_path):
 # -- how the file is written ---------------------------------------------------------------
 
 
+def test_codes_that_mostly_look_like_numbers_stay_codes(patients, tmp_path):
+    codes = [str(100 + i % 80) for i in range(len(patients))]
+    codes[5:9] = ["V57", "E885.9", "V10", "?"]
+    tables = datasets.load("table", data=write(patients.assign(x=codes), tmp_path / "p.csv"),
+                           outcome="died")  # fmt: skip
+    assert Schema.of(tables["table"])["x"].kind == "categorical"
+    assert "100" in set(tables["table"]["x"])
+    patients = patients.assign(x=["V57", *codes[1:5], *map(str, range(len(patients) - 5))])
+    with pytest.raises(InputError, match="'x' should hold numbers but has 'V57' in row 1"):
+        datasets.load("table", data=write(patients, tmp_path / "q.csv"), outcome="died")
+
+
 def test_a_european_spreadsheet(patients, tmp_path):
     path = tmp_path / "p.csv"
     table = patients.rename(columns={"ward": "Größe"})

@@ -53,6 +53,7 @@ _ROW_NUMBERS = re.compile(r"unnamed: \d+|index|row|row[ _.]?(?:names?|id|nr|no|n
 _YES = {"yes", "y", "true", "t", "positive", "pos", "dead", "died", "deceased", "ja", "oui", "si"}
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10  # more of each: a number column, spoiled
+_CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _COMMA = r"[+-]?\d+,\d+"
 _THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
 _TIME = r"(?:[ T]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[AaPp][Mm])?(?:Z|[+-]\d\d:?\d\d)?)?"
@@ -186,12 +187,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
     }  # fmt: skip
     if delimiter == ";":  # how European spreadsheets export: 1,5 is one and a half
         options["decimal"] = ","
-    start = read_table(path, **options, nrows=2_000, dtype=str)
-    # A number that begins with 0 is a code, and would lose the 0.
-    codes = [n for n in start.columns if start[n].str.fullmatch(r"0\d+", na=False).any()]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            start = read_table(path, **options, nrows=2_000, dtype=str)
+            # A number that begins with 0 is a code, and would lose the 0.
+            codes = [n for n in start.columns if start[n].str.fullmatch(r"0\d+", na=False).any()]
             return read_table(path, **options, dtype=dict.fromkeys(codes, str))
     except pd.errors.ParserWarning as error:
         raise InputError(
@@ -290,9 +291,12 @@ def _numbers(name: str, values: pd.Series, wish: Wish, notes: list[str]) -> pd.S
     if wish.kind != "continuous" and not good.all() and not (likely and many):
         return values
     words = sorted(text[~good & text.str.lower().isin(_MISSING_WORDS)].unique())
+    wrong = ~good & ~text.isin(words)
+    codes = text[wrong].str.fullmatch(_CODE).all() and text[wrong].nunique() >= _CODES
+    if codes and wish.kind != "continuous":
+        return values  # codes of which most happen to be numbers, such as ICD-9's
     if words:
         notes.append(f"{', '.join(map(repr, words))} read as missing")
-    wrong = ~good & ~text.isin(words)
     if wrong.any():
         value, row = text[wrong].iloc[0], wrong[wrong].index[0] + 1
         if with_comma[wrong].iloc[0]:
