@@ -165,8 +165,8 @@ def scan(
     for name in include:
         layout |= INCLUDED[name]
     files = {name: find_file(data, name) for name in layout}
-    bar = tqdm(files.items(), desc="Reading", unit=" files", disable=not progress)
-    raw = {name: _checked(con, name, path, layout[name]) for name, path in bar}
+    with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
+        raw = {name: _checked(con, name, path, layout[name]) for name, path in bar}
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
