@@ -362,6 +362,9 @@ def _fault_in(name: str, text: "ibis.Table", columns: Mapping[str, str]) -> "ibi
         if allowed:
             fault = fault | ~value.isin(allowed)
         faults.append(fault.fill_null(True))
+    if name == "patients":
+        age = text["anchor_age"].try_cast("int64")
+        faults.append(((age < 0) | (age > _OLDEST)).fill_null(True))
     if name == "omr":
         result, kind = text["result_value"], text["result_name"]
         no_number = (kind == BMI) & _number(result).isnull()
