@@ -456,7 +456,9 @@ class Preprocessor:
                     # Rounding may lead a hair beyond the end.
                     numbers = np.clip(low + part[:, 0].astype(float) * (high - low), low, high)
                 if column.decimals is not None:
-                    numbers = np.round(numbers, column.decimals)
+                    # A number too large to have decimals would only be disturbed.
+                    small = np.abs(numbers) < 2.0**52 / 10.0**column.decimals
+                    numbers = np.where(small, np.round(numbers, column.decimals), numbers)
                 columns[block.name] = np.clip(numbers, column.lower, column.upper)
         return self.schema_.attach(pd.DataFrame(columns))
 
