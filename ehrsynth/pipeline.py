@@ -26,8 +26,9 @@ from .errors import InputError
 from .evaluation import Report, evaluate
 from .evaluation.report import METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan import EMRWGAN, RECIPES, Recipe
+from .gan import EMRWGAN, Recipe
 from .gan.model import MODEL_FILES, check_number
+from .gan.recipe import named
 from .postprocess import postprocess
 from .preprocess import FILE as PREPROCESSOR_FILE
 from .preprocess import Preprocessor
@@ -140,10 +141,7 @@ class Pipeline:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
             )
-        if self.recipe not in RECIPES:
-            raise InputError(
-                f"There is no recipe {self.recipe!r}; use one of {', '.join(RECIPES)}."
-            )
+        named(self.recipe)
         datasets.check_name(self.dataset)
         self.include = tuple(self.include)
         if self.min_prevalence is None:
@@ -164,6 +162,8 @@ class Pipeline:
     @cached_property
     def _source(self) -> dict:
         """The source's tables for the job itself: lazy, where the reader can."""
+        if not datasets.reads_lazily(self.dataset):
+            return self.tables
         return datasets.scan(
             self.dataset, data=self.data, progress=self.progress, **self._source_options()
         )
@@ -290,7 +290,7 @@ class Pipeline:
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
-        recipe = profile.adapt(RECIPES[self.recipe])
+        recipe = profile.adapt(named(self.recipe))
         gan = EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
         checkpoints = self.out / "model" / "checkpoint"
         gan.fit(self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints)

@@ -3,6 +3,7 @@
 import inspect
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -51,8 +52,7 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
     InputError
         In one sentence, for anything that cannot be used.
     """
-    check_name(name)
-    read = import_module(f".{_READERS[name]}", __package__).load
+    read = _reader(name).load
     known = inspect.signature(read).parameters
     unknown = sorted(set(options) - (set(known) - {"data"}))
     if unknown:
@@ -82,13 +82,22 @@ def scan(name: str, data: str | Path | None = None, progress: bool = False, **op
         The tables of :func:`load`; those of a database as Ibis tables, which
         :func:`ehrsynth.build_patients` and :func:`describe` take as well.
     """
-    check_name(name)
-    lazily = getattr(import_module(f".{_READERS[name]}", __package__), "scan", None)
-    if lazily is None:
+    if not reads_lazily(name):
         return load(name, data, **options)
+    lazily = _reader(name).scan
     if "progress" in inspect.signature(lazily).parameters:
         options["progress"] = progress
     return lazily(_location(name, data), **options)
+
+
+def reads_lazily(name: str) -> bool:
+    """Whether :func:`scan` gives this data set's tables as lazy ones."""
+    return hasattr(_reader(name), "scan")
+
+
+def _reader(name: str) -> ModuleType:
+    check_name(name)
+    return import_module(f".{_READERS[name]}", __package__)
 
 
 def check_name(name: str) -> None:

@@ -363,8 +363,7 @@ def _fault_in(name: str, text: "ibis.Table", columns: Mapping[str, str]) -> "ibi
             fault = fault | ~value.isin(allowed)
         faults.append(fault.fill_null(True))
     if name == "patients":
-        age = text["anchor_age"].try_cast("int64")
-        faults.append(((age < 0) | (age > _OLDEST)).fill_null(True))
+        faults.append(_no_age(text["anchor_age"].try_cast("int64")).fill_null(True))
     if name == "omr":
         result, kind = text["result_value"], text["result_name"]
         no_number = (kind == BMI) & _number(result).isnull()
@@ -435,6 +434,11 @@ def _fault(where: object, column: str, what: str, values: pd.Series, wrong: pd.S
 # -- checking --------------------------------------------------------------------------
 
 
+def _no_age(age):
+    """Which numbers are no age of a person; of a Series or of an engine's column."""
+    return (age < 0) | (age > _OLDEST)
+
+
 def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: str) -> None:
     """Raise for what no later step could use."""
     if table.empty:
@@ -449,10 +453,9 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
             if wrong.any():
                 _fault(where, column, " or ".join(map(str, allowed)), values, wrong)
     if name == "patients":
-        age = table["anchor_age"]
-        wrong = (age < 0) | (age > _OLDEST)
+        wrong = _no_age(table["anchor_age"])
         if wrong.any():
-            _fault(where, "anchor_age", f"ages from 0 to {_OLDEST}", age, wrong)
+            _fault(where, "anchor_age", f"ages from 0 to {_OLDEST}", table["anchor_age"], wrong)
     key = _KEYS.get(name)
     if key and table[key].duplicated().any():
         _fault(where, key, "each number once", table[key], table[key].duplicated())

@@ -4,7 +4,7 @@ Neither needs the critic, and both take seconds.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .networks import Columns, Generator
 
@@ -30,9 +30,10 @@ def refresh_statistics(
     given : tensor, shape (n, conditions)
         The training patients' given columns; batches are mixed as in train.
     """
-    for norm in generator.norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over the batches
+    for norm in generator.modules():
+        if isinstance(norm, nn.BatchNorm1d):
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over the batches
     generator.train()
     for _ in range(batches):
         rows = torch.randint(len(given), (size,), generator=rng, device=given.device)

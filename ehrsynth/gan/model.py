@@ -18,13 +18,14 @@ from ..files import atomic_path, read_json, write_json
 from ..preprocess import Block, Encoded, places
 from .calibration import calibrate, refresh_statistics
 from .networks import Columns, Generator
-from .recipe import RECIPES, Recipe
+from .recipe import Recipe, named
 from .training import (
     RECORD_EVERY,
     Checkpoint,
     Game,
     fingerprint,
     new_game,
+    new_generator,
     stream,
     train,
 )
@@ -70,17 +71,15 @@ class EMRWGAN:
     layout_: tuple[Block, ...] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self):
-        if isinstance(self.recipe, str) and self.recipe not in RECIPES:
-            raise InputError(
-                f"There is no recipe {self.recipe!r}; use one of {', '.join(RECIPES)}."
-            )
+        if isinstance(self.recipe, str):
+            named(self.recipe)
         if self.steps is not None and self.steps < 1:
             raise InputError(f"steps is {self.steps}; use 1 or more.")
 
     @property
     def settings(self) -> Recipe:
         """The recipe with this model's overrides."""
-        recipe = RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe
+        recipe = named(self.recipe) if isinstance(self.recipe, str) else self.recipe
         return recipe if self.condition is None else replace(recipe, condition=self.condition)
 
     # -- learning ----------------------------------------------------------------------
@@ -154,7 +153,7 @@ class EMRWGAN:
         """Make the weights that generate ready: statistics, then output biases."""
         recipe = game.recipe
         self._columns = game.columns
-        self._generator = _empty_generator(recipe, game.columns).to(data.device)
+        self._generator = new_generator(recipe, game.columns).to(data.device)
         self._generator.load_state_dict(trained.state_dict())
         if recipe.refresh_statistics:
             given = data[:, game.columns.condition]
@@ -339,7 +338,7 @@ class EMRWGAN:
             gan.history_ = pd.DataFrame(state["history"])
             tensors = load_file(folder / WEIGHTS, device=str(gan._device()))
             columns = Columns(gan.layout_, gan.conditions_, gan.settings.score_weight)
-            gan._generator = _empty_generator(gan.settings, columns)
+            gan._generator = new_generator(gan.settings, columns)
             start = "generator."
             gan._generator.load_state_dict(
                 {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
@@ -396,11 +395,3 @@ def cells(
     for i in range(len(values)):
         mean[i] = data[member == i].float().mean(dim=0)
     return values, counts.float(), mean
-
-
-def _empty_generator(recipe: Recipe, columns: Columns) -> Generator:
-    with torch.random.fork_rng(devices=[]):  # leave torch's global generator as it is
-        return Generator(
-            recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers,
-            recipe.centered_output,
-        )  # fmt: skip

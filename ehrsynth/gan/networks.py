@@ -39,18 +39,17 @@ class Generator(nn.Module):
         self.first = nn.Linear(latent + given, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=1e-5) for _ in range(layers + 1))
+        self.center = nn.Identity()
         if centered:
-            self.norms.append(nn.BatchNorm1d(width, eps=1e-5, affine=False))
+            self.center = nn.BatchNorm1d(width, eps=1e-5, affine=False)
         self.last = nn.Linear(width, output)
 
     def forward(self, noise: Tensor, given: Tensor) -> Tensor:
         """Logits, shape (batch, output)."""
         x = torch.relu(self.norms[0](self.first(torch.cat([noise, given], dim=1))))
-        for layer, norm in zip(self.layers, self.norms[1:], strict=False):
+        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
             x = x + torch.relu(norm(layer(x)))
-        if len(self.norms) > len(self.layers) + 1:
-            x = self.norms[-1](x)
-        return self.last(x)
+        return self.last(self.center(x))
 
 
 class Critic(nn.Module):

@@ -139,6 +139,13 @@ MODERN = replace(
 RECIPES = {"paper": PAPER, "modern": MODERN}
 
 
+def named(name: str) -> Recipe:
+    """The recipe of this name, one of :data:`RECIPES`."""
+    if name not in RECIPES:
+        raise InputError(f"There is no recipe {name!r}; use one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """The switches in which two recipes differ, each as ``name: old, now new``."""
     pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(Recipe))

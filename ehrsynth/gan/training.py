@@ -93,12 +93,8 @@ def new_game(
     recipe: Recipe, columns: Columns, prevalence: Tensor, seed: int, device: torch.device
 ) -> Game:
     """Networks with seeded random weights, their optimizers, and the game's random stream."""
-    given = len(columns.condition)
-    with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
-        generator = Generator(
-            recipe.latent, given, columns.width, recipe.width, recipe.layers,
-            recipe.centered_output,
-        )  # fmt: skip
+    generator = new_generator(recipe, columns)
+    with torch.random.fork_rng(devices=[]):
         critic = Critic(columns.feature_width, recipe.width, recipe.layers)
     weights = stream(seed, "weights")
     for network in (generator, critic):
@@ -117,6 +113,15 @@ def new_game(
         _optimizer(recipe, critic, recipe.critic_rate),
         stream(seed, "game", device=device),
     )  # fmt: skip
+
+
+def new_generator(recipe: Recipe, columns: Columns) -> Generator:
+    """A generator of this recipe; its weights are still to be set."""
+    with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
+        return Generator(
+            recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers,
+            recipe.centered_output,
+        )  # fmt: skip
 
 
 def starting_bias(columns: Columns, prevalence: Tensor) -> Tensor:
