@@ -21,9 +21,16 @@ from toy import toy_patients
 
 from ehrsynth.errors import InputError
 from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError
-from ehrsynth.gan.calibration import calibrate, refresh_statistics
+from ehrsynth.gan.calibration import (
+    calibrate,
+    calibrate_pairs,
+    count_tables,
+    draw_counted,
+    draw_in_turn,
+    refresh_statistics,
+)
 from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
-from ehrsynth.gan.model import cells
+from ehrsynth.gan.model import cells, together
 from ehrsynth.gan.networks import Columns, Critic, Generator
 from ehrsynth.gan.training import _set_rates, new_game, starting_bias, stream
 from ehrsynth.postprocess import postprocess
@@ -244,6 +251,91 @@ def test_calibration_reaches_the_prevalences_of_train(encoded, within):
         assert share < 0.35 * overall[at]
     else:
         assert error > 0.01
+
+
+def paired(n: int, rng: torch.Generator) -> tuple[tuple[Block, ...], torch.Tensor]:
+    """Patients whose second number follows the first, and whose code follows the second."""
+    layout = (
+        Block("died", "binary", "outcome", ("0", "1")),
+        Block("high", "bins", "measurement", ("low", "middle", "high"), (-1.0, 0.0, 1.0)),
+        Block("low", "bins", "measurement", ("low", "middle", "high"), (-1.0, 0.0, 1.0)),
+        Block("code", "binary", "diagnosis", ("0", "1")),
+    )
+    died = torch.rand(n, generator=rng) < 0.2
+    first = torch.randint(3, (n,), generator=rng)
+    follows = torch.rand(n, generator=rng) < 0.8
+    second = torch.where(follows, first, torch.randint(3, (n,), generator=rng))
+    code = torch.rand(n, generator=rng) < torch.where(second == 2, 0.5, 0.1) + 0.2 * died
+    one_hot = torch.nn.functional.one_hot
+    parts = [died[:, None], one_hot(first, 3), one_hot(second, 3), code[:, None]]
+    return layout, torch.cat([part.float() for part in parts], dim=1)
+
+
+def test_pairs_are_as_frequent_as_in_train():
+    rng = torch.Generator().manual_seed(0)
+    layout, data = paired(20_000, rng)
+    columns = Columns(layout, ["died"])
+    groups, counts, prevalence = cells(data, columns, layout)
+    cell = torch.multinomial(counts, 20_000, replacement=True, generator=rng)
+    alone = starting_bias(columns, data.mean(dim=0)).expand(20_000, -1)  # no column knows another
+
+    def made(logits: torch.Tensor, drawn: torch.Tensor | None = None) -> torch.Tensor:
+        x = columns.draw(columns.probabilities(logits), rng)
+        if drawn is not None:
+            x = torch.where(drawn.sum(dim=0) > 0, drawn, x)
+        x[:, 0] = groups[cell, 0]
+        return x
+
+    shift, pairs = calibrate_pairs(
+        columns, alone, cell, counts, prevalence, together(data, columns), rng
+    )
+    after = made(*draw_in_turn(columns, alone + shift[cell], pairs, rng))
+    real, before = data.T @ data / len(data), made(alone)
+    assert (before.T @ before / len(before) - real).abs().max() > 0.1
+    assert (after.T @ after / len(after) - real).abs().max() < 0.015
+    assert (pairs.T[columns.turns[0]] == 0).all()  # the first block follows nothing
+
+
+def test_a_pair_that_few_patients_tell_about_hardly_moves():
+    rng = torch.Generator().manual_seed(0)
+    layout, data = paired(12, rng)
+    columns = Columns(layout, ["died"])
+    groups, counts, prevalence = cells(data, columns, layout)
+    cell = torch.multinomial(counts, 20_000, replacement=True, generator=rng)
+    logits = starting_bias(columns, data.mean(dim=0)).expand(20_000, -1)
+    many = calibrate_pairs(
+        columns, logits, cell, 1_000 * counts, prevalence, 1_000 * together(data, columns), rng
+    )
+    few = calibrate_pairs(columns, logits, cell, counts, prevalence, together(data, columns), rng)
+    assert 2.5 * few[1].abs().max() < many[1].abs().max()
+
+
+def test_everybody_has_as_many_codes_as_in_train():
+    rng = torch.Generator().manual_seed(0)
+    p = torch.rand(8_000, 40, generator=rng) * 0.15
+    cell = (torch.arange(8_000) % 2).long()
+    made = torch.bernoulli(p, generator=rng).sum(dim=1).long()
+    three_or_five = torch.where(cell == 0, 3, 5)
+    tables = count_tables(made, cell, three_or_five, cell, 2, 40)
+    drawn = draw_counted(p, cell, tables, rng)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert (drawn.sum(dim=1) == three_or_five).float().mean() > 0.99
+    # With more codes for all, the more probable ones are still the more frequent ones.
+    likely = drawn[p > 0.1].mean() / drawn[p < 0.05].mean()
+    assert 2.5 < likely < 8
+
+
+def test_counts_that_are_right_already_stay():
+    rng = torch.Generator().manual_seed(0)
+    p = torch.rand(40_000, 30, generator=rng) * torch.rand(40_000, 1, generator=rng)
+    cell = torch.zeros(40_000, dtype=torch.long)
+    made = torch.bernoulli(p, generator=rng).sum(dim=1).long()
+    tables = count_tables(made, cell, made, cell, 1, 30)
+    drawn = draw_counted(p, cell, tables, rng)
+    number = torch.bincount(drawn.sum(dim=1).long(), minlength=31) / 40_000
+    assert (number - torch.bincount(made, minlength=31) / 40_000).abs().max() < 0.01
+    assert (drawn.mean(dim=0) - p.mean(dim=0)).abs().max() < 0.015
+    assert (draw_counted(torch.zeros(5, 30), cell[:5], tables, rng).sum(dim=1) >= 0).all()
 
 
 def test_cells_are_the_combinations_in_train(encoded):

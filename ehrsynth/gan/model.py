@@ -16,7 +16,15 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import atomic_path, read_json, write_json
 from ..preprocess import Block, Encoded, places
-from .calibration import calibrate, refresh_statistics
+from .calibration import (
+    calibrate,
+    calibrate_pairs,
+    count_tables,
+    draw_counted,
+    draw_in_turn,
+    enough,
+    refresh_statistics,
+)
 from .networks import Columns, Generator
 from .recipe import Recipe, named
 from .training import (
@@ -171,6 +179,39 @@ class EMRWGAN:
                 recipe.latent, stream(self.seed, "calibration", device=data.device),
                 within=recipe.calibration == "within",
             )  # fmt: skip
+        self._calibrate_draws(data)
+
+    @torch.no_grad()
+    def _calibrate_draws(self, data: Tensor) -> None:
+        """What codes that are drawn need beside the biases: pairs, and numbers of diagnoses."""
+        recipe, columns = self.settings, self._columns
+        self._pairs = self._numbers = None
+        if not recipe.sampled_codes or not (recipe.pairs or recipe.code_counts):
+            return
+        rng = stream(self.seed, "calibration of draws", device=data.device)
+        size = enough(self._counts)
+        cell = torch.multinomial(self._counts.double(), size, replacement=True, generator=rng)
+        logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
+        if recipe.pairs:
+            shift, self._pairs = calibrate_pairs(
+                columns, logits, cell, self._counts, self._prevalence,
+                together(data, columns), rng,
+            )  # fmt: skip
+            self._shift = self._shift + shift
+            logits, _ = draw_in_turn(columns, logits + shift[cell], self._pairs, rng)
+        if recipe.code_counts and len(columns.counted) > 1:
+            p = columns.probabilities(logits)
+            made = columns.draw(p, rng)[:, columns.counted].sum(dim=1).long()
+            real = data[:, columns.counted].sum(dim=1, dtype=torch.long)
+            self._numbers = count_tables(
+                made, cell, real, self._member(data), len(self._cells), len(columns.counted)
+            )
+
+    def _member(self, data: Tensor) -> Tensor:
+        """The cell of each patient in a matrix, shape (n,)."""
+        given = data[:, self._columns.condition]
+        same = given.unsqueeze(1) == self._cells.to(given.dtype)
+        return same.all(dim=2).to(torch.uint8).argmax(dim=1)
 
     # -- generating --------------------------------------------------------------------
 
@@ -219,25 +260,40 @@ class EMRWGAN:
         self._check_fitted()
         allowed = self._allowed(where or {})
         rng = stream(self.seed if seed is None else seed, "sample", device=self._shift.device)
-        p, _ = self._imagine(n, allowed, rng)
+        p, _, _ = self._imagine(n, allowed, rng)
         return Encoded(p.cpu().numpy(), self.layout_)
 
     @torch.no_grad()
-    def _imagine(self, n: int, allowed: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _imagine(
+        self, n: int, allowed: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Probabilities of `n` patients, their cells, and the blocks drawn in turn, if any."""
         weights = torch.where(allowed, self._counts, 0).double()
         cell = torch.multinomial(weights, n, replacement=True, generator=rng)
+        logits, drawn = self._logits(cell, rng), None
+        if self._pairs is not None:
+            logits, drawn = draw_in_turn(self._columns, logits, self._pairs, rng)
+        p = self._columns.probabilities(logits)
+        p[:, self._columns.condition] = self._cells[cell].float()
+        return p, cell, drawn
+
+    def _logits(self, cell: Tensor, rng: torch.Generator) -> Tensor:
+        """Calibrated logits of new patients in these cells."""
         given = self._cells[cell].float()
-        noise = torch.randn(n, self.settings.latent, generator=rng, device=given.device)
-        p = self._columns.probabilities(self._generator(noise, given) + self._shift[cell])
-        p[:, self._columns.condition] = given
-        return p, given
+        noise = torch.randn(len(cell), self.settings.latent, generator=rng, device=given.device)
+        return self._generator(noise, given) + self._shift[cell]
 
     @torch.no_grad()
     def _generate(self, n: int, allowed: Tensor, rng: torch.Generator) -> Encoded:
         columns = self._columns
-        p, given = self._imagine(n, allowed, rng)
+        p, cell, drawn = self._imagine(n, allowed, rng)
         x = columns.draw(p, rng) if self.settings.sampled_codes else columns.round(p)
-        x[:, columns.condition] = given
+        if drawn is not None:
+            for block in columns.turns:
+                x[:, block] = drawn[:, block]
+        if self._numbers is not None:
+            x[:, columns.counted] = draw_counted(p[:, columns.counted], cell, self._numbers, rng)
+        x[:, columns.condition] = self._cells[cell].to(x.dtype)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x.cpu().numpy(), self.layout_)
 
@@ -313,6 +369,9 @@ class EMRWGAN:
             "cells": self._cells, "counts": self._counts,
             "prevalence": self._prevalence, "shift": self._shift,
         }  # fmt: skip
+        for name, table in (("pairs", self._pairs), ("numbers", self._numbers)):
+            if table is not None:
+                tensors[name] = table
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
         write_json(
@@ -347,6 +406,7 @@ class EMRWGAN:
             gan._columns = columns.to(gan._device())
             gan._cells, gan._counts = tensors["cells"], tensors["counts"]
             gan._prevalence, gan._shift = tensors["prevalence"], tensors["shift"]
+            gan._pairs, gan._numbers = tensors.get("pairs"), tensors.get("numbers")
         except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
             raise InputError(f"{folder} does not hold a saved model: {error}.") from error
         return gan
@@ -374,6 +434,19 @@ def condition_names(layout: tuple[Block, ...]) -> list[str]:
         if block.role == "demographic" and {"F", "M"} <= set(block.labels):
             return [*names, block.name]
     return names
+
+
+def together(data: Tensor, columns: Columns) -> Tensor:
+    """How many patients have both of two matrix columns, shape (width, width).
+
+    Only the rows of one-hot blocks are counted; the others stay zero.
+    """
+    counts = torch.zeros(columns.width, columns.width, device=data.device)
+    for part in data.split(_CHUNK):
+        x = part.float()
+        for block in columns.turns:
+            counts[block] += x[:, block].T @ x
+    return counts
 
 
 def cells(

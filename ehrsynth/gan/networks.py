@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ..preprocess import Block, places
 
+COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
+
 
 class Generator(nn.Module):
     """Noise (and what is given about the patient) to one logit for each matrix column.
@@ -76,7 +78,7 @@ class Critic(nn.Module):
 class Columns(nn.Module):
     """What the layout means for the networks: which logits form a softmax, which are given.
 
-    Blocks of equal width are handled together, so nothing here loops over single columns.
+    Blocks of equal width are handled together, so training never loops over single columns.
 
     Parameters
     ----------
@@ -85,6 +87,13 @@ class Columns(nn.Module):
         Names of the columns that the generator is conditioned on.
     score_weight : float
         Weight of the normal scores that :meth:`features` shows the critic beside the bins.
+
+    Attributes
+    ----------
+    turns : list of slice
+        The one-hot blocks that are not given, in the layout's order.
+    counted : tensor
+        The diagnoses, whose number per patient is calibrated.
     """
 
     def __init__(self, layout: Sequence[Block], given: Sequence[str] = (), score_weight: float = 0):
@@ -92,7 +101,8 @@ class Columns(nn.Module):
         where = places(tuple(layout))
         self.width = sum(block.width for block in layout)
         groups: dict[int, list[int]] = {}
-        single, scalar, condition = [], [], []
+        single, scalar, condition, counted = [], [], [], []
+        self.turns: list[slice] = []
         for block in layout:
             columns = list(range(where[block.name].start, where[block.name].stop))
             if block.kind in ("category", "bins"):
@@ -103,6 +113,10 @@ class Columns(nn.Module):
                 scalar += columns
             if block.name in given:
                 condition += columns
+            elif block.kind in ("category", "bins"):
+                self.turns.append(where[block.name])
+            elif block.kind == "binary" and block.role == COUNTED:
+                counted += columns
         self.block_widths = list(groups)
         for width, columns in groups.items():
             self._keep(f"block_{width}", torch.tensor(columns))
@@ -110,6 +124,7 @@ class Columns(nn.Module):
         order = torch.tensor(single + [c for columns in groups.values() for c in columns])
         self._keep("back", torch.argsort(order))
         self._keep("condition", torch.tensor(condition, dtype=torch.long))
+        self._keep("counted", torch.tensor(counted, dtype=torch.long))
         self._keep("is_given", _mask(condition, self.width))
         self._keep("is_scalar", _mask(scalar, self.width))
         binned = [block for block in layout if block.kind == "bins"] if score_weight else []

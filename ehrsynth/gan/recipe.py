@@ -54,6 +54,11 @@ class Recipe:
     calibration : {"none", "global", "within"}
         Shift the output biases until the generated prevalences equal train's: over all patients,
         or also within outcome x sex as far as there are patients to tell.
+    pairs : bool
+        Also calibrate how columns go together: categories and bins are drawn one after another,
+        and each drawn value shifts the logits of all that come later. With `sampled_codes` only.
+    code_counts : bool
+        Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
     keep : {"last", "smallest_loss"}
         Which weights generate: the last ones, or those at the smallest positive critic loss.
     match_outcome : bool
@@ -82,6 +87,8 @@ class Recipe:
     averaging: float = 0.0
     refresh_statistics: bool = False
     calibration: str = "none"
+    pairs: bool = False
+    code_counts: bool = False
     keep: str = "smallest_loss"
     match_outcome: bool = True
 
@@ -133,6 +140,8 @@ MODERN = replace(
     averaging=0.998,
     refresh_statistics=True,
     calibration="within",
+    pairs=True,
+    code_counts=True,
     keep="last",
     match_outcome=False,
 )
