@@ -381,12 +381,13 @@ def infer_column(name: str, values: pd.Series, few: int = 2, identifiers: bool =
 
 
 def continuous_column(name: str, role: str, present: pd.Series) -> Column:
-    """A column of numbers, with the bounds and decimals of these values (none missing)."""
+    """A column of numbers with the decimals of these values (none missing).
+
+    It has no bounds: what was seen is not what is plausible, and of a table that is not split yet
+    the smallest and largest value may be a holdout patient's.
+    """
     numbers = present.astype("float64")
-    return Column(
-        name, "continuous", role, lower=float(numbers.min()), upper=float(numbers.max()),
-        decimals=0 if _whole(numbers) else _decimals(numbers),
-    )  # fmt: skip
+    return Column(name, "continuous", role, decimals=0 if _whole(numbers) else _decimals(numbers))
 
 
 def looks_like_identifier(name: str, present: pd.Series) -> bool:
