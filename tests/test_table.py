@@ -12,6 +12,7 @@ import yaml
 
 from ehrsynth import datasets
 from ehrsynth.cohort import build_patients, split
+from ehrsynth.datasets import units
 from ehrsynth.datasets.table import show
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema, category_text
@@ -180,6 +181,96 @@ def test_each_kind_of_column(patients, tmp_path, values, kind, note):
         assert schema["x"].unit in listed.loc["x", "notes"] and table["x"].min() >= 0
 
 
+# -- numbers with their unit ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "unit"),
+    [
+        ("mg", "mg"), ("MCG", "ug"), ("µg/mL", "ug/ml"), ("mcg / ml", "ug/ml"), ("kg/m²", "kg/m2"),
+        ("%", "%"), ("K/uL", "k/ul"), ("x10^9/L", "10^9/l"), ("10*3/uL", "10^3/ul"),
+        ("/min", "/min"), ("beats per minute", "beats/min"), ("mL/min/1.73m2", "ml/min/1.73m2"),
+        ("mg/24h", "mg/24h"), ("lbs.", "lb"), ("yrs", "y"), ("°C", "c"), ("mmHg", "mmhg"),
+        ("wards", None), ("a", None), ("", None), ("mg tablet", None), ("/", None), ("st", None),
+    ],
+)  # fmt: skip
+def test_what_is_a_unit(written, unit):
+    assert units.unit_of(written) == unit
+
+
+@pytest.mark.parametrize(
+    ("form", "unit"),
+    [("{:.1f} mg/L", "mg/L"), ("{:.1f}kg", "kg"), ("{:.1f} %", "%"), (" {:.1f}  mmHg ", "mmHg"),
+     ("{:.1f} 10^9/L", "10^9/L"), ("{:.1f} x10^9/L", "x10^9/L")],
+)  # fmt: skip
+def test_numbers_with_one_unit_are_numbers(patients, tmp_path, form, unit):
+    values = np.round(np.random.default_rng(1).gamma(2, 20, 300), 1)
+    written = [form.format(value) for value in values]
+    written[7] = written[8] = None
+    table, schema, listed = read(patients.assign(x=written), tmp_path)
+    assert (schema["x"].kind, schema["x"].unit, schema["x"].decimals) == ("continuous", unit, 1)
+    assert f"numbers in {unit}" in listed.loc["x", "notes"] and unit in listed.loc["x", "values"]
+    assert np.allclose(table["x"].drop([7, 8]), np.delete(values, [7, 8]))
+    assert table["x"][[7, 8]].isna().all()
+
+
+def test_one_unit_in_many_spellings(patients, tmp_path):
+    written = [f"{i % 40 + 1} {'day' if i % 40 == 0 else 'days' if i % 3 else 'Days'}"
+               for i in range(300)]  # fmt: skip
+    written[:2] = ["N/A", "-"]
+    table, schema, listed = read(patients.assign(x=written), tmp_path)
+    assert schema["x"].unit == "days" and schema["x"].decimals == 0
+    assert "'-', 'N/A' read as missing" in listed.loc["x", "notes"]
+    assert table["x"][2:].tolist() == [i % 40 + 1 for i in range(2, 300)]
+    said = columns_file(tmp_path, {"x": {"unit": "d", "kind": "continuous"}})
+    assert read(patients.assign(x=written), tmp_path, columns=said)[1]["x"].unit == "d"
+
+
+@pytest.mark.parametrize(
+    ("values", "categories"),
+    [
+        (["5 mg", "10 mg", "20 mg"], 3),  # as whole numbers of few values are
+        (["2 wards", "3 wards", "1 ward"], 3),
+        (["Stage 1", "Stage 2"], 2),
+        (["1a", "2b", "3c", "4a"], 4),
+        (["1st", "2nd", "3rd", "21st"], 4),
+        ([f"{i}-{i + 9} years" for i in range(0, 90, 10)], 9),
+        ([f"{i} beds" for i in range(30)], 30),
+    ],
+)
+def test_texts_that_are_no_numbers_with_a_unit(patients, tmp_path, values, categories):
+    _, schema, _ = read(with_column(patients, values), tmp_path)
+    assert schema["x"].kind == "categorical" and len(schema["x"].categories) == categories
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (
+            [*(f"{i} kg" for i in range(50, 88)), "150 lb", "160 lb"],
+            r"'x' has numbers in kg \(286 rows\) and in lb \(14 rows, first in row 39\);",
+        ),
+        (
+            ["5 mg", "1 g"],
+            r"'x' has numbers in mg \(150 rows\) and in g \(150 rows, first",
+        ),
+        (
+            [*(f"{i}.5 mg/L" for i in range(40)), "<5 mg/L"],
+            "numbers in mg/L but has '<5 mg/L' in row 41; correct it, .*missing.*--columns",
+        ),
+        ([*(f"{i}.5 mg/L" for i in range(40)), "17"], "numbers in mg/L but has '17' in row 41"),
+        ([f"{i},5 mg" for i in range(40)], "numbers in mg but has '0,5 mg' in row 1; write 1,5 as"),
+    ],
+)
+def test_units_that_cannot_be_read_in_one_way_are_refused(patients, tmp_path, values, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        read(with_column(patients, values), tmp_path)
+    assert "\n" not in str(caught.value)
+    said = columns_file(tmp_path, {"x": {"kind": "categorical"}})
+    schema = read(with_column(patients, values), tmp_path, columns=said)[1]
+    assert schema["x"].kind == "categorical"
+
+
 def test_days_between_dates_are_kept(patients, tmp_path):
     dates = pd.Timestamp("2019-12-30") + pd.to_timedelta(np.arange(300) % 90, unit="D")
     table, schema, _ = read(patients.assign(day=dates), tmp_path)
@@ -308,6 +399,7 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         (["2020-01-01"] * 20 + ["2020-02-31"], "'x' holds dates but has '2020-02-31' in row 21"),
         ([f"fell on day {i} and was seen at home" for i in range(250)], "'x' has 250 different"),
         ([1.0, 2.0, float("inf"), 3.0], "'x' has an infinite value in row 3"),
+        ([f"{110 + i}/{70 + i % 9} mmHg" for i in range(40)], "'x' holds two numbers in one text"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(patients, tmp_path, values, reason):

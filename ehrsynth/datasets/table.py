@@ -29,12 +29,13 @@ from ..schema import (
     as_outcome,
     category_text,
     continuous_column,
+    few_codes,
     infer_column,
     looks_like_identifier,
     near,
     ordered,
 )
-from . import columns_file
+from . import columns_file, units
 from .columns_file import NOTHING, Wish
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10  # more of each: a number column, spoi
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _COMMA = r"[+-]?\d+,\d+"
 _THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+_TWO_NUMBERS = r"\d+(?:\.\d+)?\s*/\s*\d+(?:\.\d+)?\D*"  # a blood pressure
 _TIME = r"(?:[ T]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[AaPp][Mm])?(?:Z|[+-]\d\d:?\d\d)?)?"
 _ISO = r"\d{4}-\d{1,2}-\d{1,2}" + _TIME
 _NAMED_MONTH = r"\d{1,2}[- ]?[A-Za-z]{3}[- ]?\d{4}" + _TIME
@@ -309,6 +311,50 @@ def _numbers(name: str, values: pd.Series, wish: Wish, notes: list[str]) -> pd.S
     return numbers[good].astype("float64").reindex(values.index)
 
 
+def _without_unit(
+    name: str, values: pd.Series, wish: Wish, notes: list[str]
+) -> tuple[pd.Series, str]:
+    """Of texts like "12.5 mg/L" the numbers and their unit; "" and the values for other texts."""
+    text = values.dropna().astype(str)
+    parts = units.take_apart(text)
+    counts = parts["unit"].value_counts()
+    if counts.empty or (counts.sum() < _NUMERIC_SHARE * len(text) and wish.kind != "continuous"):
+        return values, ""
+    if len(counts) > 1:
+        first, other = counts.index[:2]
+        rows = parts.index[parts["unit"] == other]
+        raise InputError(
+            f"Column {name!r} has numbers in {_spelled(parts, first)} ({counts[first]:,} rows) and "
+            f"in {_spelled(parts, other)} ({counts[other]:,} rows, first in row {rows[0] + 1}); "
+            f"write all in one unit, or {_say(name, kind='categorical')}."
+        )
+    unit = _spelled(parts, counts.index[0])
+    wrong = parts["unit"].isna() & ~text.str.lower().isin(_MISSING_WORDS)
+    with_comma = parts["number"].str.contains(",", na=False)
+    if wrong.any() or with_comma.any():
+        row = wrong.idxmax() if wrong.any() else with_comma.idxmax()
+        advice = "write 1,5 as 1.5 and 1,234 as 1234"
+        if wrong.any():
+            advice = f"correct it, leave it empty, or {_say(name, missing=[text[row]])}"
+        raise InputError(
+            f"Column {name!r} should hold numbers in {unit} but has {text[row][:40]!r} in row "
+            f"{row + 1}; {advice}."
+        )
+    numbers = parts["number"].astype("float64")
+    if wish.kind != "continuous" and (numbers.nunique() <= 2 or few_codes(numbers.dropna(), _FEW)):
+        return values, ""  # "5 mg" and "10 mg": sizes of one tablet, as whole numbers would be
+    words = sorted(text[parts["unit"].isna()].unique())
+    if words:
+        notes.append(f"{', '.join(map(repr, words))} read as missing")
+    notes.append(f"numbers in {unit}")
+    return numbers.reindex(values.index), unit
+
+
+def _spelled(parts: pd.DataFrame, unit: str) -> str:
+    """How a unit is written most often."""
+    return parts.loc[parts["unit"] == unit, "written"].value_counts().index[0]
+
+
 def _dates(name: str, values: pd.Series, asked: bool) -> pd.Series | None:
     """Texts or numbers like 20200131 that are dates, as dates; None when they are not."""
     if pd.api.types.is_datetime64_any_dtype(values):
@@ -413,10 +459,12 @@ def _understand(
     if _is_row_number(name, present, len(values)) and wish == NOTHING:
         return values, None, ["row numbers"]
     allowed = wish.identifier == "allowed" or bool(wish.kind)
+    unit = ""
+    if wish.kind in ("", "continuous") and _is_text(values):
+        values, unit = _without_unit(name, values, wish, notes)
     if wish.kind in ("", "continuous") and _is_text(values):
         values = _numbers(name, values, wish, notes)
-    unit = ""
-    if wish.kind in ("", "date"):
+    if wish.kind in ("", "date") and not unit:
         dates = _dates(name, values, asked=wish.kind == "date")
         if dates is not None:
             values, unit = _days(dates, notes)
@@ -480,6 +528,12 @@ def _texts(name: str, values: pd.Series, allowed: bool, notes: list[str]) -> pd.
     values = _one_spelling(values, notes)
     present = values.dropna()
     distinct = present.unique()
+    two = present.str.fullmatch(_TWO_NUMBERS)
+    if not allowed and two.mean() >= _NUMERIC_SHARE and present[two].nunique() > _NUMERIC_VALUES:
+        raise InputError(
+            f"Column {name!r} holds two numbers in one text, such as {present[two].iloc[0]!r}; "
+            f"make a column of each, or {_say(name, drop=True)}."
+        )
     if len(distinct) <= MAX_CATEGORIES:
         return values
     long = present.str.len().mean() > _NOTE_LENGTH
