@@ -4,11 +4,9 @@ The expressions are Ibis's, so the same lines run in DuckDB (in this process, th
 Spark. The engine streams the files and keeps what it needs of them within its own memory limit, on
 disk beyond it; what comes back is one row per patient and the distinct codes of each patient.
 
-BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis: make
-the four hospital tables of :func:`ehrsynth.datasets.mimic_iv.convert` from the project's tables
-(``ibis.bigquery.connect(...).table("omr")`` and so on; ``row``, the order of the measurements of
-one day, is there ``seq_num``) and hand them to :func:`ehrsynth.build_patients`. This is not tested
-here, since it needs an account.
+BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis:
+:func:`ehrsynth.datasets.mimic_iv.from_database` takes the tables there. That the expression becomes
+SQL for BigQuery is tested; that it runs there is not, since it needs an account.
 """
 
 import shutil

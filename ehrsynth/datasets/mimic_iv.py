@@ -8,7 +8,7 @@ Source: Johnson et al. 2023, MIMIC-IV, a freely accessible electronic health rec
 doi 10.1038/s41597-022-01899-x.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,14 +159,54 @@ def scan(
     InputError
         As :func:`load` does.
     """
-    extract.check_included(include)
+    layout = _layout(include)
     con = extract.connect() if con is None else con
-    layout = dict(COLUMNS)
-    for name in include:
-        layout |= INCLUDED[name]
     files = {name: find_file(data, name) for name in layout}
     with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
         raw = {name: _checked(con, name, path, layout[name]) for name, path in bar}
+    return _hospital(raw, include)
+
+
+def from_database(
+    raw: Mapping[str, "ibis.Table"], include: tuple[str, ...] = ()
+) -> dict[str, "ibis.Table"]:
+    """The same hospital tables, from MIMIC-IV's own as they lie in a database.
+
+    Nothing is read before it is needed, and values are not checked: what is not of its column's
+    kind is NULL.
+
+    Parameters
+    ----------
+    raw : mapping of str to ibis Table
+        The tables of :data:`COLUMNS`, and those of :data:`INCLUDED` for what is in `include`. In
+        ``omr``, ``seq_num`` is the order of the measurements of one day.
+    include : tuple of {"procedures", "medications", "labs"}
+        Further tables of what happened, see :func:`events`.
+
+    Returns
+    -------
+    dict of str to Table
+        As :func:`scan` does.
+    """
+    layout = _layout(include)
+    missing = sorted(set(layout) - set(raw))
+    if missing:
+        raise InputError(f"MIMIC-IV's table {missing[0]!r} is missing from the database's tables.")
+    for name, columns in layout.items():
+        _find_missing(raw[name].columns, columns, f"the table {name!r}")
+    typed = {name: _cast(raw[name], columns) for name, columns in layout.items() if name != "omr"}
+    order = {extract.ROW: raw["omr"]["seq_num"]}
+    return _hospital(typed | {"omr": _cast(raw["omr"], COLUMNS["omr"], **order)}, include)
+
+
+def _layout(include: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """The columns that are used, by table."""
+    extract.check_included(include)
+    return reduce(lambda tables, name: tables | INCLUDED[name], include, COLUMNS)
+
+
+def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict[str, "ibis.Table"]:
+    """The hospital tables from typed ones; ``omr`` says with ``row`` what is later in a day."""
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
@@ -384,7 +424,7 @@ def _explain(name: str, path: Path, columns: Mapping[str, str]) -> None:
 # -- reading into memory ---------------------------------------------------------------
 
 
-def _find_missing(found: list[str], columns: Mapping[str, str], path: Path) -> None:
+def _find_missing(found: Iterable[str], columns: Mapping[str, str], path: object) -> None:
     missing = [name for name in columns if name not in found]
     if missing:
         raise InputError(f"Column {missing[0]!r} is missing from {path}.")
