@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from . import extract, phecode
+from . import drugs, extract, phecode
 from .errors import InputError
 from .schema import MISSING, Column, Schema
 
@@ -112,8 +112,11 @@ def build_patients(
     blocks = [_phecodes(row, number, found, len(subjects), code_level)]
     for name in EVENTS:
         if name in tables and name in ("concepts", *include):
-            events = extract.distinct_codes(tables[name], index, ["code", "label"], subjects)
-            blocks.append(_events(name, *events, len(subjects)))
+            written = "drug" in tables[name].columns  # a drug's name, not yet a code
+            keys = ["drug"] if written else ["code", "label"]
+            events = extract.distinct_codes(tables[name], index, keys, subjects)
+            make = _drugs if written else _events
+            blocks.append(make(name, *events, len(subjects)))
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     return _checked(schema.attach(table))
@@ -224,6 +227,26 @@ def _events(
     return _zeros_and_ones(row[there], place[there], n, list(labels.index)), columns
 
 
+def _drugs(
+    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Patient `row` was given the drug `number` of `found`: a 0/1 column for each ingredient."""
+    named = drugs.map_names(found["drug"])
+    _report_unknown(found, named)
+    pairs = named.drop(columns="known").rename_axis("number").reset_index()
+    # Each pair of a name and an ingredient is an event with the ingredient as its code.
+    pairs = pairs.assign(pair=range(len(pairs)))
+    given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
+    codes = pd.DataFrame(
+        {
+            "code": pairs["ingredient"],
+            "label": pairs["ingredient"].str.capitalize(),
+            "rows": found["rows"].reindex(pairs["number"]).to_numpy(),
+        }
+    )
+    return _events(name, given["row"].to_numpy(), given["pair"].to_numpy(), codes, n)
+
+
 def code_table(
     diagnoses: pd.DataFrame, subjects: pd.Index, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:
@@ -282,6 +305,17 @@ def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
             "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
             f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
             ", ".join(often["icd_code"].head(5).astype(str)),
+        )  # fmt: skip
+
+
+def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
+    strange = found[~found.index.isin(named.index[named["known"]])]
+    if len(strange):
+        often = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
+        log.info(
+            "%s of %s drug rows hold no ingredient that is known (%s names, most often %s).",
+            f"{strange['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(strange):,}",
+            ", ".join(often.head(5).str.strip()),
         )  # fmt: skip
 
 

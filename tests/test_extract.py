@@ -13,6 +13,9 @@ from ehrsynth import datasets, extract
 from ehrsynth.cohort import build_patients
 from ehrsynth.datasets import mimic_iv, simulated
 from ehrsynth.errors import InputError
+from ehrsynth.schema import Schema
+
+MORE = ("procedures", "medications", "labs")
 
 
 @pytest.fixture(scope="module", params=extract.ENGINES)
@@ -43,6 +46,13 @@ def test_a_simulated_hospital_is_the_same_on_every_engine(engine, hospital, outc
     found = build_patients(mimic_iv.scan(hospital, engine), outcome, level)
     assert found.shape[0] > 300 and found.shape[1] > 200
     same(found, expected)
+
+
+def test_everything_else_is_the_same_on_every_engine(engine, hospital):
+    options = {"code_level": "leaf", "include": MORE}
+    found = build_patients(mimic_iv.scan(hospital, engine, include=MORE), **options)
+    assert all(len(Schema.of(found).of_role(role)) > 20 for role in ("procedure", "medication"))
+    same(found, build_patients(mimic_iv.load(hospital, include=MORE), **options))
 
 
 def test_the_demo_is_the_same_on_every_engine(engine, shared_data):
@@ -102,9 +112,6 @@ def database(hospital):
             else f"CREATE TABLE {path.name.split('.')[0]} AS FROM read_csv('{path}')"
         )
     return con
-
-
-MORE = ("procedures", "medications", "labs")
 
 
 def test_from_a_database(database, hospital):

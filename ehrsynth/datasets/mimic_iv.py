@@ -90,17 +90,6 @@ _OLDEST = 120
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 _WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
-# What is not a drug's name: brackets, a strength ("0.9%", "25mg"), and after the first word the
-# form or the salt it is in.
-_NOT_THE_DRUG = (
-    r"\([^)]*\)|\*[^*]*\*",
-    r"[0-9.,/\-]+ ?(%|mcg|mg|g|gm|ml|units?|meq|mmol|l|hr|h|unt)\b[a-z0-9/.]*|[0-9]+(\.[0-9]+)? ?%",
-    r"\s(tablet|tab|capsule|cap|oral|iv|inj|injection|soln|solution|suspension|syringe|vial|patch|"
-    r"cream|ointment|ophth|oint|neb|nebs|inhaler|inhalation|gel|liquid|powder|drip|bag|bolus|flush|"
-    r"desensitization|replacement|ec|er|xr|xl|sr|cr|la|hcl|hydrochloride|sodium|potassium|sulfate|"
-    r"citrate|tartrate|succinate|phosphate|acetate|maleate|mesylate|besylate|in|for|and|with)\b",
-)
-_NO_DRUG = ("", "bag", "vial", "syringe", "soln", "sw", "water", "sterile water")
 
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
@@ -237,9 +226,9 @@ def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict
 def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     """What happened, as one row for each time that a code was given to a patient.
 
-    Procedures are ICD procedure codes. Medications are the names of drugs without strength, form
-    and salt ("Acetaminophen IV" and "Acetaminophen 325 mg Tablet" are both acetaminophen; what they
-    are dissolved in is left out). Labs are results above or below the range of the laboratory.
+    Procedures are ICD procedure codes. Medications are the names of drugs as they were written,
+    which :mod:`ehrsynth.drugs` turns into ingredients; what they are dissolved in is left out. Labs
+    are results above or below the range of the laboratory.
 
     Parameters
     ----------
@@ -250,7 +239,7 @@ def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     Returns
     -------
     Table
-        ``subject_id``, ``time``, ``code`` and ``label`` (texts).
+        ``subject_id``, ``time``, and ``code`` and ``label`` (texts), or ``drug`` of medications.
     """
     if name == "procedures":
         done, titles = raw["procedures_icd"], raw["d_icd_procedures"]
@@ -262,9 +251,8 @@ def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     if name == "medications":
         given = raw["prescriptions"]
         given = given.filter((given["drug_type"] != "BASE").fill_null(True))
-        drug = drug_name(given["drug"])
-        given = given.select("subject_id", time="starttime", code=drug, label=drug.capitalize())
-        return given.filter(~given["code"].isin(_NO_DRUG), given["time"].notnull())
+        given = given.filter(given["drug"].notnull(), given["starttime"].notnull())
+        return given.select("subject_id", "drug", time="starttime")
     tests, items = raw["labevents"], raw["d_labitems"]
     above = (tests["valuenum"] > tests["ref_range_upper"]).fill_null(False)
     below = (tests["valuenum"] < tests["ref_range_lower"]).fill_null(False)
@@ -283,14 +271,6 @@ def _events_of_frames(name: str, raw: Mapping[str, pd.DataFrame]) -> pd.DataFram
     lazily = extract.lazy({table: raw[table] for table in INCLUDED[name]})
     typed = {table: _cast(lazily[table], columns) for table, columns in INCLUDED[name].items()}
     return extract.collect(events(name, typed))
-
-
-def drug_name(drug: "ibis.StringValue") -> "ibis.StringValue":
-    """A drug's name in lower case, without strength, form, route and salt."""
-    name = drug.lower()
-    for pattern in _NOT_THE_DRUG:
-        name = name.re_replace(pattern, " ").strip()
-    return name.re_replace(r"[^a-z0-9]+", " ").strip()
 
 
 def convert(
