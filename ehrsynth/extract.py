@@ -140,10 +140,12 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.
     parquet = text.lower().endswith(".parquet")
     if con.name == "duckdb":
         quoted = "'" + text.replace("'", "''") + "'"
+        zipped = "gzip" if text.lower().endswith(".gz") else "none"
         source = (
             f"read_parquet({quoted})"
             if parquet
             else f"read_csv({quoted}, header = true, all_varchar = true, nullstr = '', "
+            f"compression = '{zipped}', "
             + ("delim = '\t', quote = '')" if tabs else "delim = ',', quote = '\"', escape = '\"')")
         )
         number = f', row_number() OVER () AS "{ROW}"' if rows else ""

@@ -90,6 +90,41 @@ def test_parquet_is_read_too(hospital):
     pd.testing.assert_frame_equal(lazily, build_patients(expected))
 
 
+def test_names_in_capitals_are_read_too(hospital, read):
+    expected = build_patients(read(hospital))
+    for path in (hospital / "hosp").glob("*.csv.gz"):
+        path.rename(path.with_name(path.name.upper()))
+    (hospital / "hosp").rename(hospital / "HOSP")
+    pd.testing.assert_frame_equal(build_patients(read(hospital)), expected)
+
+
+@pytest.mark.parametrize("end", [".000", ".25", "Z"])
+def test_times_written_in_another_way(hospital, read, end):
+    expected = build_patients(read(hospital))
+    spoil(hospital, "admissions", lambda frame: frame.assign(admittime=frame["admittime"] + end))
+    found = build_patients(read(hospital))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_parquet_with_a_time_zone(hospital, read):
+    expected = build_patients(read(hospital))
+    path = hospital / "hosp" / "admissions.csv.gz"
+    frame = pd.read_csv(path)
+    for name in ("admittime", "dischtime"):
+        frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]").dt.tz_localize("UTC")
+    frame.to_parquet(path.with_name("admissions.parquet"), index=False)
+    path.unlink()
+    pd.testing.assert_frame_equal(build_patients(read(hospital)), expected)
+
+
+@pytest.mark.parametrize("line", ["10000001,2150-01-01,1,BMI (kg/m2),20,9,9,9", "1,2"])
+def test_a_row_of_another_length_is_shown(hospital, read, line):
+    path = hospital / "hosp" / "omr.csv.gz"
+    path.write_bytes(path.read_bytes() + gzip.compress(f"{line}\n".encode()))
+    with pytest.raises(InputError, match=rf"omr\.csv\.gz cannot be read as CSV: .*{line[:6]}"):
+        read(hospital)
+
+
 def test_written_and_read_is_what_was_simulated(written):
     read, made = mimic_iv.load(written), simulated.load(patients=120, seed=3)
     for name in made:

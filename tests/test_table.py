@@ -1,5 +1,6 @@
 """Other people's flat tables."""
 
+import gzip
 import json
 from datetime import date
 from decimal import Decimal
@@ -170,6 +171,12 @@ def with_column(patients, values, name="x"):
         (["1.2.2020", "3.2.2020"], "continuous", "days since 2020-02-01"),
         (["31JAN2020", "01FEB2020"], "continuous", "days since 2020-01-31"),
         ([20200131, 20200201], "continuous", "days since 2020-01-31"),
+        (["2187-03-01", "2190-05-06"], "continuous", "days since 2187-03-01"),
+        (["07:30", "23:59"], "continuous", "times of the day, read as hours after midnight"),
+        (["07:30:15", "00:00:00"], "continuous", "times of the day"),
+        (["1:10", "1:20", "1:160"], "categorical", ""),  # titers
+        (["10000000000000001", "10000000000000002"], "categorical", ""),
+        ([f"${v}.50" for v in range(40)], "continuous", "numbers in $"),
     ],
 )
 def test_each_kind_of_column(patients, tmp_path, values, kind, note):
@@ -395,6 +402,12 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         ([*map(str, range(40)), "1,234"], "'x' should hold numbers but has '1,234' in row 41"),
         ([*map(str, range(40)), "<5"], "has '<5' in row 41; .*missing.*<5.*--columns"),
         (["03/04/2020", "05/06/2020"], "'x' holds dates such as '03/04/2020' of which nobody"),
+        (["2020-01-01", "9999-12-31"], "'x' has a date in the year 9999 in row 2, which stands"),
+        (
+            ["0001-01-01", "2020-01-01"],
+            "'x' has a date in the year 1 in row 1, which stands for no",
+        ),
+        ([str(10**25 + 7 * i) for i in range(300)], "'x' has 300 different texts, .*identifier"),
         (["13/04/20", "15/06/20"], "'x' holds dates with two digits for the year, such as"),
         (["2020-01-01"] * 20 + ["2020-02-31"], "'x' holds dates but has '2020-02-31' in row 21"),
         ([f"fell on day {i} and was seen at home" for i in range(250)], "'x' has 250 different"),
@@ -406,6 +419,34 @@ def test_what_can_be_read_in_two_ways_is_refused(patients, tmp_path, values, rea
     with pytest.raises(InputError, match=reason) as caught:
         read(with_column(patients, values), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("died,city\n" + "0,Z\u00fcrich\n1,Bern\n" * 20, None),
+        (b"died,city\n" + b"0,Z\xfcrich\n1,Bern\n" * 20, None),
+        (b"died,city\n" + "0,Z\u00fcrich\n".encode() * 20 + b"1,Gen\xe8ve\n" * 20,
+         "p.csv is written in two encodings: line 2 is in UTF-8 and line 22 is not; save all"),
+        ("died,city\n0,Bern\n".encode("utf-16-le"), "p.csv is not a text file; save"),
+        (gzip.compress(b"died,city\n" + b"0,Bern\n" * 50, mtime=0), "p.csv is not a text file"),
+    ],
+)  # fmt: skip
+def test_encodings_that_are_mixed_or_none(tmp_path, content, reason):
+    path = tmp_path / "p.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    if reason is None:
+        assert Schema.of(read(path, tmp_path)[0])["city"].categories == ("Bern", "Zürich")
+    else:
+        with pytest.raises(InputError, match=reason):
+            read(path, tmp_path)
+
+
+def test_names_that_are_equal_without_their_spaces(patients, tmp_path):
+    table = patients.rename(columns={"crp": "age "})
+    for name in ("p.csv", "p.parquet"):
+        with pytest.raises(InputError, match=f"'age' appears twice in .*{name}"):
+            read(write(table, tmp_path / name), tmp_path)
 
 
 def test_a_file_with_longer_rows_than_names(tmp_path):

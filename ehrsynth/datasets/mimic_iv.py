@@ -87,6 +87,7 @@ _ALLOWED = {
     ("procedures_icd", "icd_version"): (9, 10),
 }
 _OLDEST = 120
+_LARGEST = 2**62  # whole number
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 _WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
@@ -316,10 +317,12 @@ def find_file(data: str | Path, name: str) -> Path:
     data = Path(data)
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder that holds MIMIC-IV's hosp.")
-    folder = data / "hosp" if (data / "hosp").is_dir() else data
+    inside = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
+    folder = inside.get("hosp", data)
+    there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
     for suffix in SUFFIXES:
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
+        if f"{name}{suffix}" in there:
+            return there[f"{name}{suffix}"]
     raise InputError(
         f"{folder / name}.csv.gz is missing; give the folder that holds MIMIC-IV's hosp files."
     )
@@ -332,7 +335,8 @@ def _checked(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.Ta
     """A file with its columns typed, in which nothing is left that cannot be used."""
     try:
         text = extract.read_file(con, path, rows=name == "omr")
-        _find_missing(text.columns, columns, path)
+        if not set(columns) <= set(text.columns):
+            _explain(name, path, columns)
         typed = _cast(text, columns, fault=_fault_in(name, text, columns))
         if name in COLUMNS:
             # One pass over the file: everything else reads what the engine has kept of it. The
@@ -412,7 +416,7 @@ def _find_missing(found: Iterable[str], columns: Mapping[str, str], path: object
 
 def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Read these columns with their types; on trouble read text and find the value at fault."""
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         table = read_table(path)
         _find_missing(list(table.columns), columns, path)
         _find_fault(table[list(columns)].astype("string"), columns, path)
@@ -420,8 +424,9 @@ def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     try:
         return read_columns(path, {name: _ARROW[kind] for name, kind in columns.items()})
     except ValueFault:
-        _find_fault(read_columns(path, dict.fromkeys(columns, pa.string())), columns, path)
-        raise
+        text = read_columns(path, dict.fromkeys(columns, pa.string()))
+        _find_fault(text, columns, path)
+        return _typed(text, columns)  # written in another way than usual, but readable
 
 
 def _find_fault(text: pd.DataFrame, columns: Mapping[str, str], path: Path) -> None:
@@ -430,6 +435,7 @@ def _find_fault(text: pd.DataFrame, columns: Mapping[str, str], path: Path) -> N
         values = text[name]
         if kind == "whole":
             wrong = ~values.str.fullmatch(_WHOLE_TEXT, na=True).astype(bool)
+            wrong |= pd.to_numeric(values, errors="coerce").abs() > _LARGEST
         elif kind == "date":
             wrong = pd.to_datetime(values, format="ISO8601", errors="coerce").isna()
             wrong &= values.notna()
@@ -486,8 +492,15 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
 
 def _typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """These columns, in one resolution of time and one size of number."""
-    dtypes = {"whole": "int64", "date": "datetime64[s]"}
-    return table[list(columns)].astype({c: dtypes[k] for c, k in columns.items() if k in dtypes})
+    dtypes = {"whole": "int64", "number": "float64", "date": "datetime64[s]"}
+    table = table[list(columns)]
+    for name in (c for c, kind in columns.items() if kind == "date"):
+        times = table[name]
+        if pd.api.types.is_string_dtype(times):
+            times = pd.to_datetime(times, format="ISO8601", utc=True)
+        if isinstance(times.dtype, pd.DatetimeTZDtype):
+            table = table.assign(**{name: times.dt.tz_convert("UTC").dt.tz_localize(None)})
+    return table.astype({c: dtypes[k] for c, k in columns.items() if k in dtypes})
 
 
 def _admissions(admissions: pd.DataFrame) -> pd.DataFrame:

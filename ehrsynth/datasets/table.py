@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -55,6 +56,7 @@ _YES = {"yes", "y", "true", "t", "positive", "pos", "dead", "died", "deceased", 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10  # more of each: a number column, spoiled
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
+_CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
 _COMMA = r"[+-]?\d+,\d+"
 _THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
 _TWO_NUMBERS = r"\d+(?:\.\d+)?\s*/\s*\d+(?:\.\d+)?\D*"  # a blood pressure
@@ -63,7 +65,9 @@ _ISO = r"\d{4}-\d{1,2}-\d{1,2}" + _TIME
 _NAMED_MONTH = r"\d{1,2}[- ]?[A-Za-z]{3}[- ]?\d{4}" + _TIME
 _ORDERED_DATE = r"(\d{1,2})[/.](\d{1,2})[/.](\d{4}|\d{2})" + _TIME
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
+_CLOCK, _HOURS = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", "hours after midnight"
 _DAY = pd.Timedelta(days=1)
+_YEARS = (1800, 2300)  # MIMIC-IV shifts its dates into the 22nd century
 _DELIMITERS = ",;\t|"
 
 
@@ -169,6 +173,9 @@ def _read(path: Path) -> pd.DataFrame:
     else:
         table = read_table(path)
     table.columns = [str(name).strip() for name in table.columns]
+    doubled = table.columns[table.columns.duplicated()]
+    if len(doubled):  # of a Parquet file, once the spaces around names are gone
+        raise InputError(f"Column name {doubled[0]!r} appears twice in {path}; rename one.")
     table.attrs.clear()  # what another program wrote there is not ours
     return table.reset_index(drop=True)
 
@@ -193,8 +200,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             start = read_table(path, **options, nrows=2_000, dtype=str)
-            # A number that begins with 0 is a code, and would lose the 0.
-            codes = [n for n in start.columns if start[n].str.fullmatch(r"0\d+", na=False).any()]
+            # Such a number is a code, of which a digit would be lost.
+            codes = [n for n in start if start[n].str.fullmatch(_CODE_NUMBER, na=False).any()]
             return read_table(path, **options, dtype=dict.fromkeys(codes, str))
     except pd.errors.ParserWarning as error:
         raise InputError(
@@ -216,10 +223,29 @@ def _encoding(path: Path) -> str:
                 decoder.decode(block)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
+        with open_it(path, "rb") as file:
+            _refuse_two_encodings(path, file)
         return "cp1252"
     except (OSError, EOFError) as error:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
     return "utf-8-sig"
+
+
+def _refuse_two_encodings(path: Path, lines: Iterable[bytes]) -> None:
+    """Raise for a file pasted together from others: one half of its accents would be garbled."""
+    first: dict[bool, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.isascii():
+            try:
+                line.decode("utf-8")
+                first.setdefault(True, number)
+            except UnicodeDecodeError:
+                first.setdefault(False, number)
+        if len(first) == 2:
+            raise InputError(
+                f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
+                f"{first[False]} is not; save all of it in UTF-8."
+            )
 
 
 def _header(path: Path, encoding: str) -> tuple[str, list[str]]:
@@ -230,6 +256,8 @@ def _header(path: Path, encoding: str) -> tuple[str, list[str]]:
             start = [line for line, _ in zip(file, range(50), strict=False)]
     except UnicodeError as error:
         raise InputError(f"{path} is not a text file: {error}.") from error
+    if any("\0" in line for line in start[:1]):
+        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
     names = {d: next(csv.reader(start, delimiter=d), []) for d in _DELIMITERS}
     delimiter = max(_DELIMITERS, key=lambda d: len(names[d]))
     return delimiter, [name.strip() for name in names[delimiter]]
@@ -285,8 +313,8 @@ def _numbers(name: str, values: pd.Series, wish: Wish, notes: list[str]) -> pd.S
     text = values.dropna().astype(str)
     numbers = pd.to_numeric(text, errors="coerce")
     good = numbers.notna()
-    if not wish.kind and text.str.fullmatch(r"0\d+").any():
-        return values  # codes that begin with 0
+    if not wish.kind and text.str.fullmatch(_CODE_NUMBER).any():
+        return values
     with_comma = text.str.fullmatch(_COMMA) | text.str.fullmatch(_THOUSANDS)
     likely = (good | with_comma).mean() >= _NUMERIC_SHARE
     many = text[good | with_comma].nunique() > _NUMERIC_VALUES
@@ -409,8 +437,16 @@ def _first_is_day(name: str, text: pd.Series) -> bool:
     return first > 12 or (dots and second <= 12)
 
 
-def _days(dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str]:
+def _days(name: str, dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str]:
     """Days since the earliest date, and the unit that says so."""
+    wrong = dates.notna() & ~dates.dt.year.between(*_YEARS)
+    if wrong.any():
+        row = wrong[wrong].index[0]
+        raise InputError(
+            f"Column {name!r} has a date in the year {dates[row].year} in row {row + 1}, which "
+            "stands for no date as a rule; leave it empty, or list how it is written under missing "
+            "in a columns file (--columns)."
+        )
     if dates.dt.tz is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
     origin = dates.min().normalize()
@@ -467,7 +503,7 @@ def _understand(
     if wish.kind in ("", "date") and not unit:
         dates = _dates(name, values, asked=wish.kind == "date")
         if dates is not None:
-            values, unit = _days(dates, notes)
+            values, unit = _days(name, dates, notes)
         elif wish.kind == "date":
             raise InputError(
                 f"Column {name!r} should hold dates but has {str(present.iloc[0])[:40]!r} in row "
@@ -475,6 +511,12 @@ def _understand(
             )
         elif pd.api.types.is_timedelta64_dtype(values):
             values, unit = values / _DAY, "days"
+        elif _is_text(values) and present.astype(str).str.fullmatch(_CLOCK).all():
+            hours = pd.to_timedelta(
+                present.astype(str).str.replace(r"^(..:..)$", r"\1:00", regex=True)
+            )
+            values, unit = (hours / pd.Timedelta(hours=1)).round(2).reindex(values.index), _HOURS
+            notes.append(f"times of the day, read as {_HOURS}")
     if unit or wish.kind == "continuous":
         return values, replace(_continuous(name, values), unit=unit), notes
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)

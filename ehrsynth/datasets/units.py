@@ -23,7 +23,7 @@ _SPELLINGS = """
     % percent pct | bpm | beats beat | breaths breath | cells cell | drops gtt | tablets tablet tab
     c °c degc celsius | f °f degf fahrenheit | kcal cal | kj j | w watt watts | mv | hz
     k/ul | m/ul | 10^3 10e3 10*3 | 10^6 10e6 10*6 | 10^9 10e9 10*9 | 10^12 10e12 10*12
-    hpf | pack-years packyears
+    hpf | pack-years packyears | $ usd | € eur | £ gbp
 """
 _UNITS = {
     spelling: spellings.split()[0]
@@ -56,7 +56,8 @@ def unit_of(text: str) -> str | None:
 def take_apart(texts: Iterable[str]) -> pd.DataFrame:
     """The ``number`` (text), the ``unit`` and how it is ``written``, missing for other texts."""
     texts = pd.Series(texts, dtype="object")
-    parts = texts.str.extract(_FORM)
+    # "$12.50" is written the other way round.
+    parts = texts.str.replace(r"^\s*([$€£])\s*(?=\d)(.*)$", r"\2 \1", regex=True).str.extract(_FORM)
     found = pd.DataFrame(
         {
             "number": parts[0],
