@@ -23,13 +23,6 @@ OUTCOMES = {
 # The calendar of MIMIC-IV is shifted for each patient, so nobody can say who was seen how long.
 _SHIFTED_OUTCOMES = ("DIE_1y", "DIE_any")
 _FEWEST = 10  # patients that each class should have when the outcome is chosen for the user
-# Tables of what happened, beside the diagnoses: the columns' role and the beginning of their names.
-EVENTS = {
-    "concepts": ("diagnosis", "con"),
-    "procedures": ("procedure", "pro"),
-    "medications": ("medication", "med"),
-    "labs": ("lab", "lab"),
-}
 
 DEMOGRAPHICS = (
     Column("sex", "categorical", "demographic", "Sex", categories=("F", "M")),
@@ -38,13 +31,15 @@ DEMOGRAPHICS = (
            decimals=0),
 )  # fmt: skip
 # The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
-MEASUREMENTS = (
-    Column("bmi", "continuous", "measurement", "Body mass index", unit="kg/m2", lower=10, upper=60,
-           decimals=1),
-    Column("systolic", "continuous", "measurement", "Systolic blood pressure", unit="mmHg",
-           lower=60, upper=250, decimals=0),
-    Column("diastolic", "continuous", "measurement", "Diastolic blood pressure", unit="mmHg",
-           lower=30, upper=150, decimals=0),
+_PLAUSIBLE = {
+    "bmi": ("Body mass index", 10, 60, 1),
+    "systolic": ("Systolic blood pressure", 60, 250, 0),
+    "diastolic": ("Diastolic blood pressure", 30, 150, 0),
+}
+MEASUREMENTS = tuple(
+    Column(name, "continuous", "measurement", label, unit=extract.MEASURED[name], lower=lower,
+           upper=upper, decimals=decimals)
+    for name, (label, lower, upper, decimals) in _PLAUSIBLE.items()
 )  # fmt: skip
 
 
@@ -110,7 +105,7 @@ def build_patients(
         tables["diagnoses"], index, ["icd_version", "icd_code"], subjects
     )
     blocks = [_phecodes(row, number, found, len(subjects), code_level)]
-    for name in EVENTS:
+    for name in extract.EVENTS:
         if name in tables and name in ("concepts", *include):
             written = "drug" in tables[name].columns  # a drug's name, not yet a code
             keys = ["drug"] if written else ["code", "label"]
@@ -211,7 +206,7 @@ def _events(
     name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Patient `row` has the event `number` of `found`: a 0/1 column for each code."""
-    role, prefix = EVENTS[name]
+    role, prefix = extract.EVENTS[name]
     known = found["code"].notna()
     if not known.all():
         log.info(

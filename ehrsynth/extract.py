@@ -27,13 +27,21 @@ if TYPE_CHECKING:
     import ibis
 
 ENGINES = ("duckdb", "spark")
-INCLUDABLE = ("procedures", "medications", "labs")  # what a patient table can have beside diagnoses
+# What there can be of each patient: the measurements with their units, and the tables of
+# what happened beside the diagnoses, with the role and the beginning of their columns' names.
+MEASURED = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
+EVENTS = {
+    "concepts": ("diagnosis", "con"),
+    "procedures": ("procedure", "pro"),
+    "medications": ("medication", "med"),
+    "labs": ("lab", "lab"),
+}
+INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are always there
 MEMORY = "2GB"
 ROW = "row"  # the place of a measurement in its file: of two of one day the later one counts
 _BATCH = 500_000  # rows that come back from the engine at a time
 _YEAR = 365  # days
 OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
-_MEASUREMENTS = ("bmi", "systolic", "diastolic")
 _RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
 
 
@@ -210,7 +218,7 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
         race_group(index["race"]).name("race"),
         _age(index).name("age"),
     )
-    table = table.left_join(measured, "subject_id").select(*table.columns, *_MEASUREMENTS)
+    table = table.left_join(measured, "subject_id").select(*table.columns, *MEASURED)
     return table.order_by("subject_id"), index
 
 
@@ -263,7 +271,7 @@ def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibi
     import ibis
 
     until = index.select("subject_id", "discharge_time")
-    known = measurements.filter(measurements["name"].isin(_MEASUREMENTS))
+    known = measurements.filter(measurements["name"].isin(list(MEASURED)))
     known = known.inner_join(until, "subject_id")
     known = known.filter(known["time"].date() <= known["discharge_time"].date())
     newest = ibis.row_number().over(
@@ -271,7 +279,7 @@ def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibi
     )
     latest = known.mutate(place=newest).filter(lambda t: t["place"] == 0)
     wide = latest.group_by("subject_id").aggregate(
-        **{n: latest["value"].max(where=latest["name"] == n) for n in _MEASUREMENTS}
+        **{n: latest["value"].max(where=latest["name"] == n) for n in MEASURED}
     )
     # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
     # two numbers, and nobody can tell which of them is right.

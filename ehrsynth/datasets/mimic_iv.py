@@ -64,7 +64,6 @@ INCLUDED = {
     },
 }  # fmt: skip
 SUFFIXES = (".csv.gz", ".csv", ".parquet")
-UNITS = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
 
@@ -207,7 +206,7 @@ def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict
     parts = [
         rows.filter(rows["result_value"].notnull()).select(
             "subject_id", extract.ROW, time="chartdate", name=extract.literal(name),
-            value=value(rows["result_value"]), unit=extract.literal(UNITS[name]),
+            value=value(rows["result_value"]), unit=extract.literal(extract.MEASURED[name]),
         )
         for name, (rows, value) in values.items()
     ]  # fmt: skip
@@ -538,7 +537,7 @@ def _measurements(omr: pd.DataFrame, where: str) -> pd.DataFrame:
                     "time": rows["chartdate"],
                     "name": name,
                     "value": values.astype("float64"),
-                    "unit": UNITS[name],
+                    "unit": extract.MEASURED[name],
                 }
             )
             for name, rows, values in parts

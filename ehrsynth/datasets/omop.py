@@ -81,9 +81,9 @@ _RACES = {8527: "WHITE", 8516: "BLACK", 8515: "ASIAN", 8557: "OTHER", 8657: "OTH
 _HISPANIC = 38003563
 _INPATIENT = (9201, 262, 8717, 32037, 581379)
 _MEASURED = {  # concept, LOINC code, and the hospital tables' name
-    3038553: ("39156-5", "bmi", "kg/m2"),
-    3004249: ("8480-6", "systolic", "mmHg"),
-    3012888: ("8462-4", "diastolic", "mmHg"),
+    3038553: ("39156-5", "bmi"),
+    3004249: ("8480-6", "systolic"),
+    3012888: ("8462-4", "diastolic"),
 }
 # Source values of a database without source concepts are taken for ICD codes by their looks; the
 # letters E and V begin codes of both versions, which the day of the change tells apart.
@@ -468,7 +468,7 @@ def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
         )  # fmt: skip
     measurement = raw["measurement"]
     parts = []
-    for concept, (loinc, name, unit) in _MEASURED.items():
+    for concept, (loinc, name) in _MEASURED.items():
         known = measurement["measurement_concept_id"] == concept
         known = known.fill_null(False) | (
             measurement["measurement_source_value"] == loinc
@@ -481,7 +481,7 @@ def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
                 time="measurement_date",
                 name=extract.literal(name),
                 value="value_as_number",
-                unit=extract.literal(unit),
+                unit=extract.literal(extract.MEASURED[name]),
             )  # fmt: skip
         )
     return reduce(lambda a, b: a.union(b), parts)
