@@ -67,7 +67,8 @@ _ORDERED_DATE = r"(\d{1,2})[/.](\d{1,2})[/.](\d{4}|\d{2})" + _TIME
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
 _CLOCK, _HOURS = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", "hours after midnight"
 _DAY = pd.Timedelta(days=1)
-_YEARS = (1800, 2300)  # MIMIC-IV shifts its dates into the 22nd century
+# Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
+_YEARS = (1800, 2300)
 _DELIMITERS = ",;\t|"
 
 
@@ -407,6 +408,7 @@ def _dates(name: str, values: pd.Series, asked: bool) -> pd.Series | None:
         found = pd.to_datetime(
             text.where(shape), format="mixed", dayfirst=first_is_day, errors="coerce", utc=True
         )
+    found = found.where(found.dt.year.between(*_YEARS))
     wrong = found.isna() & ~text.str.lower().isin(_MISSING_WORDS)
     if wrong.any():
         value, row = text[wrong].iloc[0], wrong[wrong].index[0] + 1
@@ -444,8 +446,7 @@ def _days(name: str, dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str
         row = wrong[wrong].index[0]
         raise InputError(
             f"Column {name!r} has a date in the year {dates[row].year} in row {row + 1}, which "
-            "stands for no date as a rule; leave it empty, or list how it is written under missing "
-            "in a columns file (--columns)."
+            "stands for no date as a rule; leave it empty."
         )
     if dates.dt.tz is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
