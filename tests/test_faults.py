@@ -4,6 +4,10 @@ A fault is a sentence that a table or a map makes true or false. Every test asks
 way, where it holds, and of ours, where it does not; so none of them passes without looking.
 """
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import plain_cohort
@@ -252,3 +256,25 @@ def test_invented_vitals(patients, missing, invents):
     obesity = train["phe_278"]
     kept = back.corr(obesity) / measured.corr(obesity)
     assert (kept < 0.85) == invents
+
+
+# -- and in the book -----------------------------------------------------------------------
+
+
+def test_the_chapters_show_each_fault():
+    """Under a heading that names it, with something computed before the next heading."""
+    shown = {}
+    for path in sorted((Path(__file__).parents[1] / "book" / "chapters").glob("0[34]-*.ipynb")):
+        heading = None
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            titles = re.findall(r"^##+ (.*)$", source, re.MULTILINE)
+            if cell["cell_type"] == "markdown" and titles:
+                heading = titles[-1].partition("What goes wrong: ")[2]
+            elif heading and cell.get("outputs"):
+                shown.setdefault(heading, []).append(cell)
+    for fault in (
+        "the era artefact", "WHO's ICD-10 table", "measurements after discharge",
+        "the blood-pressure order", "fitted before the split", "invented vitals",
+    ):  # fmt: skip
+        assert shown.get(fault), f"no chapter runs {fault}"

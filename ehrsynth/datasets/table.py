@@ -440,7 +440,7 @@ def _first_is_day(name: str, text: pd.Series) -> bool:
 
 
 def _days(name: str, dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str]:
-    """Days since the earliest date, and the unit that says so."""
+    """Days since the year of the earliest date began, and the unit that says so."""
     wrong = dates.notna() & ~dates.dt.year.between(*_YEARS)
     if wrong.any():
         row = wrong[wrong].index[0]
@@ -450,7 +450,8 @@ def _days(name: str, dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str
         )
     if dates.dt.tz is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    origin = dates.min().normalize()
+    # Not the earliest date itself: that is a patient's, perhaps of the holdout.
+    origin = pd.Timestamp(dates.dt.year.min(), 1, 1)
     unit = f"days since {origin:%Y-%m-%d}"
     notes.append(f"dates, read as {unit}")
     return ((dates - origin) / _DAY).round(2), unit
