@@ -162,6 +162,7 @@ def with_column(patients, values, name="x"):
         (["Yes", "yes", "YES ", "no"], "categorical", "other spellings joined"),
         ([*map(str, range(50)), "N/A"], "continuous", "'N/A' read as missing"),
         ([*map(str, range(50)), "."], "continuous", "'.' read as missing"),
+        ([*map(str, range(50)), *["-"] * 50], "continuous", "'-' read as missing"),
         ([f"{i:05}" for i in range(900, 1000)], "categorical", "joined as Other"),
         ([f"C{i}" for i in range(100)], "categorical", "60 rarer values joined as Other"),
         ([f"2020-01-{1 + i % 31:02}" for i in range(60)], "continuous", "days since 2020-01-01"),
@@ -233,10 +234,22 @@ def test_one_unit_in_many_spellings(patients, tmp_path):
     assert read(patients.assign(x=written), tmp_path, columns=said)[1]["x"].unit == "d"
 
 
+def test_few_whole_numbers_with_a_unit_are_categories(patients, tmp_path):
+    """As whole numbers of few values are: in order of their size, in one spelling."""
+    table, schema, _ = read(with_column(patients, ["10 mg", "5 mg", "10mg", " 5  MG"]), tmp_path)
+    assert schema["x"].kind == "categorical" and schema["x"].categories == ("5 mg", "10 mg")
+    assert table["x"].tolist() == ["10 mg", "5 mg"] * 150
+    _, schema, listed = read(with_column(patients, ["5 mg", "10 mg", "20 mg", "-"]), tmp_path)
+    assert schema["x"].categories == ("5 mg", "10 mg", "20 mg", MISSING)
+    assert listed.loc["x", "notes"] == "'-' read as missing"
+    said = columns_file(tmp_path, {"x": {"kind": "continuous"}})
+    schema = read(with_column(patients, ["5 mg", "10 mg"]), tmp_path, columns=said)[1]
+    assert (schema["x"].kind, schema["x"].unit) == ("continuous", "mg")
+
+
 @pytest.mark.parametrize(
     ("values", "categories"),
     [
-        (["5 mg", "10 mg", "20 mg"], 3),  # as whole numbers of few values are
         (["2 wards", "3 wards", "1 ward"], 3),
         (["Stage 1", "Stage 2"], 2),
         (["1a", "2b", "3c", "4a"], 4),

@@ -317,7 +317,8 @@ def _numbers(name: str, values: pd.Series, wish: Wish, notes: list[str]) -> pd.S
     if not wish.kind and text.str.fullmatch(_CODE_NUMBER).any():
         return values
     with_comma = text.str.fullmatch(_COMMA) | text.str.fullmatch(_THOUSANDS)
-    likely = (good | with_comma).mean() >= _NUMERIC_SHARE
+    said = ~text.str.lower().isin(_MISSING_WORDS)  # rows that say something
+    likely = (good | with_comma).sum() >= _NUMERIC_SHARE * said.sum()
     many = text[good | with_comma].nunique() > _NUMERIC_VALUES
     if wish.kind != "continuous" and not good.all() and not (likely and many):
         return values
@@ -347,7 +348,8 @@ def _without_unit(
     text = values.dropna().astype(str)
     parts = units.take_apart(text)
     counts = parts["unit"].value_counts()
-    if counts.empty or (counts.sum() < _NUMERIC_SHARE * len(text) and wish.kind != "continuous"):
+    said = (~text.str.lower().isin(_MISSING_WORDS)).sum()  # rows that say something
+    if counts.empty or (counts.sum() < _NUMERIC_SHARE * said and wish.kind != "continuous"):
         return values, ""
     if len(counts) > 1:
         first, other = counts.index[:2]
@@ -370,11 +372,15 @@ def _without_unit(
             f"{row + 1}; {advice}."
         )
     numbers = parts["number"].astype("float64")
-    if wish.kind != "continuous" and (numbers.nunique() <= 2 or few_codes(numbers.dropna(), _FEW)):
-        return values, ""  # "5 mg" and "10 mg": sizes of one tablet, as whole numbers would be
     words = sorted(text[parts["unit"].isna()].unique())
     if words:
         notes.append(f"{', '.join(map(repr, words))} read as missing")
+    if wish.kind != "continuous" and (
+        numbers.nunique() <= 2 or few_codes(numbers.dropna(), _FEW)
+    ):  # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be
+        sizes = [f"{number:g} {unit}" for number in np.sort(numbers.dropna().unique())]
+        written = numbers.map(lambda number: f"{number:g} {unit}", na_action="ignore")
+        return written.reindex(values.index).astype(pd.CategoricalDtype(sizes)), ""
     notes.append(f"numbers in {unit}")
     return numbers.reindex(values.index), unit
 
