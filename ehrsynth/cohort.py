@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from . import extract, phecode
+from . import drugs, extract, phecode
 from .errors import InputError
 from .schema import MISSING, Column, Schema
 
@@ -23,13 +23,6 @@ OUTCOMES = {
 # The calendar of MIMIC-IV is shifted for each patient, so nobody can say who was seen how long.
 _SHIFTED_OUTCOMES = ("DIE_1y", "DIE_any")
 _FEWEST = 10  # patients that each class should have when the outcome is chosen for the user
-# Tables of what happened, beside the diagnoses: the columns' role and the beginning of their names.
-EVENTS = {
-    "concepts": ("diagnosis", "con"),
-    "procedures": ("procedure", "pro"),
-    "medications": ("medication", "med"),
-    "labs": ("lab", "lab"),
-}
 
 DEMOGRAPHICS = (
     Column("sex", "categorical", "demographic", "Sex", categories=("F", "M")),
@@ -38,13 +31,15 @@ DEMOGRAPHICS = (
            decimals=0),
 )  # fmt: skip
 # The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
-MEASUREMENTS = (
-    Column("bmi", "continuous", "measurement", "Body mass index", unit="kg/m2", lower=10, upper=60,
-           decimals=1),
-    Column("systolic", "continuous", "measurement", "Systolic blood pressure", unit="mmHg",
-           lower=60, upper=250, decimals=0),
-    Column("diastolic", "continuous", "measurement", "Diastolic blood pressure", unit="mmHg",
-           lower=30, upper=150, decimals=0),
+_PLAUSIBLE = {
+    "bmi": ("Body mass index", 10, 60, 1),
+    "systolic": ("Systolic blood pressure", 60, 250, 0),
+    "diastolic": ("Diastolic blood pressure", 30, 150, 0),
+}
+MEASUREMENTS = tuple(
+    Column(name, "continuous", "measurement", label, unit=extract.MEASURED[name], lower=lower,
+           upper=upper, decimals=decimals)
+    for name, (label, lower, upper, decimals) in _PLAUSIBLE.items()
 )  # fmt: skip
 
 
@@ -110,10 +105,13 @@ def build_patients(
         tables["diagnoses"], index, ["icd_version", "icd_code"], subjects
     )
     blocks = [_phecodes(row, number, found, len(subjects), code_level)]
-    for name in EVENTS:
+    for name in extract.EVENTS:
         if name in tables and name in ("concepts", *include):
-            events = extract.distinct_codes(tables[name], index, ["code", "label"], subjects)
-            blocks.append(_events(name, *events, len(subjects)))
+            written = "drug" in tables[name].columns  # a drug's name, not yet a code
+            keys = ["drug"] if written else ["code", "label"]
+            events = extract.distinct_codes(tables[name], index, keys, subjects)
+            make = _drugs if written else _events
+            blocks.append(make(name, *events, len(subjects)))
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     return _checked(schema.attach(table))
@@ -208,7 +206,7 @@ def _events(
     name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Patient `row` has the event `number` of `found`: a 0/1 column for each code."""
-    role, prefix = EVENTS[name]
+    role, prefix = extract.EVENTS[name]
     known = found["code"].notna()
     if not known.all():
         log.info(
@@ -222,6 +220,26 @@ def _events(
     columns = [Column(c, "binary", role, label) for c, label in labels.items()]
     there = place >= 0
     return _zeros_and_ones(row[there], place[there], n, list(labels.index)), columns
+
+
+def _drugs(
+    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Patient `row` was given the drug `number` of `found`: a 0/1 column for each ingredient."""
+    named = drugs.map_names(found["drug"])
+    _report_unknown(found, named)
+    pairs = named.drop(columns="known").rename_axis("number").reset_index()
+    # Each pair of a name and an ingredient is an event with the ingredient as its code.
+    pairs = pairs.assign(pair=range(len(pairs)))
+    given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
+    codes = pd.DataFrame(
+        {
+            "code": pairs["ingredient"],
+            "label": pairs["ingredient"].str.capitalize(),
+            "rows": found["rows"].reindex(pairs["number"]).to_numpy(),
+        }
+    )
+    return _events(name, given["row"].to_numpy(), given["pair"].to_numpy(), codes, n)
 
 
 def code_table(
@@ -282,6 +300,17 @@ def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
             "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
             f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
             ", ".join(often["icd_code"].head(5).astype(str)),
+        )  # fmt: skip
+
+
+def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
+    strange = found[~found.index.isin(named.index[named["known"]])]
+    if len(strange):
+        often = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
+        log.info(
+            "%s of %s drug rows hold no ingredient that is known (%s names, most often %s).",
+            f"{strange['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(strange):,}",
+            ", ".join(often.head(5).str.strip()),
         )  # fmt: skip
 
 

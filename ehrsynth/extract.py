@@ -4,11 +4,9 @@ The expressions are Ibis's, so the same lines run in DuckDB (in this process, th
 Spark. The engine streams the files and keeps what it needs of them within its own memory limit, on
 disk beyond it; what comes back is one row per patient and the distinct codes of each patient.
 
-BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis: make
-the four hospital tables of :func:`ehrsynth.datasets.mimic_iv.convert` from the project's tables
-(``ibis.bigquery.connect(...).table("omr")`` and so on; ``row``, the order of the measurements of
-one day, is there ``seq_num``) and hand them to :func:`ehrsynth.build_patients`. This is not tested
-here, since it needs an account.
+BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis:
+:func:`ehrsynth.datasets.mimic_iv.from_database` takes the tables there. That the expression becomes
+SQL for BigQuery is tested; that it runs there is not, since it needs an account.
 """
 
 import shutil
@@ -29,13 +27,21 @@ if TYPE_CHECKING:
     import ibis
 
 ENGINES = ("duckdb", "spark")
-INCLUDABLE = ("procedures", "medications", "labs")  # what a patient table can have beside diagnoses
+# What there can be of each patient: the measurements with their units, and the tables of
+# what happened beside the diagnoses, with the role and the beginning of their columns' names.
+MEASURED = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
+EVENTS = {
+    "concepts": ("diagnosis", "con"),
+    "procedures": ("procedure", "pro"),
+    "medications": ("medication", "med"),
+    "labs": ("lab", "lab"),
+}
+INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are always there
 MEMORY = "2GB"
 ROW = "row"  # the place of a measurement in its file: of two of one day the later one counts
 _BATCH = 500_000  # rows that come back from the engine at a time
 _YEAR = 365  # days
 OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
-_MEASUREMENTS = ("bmi", "systolic", "diastolic")
 _RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
 
 
@@ -142,10 +148,12 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.
     parquet = text.lower().endswith(".parquet")
     if con.name == "duckdb":
         quoted = "'" + text.replace("'", "''") + "'"
+        zipped = "gzip" if text.lower().endswith(".gz") else "none"
         source = (
             f"read_parquet({quoted})"
             if parquet
             else f"read_csv({quoted}, header = true, all_varchar = true, nullstr = '', "
+            f"compression = '{zipped}', "
             + ("delim = '\t', quote = '')" if tabs else "delim = ',', quote = '\"', escape = '\"')")
         )
         number = f', row_number() OVER () AS "{ROW}"' if rows else ""
@@ -210,7 +218,7 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
         race_group(index["race"]).name("race"),
         _age(index).name("age"),
     )
-    table = table.left_join(measured, "subject_id").select(*table.columns, *_MEASUREMENTS)
+    table = table.left_join(measured, "subject_id").select(*table.columns, *MEASURED)
     return table.order_by("subject_id"), index
 
 
@@ -263,7 +271,7 @@ def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibi
     import ibis
 
     until = index.select("subject_id", "discharge_time")
-    known = measurements.filter(measurements["name"].isin(_MEASUREMENTS))
+    known = measurements.filter(measurements["name"].isin(list(MEASURED)))
     known = known.inner_join(until, "subject_id")
     known = known.filter(known["time"].date() <= known["discharge_time"].date())
     newest = ibis.row_number().over(
@@ -271,7 +279,7 @@ def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibi
     )
     latest = known.mutate(place=newest).filter(lambda t: t["place"] == 0)
     wide = latest.group_by("subject_id").aggregate(
-        **{n: latest["value"].max(where=latest["name"] == n) for n in _MEASUREMENTS}
+        **{n: latest["value"].max(where=latest["name"] == n) for n in MEASURED}
     )
     # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
     # two numbers, and nobody can tell which of them is right.

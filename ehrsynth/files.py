@@ -175,7 +175,9 @@ def read_columns(
         strings_can_be_null=bool(null_values), quoted_strings_can_be_null=bool(null_values),
     )  # fmt: skip
     try:
-        return pa_csv.read_csv(path, convert_options=options).to_pandas()
+        zipped = "gzip" if str(path).lower().endswith(".gz") else None
+        with pa.input_stream(str(path), compression=zipped) as stream:
+            return pa_csv.read_csv(stream, convert_options=options).to_pandas()
     except pa.ArrowKeyError as error:
         missing = [name for name in types if f"'{name}'" in str(error)] or [str(error)]
         raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error

@@ -104,10 +104,11 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     numbers, codes = _distinct_codes(diagnoses)
     leaves = _leaves(codes)
     pairs = leaves.assign(phecode=roll_up(leaves["phecode"], level)).drop_duplicates()
-    rows = diagnoses.drop(columns=_KEY)
-    mapped = rows.assign(number=numbers, row=diagnoses.index).merge(pairs, on="number", sort=False)
-    mapped.index = pd.Index(mapped.pop("row").to_numpy(), name=diagnoses.index.name)
-    return mapped.drop(columns="number")
+    # Joined on numbers of our own, so that the other columns may have any name.
+    rows = pd.DataFrame({"number": numbers.to_numpy(), "row": range(len(diagnoses))})
+    found = rows.merge(pairs, on="number", sort=False)
+    mapped = diagnoses.drop(columns=_KEY).iloc[found["row"].to_numpy()]
+    return mapped.assign(phecode=found["phecode"].to_numpy())
 
 
 def unmapped(diagnoses: pd.DataFrame) -> pd.DataFrame:

@@ -31,6 +31,7 @@ _DEMOGRAPHIC_NAMES = ("sex", "gender", "race", "ethnicity", "age")
 # A text column is a spoiled number column when most of its many different values are numbers.
 _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 _LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
+_ROWS_A_CODE = 10  # on average
 # Fewer rows than this can be all different by chance.
 _LEAST_IDENTIFIERS = 50
 _IDENTIFIER_NAME = re.compile(
@@ -356,9 +357,7 @@ def infer_column(name: str, values: pd.Series, few: int = 2, identifiers: bool =
             raise InputError(
                 f"Column {name!r} has an infinite value in row {row}; correct it or leave it empty."
             )
-        distinct = present.nunique()
-        codes = distinct <= few and len(present) >= 10 * distinct and _whole(present)
-        if distinct > 2 and not codes:
+        if present.nunique() > 2 and not few_codes(present, few):
             if not identifiers and looks_like_identifier(name, present):
                 raise InputError(
                     f"Column {name!r} is different in every row, like an identifier; "
@@ -380,13 +379,20 @@ def infer_column(name: str, values: pd.Series, few: int = 2, identifiers: bool =
     return Column(name, "categorical", role, categories=categories)
 
 
+def few_codes(present: pd.Series, few: int) -> bool:
+    """Whether these numbers (none missing) are codes or grades: whole, few, each of many rows."""
+    distinct = present.nunique()
+    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and _whole(present)
+
+
 def continuous_column(name: str, role: str, present: pd.Series) -> Column:
-    """A column of numbers, with the bounds and decimals of these values (none missing)."""
+    """A column of numbers with the decimals of these values (none missing).
+
+    It has no bounds: what was seen is not what is plausible, and of a table that is not split yet
+    the smallest and largest value may be a holdout patient's.
+    """
     numbers = present.astype("float64")
-    return Column(
-        name, "continuous", role, lower=float(numbers.min()), upper=float(numbers.max()),
-        decimals=0 if _whole(numbers) else _decimals(numbers),
-    )  # fmt: skip
+    return Column(name, "continuous", role, decimals=0 if _whole(numbers) else _decimals(numbers))
 
 
 def looks_like_identifier(name: str, present: pd.Series) -> bool:

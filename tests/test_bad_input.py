@@ -303,6 +303,11 @@ CASES = {
     "table decimal comma": (
         lambda f: f.table(lambda t: at(t, "crp", "5,5")), ["'crp'", "'5,5'", "row 5", "1.5"],
     ),
+    "table two units": (
+        lambda f: f.table(lambda t: t.assign(w=[f"{50 + i % 30} {'kg' if i % 9 else 'lb'}"
+                                                for i in range(len(t))])),
+        ["'w'", "kg", "lb", "row 1"],
+    ),
     "table infinite": (
         lambda f: f.table(lambda t: at(t, "crp", "inf")), ["'crp'", "infinite", "row 5"],
     ),

@@ -1,7 +1,9 @@
 """The same patient table from every engine and from plain pandas: rows, order, values, schema."""
 
 import importlib.util
+import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import plain_cohort
@@ -11,6 +13,9 @@ from ehrsynth import datasets, extract
 from ehrsynth.cohort import build_patients
 from ehrsynth.datasets import mimic_iv, simulated
 from ehrsynth.errors import InputError
+from ehrsynth.schema import Schema
+
+MORE = ("procedures", "medications", "labs")
 
 
 @pytest.fixture(scope="module", params=extract.ENGINES)
@@ -43,12 +48,95 @@ def test_a_simulated_hospital_is_the_same_on_every_engine(engine, hospital, outc
     same(found, expected)
 
 
+def test_everything_else_is_the_same_on_every_engine(engine, hospital):
+    options = {"code_level": "leaf", "include": MORE}
+    found = build_patients(mimic_iv.scan(hospital, engine, include=MORE), **options)
+    assert all(len(Schema.of(found).of_role(role)) > 20 for role in ("procedure", "medication"))
+    same(found, build_patients(mimic_iv.load(hospital, include=MORE), **options))
+
+
 def test_the_demo_is_the_same_on_every_engine(engine, shared_data):
     folder = shared_data / "mimic-iv-demo-2.2"
     same(
         build_patients(mimic_iv.scan(folder, engine)),
         plain_cohort.build_patients(mimic_iv.load(folder)),
     )
+
+
+# -- what "your own data" says -----------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[1] / "book" / "your-own-data.md"
+
+
+def example(containing):
+    """The page's one Python example with these words."""
+    text = PAGE.read_text(encoding="utf-8")
+    (code,) = [c for c in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if containing in c]
+    return code
+
+
+@pytest.mark.parametrize("words", ['mimic_iv.scan("mimic-iv-3.1")', 'extract.connect("spark")'])
+def test_the_examples_of_the_page(engine, hospital, words):
+    """Run as they are printed, but on a folder that is here."""
+    if ("spark" in words) != (engine.name == "pyspark"):
+        pytest.skip("an example of the other engine")
+    code = example(words)
+    assert code.count('"mimic-iv-3.1"') == 1
+    names = {}
+    exec(code.replace('"mimic-iv-3.1"', repr(str(hospital))), names)
+    same(names["patients"], plain_cohort.build_patients(mimic_iv.load(hospital)))
+
+
+def test_the_figures_of_the_page_are_the_benchmarks():
+    results = pd.read_csv(PAGE.parents[1] / "benchmarks" / "extraction.csv")
+    ours = results[results["method"] == "ehrsynth"]
+    loop = results[results["how"] == "fitted"].set_index("patients")["seconds"]
+    assert len(ours) == len(loop) == 3
+    text = PAGE.read_text(encoding="utf-8")
+    for row in ours.itertuples():
+        assert (
+            f"| {row.patients:,} | {row.diagnoses:,} | {row.seconds} | {row.peak_gb} GB "
+            f"| {loop[row.patients]:.0f} s |"
+        ) in text
+
+
+@pytest.fixture(scope="module")
+def database(hospital):
+    """MIMIC-IV's own tables in a database, with types of its choice."""
+    con = extract.connect()
+    for path in sorted((hospital / "hosp").glob("*.csv.gz")):
+        con.con.execute(
+            f"CREATE TABLE {path.name.split('.')[0]} AS SELECT * FROM "
+            f"read_csv('{path}', types = {{'icd_code': 'VARCHAR'}}) ORDER BY random()"
+            if "icd" in path.name
+            else f"CREATE TABLE {path.name.split('.')[0]} AS FROM read_csv('{path}')"
+        )
+    return con
+
+
+def test_from_a_database(database, hospital):
+    """Dates as dates, the rows in any order: the same patients."""
+    raw = {name: database.table(name) for name in database.list_tables()}
+    assert str(raw["omr"].schema()["chartdate"]) == "date"
+    assert "build_patients(mimic_iv.from_database(raw))" in example("bigquery")
+    found = build_patients(mimic_iv.from_database(raw, MORE), include=MORE)
+    same(found, build_patients(mimic_iv.scan(hospital, include=MORE), include=MORE))
+    with pytest.raises(InputError, match="MIMIC-IV's table 'prescriptions' is missing"):
+        mimic_iv.from_database({n: t for n, t in raw.items() if n != "prescriptions"}, MORE)
+    with pytest.raises(InputError, match="'dod' is missing from the table 'patients'"):
+        mimic_iv.from_database(raw | {"patients": raw["patients"].drop("dod")})
+
+
+def test_the_query_can_be_written_for_bigquery(database):
+    import ibis
+
+    raw = {name: database.table(name) for name in database.list_tables()}
+    tables = mimic_iv.from_database(raw, MORE)
+    table, index = extract.patients(tables, "DIE_1y")
+    events = [tables[name].semi_join(index, "subject_id") for name in ("diagnoses", *MORE)]
+    for expression in (table, *events):
+        query = ibis.to_sql(expression, dialect="bigquery")
+        assert "SAFE_CAST" in query and "admittime" in query
 
 
 def test_tables_in_memory_give_the_same():

@@ -357,10 +357,35 @@ def test_a_value_that_cannot_be_used_is_named(tmp_path, table, column, value, re
         omop.scan(as_csv(tables, tmp_path / "db"))
 
 
+def test_somebody_who_is_there_twice_is_refused(tmp_path):
+    tables = toy()
+    tables["person"] = pd.concat([tables["person"], tables["person"].iloc[1:2]])
+    with pytest.raises(InputError, match="'person_id' .* has 2 more than once; keep one row"):
+        omop.scan(as_csv(tables, tmp_path / "db"))
+
+
+@pytest.mark.parametrize("born", [0, 1850, 2020])
+def test_visits_at_no_age_are_left_out_and_counted(tmp_path, caplog, born):
+    caplog.set_level("INFO", "ehrsynth")
+    tables = toy()
+    tables["person"].loc[1, "year_of_birth"] = born  # two visits, one of them inpatient
+    patients = build_patients(omop.scan(as_csv(tables, tmp_path / "db")), outcome="DIE_1y")
+    assert patients["age"].tolist() == [62.0, 43.0, 5.0]
+    assert "1 of them begin before the birth or past the age of 120 and are left out" in caplog.text
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "cdm.duckdb").write_text("not a database")
-    with pytest.raises(InputError, match="cdm.duckdb is neither a folder or zip file"):
+    for content in (b"not a database", b"SQLite format 3\0" + bytes(900), b""):
+        (tmp_path / "cdm.duckdb").write_bytes(content)
+        with pytest.raises(InputError, match="cdm.duckdb is no DuckDB file; give a folder or zip"):
+            omop.scan(tmp_path / "cdm.duckdb")
+    (tmp_path / "cdm.duckdb").write_bytes(bytes(8) + b"DUCK" + bytes(900))
+    with pytest.raises(
+        InputError, match=r"cdm.duckdb cannot be opened \(.*\); give a folder or zip"
+    ):
         omop.scan(tmp_path / "cdm.duckdb")
+    with pytest.raises(InputError, match="none does not exist; give a folder or zip file"):
+        omop.scan(tmp_path / "none")
 
 
 def test_an_outcome_without_cases_is_refused(tmp_path):

@@ -54,6 +54,8 @@ def test_other_columns_and_the_index_are_kept():
     mapped = phecode.map_icd(table)
     assert list(mapped.columns) == ["subject_id", "phecode"]
     assert mapped["phecode"].to_dict() == {7: "401", 9: "250"}
+    mapped = phecode.map_icd(table.assign(row=list("abc"), number=[4, 5, 6]))
+    assert mapped[["row", "number"]].values.tolist() == [["a", 4], ["c", 6]]
 
 
 def test_a_code_can_have_two_phecodes_but_each_once():

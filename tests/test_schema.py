@@ -52,23 +52,23 @@ def test_categorical(values, categories):
 
 
 @pytest.mark.parametrize(
-    ("values", "lower", "upper", "decimals"),
+    ("values", "decimals"),
     [
-        ([1, 2, 3], 1, 3, 0),
-        ([0, 1, 2], 0, 2, 0),
-        ([1.0, 2.0, np.nan, 4.0], 1, 4, 0),
-        ([1.5, 2.25, 3.0], 1.5, 3, 2),
-        ([0.1, 0.2, 0.3], 0.1, 0.3, 1),
-        ([1 / 3, 2 / 3, 1], 1 / 3, 1, None),
-        (pd.array([1, None, 3, 5], "Int64"), 1, 5, 0),
-        (np.array([1, 2, 200], "uint8"), 1, 200, 0),
+        ([1, 2, 3], 0),
+        ([0, 1, 2], 0),
+        ([1.0, 2.0, np.nan, 4.0], 0),
+        ([1.5, 2.25, 3.0], 2),
+        ([0.1, 0.2, 0.3], 1),
+        ([1 / 3, 2 / 3, 1], None),
+        (pd.array([1, None, 3, 5], "Int64"), 0),
+        (np.array([1, 2, 200], "uint8"), 0),
     ],
 )
-def test_continuous(values, lower, upper, decimals):
+def test_continuous(values, decimals):
     column = infer(values)
-    assert (column.kind, column.lower, column.upper, column.decimals) == (
-        "continuous", lower, upper, decimals,
-    )  # fmt: skip
+    assert (column.kind, column.decimals) == ("continuous", decimals)
+    # What was seen is not what is plausible, and a holdout patient may have been seen.
+    assert column.lower is column.upper is None
 
 
 def test_demographic_columns_by_name():
@@ -169,7 +169,6 @@ def test_what_is_inferred_fits_the_table_it_came_from(texts, values):
             assert cast[column.name].notna().all()
         if column.kind == "continuous":
             assert cast[column.name].isna().equals(table[column.name].isna())
-            assert cast[column.name].dropna().between(column.lower, column.upper).all()
 
 
 # -- cast --------------------------------------------------------------------------------

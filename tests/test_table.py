@@ -1,5 +1,6 @@
 """Other people's flat tables."""
 
+import gzip
 import json
 from datetime import date
 from decimal import Decimal
@@ -12,6 +13,7 @@ import yaml
 
 from ehrsynth import datasets
 from ehrsynth.cohort import build_patients, split
+from ehrsynth.datasets import units
 from ehrsynth.datasets.table import show
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema, category_text
@@ -160,15 +162,22 @@ def with_column(patients, values, name="x"):
         (["Yes", "yes", "YES ", "no"], "categorical", "other spellings joined"),
         ([*map(str, range(50)), "N/A"], "continuous", "'N/A' read as missing"),
         ([*map(str, range(50)), "."], "continuous", "'.' read as missing"),
+        ([*map(str, range(50)), *["-"] * 50], "continuous", "'-' read as missing"),
         ([f"{i:05}" for i in range(900, 1000)], "categorical", "joined as Other"),
         ([f"C{i}" for i in range(100)], "categorical", "60 rarer values joined as Other"),
         ([f"2020-01-{1 + i % 31:02}" for i in range(60)], "continuous", "days since 2020-01-01"),
-        (["2020-01-31 10:00", "2020-02-01T22:30:00Z"], "continuous", "days since 2020-01-31"),
-        (["31/01/2020", "01/02/2020"], "continuous", "days since 2020-01-31"),
-        (["01/31/2020", "02/01/2020"], "continuous", "days since 2020-01-31"),
-        (["1.2.2020", "3.2.2020"], "continuous", "days since 2020-02-01"),
-        (["31JAN2020", "01FEB2020"], "continuous", "days since 2020-01-31"),
-        ([20200131, 20200201], "continuous", "days since 2020-01-31"),
+        (["2020-01-31 10:00", "2020-02-01T22:30:00Z"], "continuous", "days since 2020-01-01"),
+        (["31/01/2020", "01/02/2020"], "continuous", "days since 2020-01-01"),
+        (["01/31/2020", "02/01/2020"], "continuous", "days since 2020-01-01"),
+        (["1.2.2020", "3.2.2020"], "continuous", "days since 2020-01-01"),
+        (["31JAN2020", "01FEB2020"], "continuous", "days since 2020-01-01"),
+        ([20200131, 20200201], "continuous", "days since 2020-01-01"),
+        (["2187-03-01", "2190-05-06"], "continuous", "days since 2187-01-01"),
+        (["07:30", "23:59"], "continuous", "times of the day, read as hours after midnight"),
+        (["07:30:15", "00:00:00"], "continuous", "times of the day"),
+        (["1:10", "1:20", "1:160"], "categorical", ""),  # titers
+        (["10000000000000001", "10000000000000002"], "categorical", ""),
+        ([f"${v}.50" for v in range(40)], "continuous", "numbers in $"),
     ],
 )
 def test_each_kind_of_column(patients, tmp_path, values, kind, note):
@@ -180,11 +189,113 @@ def test_each_kind_of_column(patients, tmp_path, values, kind, note):
         assert schema["x"].unit in listed.loc["x", "notes"] and table["x"].min() >= 0
 
 
+# -- numbers with their unit ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "unit"),
+    [
+        ("mg", "mg"), ("MCG", "ug"), ("µg/mL", "ug/ml"), ("mcg / ml", "ug/ml"), ("kg/m²", "kg/m2"),
+        ("%", "%"), ("K/uL", "k/ul"), ("x10^9/L", "10^9/l"), ("10*3/uL", "10^3/ul"),
+        ("/min", "/min"), ("beats per minute", "beats/min"), ("mL/min/1.73m2", "ml/min/1.73m2"),
+        ("mg/24h", "mg/24h"), ("lbs.", "lb"), ("yrs", "y"), ("°C", "c"), ("mmHg", "mmhg"),
+        ("wards", None), ("a", None), ("", None), ("mg tablet", None), ("/", None), ("st", None),
+    ],
+)  # fmt: skip
+def test_what_is_a_unit(written, unit):
+    assert units.unit_of(written) == unit
+
+
+@pytest.mark.parametrize(
+    ("form", "unit"),
+    [("{:.1f} mg/L", "mg/L"), ("{:.1f}kg", "kg"), ("{:.1f} %", "%"), (" {:.1f}  mmHg ", "mmHg"),
+     ("{:.1f} 10^9/L", "10^9/L"), ("{:.1f} x10^9/L", "x10^9/L")],
+)  # fmt: skip
+def test_numbers_with_one_unit_are_numbers(patients, tmp_path, form, unit):
+    values = np.round(np.random.default_rng(1).gamma(2, 20, 300), 1)
+    written = [form.format(value) for value in values]
+    written[7] = written[8] = None
+    table, schema, listed = read(patients.assign(x=written), tmp_path)
+    assert (schema["x"].kind, schema["x"].unit, schema["x"].decimals) == ("continuous", unit, 1)
+    assert f"numbers in {unit}" in listed.loc["x", "notes"] and unit in listed.loc["x", "values"]
+    assert np.allclose(table["x"].drop([7, 8]), np.delete(values, [7, 8]))
+    assert table["x"][[7, 8]].isna().all()
+
+
+def test_one_unit_in_many_spellings(patients, tmp_path):
+    written = [f"{i % 40 + 1} {'day' if i % 40 == 0 else 'days' if i % 3 else 'Days'}"
+               for i in range(300)]  # fmt: skip
+    written[:2] = ["N/A", "-"]
+    table, schema, listed = read(patients.assign(x=written), tmp_path)
+    assert schema["x"].unit == "days" and schema["x"].decimals == 0
+    assert "'-', 'N/A' read as missing" in listed.loc["x", "notes"]
+    assert table["x"][2:].tolist() == [i % 40 + 1 for i in range(2, 300)]
+    said = columns_file(tmp_path, {"x": {"unit": "d", "kind": "continuous"}})
+    assert read(patients.assign(x=written), tmp_path, columns=said)[1]["x"].unit == "d"
+
+
+def test_few_whole_numbers_with_a_unit_are_categories(patients, tmp_path):
+    """As whole numbers of few values are: in order of their size, in one spelling."""
+    table, schema, _ = read(with_column(patients, ["10 mg", "5 mg", "10mg", " 5  MG"]), tmp_path)
+    assert schema["x"].kind == "categorical" and schema["x"].categories == ("5 mg", "10 mg")
+    assert table["x"].tolist() == ["10 mg", "5 mg"] * 150
+    _, schema, listed = read(with_column(patients, ["5 mg", "10 mg", "20 mg", "-"]), tmp_path)
+    assert schema["x"].categories == ("5 mg", "10 mg", "20 mg", MISSING)
+    assert listed.loc["x", "notes"] == "'-' read as missing"
+    said = columns_file(tmp_path, {"x": {"kind": "continuous"}})
+    schema = read(with_column(patients, ["5 mg", "10 mg"]), tmp_path, columns=said)[1]
+    assert (schema["x"].kind, schema["x"].unit) == ("continuous", "mg")
+
+
+@pytest.mark.parametrize(
+    ("values", "categories"),
+    [
+        (["2 wards", "3 wards", "1 ward"], 3),
+        (["Stage 1", "Stage 2"], 2),
+        (["1a", "2b", "3c", "4a"], 4),
+        (["1st", "2nd", "3rd", "21st"], 4),
+        ([f"{i}-{i + 9} years" for i in range(0, 90, 10)], 9),
+        ([f"{i} beds" for i in range(30)], 30),
+    ],
+)
+def test_texts_that_are_no_numbers_with_a_unit(patients, tmp_path, values, categories):
+    _, schema, _ = read(with_column(patients, values), tmp_path)
+    assert schema["x"].kind == "categorical" and len(schema["x"].categories) == categories
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (
+            [*(f"{i} kg" for i in range(50, 88)), "150 lb", "160 lb"],
+            r"'x' has numbers in kg \(286 rows\) and in lb \(14 rows, first in row 39\);",
+        ),
+        (
+            ["5 mg", "1 g"],
+            r"'x' has numbers in mg \(150 rows\) and in g \(150 rows, first",
+        ),
+        (
+            [*(f"{i}.5 mg/L" for i in range(40)), "<5 mg/L"],
+            "numbers in mg/L but has '<5 mg/L' in row 41; correct it, .*missing.*--columns",
+        ),
+        ([*(f"{i}.5 mg/L" for i in range(40)), "17"], "numbers in mg/L but has '17' in row 41"),
+        ([f"{i},5 mg" for i in range(40)], "numbers in mg but has '0,5 mg' in row 1; write 1,5 as"),
+    ],
+)
+def test_units_that_cannot_be_read_in_one_way_are_refused(patients, tmp_path, values, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        read(with_column(patients, values), tmp_path)
+    assert "\n" not in str(caught.value)
+    said = columns_file(tmp_path, {"x": {"kind": "categorical"}})
+    schema = read(with_column(patients, values), tmp_path, columns=said)[1]
+    assert schema["x"].kind == "categorical"
+
+
 def test_days_between_dates_are_kept(patients, tmp_path):
     dates = pd.Timestamp("2019-12-30") + pd.to_timedelta(np.arange(300) % 90, unit="D")
     table, schema, _ = read(patients.assign(day=dates), tmp_path)
-    assert np.array_equal(table["day"], np.arange(300) % 90)
-    assert schema["day"].unit == "days since 2019-12-30" and schema["day"].decimals == 0
+    assert np.array_equal(table["day"], np.arange(300) % 90 + 363)  # since New Year
+    assert schema["day"].unit == "days since 2019-01-01" and schema["day"].decimals == 0
 
 
 def test_types_of_parquet(patients, tmp_path):
@@ -200,9 +311,12 @@ def test_types_of_parquet(patients, tmp_path):
     )
     table, schema, _ = read(write(typed, tmp_path / "p.parquet"), tmp_path)
     assert schema["cost"].decimals == 2 and schema["born"].unit == "days since 1950-01-01"
-    assert schema["seen"].unit == "days since 2019-12-31"  # in UTC
+    assert schema["seen"].unit == "days since 2019-01-01"  # in UTC
     assert schema["stay"].unit == "days" and table["stay"].max() == 49
     assert schema["children"].kind == "continuous"
+    never = typed.assign(seen=np.array(["2020-01-01", "9999-12-31"] * 150, "datetime64[s]"))
+    with pytest.raises(InputError, match="'seen' has a date in the year 9999 in row 2, which"):
+        read(write(never, tmp_path / "never.parquet"), tmp_path)
     nested = write(patients.assign(codes=[["a", "b"]] * 300), tmp_path / "nested.parquet")
     with pytest.raises(InputError, match="'codes' holds ndarray values in row 1; make one column"):
         datasets.load("table", data=nested, outcome="died")
@@ -304,16 +418,48 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         ([*map(str, range(40)), "1,234"], "'x' should hold numbers but has '1,234' in row 41"),
         ([*map(str, range(40)), "<5"], "has '<5' in row 41; .*missing.*<5.*--columns"),
         (["03/04/2020", "05/06/2020"], "'x' holds dates such as '03/04/2020' of which nobody"),
+        (["2020-01-01", "9999-12-31"], "'x' holds dates but has '9999-12-31' in row 2; .*missing"),
+        (["0001-01-01", "2020-01-01"], "'x' holds dates but has '0001-01-01' in row 1; correct"),
+        ([str(10**25 + 7 * i) for i in range(300)], "'x' has 300 different texts, .*identifier"),
         (["13/04/20", "15/06/20"], "'x' holds dates with two digits for the year, such as"),
         (["2020-01-01"] * 20 + ["2020-02-31"], "'x' holds dates but has '2020-02-31' in row 21"),
         ([f"fell on day {i} and was seen at home" for i in range(250)], "'x' has 250 different"),
         ([1.0, 2.0, float("inf"), 3.0], "'x' has an infinite value in row 3"),
+        ([f"{110 + i}/{70 + i % 9} mmHg" for i in range(40)], "'x' holds two numbers in one text"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(patients, tmp_path, values, reason):
     with pytest.raises(InputError, match=reason) as caught:
         read(with_column(patients, values), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("died,city\n" + "0,Z\u00fcrich\n1,Bern\n" * 20, None),
+        (b"died,city\n" + b"0,Z\xfcrich\n1,Bern\n" * 20, None),
+        (b"died,city\n" + "0,Z\u00fcrich\n".encode() * 20 + b"1,Gen\xe8ve\n" * 20,
+         "p.csv is written in two encodings: line 2 is in UTF-8 and line 22 is not; save all"),
+        ("died,city\n0,Bern\n".encode("utf-16-le"), "p.csv is not a text file; save"),
+        (gzip.compress(b"died,city\n" + b"0,Bern\n" * 50, mtime=0), "p.csv is not a text file"),
+    ],
+)  # fmt: skip
+def test_encodings_that_are_mixed_or_none(tmp_path, content, reason):
+    path = tmp_path / "p.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    if reason is None:
+        assert Schema.of(read(path, tmp_path)[0])["city"].categories == ("Bern", "Zürich")
+    else:
+        with pytest.raises(InputError, match=reason):
+            read(path, tmp_path)
+
+
+def test_names_that_are_equal_without_their_spaces(patients, tmp_path):
+    table = patients.rename(columns={"crp": "age "})
+    for name in ("p.csv", "p.parquet"):
+        with pytest.raises(InputError, match=f"'age' appears twice in .*{name}"):
+            read(write(table, tmp_path / name), tmp_path)
 
 
 def test_a_file_with_longer_rows_than_names(tmp_path):

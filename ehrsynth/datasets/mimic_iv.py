@@ -8,7 +8,7 @@ Source: Johnson et al. 2023, MIMIC-IV, a freely accessible electronic health rec
 doi 10.1038/s41597-022-01899-x.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,6 @@ INCLUDED = {
     },
 }  # fmt: skip
 SUFFIXES = (".csv.gz", ".csv", ".parquet")
-UNITS = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
 
@@ -87,20 +86,10 @@ _ALLOWED = {
     ("procedures_icd", "icd_version"): (9, 10),
 }
 _OLDEST = 120
+_LARGEST = 2**62  # whole number
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 _WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
-# What is not a drug's name: brackets, a strength ("0.9%", "25mg"), and after the first word the
-# form or the salt it is in.
-_NOT_THE_DRUG = (
-    r"\([^)]*\)|\*[^*]*\*",
-    r"[0-9.,/\-]+ ?(%|mcg|mg|g|gm|ml|units?|meq|mmol|l|hr|h|unt)\b[a-z0-9/.]*|[0-9]+(\.[0-9]+)? ?%",
-    r"\s(tablet|tab|capsule|cap|oral|iv|inj|injection|soln|solution|suspension|syringe|vial|patch|"
-    r"cream|ointment|ophth|oint|neb|nebs|inhaler|inhalation|gel|liquid|powder|drip|bag|bolus|flush|"
-    r"desensitization|replacement|ec|er|xr|xl|sr|cr|la|hcl|hydrochloride|sodium|potassium|sulfate|"
-    r"citrate|tartrate|succinate|phosphate|acetate|maleate|mesylate|besylate|in|for|and|with)\b",
-)
-_NO_DRUG = ("", "bag", "vial", "syringe", "soln", "sw", "water", "sterile water")
 
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
@@ -159,14 +148,54 @@ def scan(
     InputError
         As :func:`load` does.
     """
-    extract.check_included(include)
+    layout = _layout(include)
     con = extract.connect() if con is None else con
-    layout = dict(COLUMNS)
-    for name in include:
-        layout |= INCLUDED[name]
     files = {name: find_file(data, name) for name in layout}
     with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
         raw = {name: _checked(con, name, path, layout[name]) for name, path in bar}
+    return _hospital(raw, include)
+
+
+def from_database(
+    raw: Mapping[str, "ibis.Table"], include: tuple[str, ...] = ()
+) -> dict[str, "ibis.Table"]:
+    """The same hospital tables, from MIMIC-IV's own as they lie in a database.
+
+    Nothing is read before it is needed, and values are not checked: what is not of its column's
+    kind is NULL.
+
+    Parameters
+    ----------
+    raw : mapping of str to ibis Table
+        The tables of :data:`COLUMNS`, and those of :data:`INCLUDED` for what is in `include`. In
+        ``omr``, ``seq_num`` is the order of the measurements of one day.
+    include : tuple of {"procedures", "medications", "labs"}
+        Further tables of what happened, see :func:`events`.
+
+    Returns
+    -------
+    dict of str to Table
+        As :func:`scan` does.
+    """
+    layout = _layout(include)
+    missing = sorted(set(layout) - set(raw))
+    if missing:
+        raise InputError(f"MIMIC-IV's table {missing[0]!r} is missing from the database's tables.")
+    for name, columns in layout.items():
+        _find_missing(raw[name].columns, columns, f"the table {name!r}")
+    typed = {name: _cast(raw[name], columns) for name, columns in layout.items() if name != "omr"}
+    order = {extract.ROW: raw["omr"]["seq_num"]}
+    return _hospital(typed | {"omr": _cast(raw["omr"], COLUMNS["omr"], **order)}, include)
+
+
+def _layout(include: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """The columns that are used, by table."""
+    extract.check_included(include)
+    return reduce(lambda tables, name: tables | INCLUDED[name], include, COLUMNS)
+
+
+def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict[str, "ibis.Table"]:
+    """The hospital tables from typed ones; ``omr`` says with ``row`` what is later in a day."""
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
@@ -177,7 +206,7 @@ def scan(
     parts = [
         rows.filter(rows["result_value"].notnull()).select(
             "subject_id", extract.ROW, time="chartdate", name=extract.literal(name),
-            value=value(rows["result_value"]), unit=extract.literal(UNITS[name]),
+            value=value(rows["result_value"]), unit=extract.literal(extract.MEASURED[name]),
         )
         for name, (rows, value) in values.items()
     ]  # fmt: skip
@@ -197,9 +226,9 @@ def scan(
 def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     """What happened, as one row for each time that a code was given to a patient.
 
-    Procedures are ICD procedure codes. Medications are the names of drugs without strength, form
-    and salt ("Acetaminophen IV" and "Acetaminophen 325 mg Tablet" are both acetaminophen; what they
-    are dissolved in is left out). Labs are results above or below the range of the laboratory.
+    Procedures are ICD procedure codes. Medications are the names of drugs as they were written,
+    which :mod:`ehrsynth.drugs` turns into ingredients; what they are dissolved in is left out. Labs
+    are results above or below the range of the laboratory.
 
     Parameters
     ----------
@@ -210,7 +239,7 @@ def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     Returns
     -------
     Table
-        ``subject_id``, ``time``, ``code`` and ``label`` (texts).
+        ``subject_id``, ``time``, and ``code`` and ``label`` (texts), or ``drug`` of medications.
     """
     if name == "procedures":
         done, titles = raw["procedures_icd"], raw["d_icd_procedures"]
@@ -222,9 +251,8 @@ def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     if name == "medications":
         given = raw["prescriptions"]
         given = given.filter((given["drug_type"] != "BASE").fill_null(True))
-        drug = drug_name(given["drug"])
-        given = given.select("subject_id", time="starttime", code=drug, label=drug.capitalize())
-        return given.filter(~given["code"].isin(_NO_DRUG), given["time"].notnull())
+        given = given.filter(given["drug"].notnull(), given["starttime"].notnull())
+        return given.select("subject_id", "drug", time="starttime")
     tests, items = raw["labevents"], raw["d_labitems"]
     above = (tests["valuenum"] > tests["ref_range_upper"]).fill_null(False)
     below = (tests["valuenum"] < tests["ref_range_lower"]).fill_null(False)
@@ -243,14 +271,6 @@ def _events_of_frames(name: str, raw: Mapping[str, pd.DataFrame]) -> pd.DataFram
     lazily = extract.lazy({table: raw[table] for table in INCLUDED[name]})
     typed = {table: _cast(lazily[table], columns) for table, columns in INCLUDED[name].items()}
     return extract.collect(events(name, typed))
-
-
-def drug_name(drug: "ibis.StringValue") -> "ibis.StringValue":
-    """A drug's name in lower case, without strength, form, route and salt."""
-    name = drug.lower()
-    for pattern in _NOT_THE_DRUG:
-        name = name.re_replace(pattern, " ").strip()
-    return name.re_replace(r"[^a-z0-9]+", " ").strip()
 
 
 def convert(
@@ -296,10 +316,12 @@ def find_file(data: str | Path, name: str) -> Path:
     data = Path(data)
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder that holds MIMIC-IV's hosp.")
-    folder = data / "hosp" if (data / "hosp").is_dir() else data
+    inside = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
+    folder = inside.get("hosp", data)
+    there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
     for suffix in SUFFIXES:
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
+        if f"{name}{suffix}" in there:
+            return there[f"{name}{suffix}"]
     raise InputError(
         f"{folder / name}.csv.gz is missing; give the folder that holds MIMIC-IV's hosp files."
     )
@@ -312,7 +334,8 @@ def _checked(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.Ta
     """A file with its columns typed, in which nothing is left that cannot be used."""
     try:
         text = extract.read_file(con, path, rows=name == "omr")
-        _find_missing(text.columns, columns, path)
+        if not set(columns) <= set(text.columns):
+            _explain(name, path, columns)
         typed = _cast(text, columns, fault=_fault_in(name, text, columns))
         if name in COLUMNS:
             # One pass over the file: everything else reads what the engine has kept of it. The
@@ -384,7 +407,7 @@ def _explain(name: str, path: Path, columns: Mapping[str, str]) -> None:
 # -- reading into memory ---------------------------------------------------------------
 
 
-def _find_missing(found: list[str], columns: Mapping[str, str], path: Path) -> None:
+def _find_missing(found: Iterable[str], columns: Mapping[str, str], path: object) -> None:
     missing = [name for name in columns if name not in found]
     if missing:
         raise InputError(f"Column {missing[0]!r} is missing from {path}.")
@@ -392,7 +415,7 @@ def _find_missing(found: list[str], columns: Mapping[str, str], path: Path) -> N
 
 def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Read these columns with their types; on trouble read text and find the value at fault."""
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         table = read_table(path)
         _find_missing(list(table.columns), columns, path)
         _find_fault(table[list(columns)].astype("string"), columns, path)
@@ -400,8 +423,9 @@ def _read(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     try:
         return read_columns(path, {name: _ARROW[kind] for name, kind in columns.items()})
     except ValueFault:
-        _find_fault(read_columns(path, dict.fromkeys(columns, pa.string())), columns, path)
-        raise
+        text = read_columns(path, dict.fromkeys(columns, pa.string()))
+        _find_fault(text, columns, path)
+        return _typed(text, columns)  # written in another way than usual, but readable
 
 
 def _find_fault(text: pd.DataFrame, columns: Mapping[str, str], path: Path) -> None:
@@ -410,6 +434,7 @@ def _find_fault(text: pd.DataFrame, columns: Mapping[str, str], path: Path) -> N
         values = text[name]
         if kind == "whole":
             wrong = ~values.str.fullmatch(_WHOLE_TEXT, na=True).astype(bool)
+            wrong |= pd.to_numeric(values, errors="coerce").abs() > _LARGEST
         elif kind == "date":
             wrong = pd.to_datetime(values, format="ISO8601", errors="coerce").isna()
             wrong &= values.notna()
@@ -466,8 +491,15 @@ def _check(name: str, table: pd.DataFrame, columns: Mapping[str, str], where: st
 
 def _typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """These columns, in one resolution of time and one size of number."""
-    dtypes = {"whole": "int64", "date": "datetime64[s]"}
-    return table[list(columns)].astype({c: dtypes[k] for c, k in columns.items() if k in dtypes})
+    dtypes = {"whole": "int64", "number": "float64", "date": "datetime64[s]"}
+    table = table[list(columns)]
+    for name in (c for c, kind in columns.items() if kind == "date"):
+        times = table[name]
+        if pd.api.types.is_string_dtype(times):
+            times = pd.to_datetime(times, format="ISO8601", utc=True)
+        if isinstance(times.dtype, pd.DatetimeTZDtype):
+            table = table.assign(**{name: times.dt.tz_convert("UTC").dt.tz_localize(None)})
+    return table.astype({c: dtypes[k] for c, k in columns.items() if k in dtypes})
 
 
 def _admissions(admissions: pd.DataFrame) -> pd.DataFrame:
@@ -505,7 +537,7 @@ def _measurements(omr: pd.DataFrame, where: str) -> pd.DataFrame:
                     "time": rows["chartdate"],
                     "name": name,
                     "value": values.astype("float64"),
-                    "unit": UNITS[name],
+                    "unit": extract.MEASURED[name],
                 }
             )
             for name, rows, values in parts

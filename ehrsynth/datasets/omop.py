@@ -81,9 +81,9 @@ _RACES = {8527: "WHITE", 8516: "BLACK", 8515: "ASIAN", 8557: "OTHER", 8657: "OTH
 _HISPANIC = 38003563
 _INPATIENT = (9201, 262, 8717, 32037, 581379)
 _MEASURED = {  # concept, LOINC code, and the hospital tables' name
-    3038553: ("39156-5", "bmi", "kg/m2"),
-    3004249: ("8480-6", "systolic", "mmHg"),
-    3012888: ("8462-4", "diastolic", "mmHg"),
+    3038553: ("39156-5", "bmi"),
+    3004249: ("8480-6", "systolic"),
+    3012888: ("8462-4", "diastolic"),
 }
 # Source values of a database without source concepts are taken for ICD codes by their looks; the
 # letters E and V begin codes of both versions, which the day of the change tells apart.
@@ -100,6 +100,8 @@ VISITS = {
     "days": "days with a condition, since few people have a visit",
 }
 _ENOUGH = 0.5
+_OLDEST = 120
+_MAGIC = slice(8, 12)  # where a DuckDB file says that it is one
 
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
@@ -147,8 +149,7 @@ def scan(
             raw[name] = _typed(name, *found)
         elif name not in ("measurement", "death"):
             raise InputError(f"{data} has no OMOP table {name}; give the whole database.")
-    if not extract.collect(raw["person"].aggregate(n=raw["person"].count()))["n"].iloc[0]:
-        raise InputError(f"The table person of {data} has no rows.")
+    _check_people(raw, data)
     concepts = _concepts(raw["concept"])
     patients = _patients(raw)
     conditions = _conditions(raw["condition_occurrence"], raw["concept"])
@@ -204,8 +205,10 @@ def _file(con, folder: Path, where: Path, name: str) -> tuple[str, "ibis.Table"]
     try:
         return label, extract.read_file(con, path, tabs=_has_tabs(path))
     except Exception as error:  # the engine has kinds of its own
-        reason = (str(error).strip().splitlines() or ["it is broken"])[0]
-        raise InputError(f"{label} cannot be read: {reason}.") from error
+        reason = (str(error).strip().splitlines() or ["it is broken"])[0].rstrip(".")
+        raise InputError(
+            f"{label} cannot be read ({reason}); check that it is a plain CSV file in UTF-8."
+        ) from error
 
 
 def _has_tabs(path: Path) -> bool:
@@ -218,14 +221,18 @@ def _has_tabs(path: Path) -> bool:
 
 
 def _database(con, path: Path):
+    wanted = "give a folder or zip file of OMOP tables, or a DuckDB file"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; {wanted}.")
+    with open(path, "rb") as file:
+        if file.read(_MAGIC.stop)[_MAGIC] != b"DUCK":  # DuckDB would look for who reads it
+            raise InputError(f"{path} is no DuckDB file; {wanted}.")
     name = "'" + str(path).replace("'", "''") + "'"
     try:
         con.con.execute(f"ATTACH {name} AS omop (READ_ONLY)")
     except Exception as error:  # the engine has kinds of its own
-        raise InputError(
-            f"{path} is neither a folder or zip file of OMOP tables nor a DuckDB file that can be "
-            f"opened ({str(error).strip().splitlines()[0]})."
-        ) from error
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise InputError(f"{path} cannot be opened ({reason}); {wanted}.") from error
     rows = con.con.execute(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'omop' "
         "UNION SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'omop'"
@@ -287,6 +294,20 @@ def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
                 f"{int(first['row']) + 1}; correct it."
             )
     return table.select(**columns)
+
+
+def _check_people(raw: Mapping[str, "ibis.Table"], data: object) -> None:
+    """Raise for nobody, and for somebody who is there twice."""
+    person = raw["person"]
+    counts = extract.collect(person.group_by("person_id").aggregate(n=person.count()))
+    if counts.empty:
+        raise InputError(f"The table person of {data} has no rows.")
+    twice = counts.loc[counts["n"] > 1, "person_id"]
+    if len(twice):
+        raise InputError(
+            f"Column 'person_id' of the table person of {data} has {twice.min()} more than once; "
+            "keep one row for each person."
+        )
 
 
 def _value(text: "ibis.Value", kind: str) -> "ibis.Value":
@@ -401,7 +422,19 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
         raise InputError(f"Unknown kind of visits {kind!r}; use one of {', '.join(kinds)}.")
     log.info("Admissions are %s.", VISITS[kind])
     table = kinds[kind]
-    table = table.inner_join(patients.select("subject_id", "death_date"), "subject_id")
+    table = table.inner_join(
+        patients.select("subject_id", "death_date", "anchor_year"), "subject_id"
+    )
+    age = table["admit_time"].year() - table["anchor_year"]
+    possible = (age >= 0) & (age <= _OLDEST)
+    never = int(extract.collect(table.aggregate(n=(~possible).sum()))["n"].fillna(0).iloc[0])
+    if never:
+        log.info(
+            "%s of them begin before the birth or past the age of %s and are left out.",
+            f"{never:,}", _OLDEST,
+        )  # fmt: skip
+        table = table.filter(possible)
+    table = table.drop("anchor_year")
     death = table["death_date"].date()
     if kind == "inpatient":
         died = (death >= table["admit_time"].date()) & (death <= table["discharge_time"].date())
@@ -435,7 +468,7 @@ def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
         )  # fmt: skip
     measurement = raw["measurement"]
     parts = []
-    for concept, (loinc, name, unit) in _MEASURED.items():
+    for concept, (loinc, name) in _MEASURED.items():
         known = measurement["measurement_concept_id"] == concept
         known = known.fill_null(False) | (
             measurement["measurement_source_value"] == loinc
@@ -448,7 +481,7 @@ def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
                 time="measurement_date",
                 name=extract.literal(name),
                 value="value_as_number",
-                unit=extract.literal(unit),
+                unit=extract.literal(extract.MEASURED[name]),
             )  # fmt: skip
         )
     return reduce(lambda a, b: a.union(b), parts)

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -29,12 +30,13 @@ from ..schema import (
     as_outcome,
     category_text,
     continuous_column,
+    few_codes,
     infer_column,
     looks_like_identifier,
     near,
     ordered,
 )
-from . import columns_file
+from . import columns_file, units
 from .columns_file import NOTHING, Wish
 
 log = logging.getLogger(__name__)
@@ -54,14 +56,19 @@ _YES = {"yes", "y", "true", "t", "positive", "pos", "dead", "died", "deceased", 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 _NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10  # more of each: a number column, spoiled
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
+_CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
 _COMMA = r"[+-]?\d+,\d+"
 _THOUSANDS = r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+_TWO_NUMBERS = r"\d+(?:\.\d+)?\s*/\s*\d+(?:\.\d+)?\D*"  # a blood pressure
 _TIME = r"(?:[ T]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[AaPp][Mm])?(?:Z|[+-]\d\d:?\d\d)?)?"
 _ISO = r"\d{4}-\d{1,2}-\d{1,2}" + _TIME
 _NAMED_MONTH = r"\d{1,2}[- ]?[A-Za-z]{3}[- ]?\d{4}" + _TIME
 _ORDERED_DATE = r"(\d{1,2})[/.](\d{1,2})[/.](\d{4}|\d{2})" + _TIME
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
+_CLOCK, _HOURS = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", "hours after midnight"
 _DAY = pd.Timedelta(days=1)
+# Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
+_YEARS = (1800, 2300)
 _DELIMITERS = ",;\t|"
 
 
@@ -167,6 +174,9 @@ def _read(path: Path) -> pd.DataFrame:
     else:
         table = read_table(path)
     table.columns = [str(name).strip() for name in table.columns]
+    doubled = table.columns[table.columns.duplicated()]
+    if len(doubled):  # of a Parquet file, once the spaces around names are gone
+        raise InputError(f"Column name {doubled[0]!r} appears twice in {path}; rename one.")
     table.attrs.clear()  # what another program wrote there is not ours
     return table.reset_index(drop=True)
 
@@ -191,8 +201,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             start = read_table(path, **options, nrows=2_000, dtype=str)
-            # A number that begins with 0 is a code, and would lose the 0.
-            codes = [n for n in start.columns if start[n].str.fullmatch(r"0\d+", na=False).any()]
+            # Such a number is a code, of which a digit would be lost.
+            codes = [n for n in start if start[n].str.fullmatch(_CODE_NUMBER, na=False).any()]
             return read_table(path, **options, dtype=dict.fromkeys(codes, str))
     except pd.errors.ParserWarning as error:
         raise InputError(
@@ -214,10 +224,29 @@ def _encoding(path: Path) -> str:
                 decoder.decode(block)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
+        with open_it(path, "rb") as file:
+            _refuse_two_encodings(path, file)
         return "cp1252"
     except (OSError, EOFError) as error:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
     return "utf-8-sig"
+
+
+def _refuse_two_encodings(path: Path, lines: Iterable[bytes]) -> None:
+    """Raise for a file pasted together from others: one half of its accents would be garbled."""
+    first: dict[bool, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.isascii():
+            try:
+                line.decode("utf-8")
+                first.setdefault(True, number)
+            except UnicodeDecodeError:
+                first.setdefault(False, number)
+        if len(first) == 2:
+            raise InputError(
+                f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
+                f"{first[False]} is not; save all of it in UTF-8."
+            )
 
 
 def _header(path: Path, encoding: str) -> tuple[str, list[str]]:
@@ -228,6 +257,8 @@ def _header(path: Path, encoding: str) -> tuple[str, list[str]]:
             start = [line for line, _ in zip(file, range(50), strict=False)]
     except UnicodeError as error:
         raise InputError(f"{path} is not a text file: {error}.") from error
+    if any("\0" in line for line in start[:1]):
+        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
     names = {d: next(csv.reader(start, delimiter=d), []) for d in _DELIMITERS}
     delimiter = max(_DELIMITERS, key=lambda d: len(names[d]))
     return delimiter, [name.strip() for name in names[delimiter]]
@@ -283,10 +314,11 @@ def _numbers(name: str, values: pd.Series, wish: Wish, notes: list[str]) -> pd.S
     text = values.dropna().astype(str)
     numbers = pd.to_numeric(text, errors="coerce")
     good = numbers.notna()
-    if not wish.kind and text.str.fullmatch(r"0\d+").any():
-        return values  # codes that begin with 0
+    if not wish.kind and text.str.fullmatch(_CODE_NUMBER).any():
+        return values
     with_comma = text.str.fullmatch(_COMMA) | text.str.fullmatch(_THOUSANDS)
-    likely = (good | with_comma).mean() >= _NUMERIC_SHARE
+    said = ~text.str.lower().isin(_MISSING_WORDS)  # rows that say something
+    likely = (good | with_comma).sum() >= _NUMERIC_SHARE * said.sum()
     many = text[good | with_comma].nunique() > _NUMERIC_VALUES
     if wish.kind != "continuous" and not good.all() and not (likely and many):
         return values
@@ -307,6 +339,55 @@ def _numbers(name: str, values: pd.Series, wish: Wish, notes: list[str]) -> pd.S
             f"Column {name!r} should hold numbers but has {value[:40]!r} in row {row}; {advice}."
         )
     return numbers[good].astype("float64").reindex(values.index)
+
+
+def _without_unit(
+    name: str, values: pd.Series, wish: Wish, notes: list[str]
+) -> tuple[pd.Series, str]:
+    """Of texts like "12.5 mg/L" the numbers and their unit; "" and the values for other texts."""
+    text = values.dropna().astype(str)
+    parts = units.take_apart(text)
+    counts = parts["unit"].value_counts()
+    said = (~text.str.lower().isin(_MISSING_WORDS)).sum()  # rows that say something
+    if counts.empty or (counts.sum() < _NUMERIC_SHARE * said and wish.kind != "continuous"):
+        return values, ""
+    if len(counts) > 1:
+        first, other = counts.index[:2]
+        rows = parts.index[parts["unit"] == other]
+        raise InputError(
+            f"Column {name!r} has numbers in {_spelled(parts, first)} ({counts[first]:,} rows) and "
+            f"in {_spelled(parts, other)} ({counts[other]:,} rows, first in row {rows[0] + 1}); "
+            f"write all in one unit, or {_say(name, kind='categorical')}."
+        )
+    unit = _spelled(parts, counts.index[0])
+    wrong = parts["unit"].isna() & ~text.str.lower().isin(_MISSING_WORDS)
+    with_comma = parts["number"].str.contains(",", na=False)
+    if wrong.any() or with_comma.any():
+        row = wrong.idxmax() if wrong.any() else with_comma.idxmax()
+        advice = "write 1,5 as 1.5 and 1,234 as 1234"
+        if wrong.any():
+            advice = f"correct it, leave it empty, or {_say(name, missing=[text[row]])}"
+        raise InputError(
+            f"Column {name!r} should hold numbers in {unit} but has {text[row][:40]!r} in row "
+            f"{row + 1}; {advice}."
+        )
+    numbers = parts["number"].astype("float64")
+    words = sorted(text[parts["unit"].isna()].unique())
+    if words:
+        notes.append(f"{', '.join(map(repr, words))} read as missing")
+    if wish.kind != "continuous" and (
+        numbers.nunique() <= 2 or few_codes(numbers.dropna(), _FEW)
+    ):  # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be
+        sizes = [f"{number:g} {unit}" for number in np.sort(numbers.dropna().unique())]
+        written = numbers.map(lambda number: f"{number:g} {unit}", na_action="ignore")
+        return written.reindex(values.index).astype(pd.CategoricalDtype(sizes)), ""
+    notes.append(f"numbers in {unit}")
+    return numbers.reindex(values.index), unit
+
+
+def _spelled(parts: pd.DataFrame, unit: str) -> str:
+    """How a unit is written most often."""
+    return parts.loc[parts["unit"] == unit, "written"].value_counts().index[0]
 
 
 def _dates(name: str, values: pd.Series, asked: bool) -> pd.Series | None:
@@ -333,6 +414,7 @@ def _dates(name: str, values: pd.Series, asked: bool) -> pd.Series | None:
         found = pd.to_datetime(
             text.where(shape), format="mixed", dayfirst=first_is_day, errors="coerce", utc=True
         )
+    found = found.where(found.dt.year.between(*_YEARS))
     wrong = found.isna() & ~text.str.lower().isin(_MISSING_WORDS)
     if wrong.any():
         value, row = text[wrong].iloc[0], wrong[wrong].index[0] + 1
@@ -363,11 +445,19 @@ def _first_is_day(name: str, text: pd.Series) -> bool:
     return first > 12 or (dots and second <= 12)
 
 
-def _days(dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str]:
-    """Days since the earliest date, and the unit that says so."""
+def _days(name: str, dates: pd.Series, notes: list[str]) -> tuple[pd.Series, str]:
+    """Days since the year of the earliest date began, and the unit that says so."""
+    wrong = dates.notna() & ~dates.dt.year.between(*_YEARS)
+    if wrong.any():
+        row = wrong[wrong].index[0]
+        raise InputError(
+            f"Column {name!r} has a date in the year {dates[row].year} in row {row + 1}, which "
+            "stands for no date as a rule; leave it empty."
+        )
     if dates.dt.tz is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    origin = dates.min().normalize()
+    # Not the earliest date itself: that is a patient's, perhaps of the holdout.
+    origin = pd.Timestamp(dates.dt.year.min(), 1, 1)
     unit = f"days since {origin:%Y-%m-%d}"
     notes.append(f"dates, read as {unit}")
     return ((dates - origin) / _DAY).round(2), unit
@@ -413,13 +503,15 @@ def _understand(
     if _is_row_number(name, present, len(values)) and wish == NOTHING:
         return values, None, ["row numbers"]
     allowed = wish.identifier == "allowed" or bool(wish.kind)
+    unit = ""
+    if wish.kind in ("", "continuous") and _is_text(values):
+        values, unit = _without_unit(name, values, wish, notes)
     if wish.kind in ("", "continuous") and _is_text(values):
         values = _numbers(name, values, wish, notes)
-    unit = ""
-    if wish.kind in ("", "date"):
+    if wish.kind in ("", "date") and not unit:
         dates = _dates(name, values, asked=wish.kind == "date")
         if dates is not None:
-            values, unit = _days(dates, notes)
+            values, unit = _days(name, dates, notes)
         elif wish.kind == "date":
             raise InputError(
                 f"Column {name!r} should hold dates but has {str(present.iloc[0])[:40]!r} in row "
@@ -427,6 +519,12 @@ def _understand(
             )
         elif pd.api.types.is_timedelta64_dtype(values):
             values, unit = values / _DAY, "days"
+        elif _is_text(values) and present.astype(str).str.fullmatch(_CLOCK).all():
+            hours = pd.to_timedelta(
+                present.astype(str).str.replace(r"^(..:..)$", r"\1:00", regex=True)
+            )
+            values, unit = (hours / pd.Timedelta(hours=1)).round(2).reindex(values.index), _HOURS
+            notes.append(f"times of the day, read as {_HOURS}")
     if unit or wish.kind == "continuous":
         return values, replace(_continuous(name, values), unit=unit), notes
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
@@ -480,6 +578,12 @@ def _texts(name: str, values: pd.Series, allowed: bool, notes: list[str]) -> pd.
     values = _one_spelling(values, notes)
     present = values.dropna()
     distinct = present.unique()
+    two = present.str.fullmatch(_TWO_NUMBERS)
+    if not allowed and two.mean() >= _NUMERIC_SHARE and present[two].nunique() > _NUMERIC_VALUES:
+        raise InputError(
+            f"Column {name!r} holds two numbers in one text, such as {present[two].iloc[0]!r}; "
+            f"make a column of each, or {_say(name, drop=True)}."
+        )
     if len(distinct) <= MAX_CATEGORIES:
         return values
     long = present.str.len().mean() > _NOTE_LENGTH

@@ -5,7 +5,7 @@ distances and learners, and what is computed of a table only once (:class:`Side`
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -120,13 +120,8 @@ def align(
         )
     if schema is None:
         both = pd.concat([tables["train"][real], tables["holdout"][real]], ignore_index=True)
-        attached = tables["train"].attrs
-        both.attrs = attached if outcome is None else {}
+        both.attrs = tables["train"].attrs if outcome is None else {}
         schema = Schema.of(both, outcome=outcome)
-        if not attached or outcome is not None:
-            # Inferred bounds are what was seen, not what is plausible: others may go beyond.
-            open_ended = (replace(c, lower=None, upper=None) for c in schema.columns)
-            schema = Schema(tuple(open_ended))
     common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
     if not common:
         raise InputError(

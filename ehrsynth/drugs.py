@@ -1,0 +1,112 @@
+"""From drug names as hospitals write them to ingredients.
+
+"Aspirin EC 81 mg Tablet" and "Aspirin" are the same substance, "Metoprolol Tartrate" and
+"Metoprolol Succinate XL" nearly so, and "Oxycodone-Acetaminophen (5mg-325mg)" is two. A name is
+read from left to right for the ingredients that it holds; strength, form, route, salt and brand in
+brackets are passed over. What holds none is kept under its own name and listed, never dropped in
+silence.
+
+The list of ingredients, with brands and short forms that stand alone, is ``ingredients.csv``:
+United States Adopted Names, as the drugs of a hospital pharmacy go by; of a mineral the salt
+belongs to the name (calcium gluconate). It is ours, and no more than a list: it knows no dose and
+no class.
+"""
+
+import re
+from functools import lru_cache
+from importlib.resources import files
+
+import pandas as pd
+
+_MOST_WORDS = 5  # of a name in the list
+_BRACKETS = re.compile(r"\(([^)]*)\)|\*[^*]*\*")
+# What rinses or fills a line is no treatment.
+_FLUSH = re.compile(r"\b(flush|dwell|lock|priming)\b")
+_DISSOLVED = re.compile(r"\bin\b.*")  # "... in 0.9% Sodium Chloride"
+_STRENGTH = re.compile(
+    r"[0-9.,/\-]+ ?(?:%|mcg|mg|gm?|ml|units?|meq|mmol|l|hr?|unt)\b[a-z0-9/.]*|[0-9.]+ ?%"
+)
+_FORM = re.compile(
+    r"\b(?:tablets?|tab|capsules?|cap|oral|iv|inj|injection|soln|solution|suspension|susp|syringe|"
+    r"vial|patch|cream|ointment|oint|ophth|neb|nebs|inhaler|inhalation|gel|liquid|powder|drip|bag|"
+    r"bolus|desensitization|ec|er|xr|xl|sr|cr|la|odt)\b"
+)
+_NO_DRUG = {"", "sw", "water", "sterile water", "sterile", "orthopedic", "bulk", "diluent"}
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[tuple[str, ...], tuple[str, ...]]:
+    """The ingredients that each name of the list stands for, by its words."""
+    with (files("ehrsynth") / "ingredients.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file, dtype=str)
+    groups = table.groupby("written")["ingredient"]
+    return {tuple(written.split()): tuple(sorted(names)) for written, names in groups}
+
+
+@lru_cache(maxsize=100_000)
+def ingredients(written: str) -> tuple[str, ...]:
+    """The ingredients that a drug's name holds, in order of the alphabet.
+
+    Parameters
+    ----------
+    written : str
+        As in MIMIC-IV's ``prescriptions.drug``.
+
+    Returns
+    -------
+    tuple of str
+        Empty where the name holds none that the list knows. What rinses a line is an ingredient of
+        its own, "heparin flush".
+    """
+    text = written.lower()
+    outside = _DISSOLVED.sub("", _BRACKETS.sub(" ", text))
+    found = _scan(outside) or _scan(" ".join(part or "" for part in _BRACKETS.findall(text)))
+    if _FLUSH.search(text):
+        found = {f"{name} flush" for name in found}
+    return tuple(sorted(found))
+
+
+def _scan(text: str) -> set[str]:
+    """Every ingredient of a text; of the names that begin with a word the longest counts."""
+    words, known = re.findall(r"[a-z0-9]+", text), _known()
+    found, place = set(), 0
+    while place < len(words):
+        for stop in range(min(place + _MOST_WORDS, len(words)), place, -1):
+            if tuple(words[place:stop]) in known:
+                found |= set(known[tuple(words[place:stop])])
+                place = stop - 1
+                break
+        place += 1
+    return found
+
+
+def plain_name(written: str) -> str:
+    """A name without strength, form and what is in brackets; "" for what only dissolves a drug."""
+    text = _FORM.sub(" ", _STRENGTH.sub(" ", _BRACKETS.sub(" ", written.lower())))
+    name = " ".join(re.findall(r"[a-z0-9]+", text))
+    return "" if name in _NO_DRUG else name
+
+
+def map_names(written: pd.Series) -> pd.DataFrame:
+    """The ingredients of each name, one row for each pair.
+
+    Parameters
+    ----------
+    written : Series of str
+        Missing names are left out.
+
+    Returns
+    -------
+    DataFrame
+        ``ingredient`` and ``known``, whether the list has it; the index is that of `written`,
+        repeated where a name holds several. An unknown name is its own ingredient, without
+        strength and form; what only dissolves a drug (water, an empty bag) is left out.
+    """
+    rows = []
+    for place, name in written.dropna().items():
+        found = ingredients(name)
+        rows += [(place, ingredient, True) for ingredient in found]
+        if not found and (plain := plain_name(name)):
+            rows.append((place, plain, False))
+    table = pd.DataFrame(rows, columns=["place", "ingredient", "known"])
+    return table.set_index("place").rename_axis(written.index.name).astype({"known": bool})
