@@ -13,13 +13,13 @@ from known_truth import noisy_copy, population
 
 import ehrsynth
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, evaluate
+from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
 from ehrsynth.evaluation.tables import Encoder, independent, plausible
 from ehrsynth.schema import Column, Schema
 
 FIELDS = {
     "name", "title", "family", "form", "value", "ci_low", "ci_high", "best", "worst", "share",
-    "direction", "unit", "source", "sentence", "reason",
+    "direction", "unit", "source", "sentence", "behind", "reason",
 }  # fmt: skip
 
 
@@ -116,6 +116,33 @@ def test_metrics_are_found_by_name_corrected_first(fresh):
 def test_share_is_the_way_from_worst_to_best(value, best, worst, share):
     spec = next(s for s in SPECS if s.direction == "lower")
     assert Metric.of(spec, value, best, worst).share == (share and pytest.approx(share))
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "behind"),
+    [
+        (Estimate(0.6, 0.57, 0.63), Estimate(0.5, 0.46, 0.54), True),  # 0.10 > 0.05
+        (Estimate(0.6, 0.55, 0.65), Estimate(0.5, 0.41, 0.59), False),  # 0.10 < 0.103
+        (Estimate(0.4, 0.39, 0.41), Estimate(0.5, 0.49, 0.51), False),  # better than the best
+        (Estimate(0.6), Estimate(0.5), True),  # no interval: nothing is left to chance
+        (Estimate(0.6), None, None),
+    ],
+)
+def test_behind_is_worse_than_best_by_more_than_chance(value, best, behind):
+    spec = next(s for s in SPECS if s.direction == "lower")
+    assert Metric.of(spec, value, best, Estimate(0.9)).behind is behind
+
+
+def test_several_candidates_at_once_give_the_same_reports_as_one_by_one(people):
+    candidates = {
+        "fresh": population(300, 30, seed=3),
+        "small": population(100, 30, seed=4),
+        "copy": people[0].head(300).reset_index(drop=True),
+        "narrow": population(300, 30, seed=5).drop(columns="bmi"),
+    }
+    reports = compare(*people, candidates, profile="fast")
+    for name, table in candidates.items():
+        assert reports[name].to_dict() == evaluate(*people, table, profile="fast").to_dict(), name
 
 
 # -- words ---------------------------------------------------------------------------------

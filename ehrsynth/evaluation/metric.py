@@ -112,6 +112,9 @@ class Metric:
     share : float or None
         The way from worst (0) to best (1) that the value has come; it may lie outside. None
         when the two references cannot be told apart on these data.
+    behind : bool or None
+        Whether the value is worse than the best reference by more than both intervals explain
+        (one-sided, at 2.5 %).
     reason : str or None
         Why there is no value.
     """
@@ -130,6 +133,7 @@ class Metric:
     unit: str
     source: str
     sentence: str
+    behind: bool | None = None
     reason: str | None = None
 
     @classmethod
@@ -152,7 +156,7 @@ class Metric:
             worst=None if worst is None else worst.value,
             share=_share(spec, value, best, worst),
             direction=spec.direction, unit=spec.unit, source=spec.source,
-            sentence=spec.sentence, reason=reason,
+            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason,
         )  # fmt: skip
 
     def to_dict(self) -> dict:
@@ -172,6 +176,14 @@ def _share(spec: Spec, value, best, worst) -> float | None:
     if abs(span) <= np.hypot(*halves):  # within chance of each other
         return None
     return (value.value - worst.value) / span
+
+
+def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool | None:
+    if value is None or best is None:
+        return None
+    worse = value.value - best.value if spec.direction == "lower" else best.value - value.value
+    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (value, best)]
+    return bool(worse > np.hypot(*halves))
 
 
 # -- intervals ---------------------------------------------------------------------------

@@ -343,6 +343,10 @@ class Setting:
     holdout: Side
     candidate: Side
 
+    def release(self, candidate: Side) -> "Setting":
+        """The same real patients with another candidate."""
+        return Setting(self.train, self.holdout, candidate)
+
     @property
     def encoder(self) -> Encoder:
         return self.train.encoder
