@@ -58,8 +58,8 @@ class Spec:
         Which table stands for the best: holdout itself; holdout compared with train, where the
         metric compares with holdout; train, where holdout is the test set; or one half of
         holdout, attacked together with the other half, where the metric is an attack.
-    worst : {"independent", "train"}
-        Independent columns drawn from train, or train released as it is.
+    worst : {"independent", "train", "holdout"}
+        Independent columns drawn from train, or train or holdout released as it is.
     bounds : tuple of float
         What the value can be; intervals are cut there.
     title : str

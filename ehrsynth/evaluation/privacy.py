@@ -116,6 +116,12 @@ def _membership_auroc(setting: Setting, rng) -> Estimate:
     return auroc(-train, -holdout)
 
 
+def _holdout_exposure(setting: Setting, rng) -> Estimate:
+    train, holdout = setting.nearest
+    _enough(train, holdout)
+    return auroc(-holdout, -train)
+
+
 def _enough(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> None:
     if min(len(train), len(holdout)) < least:
         raise NotComputable(f"fewer than {least} patients of a group to attack")
@@ -806,6 +812,15 @@ SPECS = (
         "ones; 0.5 means no leak.",
         _closer_to_train, best="half", worst="train", bounds=(0, 1),
         title="Closer to train than to holdout",
+    ),
+    Spec(
+        "holdout_exposure", "privacy", "corrected", "lower", "AUROC",
+        "the membership attack turned around; ehrsynth",
+        "How often the nearer of two patients, one used and one held out, is the held-out one; "
+        "0.5 is right, and more means that the generator has seen the held-out patients, so "
+        "that no number here can be believed.",
+        _holdout_exposure, best="half", worst="holdout", bounds=(0, 1),
+        title="Held-out patients in the synthetic data",
     ),
     Spec(
         "exact_copies", "privacy", "corrected", "lower", "share of synthetic patients",
