@@ -1,6 +1,7 @@
 """Fidelity metrics against hand-computed cases and data of known quality."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 from scipy.stats import wasserstein_distance
@@ -15,7 +16,7 @@ from ehrsynth.evaluation.metric import (
     wilson,
 )
 from ehrsynth.evaluation.tables import Encoder, independent, settings
-from ehrsynth.schema import Schema
+from ehrsynth.schema import Column, Schema
 
 SPECS = {(s.name, s.form): s for s in fidelity.SPECS}
 
@@ -121,6 +122,37 @@ def test_log_prevalence_is_perfect_for_equal_counts_and_low_for_shuffled_ones():
     counts = np.array([1, 10, 100, 400])
     assert fidelity.log_prevalence_r2(counts, counts, 1000, 1000) == 1.0
     assert fidelity.log_prevalence_r2(counts, counts[::-1], 1000, 1000) < 0
+
+
+def test_prevalence_factor_by_hand():
+    found = fidelity.prevalence_factor(np.array([3.5, 9.5]), np.array([1.5, 19.5]), 99, 99)
+    assert found == pytest.approx(2)  # 4 to 2 and 10 to 20
+    assert fidelity.prevalence_factor(np.zeros(3), np.zeros(3), 50, 50) == 1
+
+
+def test_lost_rare_codes_are_seen_in_their_stratum_only():
+    rng = np.random.default_rng(0)
+    chances = np.repeat([0.2, 0.05, 0.004, 0.0005], 10)
+    columns = [f"c{i}" for i in range(len(chances))]
+    train, holdout, fresh = (
+        pd.DataFrame((rng.random((n, len(chances))) < chances).astype("uint8"), columns=columns)
+        for n in (12_000, 6_000, 12_000)
+    )
+    schema = Schema(tuple(Column(name, "binary", "diagnosis") for name in columns))
+    lost = fresh.assign(**{f"c{i}": np.uint8(0) for i in range(20, 40)})
+    found = {}
+    for label, table in (("fresh", fresh), ("lost", lost)):
+        scene = settings(train, holdout, table, schema, PROFILES["fast"], 0)
+        for name in fidelity.STRATA:
+            key = f"prevalence_of_{name}_codes", "corrected"
+            found[label, name] = value(*key, scene["synthetic"])
+            if label == "fresh":  # held-out patients are as far off, by chance
+                best = value(*key, scene["holdout"])
+                assert found[label, name].low < best.value < found[label, name].high
+    assert found["lost", "frequent"].value == pytest.approx(found["fresh", "frequent"].value)
+    assert found["fresh", "frequent"].value < 1.1
+    assert found["lost", "uncommon"].low > 10 > found["fresh", "uncommon"].high
+    assert found["lost", "rare"].low > found["fresh", "rare"].high
 
 
 def test_correlation_from_sums_equals_numpy(train):

@@ -107,6 +107,44 @@ def _log_prevalence(setting: Setting, rng) -> Estimate:
     )  # fmt: skip
 
 
+STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.001)}
+
+
+def prevalence_factor(real: np.ndarray, candidate: np.ndarray, n_real: float, n_candidate: float):
+    """By which factor a prevalence is typically off, too high or too low; 1 is perfect.
+
+    The exponential of the mean absolute difference of the log prevalences, with half a patient
+    added to every count, so that a lost code has a logarithm.
+
+    Parameters
+    ----------
+    real, candidate : array
+        Patients with each code.
+    n_real, n_candidate : float
+        Patients in all.
+    """
+    p = np.log((real + 0.5) / (n_real + 1))
+    q = np.log((candidate + 0.5) / (n_candidate + 1))
+    return float(np.exp(np.abs(p - q).mean()))
+
+
+def _prevalence_stratum(name: str):
+    low, high = STRATA[name]
+
+    def compute(setting: Setting, rng) -> Estimate:
+        known = setting.train.matrix.mean(axis=0, dtype=float)
+        chosen = setting.encoder.is_kind("binary") & (known >= low) & (known < high)
+        if chosen.sum() < 3:
+            raise NotComputable(f"fewer than three {name} codes")
+        rows = setting.candidate.matrix[setting.even]
+        return jackknife(
+            lambda a, b: prevalence_factor(a[1:], b[1:], a[0], b[0]),
+            group_sums(setting.train.matrix[:, chosen], rng), group_sums(rows[:, chosen], rng),
+        )  # fmt: skip
+
+    return compute
+
+
 def _continuous(setting: Setting, rng, rows: np.ndarray, scale) -> Estimate:
     """Mean over continuous columns of the Wasserstein distance, divided by `scale(values)`."""
     names = setting.schema.of_kind("continuous")
@@ -490,6 +528,21 @@ SPECS = (
         "How well prevalences agree on a log scale, where rare codes count as much as common "
         "ones; 1 is perfect.",
         _log_prevalence, bounds=(-np.inf, 1), title="Prevalence on a log scale",
+    ),
+    *(
+        Spec(
+            f"prevalence_of_{name}_codes", "fidelity", "corrected", "lower", "factor",
+            "mean absolute log ratio of prevalences; ehrsynth",
+            f"By which factor the prevalence of a code that {people} have is typically "
+            "off, too high or too low; 1 is perfect, and what held-out patients score is chance.",
+            _prevalence_stratum(name), bounds=(1, np.inf),
+            title=f"Prevalence of {name} codes",
+        )
+        for name, people in (
+            ("frequent", "at least 10 in 1,000 patients"),
+            ("uncommon", "1 to 10 in 1,000 patients"),
+            ("rare", "fewer than 1 in 1,000 patients"),
+        )
     ),
     Spec(
         "column_wise_correlation", "fidelity", "published", "lower", "norm per column pair x 1e6",
