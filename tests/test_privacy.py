@@ -54,6 +54,12 @@ def test_nearest_distance_over_several_blocks_and_without_oneself(monkeypatch):
     ]  # fmt: skip
     np.testing.assert_allclose(found, naive, atol=1e-4)
     assert (privacy.nearest_distance(rows[chosen], rows) == 0).all()
+    three = privacy.nearest_distances(rows[chosen], rows, 3, chosen)
+    expected = [np.sort(np.delete(row, i))[:3] for row, i in zip(
+        privacy.distances(rows[chosen], rows), chosen, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(three, expected, atol=1e-4)
+    few = privacy.nearest_distances(rows[:1], rows[:2], 3)
+    assert few[0, 0] == 0 and np.isinf(few[0, 2])
 
 
 # -- membership ----------------------------------------------------------------------------

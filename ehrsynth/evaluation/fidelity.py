@@ -3,6 +3,8 @@
 The functions take arrays and answer one question each; the specs at the end tie them to tables.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import wasserstein_distance
 
@@ -24,6 +26,7 @@ from .tables import Setting
 
 MALE_CODES = ("600", "185", "605")
 FEMALE_CODES = ("649", "655", "646")
+NEIGHBORS = 5
 
 
 # -- one column at a time ------------------------------------------------------------------
@@ -439,6 +442,69 @@ def _c2st(setting: Setting, rng) -> Estimate:
     return c2st(setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng)
 
 
+class Neighborhoods(NamedTuple):
+    """Which patients of two tables lie in the neighborhoods of the other's.
+
+    The neighborhood of a patient reaches as far as the fifth nearest patient of his own table.
+
+    Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
+    Kynkäänniemi et al., NeurIPS 2019;32:3927-3936, eq. 1 and 2.
+    """
+
+    of_real: np.ndarray  # (real, candidate): whether the candidate is in the real one's
+    of_candidate: np.ndarray  # (real, candidate): whether the real one is in the candidate's
+
+    @classmethod
+    def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
+        from .privacy import distances, nearest_distances
+
+        if min(len(real), len(candidate)) <= k:
+            raise NotComputable(f"no more than {k} patients in a table")
+        if not np.ptp(real, axis=0).any():
+            raise NotComputable("all patients are the same")
+        radius, radius_candidate = (
+            nearest_distances(rows, rows, k, np.arange(len(rows)))[:, -1]
+            for rows in (real, candidate)
+        )
+        near = distances(real, candidate)
+        return cls(near <= radius[:, None], near <= radius_candidate)
+
+    def precision(self) -> float:
+        """Share of candidates in the neighborhood of any real patient."""
+        return float(self.of_real.any(axis=0).mean())
+
+    def recall(self) -> float:
+        """Share of real patients in the neighborhood of any candidate."""
+        return float(self.of_candidate.any(axis=1).mean())
+
+    def density(self, k: int = NEIGHBORS) -> float:
+        """Real neighborhoods that a candidate lies in, on average, over k."""
+        return float(self.of_real.sum(axis=0).mean() / k)
+
+    def coverage(self) -> float:
+        """Share of real patients with a candidate in their neighborhood."""
+        return float(self.of_real.any(axis=1).mean())
+
+    def without(self, rows: np.ndarray, axis: int) -> "Neighborhoods":
+        """The same without some real patients (axis 0) or candidates (axis 1)."""
+        return Neighborhoods(*(np.delete(inside, rows, axis) for inside in self))
+
+
+def _neighborhoods(statistic):
+    def compute(setting: Setting, rng) -> Estimate:
+        """The jackknife leaves out a tenth of either table at a time; radii stay as they are."""
+        whole = setting.neighborhoods
+        variance = 0.0
+        for axis, n in enumerate(whole.of_real.shape):
+            parts = np.array_split(rng.permutation(n), min(10, n))
+            left_out = np.array([statistic(whole.without(part, axis)) for part in parts])
+            count = len(left_out)
+            variance += (count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)
+        return around(statistic(whole), float(np.sqrt(variance)))
+
+    return compute
+
+
 # -- clinical knowledge --------------------------------------------------------------------
 
 
@@ -584,6 +650,42 @@ SPECS = (
         "The same with equally full bins for both tables: the share of patients with the wrong "
         "number of codes.",
         _abundance_corrected, bounds=(0, 1),
+    ),
+    *(
+        Spec(
+            name, "fidelity", "corrected", "higher", unit, source, sentence,
+            _neighborhoods(statistic), best="swap", bounds=(0, upper),
+            title=title,
+        )
+        for name, statistic, unit, source, sentence, upper, title in (
+            (
+                "improved_precision", Neighborhoods.precision, "share of synthetic patients",
+                "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
+                "Share of synthetic patients who are as near to some real patient as real "
+                "patients are to each other; one odd real patient can vouch for many.",
+                1, "Precision (could they be real?)",
+            ),
+            (
+                "recall", Neighborhoods.recall, "share of real patients",
+                "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
+                "Share of real patients who are as near to some synthetic patient as synthetic "
+                "patients are to each other; widely scattered synthetic patients reach anybody.",
+                1, "Recall (is everybody there?)",
+            ),
+            (
+                "density", Neighborhoods.density, "neighborhoods over 5",
+                "Naeem et al., ICML 2020, PMLR 119:7176-7185",
+                "In how many real patients' neighborhoods a synthetic patient lies, over the "
+                "number expected; 1 is as crowded as among real patients.",
+                np.inf, "Density (do they live where patients live?)",
+            ),
+            (
+                "coverage", Neighborhoods.coverage, "share of real patients",
+                "Naeem et al., ICML 2020, PMLR 119:7176-7185",
+                "Share of real patients who have a synthetic patient in their neighborhood.",
+                1, "Coverage (has everybody a neighbor?)",
+            ),
+        )
     ),
     Spec(
         "clinical_knowledge_violation", "fidelity", "published", "lower", "sum of two shares",
