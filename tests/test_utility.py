@@ -5,10 +5,11 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from known_truth import population
+from scipy.special import expit
 
 from ehrsynth.datasets.truth import codes, oracle_sample
 from ehrsynth.evaluation import PROFILES, utility
-from ehrsynth.evaluation.metric import NotComputable
+from ehrsynth.evaluation.metric import Estimate, NotComputable, magnitude
 from ehrsynth.evaluation.tables import settings
 from ehrsynth.schema import Schema
 
@@ -23,7 +24,8 @@ def scenes():
     return settings(train, holdout, population(2000, 40, seed=3), Schema.of(train), FAST, seed=0)
 
 
-@pytest.mark.parametrize("key", SPECS)
+# Independent columns have the right share of outcomes, so the mean risk is right too.
+@pytest.mark.parametrize("key", [key for key in SPECS if key[0] != "mean_risk_error"])
 def test_fresh_sample_is_as_useful_as_train_and_independent_columns_are_not(scenes, key):
     spec = SPECS[key]
     fresh, best, worst = (
@@ -85,6 +87,62 @@ def test_feature_importance_is_labeled_and_leaves_the_outcome_out(scenes):
     assert "age" in importance.index and "race = WHITE" in importance.index
     assert "DIE_1y" not in importance.index
     assert importance.nlargest(4).index.str.match(r"age|phe_\d*[16]\.9").all()
+
+
+# -- calibration ---------------------------------------------------------------------------
+
+
+def test_calibration_slope_finds_the_known_slope_in_about_95_percent():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(100):
+        log_odds = rng.normal(-1, 1.5, 400)
+        y = (rng.random(400) < expit(0.3 + 0.5 * log_odds)).astype(int)
+        found = utility.calibration_slope(log_odds, y)
+        covered += found.low <= 0.5 <= found.high
+    assert 90 <= covered <= 99
+
+
+def test_calibration_slope_says_why_there_is_none():
+    y = np.repeat([0, 1], 50)
+    with pytest.raises(NotComputable, match="same risk"):
+        utility.calibration_slope(np.ones(100), y)
+    with pytest.raises(NotComputable, match="without error"):
+        utility.calibration_slope(np.arange(100.0), y)
+
+
+def test_groups_by_risk_are_equally_large_and_in_order():
+    group = utility.calibration_groups(np.array([5.0, 1, 4, 2, 3, 0]), groups=3)
+    assert group.tolist() == [2, 0, 2, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("signed", "expected"),
+    [((-2, -3, -1), (2, 1, 3)), ((0.5, -1, 2), (0.5, 0, 2)), ((1, 0.5, 1.5), (1, 0.5, 1.5))],
+)
+def test_magnitude_keeps_the_interval_around_the_value(signed, expected):
+    assert magnitude(Estimate(*signed)) == expected
+
+
+def test_more_outcomes_spoil_the_risks_and_not_their_order(scenes):
+    setting = scenes["synthetic"]
+    frame = setting.candidate.frame
+    y = setting.candidate.outcome
+    chance = (1 + 2 * y) / (1 + 2 * y).sum()
+    rows = np.random.default_rng(0).choice(len(frame), len(frame), p=chance)
+    tripled = frame.iloc[rows].reset_index(drop=True)
+    frames = setting.train.frame, setting.holdout.frame, tripled
+    broken = settings(*frames, setting.schema, FAST, seed=0)["synthetic"]
+    found, fresh = (
+        {name: SPECS[name].evaluate(s, seed=0) for name in SPECS} for s in (broken, setting)
+    )
+    assert found["tstr_auroc", "published"].high > fresh["tstr_auroc", "published"].value
+    for name in ("mean_risk_error", "calibration_error"):
+        assert found[name, "corrected"].low > fresh[name, "corrected"].high > 0
+    assert fresh["mean_risk_error", "corrected"].low < 1
+
+
+# -- effects -------------------------------------------------------------------------------
 
 
 def test_log_odds_ratio_by_hand():

@@ -195,6 +195,13 @@ def around(value: float, error: float, z: float = Z95) -> Estimate:
     return Estimate(value, value - z * error, value + z * error)
 
 
+def magnitude(estimate: Estimate) -> Estimate:
+    """The absolute value; its interval starts at 0 when the signed one holds 0."""
+    value, low, high = estimate
+    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return Estimate(abs(value), nearest, max(abs(low), abs(high)))
+
+
 def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     """Probability that a case scores higher than a control (ties count half).
 

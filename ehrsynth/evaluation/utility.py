@@ -7,6 +7,7 @@ the features; here a model sees every column but the outcome.
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from ..schema import Schema
 from .metric import (
@@ -16,9 +17,11 @@ from .metric import (
     Estimate,
     NotComputable,
     Spec,
+    around,
     auroc,
     group_sums,
     jackknife,
+    magnitude,
 )
 from .tables import Effort, Setting, Side
 
@@ -69,6 +72,70 @@ def _tstr(setting: Setting, rng) -> Estimate:
 
 def _trts(setting: Setting, rng) -> Estimate:
     return score(setting.holdout.model, setting.candidate)
+
+
+# -- calibration ---------------------------------------------------------------------------
+
+
+def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
+    """Number of each patient's group by predicted risk; the groups are about equally large."""
+    order = np.argsort(log_odds, kind="stable")
+    group = np.empty(len(order), dtype=int)
+    for number, part in enumerate(np.array_split(order, groups)):
+        group[part] = number
+    return group
+
+
+def calibration_slope(log_odds: np.ndarray, y: np.ndarray) -> Estimate:
+    """Slope of a logistic regression of the outcome on the predicted log odds; 1 is right.
+
+    Below 1 the predicted risks are too extreme, above 1 too timid.
+
+    Source: Cox, Biometrika 1958;45:562-565; Van Calster et al., BMC Med 2019;17:230.
+    """
+    spread = log_odds.std()
+    if spread < 1e-9:
+        raise NotComputable("the model predicts the same risk for everybody")
+    x = np.stack([np.ones(len(y)), (log_odds - log_odds.mean()) / spread], axis=1)
+    beta = np.zeros(2)
+    for _ in range(50):
+        risk = expit(x @ beta)
+        information = x.T @ (x * (risk * (1 - risk))[:, None])
+        if np.linalg.cond(information) > 1e10:
+            break
+        step = np.linalg.solve(information, x.T @ (y - risk))
+        beta += step
+        if np.abs(step).max() < 1e-9:
+            error = np.sqrt(np.linalg.inv(information)[1, 1])
+            return around(float(beta[1] / spread), float(error / spread))
+    raise NotComputable("the predicted risks separate the outcome's classes without error")
+
+
+def _predicted(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Outcome of held-out patients and their log odds by the candidate's model."""
+    return setting.holdout.outcome, predict(setting.candidate.model, setting.holdout.features)
+
+
+def _calibration_error(setting: Setting, rng) -> Estimate:
+    y, log_odds = _predicted(setting)
+    if len(y) < 100:
+        raise NotComputable("fewer than 100 held-out patients to compare risks with")
+    excess = np.eye(10)[calibration_groups(log_odds)] * (expit(log_odds) - y)[:, None]
+    return jackknife(
+        lambda total: 100 * np.abs(total[1:]).sum() / total[0], group_sums(excess, rng)
+    )
+
+
+def _mean_risk_error(setting: Setting, rng) -> Estimate:
+    y, log_odds = _predicted(setting)
+    excess = 100 * (expit(log_odds) - y)
+    return magnitude(around(float(excess.mean()), float(excess.std() / np.sqrt(len(y)))))
+
+
+def _slope_error(setting: Setting, rng) -> Estimate:
+    y, log_odds = _predicted(setting)
+    slope = calibration_slope(log_odds, y)
+    return magnitude(Estimate(*(x - 1 for x in slope)))
 
 
 # -- what the model looks at ---------------------------------------------------------------
@@ -237,6 +304,30 @@ SPECS = (
         "How well a model trained on real, held-out patients ranks synthetic patients by risk.",
         _trts, best="train", bounds=(0, 1), title="Train on real, test on synthetic",
         draws=4,
+    ),
+    Spec(
+        "calibration_error", "utility", "corrected", "lower", "percentage points",
+        "expected calibration error, Naeini et al., AAAI 2015:2901-2907; best: the model "
+        "trained on train",
+        "How far the risks predicted by a model trained on synthetic patients are from what "
+        "happens, on average over ten groups of held-out patients by predicted risk.",
+        _calibration_error, best="train", bounds=(0, 100), draws=4,
+    ),
+    Spec(
+        "mean_risk_error", "utility", "corrected", "lower", "percentage points",
+        "calibration in the large, Van Calster et al., BMC Med 2019;17:230; best: the model "
+        "trained on train",
+        "Difference between the mean predicted risk and the share of held-out patients with the "
+        "outcome.",
+        _mean_risk_error, best="train", bounds=(0, 100), draws=4,
+    ),
+    Spec(
+        "calibration_slope_error", "utility", "corrected", "lower", "difference from slope 1",
+        "calibration slope, Van Calster et al., BMC Med 2019;17:230; best: the model trained on "
+        "train",
+        "How far the calibration slope is from 1; below 1 the risks predicted for held-out "
+        "patients are too extreme, above 1 too timid.",
+        _slope_error, best="train", bounds=(0, np.inf), draws=4,
     ),
     Spec(
         "feature_importance", "utility", "published", "higher", f"share of the top {TOP}",
