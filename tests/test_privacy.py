@@ -14,6 +14,7 @@ CORRECTED = [key for key in SPECS if key[1] == "corrected"]
 NO_LEAK = {
     "membership_inference": 0.5,
     "membership_inference_at_1_percent": 0.01,
+    "density_ratio_attack": 0.5,
     "attribute_inference": 0.0,
     "meaningful_identity_disclosure": 0.0,
     "nearest_neighbor_adversarial_accuracy": 0.0,
@@ -53,6 +54,12 @@ def test_nearest_distance_over_several_blocks_and_without_oneself(monkeypatch):
     ]  # fmt: skip
     np.testing.assert_allclose(found, naive, atol=1e-4)
     assert (privacy.nearest_distance(rows[chosen], rows) == 0).all()
+    three = privacy.nearest_distances(rows[chosen], rows, 3, chosen)
+    expected = [np.sort(np.delete(row, i))[:3] for row, i in zip(
+        privacy.distances(rows[chosen], rows), chosen, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(three, expected, atol=1e-4)
+    few = privacy.nearest_distances(rows[:1], rows[:2], 3)
+    assert few[0, 0] == 0 and np.isinf(few[0, 2])
 
 
 # -- membership ----------------------------------------------------------------------------
@@ -91,6 +98,24 @@ def test_true_positive_rate_by_hand():
     assert privacy.true_positive_rate(train, holdout, 0.1) == pytest.approx(0.75)
     same = np.ones(200)  # nothing but ties: accusing at random finds as many as it accuses
     assert privacy.true_positive_rate(same, same, 0.01) == pytest.approx(0.01)
+
+
+def test_density_ratio_is_high_where_the_release_is_near_and_the_reference_far():
+    targets = np.array([[0.0, 0.0], [3.0, 0.0]])
+    released, reference = np.array([[0.0, 1.0]]), np.array([[3.0, 4.0]])
+    found = privacy.density_ratio(targets, released, reference)
+    assert found == pytest.approx([(9 + 16) - 1, 16 - (9 + 1)])
+
+
+def test_density_ratio_interval_covers_guessing_when_nothing_leaks():
+    spec, covered = SPECS["density_ratio_attack", "corrected"], 0
+    for seed in range(40):
+        parts = (population(n, 20, seed=1000 + 3 * seed + i) for i, n in enumerate((300, 150, 300)))
+        train, holdout, fresh = parts
+        scenes = settings(train, holdout, fresh, Schema.of(train), PROFILES["fast"], seed)
+        found = spec.evaluate(scenes["synthetic"], seed)
+        covered += found.low <= 0.5 <= found.high
+    assert covered >= 34  # with 95 % coverage, fewer happen 3 times in 1,000
 
 
 # -- attributes ----------------------------------------------------------------------------

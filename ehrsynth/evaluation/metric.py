@@ -207,6 +207,13 @@ def around(value: float, error: float, z: float = Z95) -> Estimate:
     return Estimate(value, value - z * error, value + z * error)
 
 
+def magnitude(estimate: Estimate) -> Estimate:
+    """The absolute value; its interval starts at 0 when the signed one holds 0."""
+    value, low, high = estimate
+    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return Estimate(abs(value), nearest, max(abs(low), abs(high)))
+
+
 def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     """Probability that a case scores higher than a control (ties count half).
 
@@ -264,10 +271,8 @@ def group_sums(rows: np.ndarray, rng: np.random.Generator, groups: int = 20) -> 
     return sums
 
 
-def jackknife(
-    statistic: Callable[[np.ndarray, np.ndarray], float], a: np.ndarray, b: np.ndarray
-) -> Estimate:
-    """A statistic of two tables' sums with a delete-a-group jackknife interval.
+def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
+    """A statistic of tables' sums with a delete-a-group jackknife interval.
 
     Distances between two samples grow with noise, so a bootstrap, which adds noise, gives
     intervals that miss the value; the jackknife does not.
@@ -277,16 +282,16 @@ def jackknife(
     Parameters
     ----------
     statistic : callable
-        Function of the two tables' total sums.
-    a, b : array
+        Function of the total sums of each table.
+    tables : array
         Sums by group (first axis), independent of each other.
     """
-    total_a, total_b = a.sum(axis=0), b.sum(axis=0)
-    value = statistic(total_a, total_b)
-    left_out = (
-        np.array([statistic(total_a - part, total_b) for part in a]),
-        np.array([statistic(total_a, total_b - part) for part in b]),
-    )
-    variance = sum((len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out)
-    freedom = min(len(a), len(b)) - 1
-    return around(value, float(np.sqrt(variance)), float(t.ppf(0.975, freedom)))
+    totals = [table.sum(axis=0) for table in tables]
+    variance = 0.0
+    for i, table in enumerate(tables):
+        left_out = np.array(
+            [statistic(*totals[:i], totals[i] - part, *totals[i + 1 :]) for part in table]
+        )
+        variance += (len(table) - 1) / len(table) * np.sum((left_out - left_out.mean()) ** 2)
+    freedom = min(map(len, tables)) - 1
+    return around(statistic(*totals), float(np.sqrt(variance)), float(t.ppf(0.975, freedom)))

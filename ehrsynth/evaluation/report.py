@@ -26,6 +26,7 @@ FAMILIES = {
 ALARMS = {
     "membership_inference": (0.51, 0.55),
     "membership_inference_at_1_percent": (0.015, 0.05),
+    "density_ratio_attack": (0.51, 0.55),
     "attribute_inference": (0.02, 0.10),
     "meaningful_identity_disclosure": (0.005, 0.02),
     "nearest_neighbor_adversarial_accuracy": (0.02, 0.10),

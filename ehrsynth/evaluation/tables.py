@@ -31,7 +31,8 @@ class Effort:
     inferred : int
         Patients of each group whose attributes are attacked.
     queried : int
-        Patients of each table in the adversarial accuracy.
+        Patients of each table in the adversarial accuracy and among whom neighbors are looked
+        for (precision, recall, density, coverage).
     clustered : int
         Patients of each table in the latent cluster analysis.
     classified : int
@@ -389,6 +390,16 @@ class Setting:
             for released in [self.candidate.matrix]
             for side in (self.train, self.holdout)
         )
+
+    @cached_property
+    def neighborhoods(self):
+        """Who of holdout and of the candidate is near whom, which four metrics share."""
+        from .fidelity import Neighborhoods
+
+        rng = np.random.default_rng([self.train.seed, 11])
+        sides = self.holdout, self.candidate
+        n = min(*map(len, sides), self.effort.queried)
+        return Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
 
     @cached_property
     def identity(self):
