@@ -15,7 +15,7 @@ from . import fidelity, privacy, utility
 from .metric import Estimate, Metric, NotComputable, Spec, mean_of
 from .ranking import USE_CASES, rank
 from .report import Report
-from .tables import MIXED, PROFILES, Setting, align, left_out, plausible, settings
+from .tables import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
 
 SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS)
 
@@ -126,6 +126,10 @@ def compare(
             columns=common,
             left_out=left_out(*originals),
             outside=outside,
+            absent=absent(tables["train"], tables["synthetic"], shared),
+            overlap=privacy.shared_records(
+                before["synthetic"].train.matrix, before["synthetic"].holdout.matrix
+            ),
             tables={role: shared.attach(table) for role, table in tables.items()},
             nearest=scenes["synthetic"].nearest,
             predictions=_predictions(scenes),

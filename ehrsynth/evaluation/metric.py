@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import beta, norm, rankdata, t
 
 Z95 = float(norm.ppf(0.975))
+LOST = 0.1  # of the way from best to worst; see Metric.notices
 TUTORIAL = "Yan et al., JMIR AI 2024;3:e52615"
 BENCHMARK = "Yan et al., Nat Commun 2022;13:7609"
 
@@ -158,6 +159,18 @@ class Metric:
             direction=spec.direction, unit=spec.unit, source=spec.source,
             sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason,
         )  # fmt: skip
+
+    @property
+    def notices(self) -> bool:
+        """Whether the metric objects to the data: behind the best, and not by a trifle.
+
+        It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
+        wrong) and has lost more than a tenth of the way from best to worst, because with enough
+        patients every difference, however small, is more than chance. Metrics of single columns
+        have no such way: independent columns, their worst reference, have the right margins. For
+        them the first condition decides.
+        """
+        return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
     def to_dict(self) -> dict:
         """Plain numbers and texts, rounded so that the file is the same on every machine."""

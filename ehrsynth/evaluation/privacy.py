@@ -5,8 +5,10 @@ Every attack is run on patients whose data was used (train) and on patients whos
 the data teaches about anybody.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from hashlib import blake2b
 from itertools import product
 from typing import NamedTuple
 
@@ -774,10 +776,34 @@ def _closer_to_train(setting: Setting, rng, groups: int = 10) -> Estimate:
 # -- copies ----------------------------------------------------------------------------------
 
 
+def _digests(rows: np.ndarray) -> list[bytes]:
+    """A short name for each record; the records themselves would fill the memory again."""
+    return [blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(rows)]
+
+
 def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Which released records are the same as a real one in every encoded column."""
-    known = {row.tobytes() for row in np.ascontiguousarray(real)}
-    return np.array([row.tobytes() in known for row in np.ascontiguousarray(released)])
+    known = set(_digests(real))
+    return np.array([digest in known for digest in _digests(released)])
+
+
+def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
+    """How many held-out records are used ones: equal in every column, beyond chance.
+
+    In a narrow table two patients may well be equal. By chance a held-out record has an equal
+    one in train as often as a used record has another one there.
+
+    Returns
+    -------
+    int
+        0 unless the excess is more than three standard errors and one record in 100.
+    """
+    seen = Counter(_digests(train))
+    twins = sum(count for count in seen.values() if count > 1) / len(train)
+    shared = np.mean([digest in seen for digest in _digests(holdout)])
+    excess = shared - twins
+    chance = 3 * np.sqrt(twins * (1 - twins) * (1 / len(train) + 1 / len(holdout)))
+    return round(excess * len(holdout)) if excess > max(chance, 0.01) else 0
 
 
 def _copies(setting: Setting, rng) -> Estimate:

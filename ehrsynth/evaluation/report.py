@@ -31,7 +31,10 @@ ALARMS = {
     "meaningful_identity_disclosure": (0.005, 0.02),
     "nearest_neighbor_adversarial_accuracy": (0.02, 0.10),
     "closer_to_train": (0.52, 0.60),
+    "holdout_exposure": (0.51, 0.55),
 }
+# A classifier tells held-out from used patients this well only where they were not parted by chance.
+UNLIKE = 0.7
 COPIES_ALARM = (0.002, 0.05)  # above the share that held-out patients have by chance
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
@@ -63,6 +66,10 @@ class Report:
         By table, the columns that were not.
     outside : dict of str to dict of str to int
         By table and column, values outside the plausible bounds, taken as not measured.
+    absent : dict of str to float
+        Codes and categories that no synthetic patient has, and the share of train that does.
+    overlap : int
+        Held-out patients who are in train too.
     tables, nearest, predictions
         What the pictures are drawn from; absent in a report that was loaded from JSON.
     """
@@ -74,6 +81,8 @@ class Report:
     columns: list[str] = field(default_factory=list)
     left_out: dict = field(default_factory=dict)
     outside: dict = field(default_factory=dict)
+    absent: dict = field(default_factory=dict)
+    overlap: int = 0
     tables: dict = field(default_factory=dict, repr=False)
     nearest: tuple | None = field(default=None, repr=False)
     predictions: dict = field(default_factory=dict, repr=False)
@@ -108,6 +117,8 @@ class Report:
             "columns": self.columns,
             "left_out": self.left_out,
             "outside": self.outside,
+            "absent": {name: float(f"{share:.9g}") for name, share in self.absent.items()},
+            "overlap": self.overlap,
             "facts": {str(k): _plain(v) for k, v in self.facts.items()},
         }
 
@@ -135,7 +146,8 @@ class Report:
     def to_html(self, pictures: bool = True) -> str:
         """The whole report as one HTML page, drawn unless `pictures` is False."""
         return _template().render(
-            report=self, verdicts=self.verdicts(), advice=self.advice(), families=FAMILIES,
+            report=self, answer=self.answer(), verdicts=self.verdicts(), advice=self.advice(),
+            families=FAMILIES,
             pictures=_pictures(self) if pictures else {},
             number=_number, interval=_interval, track=_track, left_out=_left_out(self),
             tag=self._tag, lists={k: v for k, v in self.facts.items() if isinstance(v, list)},
@@ -163,13 +175,20 @@ class Report:
 
     # -- words -------------------------------------------------------------------------
 
+    def answer(self) -> list[str]:
+        """The first sentences of the report: what this data may be used for."""
+        return _answer(self, self.verdicts())
+
     def verdicts(self) -> dict[str, Verdict]:
         """By family, the answer in words."""
-        return {
+        verdicts = {
             "fidelity": _fidelity(self),
             "utility": _utility(self),
             "privacy": _privacy(self),
         }
+        if any(m.value is not None for m in self.of("fairness")):
+            verdicts["fairness"] = _fairness(self)
+        return verdicts
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for and what not, as sentences."""
@@ -192,7 +211,37 @@ def _mean_share(report: Report, family: str, least: int = 3) -> float | None:
     return float(np.clip(shares, 0, 1).mean()) if len(shares) >= least else None
 
 
+def _doubts(report: Report) -> list[str]:
+    """Why the held-out patients are no reference, as sentences; then no number can be believed."""
+    doubts = []
+    if report.overlap:
+        doubts.append(
+            f"{report.overlap:,} of the {report.rows.get('holdout', 0):,} held-out patients are "
+            "among the used ones; the references cannot be trusted."
+        )
+    exposed = _find(report, "holdout_exposure")
+    if exposed and _alarm(report, exposed) == 2:
+        doubts.append(
+            "The holdout itself is in the synthetic data; the references cannot be trusted."
+        )
+    test = _find(report, "classifier_two_sample_test")
+    if test and (test.best or 0) > UNLIKE:
+        doubts.append(
+            "The held-out patients are not like the used ones: a classifier tells them apart with "
+            f"an AUROC of {test.best:.2f}; the references cannot be trusted."
+        )
+    return doubts
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _fidelity(report: Report) -> Verdict:
+    doubts = _doubts(report)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
     way = _mean_share(report, "fidelity")
     if way is None:
         return Verdict(
@@ -202,7 +251,11 @@ def _fidelity(report: Report) -> Verdict:
                 "were drawn independently."
             ],
         )  # fmt: skip
-    level = "good" if way >= 0.85 else "care" if way >= 0.5 else "bad"
+    behind = [m for m in report.of("fidelity") if m.notices]
+    # A mean hides the one thing that is badly wrong.
+    half_way = all(m.share is None or m.share >= 0.5 for m in behind)
+    whole = half_way and not report.absent
+    level = "good" if way >= 0.85 and whole else "care" if way >= 0.5 else "bad"
     headline = {
         "good": "Close to real patients",
         "care": "Roughly like real patients",
@@ -219,13 +272,28 @@ def _fidelity(report: Report) -> Verdict:
             f"A classifier tells synthetic from real patients with an AUROC of {test.value:.2f} "
             f"(0.5 is guessing, 1 is always{best})."
         )
+    if behind:
+        titles = [m.title[:1].lower() + m.title[1:] for m in behind]
+        said.append(f"Behind real patients by more than chance: {_listed(titles)}.")
+    if report.absent:
+        said.append(f"No synthetic patient has {_absent(report)}.")
     return Verdict(level, headline, said)
 
 
+def _absent(report: Report) -> str:
+    return _listed(
+        [f"{name} ({_per_100(share)} of 100 real ones)" for name, share in report.absent.items()], 4
+    )
+
+
 def _utility(report: Report) -> Verdict:
-    test = report["tstr_auroc"]
-    if test.value is None:
-        return Verdict("unknown", "Not measured", [f"{_sentence(test.reason)}"])
+    doubts = _doubts(report)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
+    test = _find(report, "tstr_auroc")
+    if test is None:
+        reason = next((m.reason for m in report.of("utility") if m.name == "tstr_auroc"), None)
+        return Verdict("unknown", "Not measured", [_sentence(reason)])
     said = [
         f"A model trained on the synthetic patients reaches an AUROC of {_number(test.value)} "
         f"{_in_brackets(test)} on real patients it has not seen"
@@ -244,6 +312,22 @@ def _utility(report: Report) -> Verdict:
         "bad": "Does not teach what real data teaches",
     }[level]
     return Verdict(level, headline, said)
+
+
+def _fairness(report: Report) -> Verdict:
+    """Are groups served as well by the synthetic data as by real patients?"""
+    doubts = _doubts(report)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
+    behind = [m for m in report.of("fairness") if m.notices]
+    if behind:
+        return Verdict(
+            "care", "Some groups are served worse", [f"{m.title}: {m.sentence}" for m in behind]
+        )
+    return Verdict(
+        "good", "No group stands out",
+        ["No group is served worse than by real patients, as far as these numbers can tell."],
+    )  # fmt: skip
 
 
 def _alarm(report: Report, metric: Metric) -> int:
@@ -288,6 +372,11 @@ def _privacy(report: Report) -> Verdict:
     if loud:
         said.append(f"Above what chance explains: {', '.join(loud)}.")
     worst = max(alarms.values(), default=0)
+    doubts = _doubts(report)
+    if doubts and alarms.get("holdout_exposure") == 2:
+        return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts + said)
     if worst == 2:
         return Verdict("bad", "Patients are exposed: do not release", said)
     if worst == 1:
@@ -301,20 +390,67 @@ def _privacy(report: Report) -> Verdict:
     return Verdict("good", "No trace of single patients found", said)
 
 
+def _answer(report: Report, verdicts: dict[str, Verdict]) -> list[str]:
+    doubts = _doubts(report)
+    looks, learns, safe = (verdicts[f].level for f in ("fidelity", "utility", "privacy"))
+    if doubts:
+        share = ["Do not share this data."] if safe == "bad" else []
+        return [
+            *doubts, *share,
+            "Nothing below says how good or how safe this data is: repeat the evaluation with real "
+            "patients who were drawn at random, and whom nobody has used.",
+        ]  # fmt: skip
+    exposed = {
+        "bad": "Do not share this data: patients whose data was used can be found in it.",
+        "care": "Do not share this data yet: there is some trace of the patients whose data was "
+        "used.",
+        "unknown": "Do not share this data yet: there are too few patients to say how exposed "
+        "they are.",
+        "good": "No attack found a trace of single patients.",
+    }[safe]
+    if looks == "bad":
+        use = (
+            "It is good for testing software only: these are not like real patients, and nothing "
+            "can be learned from them."
+        )
+    elif looks == "unknown":
+        use = "Whether it is like real patients cannot be said with so few of them."
+    else:
+        much = "It is close to real patients" if looks == "good" else "It is roughly like real ones"
+        use = {
+            "good": f"{much}, and models can be developed on it.",
+            "care": f"{much}, but teaches a model only part of what real patients teach.",
+            "bad": f"{much} in single columns, but not for prediction: the signal of the outcome "
+            "is lost or wrong.",
+            "unknown": f"{much}; whether models can be developed on it was not measured.",
+        }[learns]
+    missing = [f"No synthetic patient has {_absent(report)}."] if report.absent else []
+    return [exposed, use, *missing]
+
+
 def _advice(report: Report, verdicts: dict[str, Verdict]) -> dict[str, list[str]]:
     looks, learns, safe = (verdicts[f].level for f in ("fidelity", "utility", "privacy"))
     good, bad = [], []
     if safe == "bad":
         bad.append("Leaving the institution in any form: treat it like the real records.")
+    if _doubts(report):
+        bad.append("Any use that relies on these numbers: the held-out patients are no reference.")
+        return {"good": good, "bad": bad}
+    place = " inside the institution" if safe == "bad" else ""
     if looks in ("good", "care"):
-        place = " inside the institution" if safe == "bad" else ""
         good.append(f"Building and testing software, pipelines and dashboards{place}.")
-        good.append(f"Teaching and demonstrations{place}.")
+        if learns != "bad":
+            good.append(f"Teaching and demonstrations{place}.")
+        else:
+            bad.append("Teaching what the outcome depends on: that is lost or wrong.")
     elif looks == "bad":
-        bad.append("Anything that needs realistic patients; it is test data at most.")
+        good.append(f"Testing software only{place}: formats, ranges and load.")
+        bad.append("Anything that needs realistic patients.")
+    if report.absent:
+        bad.append(f"Questions about who is missing: no synthetic patient has {_absent(report)}.")
     if looks == "good":
         good.append("Planning a study: cohort sizes, which columns go together, what to ask for.")
-    if learns == "good":
+    if learns == "good" and looks != "bad":
         good.append("Developing prediction models, to be validated on real patients.")
     elif learns == "care":
         bad.append("Training the final prediction model: part of the signal is lost.")

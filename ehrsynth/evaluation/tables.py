@@ -171,6 +171,34 @@ def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame
     }
 
 
+def absent(
+    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
+) -> dict[str, float]:
+    """What at least `expected` synthetic patients should have and none has.
+
+    With 10 expected, chance alone leaves out one in 20,000.
+
+    Returns
+    -------
+    dict of str to float
+        By code or category, the share of train that has it.
+    """
+    rare = expected / len(synthetic)
+    found = {}
+    for column in schema.columns:
+        if column.kind == "binary":
+            share = float(train[column.name].mean())
+            if share >= rare and not synthetic[column.name].any():
+                found[column.title] = share
+        elif column.kind == "categorical":
+            shares = train[column.name].value_counts(normalize=True)
+            made = set(synthetic[column.name].astype(str))
+            for category, share in shares.items():
+                if share >= rare and category not in made:
+                    found[f"{column.title} {category}"] = float(share)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
 # -- turning tables into numbers -----------------------------------------------------------
 
 
