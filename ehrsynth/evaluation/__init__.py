@@ -1,4 +1,4 @@
-"""Evaluation of synthetic patient tables: fidelity, utility, privacy, and which one to choose.
+"""Evaluation of synthetic patient tables: fidelity, utility, privacy, fairness; which to choose.
 
 :func:`evaluate` computes every metric of the tutorial, as published and corrected, for the
 synthetic data and for the best and the worst table that could stand in its place.
@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..schema import Schema
-from . import fidelity, privacy, utility
+from . import fairness, fidelity, privacy, utility
 from .metric import Estimate, Metric, NotComputable, Spec, mean_of
 from .ranking import USE_CASES, rank
 from .report import Report
 from .tables import MIXED, PROFILES, Setting, align, left_out, plausible, settings
 
-SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS)
+SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS, *fairness.SPECS)
 
 __all__ = [
     "PROFILES", "SPECS", "USE_CASES", "Estimate", "Metric", "Report", "align", "evaluate", "rank",
@@ -93,13 +93,15 @@ def evaluate(
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int) -> Metric:
     """The value and both references; a reference that cannot be computed is None."""
+    value = reason = note = None
     try:
-        value, reason = spec.evaluate(scenes["synthetic"], seed), None
+        value = spec.evaluate(scenes["synthetic"], seed)
+        note = spec.note(scenes["synthetic"]) if spec.note else None
     except NotComputable as stop:
-        value, reason = None, str(stop)
+        reason = str(stop)
     worst = MIXED[: spec.draws] if spec.worst == MIXED[0] else (spec.worst,)
     best = _reference(spec, scenes, (spec.best,), seed)
-    return Metric.of(spec, value, best, _reference(spec, scenes, worst, seed), reason)
+    return Metric.of(spec, value, best, _reference(spec, scenes, worst, seed), reason, note)
 
 
 def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:
