@@ -417,16 +417,27 @@ class Setting:
         return Side(frame, self.encoder, self.effort, self.candidate.seed)
 
     @cached_property
+    def attacked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the train and of the holdout patients whose membership is attacked."""
+        rng = np.random.default_rng([self.train.seed, 8])
+        return tuple(side.sample(self.effort.attacked, rng) for side in (self.train, self.holdout))
+
+    @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
         from .privacy import nearest_distance
 
-        rng = np.random.default_rng([self.train.seed, 8])
         return tuple(
-            nearest_distance(side.matrix[side.sample(self.effort.attacked, rng)], released)
-            for released in [self.candidate.matrix]
-            for side in (self.train, self.holdout)
+            nearest_distance(side.matrix[rows], self.candidate.matrix)
+            for side, rows in zip((self.train, self.holdout), self.attacked, strict=True)
         )
+
+    @cached_property
+    def closest(self):
+        """The candidates' closest real records, which three metrics share."""
+        from .privacy import ClosestRecords
+
+        return ClosestRecords.of(self, np.random.default_rng([self.train.seed, 12]))
 
     @cached_property
     def neighborhoods(self):
