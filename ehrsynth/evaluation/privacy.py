@@ -246,7 +246,7 @@ def _membership_exposed(setting: Setting, rng) -> Estimate:
     train, holdout = (
         distance[lonely >= limit] for distance, lonely in zip(setting.nearest, alone, strict=True)
     )
-    _enough(train, holdout, least=20)
+    _enough(train, holdout, least=10)
     return auroc(-train, -holdout)
 
 
