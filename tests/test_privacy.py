@@ -14,11 +14,15 @@ CORRECTED = [key for key in SPECS if key[1] == "corrected"]
 NO_LEAK = {
     "membership_inference": 0.5,
     "membership_inference_at_1_percent": 0.01,
+    "membership_of_most_exposed": 0.5,
+    "membership_by_subgroup": 0.5,
     "density_ratio_attack": 0.5,
     "attribute_inference": 0.0,
     "meaningful_identity_disclosure": 0.0,
     "nearest_neighbor_adversarial_accuracy": 0.0,
     "closer_to_train": 0.5,
+    "nearest_neighbor_distance_ratio": 0.5,
+    "near_copies": 0.0,
     "exact_copies": 0.0,
 }
 
@@ -201,11 +205,17 @@ def test_adversarial_accuracy_is_zero_for_copies_and_one_for_strangers():
     assert privacy.adversarial_accuracy(*privacy._distances_between(a, a + 9, 200, rng)) == 1
 
 
-def test_closer_share_by_hand():
-    train, holdout = np.array([[1.0, 5], [3, 2]]), np.array([[2.0, 2], [4, 3]])
-    found = privacy.closer_share(train, holdout)  # nearest 1 against 2, and 2 against 2
-    assert found.value == 0.75
-    assert found.low < 0.5
+def test_closest_records_by_hand():
+    # Two groups of real patients, two synthetic ones; the second and fourth numbers are farther.
+    train = np.array([[[1.0, 8], [5, 8]], [[3, 9], [2, 9]]])
+    holdout = np.array([[[2.0, 8], [2, 2]], [[4, 9], [3, 9]]])
+    found = privacy.ClosestRecords(train, holdout, near=1.0)
+    closer = found.compare(lambda a, b: privacy.smaller(a[:, 0], b[:, 0]))
+    assert closer.value == 0.75  # nearest 1 against 2, and 2 against 2
+    assert closer.low < 0.5
+    ratio = found.compare(lambda a, b: privacy.distance_ratio(a) - privacy.distance_ratio(b))
+    assert ratio.value == pytest.approx((1 / 3 + 2 / 5) / 2 - (2 / 4 + 2 / 2) / 2)
+    assert privacy.distance_ratio(np.zeros((1, 2))) == 1
 
 
 def test_copies_are_counted(people):

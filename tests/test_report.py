@@ -19,7 +19,7 @@ from ehrsynth.schema import Column, Schema
 
 FIELDS = {
     "name", "title", "family", "form", "value", "ci_low", "ci_high", "best", "worst", "share",
-    "direction", "unit", "source", "sentence", "behind", "reason",
+    "direction", "unit", "source", "sentence", "behind", "reason", "note",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of synthetic patient tables: fidelity, utility, privacy, and which one to choose.
+"""Evaluation of synthetic patient tables: fidelity, utility, privacy, fairness; which to choose.
 
 :func:`evaluate` computes every metric of the tutorial, as published and corrected, for the
 synthetic data and for the best and the worst table that could stand in its place.
@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..schema import Schema
-from . import fidelity, privacy, utility
+from . import fairness, fidelity, privacy, utility
 from .metric import Estimate, Metric, NotComputable, Spec, mean_of
 from .ranking import USE_CASES, rank
 from .report import Report
 from .tables import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
 
-SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS)
+SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS, *fairness.SPECS)
 
 __all__ = [
     "PROFILES", "SPECS", "USE_CASES", "Estimate", "Metric", "Report", "align", "compare",
@@ -139,15 +139,17 @@ def compare(
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
     """The value and both references; a reference that cannot be computed is None."""
+    value = reason = note = None
     try:
-        value, reason = spec.evaluate(scenes["synthetic"], seed), None
+        value = spec.evaluate(scenes["synthetic"], seed)
+        note = spec.note(scenes["synthetic"]) if spec.note else None
     except NotComputable as stop:
-        value, reason = None, str(stop)
+        reason = str(stop)
     key = (spec.name, spec.form)
     if key not in references:
         worst = MIXED[: spec.draws] if spec.worst == MIXED[0] else (spec.worst,)
         references[key] = [_reference(spec, scenes, names, seed) for names in ((spec.best,), worst)]
-    return Metric.of(spec, value, *references[key], reason)
+    return Metric.of(spec, value, *references[key], reason, note)
 
 
 def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:

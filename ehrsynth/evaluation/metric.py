@@ -68,6 +68,8 @@ class Spec:
     draws : int
         Independent tables over which the worst reference is averaged: a model of noise scores
         0.5 only on average.
+    note : callable, optional
+        Function of a Setting: a sentence on what is behind the value, e.g. which group.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Spec:
     bounds: tuple[float, float] = (-np.inf, np.inf)
     title: str = ""
     draws: int = 1
+    note: Callable | None = None
 
     def generator(self, seed: int) -> np.random.Generator:
         """The metric's own random numbers: adding a metric never changes another's value."""
@@ -118,6 +121,8 @@ class Metric:
         (one-sided, at 2.5 %).
     reason : str or None
         Why there is no value.
+    note : str or None
+        What is behind the value, e.g. in which group of patients it is worst.
     """
 
     name: str
@@ -136,6 +141,7 @@ class Metric:
     sentence: str
     behind: bool | None = None
     reason: str | None = None
+    note: str | None = None
 
     @classmethod
     def of(
@@ -145,6 +151,7 @@ class Metric:
         best: Estimate | None = None,
         worst: Estimate | None = None,
         reason: str | None = None,
+        note: str | None = None,
     ) -> "Metric":
         """Put the three estimates of one metric together."""
         return cls(
@@ -157,7 +164,7 @@ class Metric:
             worst=None if worst is None else worst.value,
             share=_share(spec, value, best, worst),
             direction=spec.direction, unit=spec.unit, source=spec.source,
-            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason,
+            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason, note=note,
         )  # fmt: skip
 
     @property
@@ -244,9 +251,7 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     m, n = len(cases), len(controls)
     if m == 0 or n == 0:
         raise NotComputable("one of the two groups is empty")
-    ranks = rankdata(np.concatenate([cases, controls]))
-    v_cases = (ranks[:m] - rankdata(cases)) / n
-    v_controls = 1 - (ranks[m:] - rankdata(controls)) / m
+    v_cases, v_controls = _placements(cases, controls)
     area = float(v_cases.mean())
     variance = 0.0
     for v in (v_cases, v_controls):
@@ -258,6 +263,64 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     logit, error = np.log(area / (1 - area)), np.sqrt(variance) / (area * (1 - area))
     low, high = (1 / (1 + np.exp(-(logit + s * Z95 * error))) for s in (-1, 1))
     return Estimate(area, low, high)
+
+
+def _placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of controls below each case, and of cases above each control (ties half)."""
+    m, n = len(cases), len(controls)
+    ranks = rankdata(np.concatenate([cases, controls]))
+    return (ranks[:m] - rankdata(cases)) / n, 1 - (ranks[m:] - rankdata(controls)) / m
+
+
+def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUROC, and what each patient adds to its error (the influence, of sum 0).
+
+    The sum of squares is the variance; of a difference of two models' AUROCs on the same
+    patients, it is that of the differences.
+
+    Source: DeLong et al., Biometrics 1988;44:837-845.
+    """
+    case = is_case.astype(bool)
+    v_cases, v_controls = _placements(score[case], score[~case])
+    area, influence = float(v_cases.mean()), np.zeros(len(score))
+    influence[case] = (v_cases - area) / len(v_cases)
+    influence[~case] = (v_controls - area) / len(v_controls)
+    return area, influence
+
+
+def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generator) -> Estimate:
+    """The largest of several true values, of which noisy, dependent estimates are known.
+
+    The largest estimate is too large: it was chosen for its luck. The interval holds for all
+    values at once. The point is the largest after subtracting from each as many standard errors
+    as luck alone gives the largest of the contenders in half of the cases, so that it is too
+    large as often as too small when they are all equal, and rather too small when not. Contenders
+    are those less than 1.96 standard errors below the largest; where one stands out nothing is
+    subtracted.
+
+    Source: after Chernozhukov et al., Econometrica 2013;81:667-737.
+
+    Parameters
+    ----------
+    values : array, shape (k,)
+    influence : array, shape (patients, k)
+        What each patient adds to the error of each estimate.
+    """
+    covariance = influence.T @ influence
+    error = np.sqrt(np.diag(covariance))
+    if not error.any():
+        return Estimate(*[float(values.max())] * 3)
+    scale = np.where(error > 0, error, 1.0)
+    zero = np.zeros(len(values))
+    luck = rng.multivariate_normal(zero, covariance, 2_000, method="eigh") / scale
+    most = np.quantile(np.abs(luck).max(axis=1), 0.95)
+    low, high = (values - most * error).max(), (values + most * error).max()
+    best = values.argmax()
+    apart = np.sqrt(np.clip(error**2 + error[best] ** 2 - 2 * covariance[best], 0, None))
+    contends = values[best] - values <= Z95 * apart
+    usual = np.median(luck[:, contends].max(axis=1))
+    value = max((values - usual * error)[contends].max(), low)
+    return Estimate(float(value), float(low), float(high))
 
 
 def mean_of(estimates: list[Estimate]) -> Estimate:

@@ -23,10 +23,12 @@ from .metric import (
     Spec,
     around,
     auroc,
+    auroc_parts,
+    largest_of,
     mean_of,
     wilson,
 )
-from .tables import Encoder, Setting, Side
+from .tables import Encoder, Setting, Side, subgroups
 
 BLOCK = 1_024
 RADIUS = 5.0
@@ -216,6 +218,103 @@ def _density_ratio(setting: Setting, rng) -> Estimate:
             )
         ]
     )  # fmt: skip
+
+
+def isolation(setting: Setting, rng: np.random.Generator, k: int = 5) -> tuple[np.ndarray, ...]:
+    """How far attacked train and attacked holdout patients are from other real patients.
+
+    The mean distance to the `k` nearest of a sample of train and holdout together, so that it
+    says nothing about who was used.
+
+    Source: after Meeus et al., ESORICS 2023 Workshops:380-399.
+    """
+    sides = setting.train, setting.holdout
+    sizes = [len(side) for side in sides]
+    pool = np.sort(rng.permutation(sum(sizes))[: 2 * setting.effort.queried])
+    rows = np.concatenate(
+        [side.matrix[part] for side, part in zip(sides, _split(pool, sizes[0]), strict=True)]
+    )
+    found = []
+    for side, attacked, first in zip(sides, setting.attacked, (0, sizes[0]), strict=True):
+        place = np.searchsorted(pool, attacked + first)
+        own = pool[np.minimum(place, len(pool) - 1)] == attacked + first
+        skip = np.where(own, place, -1)  # the patient himself, where he is in the sample
+        found.append(nearest_distances(side.matrix[attacked], rows, k, skip).mean(axis=1))
+    return tuple(found)
+
+
+def _split(rows: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of two tables, from those of the tables under each other."""
+    return rows[rows < first], rows[rows >= first] - first
+
+
+def _membership_exposed(setting: Setting, rng) -> Estimate:
+    alone = isolation(setting, rng)
+    limit = np.quantile(np.concatenate(alone), 0.9)
+    train, holdout = (
+        distance[lonely >= limit] for distance, lonely in zip(setting.nearest, alone, strict=True)
+    )
+    _enough(train, holdout, least=10)
+    return auroc(-train, -holdout)
+
+
+def membership_by_group(setting: Setting) -> pd.DataFrame:
+    """AUROC of membership inference within each group of patients.
+
+    Returns
+    -------
+    DataFrame
+        By group: ``train`` and ``holdout`` (attacked patients), ``auroc``, ``ci_low`` and
+        ``ci_high``; missing where a group has fewer than 30 of either.
+    """
+    rows = {}
+    for name, members in _attacked_groups(setting).items():
+        groups = [d[m] for d, m in zip(setting.nearest, members, strict=True)]
+        row = dict(zip(("train", "holdout"), map(len, groups), strict=True))
+        if _large(members):
+            estimate = auroc(*(-distance for distance in groups))
+            row |= dict(zip(("auroc", "ci_low", "ci_high"), estimate, strict=True))
+        rows[name] = row
+    columns = ["train", "holdout", "auroc", "ci_low", "ci_high"]
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
+
+
+def _attacked_groups(setting: Setting) -> dict[str, list[np.ndarray]]:
+    """Which attacked train and which attacked holdout patients belong to each group."""
+    groups = [
+        subgroups(setting.schema, side.frame.iloc[rows], setting.train.frame)
+        for side, rows in zip((setting.train, setting.holdout), setting.attacked, strict=True)
+    ]
+    if not groups[0]:
+        raise NotComputable("no column is demographic, so there are no groups to compare")
+    return {name: [group[name] for group in groups] for name in groups[0]}
+
+
+def _large(members: list[np.ndarray]) -> bool:
+    return min(member.sum() for member in members) >= 30
+
+
+def _membership_subgroup(setting: Setting, rng) -> Estimate:
+    score = -np.concatenate(setting.nearest)
+    used = np.repeat([True, False], [len(d) for d in setting.nearest])
+    values, influence = [], []
+    for members in _attacked_groups(setting).values():
+        if _large(members):
+            member = np.concatenate(members)
+            area, own = auroc_parts(score[member], used[member])
+            values.append(area)
+            influence.append(np.zeros(len(score)))
+            influence[-1][member] = own
+    if not values:
+        raise NotComputable("no group has 30 attacked patients in train and in holdout")
+    return largest_of(np.array(values), np.stack(influence, axis=1), rng)
+
+
+def _worst_group(setting: Setting) -> str:
+    table = membership_by_group(setting)
+    small = list(table.index[table["auroc"].isna()])
+    missing = f" Too few patients to judge: {', '.join(small)}." if small else ""
+    return f"Highest for {table['auroc'].idxmax()}: {table['auroc'].max():.2f}." + missing
 
 
 # -- attribute inference -------------------------------------------------------------------
@@ -732,45 +831,93 @@ def _adversarial_corrected(setting: Setting, rng) -> Estimate:
     return _privacy_loss(pairs, setting.effort.queried, rng, ties=0.5)
 
 
-def closer_share(train: np.ndarray, holdout: np.ndarray) -> Estimate:
-    """Share of synthetic patients nearer to train than to holdout (ties half).
+# -- closest records -------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    train, holdout : array, shape (groups, synthetic patients)
-        Distance to the nearest patient of each group of the two tables. The interval is the
-        jackknife over these groups, because one real patient can be the nearest of very many.
+
+class ClosestRecords(NamedTuple):
+    """Distances of synthetic patients to their two nearest used and held-out patients.
+
+    As many used as held-out patients are looked at, each in ten groups: one real patient can be
+    the nearest of very many, so that intervals come from leaving out groups of real patients.
     """
 
-    def share(a, b):
-        a, b = a.min(axis=0), b.min(axis=0)
-        return float(np.mean((a < b) + 0.5 * (a == b)))
+    train: np.ndarray  # (groups, synthetic patients, 2)
+    holdout: np.ndarray
+    near: float  # one in 100 held-out patients has a used patient within this distance
 
-    value = share(train, holdout)
-    variance = value * (1 - value) / train.shape[1]
-    for side in (0, 1):
-        tables = [train, holdout]
-        left_out = []
-        for g in range(len(tables[side])):
-            parts = list(tables)
-            parts[side] = np.delete(tables[side], g, axis=0)
-            left_out.append(share(*parts))
-        count = len(left_out)
-        variance += (count - 1) / count * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
-    return around(value, float(np.sqrt(variance)))
+    @classmethod
+    def of(cls, setting: Setting, rng: np.random.Generator, groups: int = 10) -> "ClosestRecords":
+        n = min(len(setting.train), len(setting.holdout))
+        if n < 2 * groups:
+            raise NotComputable(f"fewer than {2 * groups} patients in a table")
+        queried = setting.effort.queried
+        rows = setting.candidate.matrix[setting.candidate.sample(2 * queried, rng)]
+        real = [
+            s.matrix[rng.permutation(s.sample(n, rng))] for s in (setting.train, setting.holdout)
+        ]
+        found = [
+            np.stack([nearest_distances(rows, part, 2) for part in np.array_split(x, groups)])
+            for x in real
+        ]
+        between = nearest_distance(real[1][:queried], real[0])
+        return cls(*found, float(np.quantile(between, 0.01, method="lower")))
+
+    def compare(self, scores) -> Estimate:
+        """Mean over synthetic patients of `scores`, with the jackknife over real patients.
+
+        Parameters
+        ----------
+        scores : callable
+            Function of the distances to the two nearest used and to the two nearest held-out
+            patients, each of shape (synthetic patients, 2), that gives one number a patient.
+        """
+
+        def mean(train, holdout):
+            return float(np.mean(scores(_two_nearest(train), _two_nearest(holdout))))
+
+        whole = scores(_two_nearest(self.train), _two_nearest(self.holdout))
+        variance = whole.var() / len(whole)
+        for side in (0, 1):
+            left_out = []
+            for group in range(len(self.train)):
+                tables = [self.train, self.holdout]
+                tables[side] = np.delete(tables[side], group, axis=0)
+                left_out.append(mean(*tables))
+            count = len(left_out)
+            variance += (count - 1) / count * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
+        return around(float(whole.mean()), float(np.sqrt(variance)))
 
 
-def _closer_to_train(setting: Setting, rng, groups: int = 10) -> Estimate:
-    n = min(len(setting.train), len(setting.holdout))
-    if n < groups:
-        raise NotComputable(f"fewer than {groups} patients in a table")
-    rows = setting.candidate.matrix[setting.candidate.sample(2 * setting.effort.queried, rng)]
-    near = []
-    for side in (setting.train, setting.holdout):
-        chosen = rng.permutation(side.sample(n, rng))
-        parts = np.array_split(chosen, groups)
-        near.append(np.stack([nearest_distance(rows, side.matrix[part]) for part in parts]))
-    return closer_share(*near)
+def _two_nearest(groups: np.ndarray) -> np.ndarray:
+    """The two smallest distances over all groups, shape (synthetic patients, 2)."""
+    return np.sort(np.concatenate(groups, axis=1), axis=1)[:, :2]
+
+
+def smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 where a is smaller than b, 0 where it is larger, and half for a tie."""
+    return (a < b) + 0.5 * (a == b)
+
+
+def distance_ratio(two: np.ndarray) -> np.ndarray:
+    """Distance to the nearest over distance to the second nearest; 1 where both are 0."""
+    return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
+
+
+def _closer_to_train(setting: Setting, rng) -> Estimate:
+    return setting.closest.compare(lambda train, holdout: smaller(train[:, 0], holdout[:, 0]))
+
+
+def _ratio_smaller(setting: Setting, rng) -> Estimate:
+    return setting.closest.compare(
+        lambda train, holdout: smaller(distance_ratio(train), distance_ratio(holdout))
+    )
+
+
+def _near_copies(setting: Setting, rng) -> Estimate:
+    near = setting.closest.near
+    return setting.closest.compare(
+        lambda train, holdout: (train[:, 0] <= near).astype(float) - (holdout[:, 0] <= near)
+    )
 
 
 # -- copies ----------------------------------------------------------------------------------
@@ -837,6 +984,22 @@ SPECS = (
         "one in 100 others falsely; 0.01 is guessing.",
         _membership_rare, best="half", worst="train", bounds=(0, 1),
         title="Membership found at 1 % false accusations",
+    ),
+    Spec(
+        "membership_of_most_exposed", "privacy", "corrected", "lower", "AUROC",
+        "after Meeus et al., ESORICS 2023 Workshops:380-399",
+        "Membership inference among the tenth of the patients who are least like others: how "
+        "often an attacker says which of two such patients was used; 0.5 is guessing.",
+        _membership_exposed, best="half", worst="train", bounds=(0, 1),
+        title="Membership of the most exposed",
+    ),
+    Spec(
+        "membership_by_subgroup", "privacy", "corrected", "lower", "AUROC",
+        "largest by group, corrected after Chernozhukov et al., Econometrica 2013;81:667-737",
+        "Membership inference among patients of one sex, race or age, for the group in which it "
+        "works best; 0.5 is guessing.",
+        _membership_subgroup, best="half", worst="train", bounds=(0, 1),
+        title="Membership in the worst group", note=_worst_group,
     ),
     Spec(
         "density_ratio_attack", "privacy", "corrected", "lower", "AUROC",
@@ -912,6 +1075,24 @@ SPECS = (
         "that no number here can be believed.",
         _holdout_exposure, best="half", worst="holdout", bounds=(0, 1),
         title="Held-out patients in the synthetic data",
+    ),
+    Spec(
+        "nearest_neighbor_distance_ratio", "privacy", "corrected", "lower",
+        "share of synthetic patients",
+        "nearest over second nearest, train against holdout; Zhao et al., ACML 2021, PMLR "
+        "157:97-112",
+        "Share of synthetic patients whose nearest used patient stands out from the second "
+        "nearest more than among as many held-out ones; 0.5 means no leak.",
+        _ratio_smaller, best="half", worst="train", bounds=(0, 1),
+        title="One used patient stands out",
+    ),
+    Spec(
+        "near_copies", "privacy", "corrected", "lower", "share of synthetic patients",
+        "count of close records, train minus holdout; ehrsynth",
+        "Share of synthetic patients very near to a used patient, beyond those as near to one of "
+        "as many held-out ones; very near is what 1 in 100 held-out patients is. 0 means no leak.",
+        _near_copies, best="half", worst="train", bounds=(-1, 1),
+        title="Near copies beyond holdout",
     ),
     Spec(
         "exact_copies", "privacy", "corrected", "lower", "share of synthetic patients",

@@ -26,14 +26,18 @@ FAMILIES = {
 ALARMS = {
     "membership_inference": (0.51, 0.55),
     "membership_inference_at_1_percent": (0.015, 0.05),
+    "membership_of_most_exposed": (0.51, 0.55),
+    "membership_by_subgroup": (0.51, 0.55),
     "density_ratio_attack": (0.51, 0.55),
     "attribute_inference": (0.02, 0.10),
     "meaningful_identity_disclosure": (0.005, 0.02),
     "nearest_neighbor_adversarial_accuracy": (0.02, 0.10),
     "closer_to_train": (0.52, 0.60),
     "holdout_exposure": (0.51, 0.55),
+    "nearest_neighbor_distance_ratio": (0.52, 0.60),
+    "near_copies": (0.005, 0.05),
 }
-# A classifier tells held-out from used patients this well only where they were not parted by chance.
+# So well a classifier tells held-out from used patients only if they were not parted by chance.
 UNLIKE = 0.7
 COPIES_ALARM = (0.002, 0.05)  # above the share that held-out patients have by chance
 

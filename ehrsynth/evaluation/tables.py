@@ -292,6 +292,47 @@ class Encoder:
         return out
 
 
+YEARS = (45, 65, 80)  # where bands of age begin
+
+
+def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which patients belong to each group by sex, race, age band and other demographics.
+
+    Parameters
+    ----------
+    schema : Schema
+    table : DataFrame
+        The patients to sort.
+    like : DataFrame
+        Numbers other than years are cut into thirds of this table.
+
+    Returns
+    -------
+    dict of str to array of bool
+        By the group's name, such as "race = BLACK" or "age 45 to 64".
+    """
+    groups = {}
+    for name in schema.of_role("demographic"):
+        column = schema[name]
+        if column.kind == "continuous":
+            years = column.unit == "years"
+            cuts = YEARS if years else np.unique(like[name].dropna().quantile([1 / 3, 2 / 3]))
+            values = table[name].to_numpy(float)
+            for low, high in zip([-np.inf, *cuts], [*cuts, np.inf], strict=True):
+                end = f"{high - 1:g}" if years else f"below {high:g}"
+                label = (
+                    f"below {high:g}" if low == -np.inf
+                    else f"{low:g} and more" if high == np.inf
+                    else f"{low:g} to {end}"
+                )  # fmt: skip
+                groups[f"{name} {label}"] = (values >= low) & (values < high)
+        else:
+            texts = table[name].astype(str).to_numpy()
+            for label in column.categories or ("0", "1"):
+                groups[f"{name} = {label}"] = texts == label
+    return groups
+
+
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
     """`n` patients with every column drawn on its own from `table`: right margins, no structure."""
     columns = {
@@ -408,16 +449,27 @@ class Setting:
         return Side(frame, self.encoder, self.effort, self.candidate.seed)
 
     @cached_property
+    def attacked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the train and of the holdout patients whose membership is attacked."""
+        rng = np.random.default_rng([self.train.seed, 8])
+        return tuple(side.sample(self.effort.attacked, rng) for side in (self.train, self.holdout))
+
+    @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
         from .privacy import nearest_distance
 
-        rng = np.random.default_rng([self.train.seed, 8])
         return tuple(
-            nearest_distance(side.matrix[side.sample(self.effort.attacked, rng)], released)
-            for released in [self.candidate.matrix]
-            for side in (self.train, self.holdout)
+            nearest_distance(side.matrix[rows], self.candidate.matrix)
+            for side, rows in zip((self.train, self.holdout), self.attacked, strict=True)
         )
+
+    @cached_property
+    def closest(self):
+        """The candidates' closest real records, which three metrics share."""
+        from .privacy import ClosestRecords
+
+        return ClosestRecords.of(self, np.random.default_rng([self.train.seed, 12]))
 
     @cached_property
     def neighborhoods(self):
