@@ -13,15 +13,15 @@ from ..errors import InputError
 from ..schema import Schema
 from . import fairness, fidelity, privacy, utility
 from .metric import Estimate, Metric, NotComputable, Spec, mean_of
-from .ranking import USE_CASES, rank
+from .ranking import USE_CASES, chance_of_first, rank, sensitivity
 from .report import Report
 from .tables import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
 
 SPECS: tuple[Spec, ...] = (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS, *fairness.SPECS)
 
 __all__ = [
-    "PROFILES", "SPECS", "USE_CASES", "Estimate", "Metric", "Report", "align", "compare",
-    "evaluate", "rank",
+    "PROFILES", "SPECS", "USE_CASES", "Estimate", "Metric", "Report", "align",
+    "chance_of_first", "compare", "evaluate", "rank", "sensitivity",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Every attack is run on patients whose data was used (train) and on patients whos
 the data teaches about anybody.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -454,7 +455,9 @@ class _Attributes:
         known, secret = targets[:, self.known], targets[:, ~self.known]
         continuous = self.continuous[self.known], self.continuous[~self.known]
         # A known measurement that is missing matches any: it is set to the middle.
-        middle = np.nan_to_num(np.nanmedian(released[:, self.known], axis=0))
+        with warnings.catch_warnings():  # of a column that no synthetic patient has a value in
+            warnings.simplefilter("ignore", RuntimeWarning)
+            middle = np.nan_to_num(np.nanmedian(released[:, self.known], axis=0))
         known, open_columns = (
             np.where(np.isnan(x), middle, x) for x in (known, released[:, self.known])
         )

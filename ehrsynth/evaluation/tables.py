@@ -17,6 +17,7 @@ from ..schema import Schema
 from .metric import NotComputable
 
 FEWEST = 5  # rows of each table
+FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
 
 
@@ -107,7 +108,8 @@ def align(
         if len(table) == 0 or table.shape[1] == 0:
             raise InputError(f"{names[role]} has no rows or no columns; check the file.")
         if len(table) < FEWEST:
-            raise InputError(f"{names[role]} has {len(table)} rows; it needs at least {FEWEST}.")
+            rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
+            raise InputError(f"{names[role]} has {rows}; it needs at least {FEWEST}.")
         doubled = table.columns[table.columns.duplicated()]
         if len(doubled):
             raise InputError(
@@ -120,6 +122,11 @@ def align(
             f"{names['holdout']}; check --outcome."
         )
     if schema is None:
+        for name in real:
+            if _numbers_rows(tables["train"][name]) and _numbers_rows(tables["holdout"][name]):
+                raise InputError(
+                    f"Column {str(name)!r} of {names['train']} only numbers the rows; leave it out."
+                )
         both = pd.concat([tables["train"][real], tables["holdout"][real]], ignore_index=True)
         attached = tables["train"].attrs
         both.attrs = attached if outcome is None else {}
@@ -141,6 +148,13 @@ def align(
         rest = table[[n for n in table.columns if n not in kept.columns]]
         cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
     return {**cast, "schema": schema}
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether a column is an index that went into the file: 0, 1, 2, ... or 1, 2, 3, ..."""
+    if not pd.api.types.is_numeric_dtype(values) or values.isna().any():
+        return False
+    return bool((np.diff(values.to_numpy(float)) == 1).all()) and values.iloc[0] in (0, 1)
 
 
 def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -208,8 +222,8 @@ class Encoder:
 
     Binary columns are 0/1. A categorical with two categories is one 0/1 column, with more it is
     one column a category. Continuous columns are min-max scaled by the table the encoder was
-    fitted on; a missing value is the middle of the observed ones, with a 0/1 column beside it
-    that says so (only where values are missing at all).
+    fitted on and cut at 1,000 ranges; a missing value is the middle of the observed ones, with a
+    0/1 column beside it that says so (only where values are missing at all).
 
     Parameters
     ----------
@@ -286,7 +300,8 @@ class Encoder:
                 out[:, i] = texts[name] == label
             elif kind == "continuous":
                 low, span, middle = self.scale[name]
-                out[:, i] = (table[name].fillna(middle).to_numpy(float) - low) / span
+                scaled = (table[name].fillna(middle).to_numpy(float) - low) / span
+                out[:, i] = np.clip(scaled, -FARTHEST, FARTHEST)
             elif kind == "missing":
                 out[:, i] = table[name].isna()
         return out

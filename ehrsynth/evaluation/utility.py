@@ -52,6 +52,8 @@ def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
     """A model of the outcome; raises NotComputable when there is too little to learn from."""
     if min(y.sum(), len(y) - y.sum()) < 2 or len(y) < 10:
         raise NotComputable("a table has fewer than 10 patients or 2 patients of an outcome class")
+    if x.shape[1] == 0:
+        raise NotComputable("there is no column to predict the outcome from")
     return boost(x, y, effort, seed)
 
 

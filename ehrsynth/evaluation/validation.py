@@ -341,22 +341,46 @@ def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``defect``, ``family``, ``metric``, ``form``, ``title``, ``share``, ``notices`` and
-        ``expected`` (only for the form that can be believed).
+        ``defect``, ``family``, ``metric``, ``form``, ``title``; ``believed``, whether it is the
+        form that can be believed; ``share``, ``notices``, and whether that was ``expected``.
     """
     rows = []
     for defect, report in reports.items():
-        believed = {(m.name, m.form) for f in {m.family for m in report.metrics} for m in
-                    report.of(f)}  # fmt: skip
+        families = dict.fromkeys(m.family for m in report.metrics)
+        believed = [m for family in families for m in report.of(family)]
         for m in report.metrics:
             rows.append(
                 {
                     "defect": defect, "family": m.family, "metric": m.name, "form": m.form,
-                    "title": m.title, "share": m.share, "notices": m.notices,
-                    "expected": (m.name, m.form) in believed
-                    and m.name in EXPECTED.get(defect, {}),
+                    "title": m.title, "believed": m in believed, "share": m.share,
+                    "notices": m.notices,
+                    "expected": m in believed and m.name in EXPECTED.get(defect, {}),
                 }
             )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a defect, for a page: what was done, who notices, and who was expected to.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`as_table` returns.
+    """
+    rows = []
+    for defect, part in table[table["believed"]].groupby("defect", sort=False):
+        titles = part.loc[part["notices"], "title"]
+        missed = part.loc[part["expected"] & ~part["notices"], "title"]
+        done = "an independent sample of the truth" if defect == FRESH else DEFECTS[defect].says
+        rows.append(
+            {
+                "synthetic data": defect, "what was done": done,
+                "metrics that notice": len(titles),
+                "which": "; ".join(titles) or "none",
+                "expected, but silent": "; ".join(missed) or "none",
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 
