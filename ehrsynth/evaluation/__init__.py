@@ -154,10 +154,15 @@ def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict)
 
 def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:
     """What the tables of these settings score on average, or None."""
-    try:
-        estimates = [spec.evaluate(scenes[name], seed) for name in names]
-    except NotComputable:
-        return None
+    estimates = []
+    for name in names:
+        try:
+            estimates.append(spec.evaluate(scenes[name], seed))
+        except NotComputable:
+            return None
+        finally:
+            if name in MIXED[1:]:  # which few metrics look at
+                scenes[name].candidate.forget()
     return estimates[0] if len(estimates) == 1 else mean_of(estimates)
 
 

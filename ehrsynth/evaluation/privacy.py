@@ -443,10 +443,10 @@ class _Attributes:
 
     def values(self, frame: pd.DataFrame, matrix: np.ndarray) -> np.ndarray:
         """0/1 columns as encoded, continuous ones in their own units (NaN where missing)."""
-        values = matrix[:, self.columns].astype(float)
+        values = matrix[:, self.columns]
         for position in np.flatnonzero(self.continuous):
             name = self.encoder.layout[self.columns[position]][0]
-            values[:, position] = frame[name].to_numpy(float)
+            values[:, position] = frame[name].to_numpy(np.float32)
         return values
 
     def attack(self, side: Side, released: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from ..schema import Schema
 from .metric import NotComputable
 
 FEWEST = 5  # rows of each table
+AT_A_TIME = 16_384  # rows turned into numbers at once
 FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
 
@@ -293,7 +294,10 @@ class Encoder:
         out = np.zeros((len(table), len(self.layout)), dtype=np.float32)
         binary = self.schema.of_kind("binary")
         if binary:
-            out[:, self.columns(*binary)] = table[binary].to_numpy(np.float32)
+            at, values = self.columns(*binary), table[binary]
+            for start in range(0, len(table), AT_A_TIME):
+                rows = slice(start, start + AT_A_TIME)
+                out[rows, at] = values.iloc[rows].to_numpy(np.float32)
         texts = {n: table[n].astype(str).to_numpy() for n in self.schema.of_kind("categorical")}
         for i, (name, kind, label) in enumerate(self.layout):
             if kind == "category":
@@ -384,17 +388,24 @@ class Side:
             raise NotComputable("the outcome has only one class in one of the tables")
         return values
 
-    @cached_property
+    @property
     def features(self) -> np.ndarray:
-        """The matrix without the outcome."""
-        return np.delete(self.matrix, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+        """The matrix without the outcome, made when asked: kept, it would double the memory."""
+        return self._without_outcome(self.matrix)
+
+    def _without_outcome(self, rows: np.ndarray) -> np.ndarray:
+        return np.delete(rows, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+
+    def forget(self) -> None:
+        """Give the matrix's memory back; it is made again when it is needed again."""
+        self.__dict__.pop("matrix", None)
 
     def explained(self, on: "Side") -> np.ndarray:
         """SHAP values by this table's model for patients of another table (kept)."""
         from .utility import contributions
 
         if id(on) not in self._explained:
-            rows = on.features[: self.effort.explained]
+            rows = self._without_outcome(on.matrix[: self.effort.explained])
             self._explained[id(on)] = contributions(self.model, rows)
         return self._explained[id(on)]
 
