@@ -665,27 +665,27 @@ SPECS = (
                 "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
                 "Share of synthetic patients who are as near to some real patient as real "
                 "patients are to each other; one odd real patient can vouch for many.",
-                1, "Precision (could they be real?)",
+                1, "Precision (nearest neighbors)",
             ),
             (
                 "recall", Neighborhoods.recall, "share of real patients",
                 "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
                 "Share of real patients who are as near to some synthetic patient as synthetic "
                 "patients are to each other; widely scattered synthetic patients reach anybody.",
-                1, "Recall (is everybody there?)",
+                1, "Recall (nearest neighbors)",
             ),
             (
                 "density", Neighborhoods.density, "neighborhoods over 5",
                 "Naeem et al., ICML 2020, PMLR 119:7176-7185",
                 "In how many real patients' neighborhoods a synthetic patient lies, over the "
                 "number expected; 1 is as crowded as among real patients.",
-                np.inf, "Density (do they live where patients live?)",
+                np.inf, "Density of synthetic patients",
             ),
             (
                 "coverage", Neighborhoods.coverage, "share of real patients",
                 "Naeem et al., ICML 2020, PMLR 119:7176-7185",
                 "Share of real patients who have a synthetic patient in their neighborhood.",
-                1, "Coverage (has everybody a neighbor?)",
+                1, "Coverage of real patients",
             ),
         )
     ),

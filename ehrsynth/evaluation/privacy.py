@@ -227,7 +227,7 @@ def isolation(setting: Setting, rng: np.random.Generator, k: int = 5) -> tuple[n
     The mean distance to the `k` nearest of a sample of train and holdout together, so that it
     says nothing about who was used.
 
-    Source: after Meeus et al., ESORICS 2023 Workshops:380-399.
+    Source: after Meeus et al., arXiv 2023;2306.10308.
     """
     sides = setting.train, setting.holdout
     sizes = [len(side) for side in sides]
@@ -990,7 +990,7 @@ SPECS = (
     ),
     Spec(
         "membership_of_most_exposed", "privacy", "corrected", "lower", "AUROC",
-        "after Meeus et al., ESORICS 2023 Workshops:380-399",
+        "after Meeus et al., arXiv 2023;2306.10308",
         "Membership inference among the tenth of the patients who are least like others: how "
         "often an attacker says which of two such patients was used; 0.5 is guessing.",
         _membership_exposed, best="half", worst="train", bounds=(0, 1),
