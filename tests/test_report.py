@@ -2,7 +2,9 @@
 
 import json
 import re
+from pathlib import Path
 
+import jsonschema
 import matplotlib
 
 matplotlib.use("Agg")
@@ -17,6 +19,8 @@ from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare,
 from ehrsynth.evaluation.tables import Encoder, independent, plausible
 from ehrsynth.schema import Column, Schema
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+SCHEMA = REPOSITORY / "ehrsynth" / "evaluation" / "metrics.schema.json"
 FIELDS = {
     "name", "title", "family", "form", "value", "ci_low", "ci_high", "best", "worst", "share",
     "direction", "unit", "source", "sentence", "behind", "reason", "note",
@@ -32,7 +36,7 @@ def people():
 def fresh(people):
     return evaluate(
         *people, population(1000, 30, seed=3), profile="fast",
-        facts={"licence": "<b>none</b>", "patients": 1430, "share": float("nan")},
+        facts={"license": "<b>none</b>", "patients": 1430, "share": float("nan")},
     )  # fmt: skip
 
 
@@ -82,7 +86,7 @@ def test_name_and_form_are_unique():
 
 
 def test_same_seed_gives_the_same_file_and_it_is_strict_json(fresh, people, tmp_path):
-    facts = {"licence": "<b>none</b>", "patients": 1430, "share": float("nan")}
+    facts = {"license": "<b>none</b>", "patients": 1430, "share": float("nan")}
     again = evaluate(*people, population(1000, 30, seed=3), profile="fast", facts=facts)
     fresh.save_json(tmp_path / "a.json")
     again.save_json(tmp_path / "b.json")
@@ -91,6 +95,41 @@ def test_same_seed_gives_the_same_file_and_it_is_strict_json(fresh, people, tmp_
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the file"))
     assert content["rows"] == {"train": 1000, "holdout": 430, "synthetic": 1000}
     assert content["facts"]["share"] is None
+
+
+def test_file_keeps_to_its_schema_and_the_book_names_every_key(fresh, people):
+    schema = json.loads(SCHEMA.read_text())
+    empty = fresh.metrics[0].__class__.of(SPECS[0], None, reason="there is nothing")
+    for report in (fresh, Report(metrics=[empty], settings=fresh.settings, rows=fresh.rows)):
+        jsonschema.validate(report.to_dict(), schema)
+    broken = fresh.to_dict() | {"overlap": -1}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
+    silent = fresh.to_dict()
+    silent["metrics"][0] |= {"value": None, "reason": None}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(silent, schema)
+    page = (REPOSITORY / "book" / "command-line.md").read_text(encoding="utf-8")
+    table = page[page.index("### What metrics.json holds") :]
+    for part in (schema, schema["properties"]["metrics"]["items"]):
+        assert set(part["required"]) == set(part["properties"])
+        for key, about in part["properties"].items():
+            assert f"`{key}`" in table and about["description"].endswith(".")
+
+
+def test_card_says_what_where_how_for_what_and_who_is_exposed(fresh, copied, tmp_path):
+    fresh.save(tmp_path)
+    card = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert card == fresh.card()
+    for words in (
+        f"1,000 synthetic patients in {len(fresh.columns)} columns",
+        "**License of the source:** <b>none</b>",
+        "**Made by:** not stated", "**Are the patients protected?** No trace",
+        "## Good for", "## Not for", "profile fast, seed 0", *fresh.answer(),
+    ):  # fmt: skip
+        assert words in card, words
+    assert "Do not share this data" in copied.card()
+    assert "Leaving the institution" in copied.card().split("## Not for")[1]
 
 
 def test_report_reads_its_file_back(fresh, tmp_path):

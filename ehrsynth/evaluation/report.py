@@ -41,7 +41,7 @@ ALARMS = {
 UNLIKE = 0.7
 COPIES_ALARM = (0.002, 0.05)  # above the share that held-out patients have by chance
 
-METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
+METRICS_FILE, REPORT_FILE, CARD_FILE = "metrics.json", "report.html", "card.md"
 
 
 @dataclass
@@ -138,9 +138,11 @@ class Report:
         return cls(metrics=metrics, **content)
 
     def save(self, folder: str | Path) -> None:
-        """Write both files, ``metrics.json`` and ``report.html``, into `folder`."""
+        """Write ``metrics.json``, ``report.html`` and ``card.md`` into `folder`."""
         self.save_json(Path(folder) / METRICS_FILE)
         self.save_html(Path(folder) / REPORT_FILE)
+        with atomic_path(Path(folder) / CARD_FILE) as temporary:
+            temporary.write_text(self.card(), encoding="utf-8")
 
     def save_html(self, path: str | Path) -> None:
         """Write the report as one HTML file that needs nothing else and no network."""
@@ -169,6 +171,10 @@ class Report:
                 )  # fmt: skip
         names = ["family", "metric", "value", "95 % interval", "best", "worst", "way to best"]
         return pd.DataFrame(rows, columns=names).to_html(index=False, border=0)
+
+    def card(self) -> str:
+        """The data-set card, in Markdown: one page that travels with the synthetic data."""
+        return _card(self)
 
     def _tag(self, metric: Metric) -> str:
         """How a metric's form is called in the report."""
@@ -490,6 +496,47 @@ def _sentence(text: str | None) -> str:
 
 def _per_100(share: float) -> str:
     return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
+
+
+# What a card says of the source, and the facts that know it, in the order of trust.
+_CARD = {
+    "Made from": ("data set",),
+    "Made by": ("generator",),
+    "Outcome": ("outcome",),
+    "License of the source": ("license",),
+    "To be named": ("attribution",),
+    "Careful": ("careful",),
+}
+_MAY_BE_MISSING = ("Outcome", "To be named", "Careful")
+
+
+def _card(report: Report) -> str:
+    """What it is, where it comes from, what it is good for and not, and who is exposed."""
+    verdicts, advice = report.verdicts(), report.advice()
+    size = f"{report.rows.get('synthetic', 0):,} synthetic patients in {len(report.columns):,}"
+    rows = {"What it is": f"{size} columns; no row is meant to be a real person"}
+    for title, names in _CARD.items():
+        known = next((report.facts[name] for name in names if report.facts.get(name)), None)
+        if known or title not in _MAY_BE_MISSING:
+            rows[title] = str(known or "not stated: write it here before you pass the data on")
+    rows["Compared with"] = (
+        f"{report.rows.get('train', 0):,} training patients and "
+        f"{report.rows.get('holdout', 0):,} who were held out (profile "
+        f"{report.settings.get('profile')}, seed {report.settings.get('seed')})"
+    )
+    for family, verdict in verdicts.items():
+        rows[FAMILIES[family]] = ". ".join([verdict.headline, *verdict.sentences])
+    lines = ["# Data-set card", "", *report.answer(), ""]
+    lines += [f"- **{title}**{'' if title.endswith('?') else ':'} {text}" for title, text in
+              rows.items()]  # fmt: skip
+    for title, sentences in (("Good for", advice["good"]), ("Not for", advice["bad"])):
+        listed = sentences or ["Nothing that the numbers support."]
+        lines += ["", f"## {title}", "", *(f"- {sentence}" for sentence in listed)]
+    lines += [
+        "", "The attacks that were tried can show a leak; they cannot prove that there is none.",
+        f"All numbers are in `{METRICS_FILE}` and `{REPORT_FILE}`, which belong to this card.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 # -- numbers and pictures for the page -------------------------------------------------------
