@@ -123,8 +123,8 @@ def test_card_says_what_where_how_for_what_and_who_is_exposed(fresh, copied, tmp
     assert card == fresh.card()
     for words in (
         f"1,000 synthetic patients in {len(fresh.columns)} columns",
-        "**License of the source:** <b>none</b>",
-        "**Made by:** not stated", "**Are the patients protected?** No trace",
+        "**License of the source**: <b>none</b>",
+        "**Made by**: not stated", "**Are the patients protected?** No trace",
         "## Good for", "## Not for", "profile fast, seed 0", *fresh.answer(),
     ):  # fmt: skip
         assert words in card, words
@@ -324,10 +324,76 @@ def test_implausible_values_count_as_not_measured(people):
     assert train["bmi"][0] == 107_840.0  # the caller's table is untouched
 
 
+ODD = {
+    "only the outcome": lambda t: t[["DIE_1y"]],
+    "only one measurement": lambda t: t[["age"]],
+    "nobody measured": lambda t: t.assign(age=np.nan, bmi=np.nan, systolic=np.nan),
+    "columns in another order": lambda t: t[t.columns[::-1]],
+    "a value beyond all ranges": lambda t: t.assign(age=t["age"].where(t.index != 3, 1e30)),
+    "one patient many times": lambda t: pd.concat([t.head(1)] * 40, ignore_index=True),
+    "floats and booleans": lambda t: t.assign(
+        DIE_1y=t["DIE_1y"].astype(float), **{"phe_1.9": t["phe_1.9"] == 1}
+    ),
+    "text booleans": lambda t: t.assign(DIE_1y=np.where(t["DIE_1y"] == 1, "1", "0")),
+    "an index that is no range": lambda t: t.set_axis([f"r{i}" for i in range(len(t))]),
+    "one patient with the outcome": lambda t: t.assign(DIE_1y=(t.index == 0).astype("uint8")),
+}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("what", ODD)
+def test_odd_synthetic_tables_give_a_report(what):
+    real = population(120, 10, seed=1), population(60, 10, seed=2)
+    complete(evaluate(*real, ODD[what](population(120, 10, seed=3)), profile="fast"))
+
+
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_synthetic_table_of_another_size(people, factor):
+    report = complete(evaluate(*people, population(int(300 * factor), 30, seed=3), profile="fast"))
+    assert report["classifier_two_sample_test"].value < 0.65
+    assert report.verdicts()["privacy"].level in ("good", "care", "unknown")
+
+
+def test_holdout_that_is_the_same_file_as_train(people):
+    train = people[0].head(300)
+    report = complete(evaluate(train, train, population(300, 30, seed=3), profile="fast"))
+    assert report.overlap == 300
+    assert "300 of the 300 held-out patients are among the used ones" in report.answer()[0]
+    assert report.verdicts()["privacy"].level == "unknown"
+    report = complete(evaluate(train, train, train, profile="fast"))
+    assert report.verdicts()["privacy"].level == "bad"
+
+
+def test_holdout_that_is_not_like_train(people):
+    other = people[1].assign(bmi=np.nan, **{f"phe_{i}.9": np.uint8(1) for i in range(1, 6)})
+    report = complete(evaluate(people[0], other, population(400, 30, seed=3), profile="fast"))
+    assert "The held-out patients are not like the used ones" in report.answer()[0]
+    assert {v.level for v in report.verdicts().values()} == {"unknown"}
+
+
+def test_who_is_missing_is_named(people):
+    made = population(600, 30, seed=3)
+    report = complete(
+        evaluate(
+            *people,
+            made[made["race"] != "BLACK"].assign(**{"phe_600": np.uint8(0)}),
+            profile="fast",
+        )
+    )
+    assert set(report.absent) == {"Race BLACK", "Code 600"}
+    assert report.absent["Race BLACK"] == pytest.approx((people[0]["race"] == "BLACK").mean())
+    assert any("no synthetic patient has Race BLACK" in s for s in report.advice()["bad"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.iloc[:0], "synthetic table has no rows"),
+        (lambda t: t.iloc[:1], "synthetic table has 1 row;"),
+        (lambda t: t.assign(DIE_1y=t["DIE_1y"].where(t.index > 2)), "'DIE_1y'.*no value in row 1"),
+        (lambda t: t.assign(age=t["age"].where(t.index != 1, np.inf)), "infinite value in row 2"),
+        (lambda t: t.assign(age=t["age"].where(t.index != 1, 1e300)), "no measurement"),
+        (lambda t: t.assign(DIE_1y=np.where(t["DIE_1y"] == 1, "yes", "no")), "'no' in row"),
         (lambda t: t.iloc[:4], "synthetic table has 4 rows"),
         (lambda t: t[["age"]].rename(columns={"age": "years"}), "no column in common"),
         (lambda t: t.assign(race="MARTIAN"), "'MARTIAN'"),
@@ -341,6 +407,17 @@ def test_unusable_tables_are_refused_in_one_sentence(people, change, message):
     with pytest.raises(InputError, match=message) as caught:
         evaluate(*people, made, profile="fast")
     assert str(caught.value).count(". ") == 0 and str(caught.value).endswith(".")
+
+
+def test_index_that_went_into_the_files_is_refused():
+    tables = {
+        role: pd.DataFrame(population(60, 10, seed=seed)).reset_index(names="Unnamed: 0")
+        for seed, role in enumerate(("train", "holdout", "synthetic"))
+    }
+    for table in tables.values():
+        table.attrs = {}
+    with pytest.raises(InputError, match="'Unnamed: 0' of train table only numbers the rows"):
+        align(tables)
 
 
 def test_unknown_profile_and_wrong_outcome(people):

@@ -385,9 +385,9 @@ def _privacy(report: Report) -> Verdict:
     doubts = _doubts(report)
     if doubts and alarms.get("holdout_exposure") == 2:
         return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
-    if doubts:
+    if doubts and not (same and same.value > COPIES_ALARM[1]):
         return Verdict("unknown", "Cannot be judged with these held-out patients", doubts + said)
-    if worst == 2:
+    if doubts or worst == 2:
         return Verdict("bad", "Patients are exposed: do not release", said)
     if worst == 1:
         return Verdict("care", "Some trace of the patients: release with care", said)
@@ -525,7 +525,7 @@ def _card(report: Report) -> str:
         f"{report.settings.get('profile')}, seed {report.settings.get('seed')})"
     )
     for family, verdict in verdicts.items():
-        rows[FAMILIES[family]] = ". ".join([verdict.headline, *verdict.sentences])
+        rows[FAMILIES[family]] = " ".join([f"{verdict.headline}.", *verdict.sentences])
     lines = ["# Data-set card", "", *report.answer(), ""]
     lines += [f"- **{title}**{'' if title.endswith('?') else ':'} {text}" for title, text in
               rows.items()]  # fmt: skip
