@@ -35,6 +35,9 @@ ALARMS = {
     "closer_to_train": (0.52, 0.60),
     "nearest_neighbor_distance_ratio": (0.52, 0.60),
     "near_copies": (0.005, 0.05),
+    "singling_out": (0.02, 0.10),
+    "linkability": (0.02, 0.10),
+    "inference": (0.02, 0.10),
 }
 COPIES_ALARM = (0.002, 0.05)  # above the share that held-out patients have by chance
 
