@@ -10,7 +10,8 @@ from ehrsynth.evaluation.tables import settings
 from ehrsynth.schema import Schema
 
 SPECS = {(s.name, s.form): s for s in privacy.SPECS}
-CORRECTED = [key for key in SPECS if key[1] == "corrected"]
+# Of the patients whose data was used; the holdout's exposure has a test of its own.
+CORRECTED = [key for key in SPECS if key[1] == "corrected" and key[0] != "holdout_exposure"]
 NO_LEAK = {
     "membership_inference": 0.5,
     "membership_inference_at_1_percent": 0.01,
@@ -274,3 +275,23 @@ def test_best_reference_of_every_attack_is_without_leak(people):
             found = SPECS[key].evaluate(half, seed=0) if len(half.holdout) >= 250 else None
             slack = 0.5 * (found.high - found.low)
             assert found.low - slack <= NO_LEAK[key[0]] <= found.high + slack
+
+
+def test_holdout_exposure_notices_that_held_out_patients_were_seen(people, fresh, shuffled_copy):
+    spec = SPECS["holdout_exposure", "corrected"]
+    honest = spec.evaluate(fresh, seed=0)
+    assert honest.low < 0.5 < honest.high
+    assert spec.evaluate(scene(people, people[1]), seed=0).value == 1
+    half = pd.concat([people[1].head(200), population(200, 40, seed=3)], ignore_index=True)
+    assert spec.evaluate(scene(people, half), seed=0).low > 0.6
+    assert spec.evaluate(shuffled_copy, seed=0).value == 0
+
+
+def test_shared_records_are_counted_beyond_chance():
+    rng = np.random.default_rng(0)
+    wide = (rng.random((900, 60)) < 0.3).astype(np.float32)
+    assert privacy.shared_records(wide[:600], wide[600:]) == 0
+    assert privacy.shared_records(wide[:600], wide[500:]) == 100
+    assert privacy.shared_records(wide, wide) == 900
+    narrow = (rng.random((900, 4)) < 0.3).astype(np.float32)  # everybody has a twin somewhere
+    assert privacy.shared_records(narrow[:600], narrow[600:]) == 0

@@ -242,10 +242,11 @@ def _correlation(statistic, width_of, rows_of):
         # recognized as constant but would correlate by its rounding errors.
         center = setting.train.matrix[:, chosen].mean(axis=0)
         center *= setting.encoder.is_kind("continuous")[chosen]
-        sums = [
-            _product_sums(rows[:, chosen] - center, rng)
-            for rows in (setting.train.matrix, setting.candidate.matrix[rows_of(setting)])
-        ]
+        sums = []
+        for rows in (setting.train.matrix, setting.candidate.matrix[rows_of(setting)]):
+            rows = rows[:, chosen]
+            rows -= center
+            sums.append(_product_sums(rows, rng))
         return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
 
     return compute
@@ -254,10 +255,11 @@ def _correlation(statistic, width_of, rows_of):
 def _product_sums(rows: np.ndarray, rng, groups: int = 10) -> np.ndarray:
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
-    parts = [rows[member == g] for g in range(groups)]
-    return np.array(
-        [np.concatenate([[len(p)], p.sum(axis=0), (p.T @ p).ravel()]) for p in parts], dtype=float
-    )
+    sums = []
+    for g in range(groups):
+        part = rows[member == g]
+        sums.append(np.concatenate([[len(part)], part.sum(axis=0), (part.T @ part).ravel()]))
+    return np.array(sums, dtype=float)
 
 
 _correlation_published = _correlation(

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import beta, norm, rankdata, t
 
 Z95 = float(norm.ppf(0.975))
+LOST = 0.1  # of the way from best to worst; see Metric.notices
 TUTORIAL = "Yan et al., JMIR AI 2024;3:e52615"
 BENCHMARK = "Yan et al., Nat Commun 2022;13:7609"
 
@@ -58,8 +59,8 @@ class Spec:
         Which table stands for the best: holdout itself; holdout compared with train, where the
         metric compares with holdout; train, where holdout is the test set; or one half of
         holdout, attacked together with the other half, where the metric is an attack.
-    worst : {"independent", "train"}
-        Independent columns drawn from train, or train released as it is.
+    worst : {"independent", "train", "holdout"}
+        Independent columns drawn from train, or train or holdout released as it is.
     bounds : tuple of float
         What the value can be; intervals are cut there.
     title : str
@@ -115,6 +116,9 @@ class Metric:
     share : float or None
         The way from worst (0) to best (1) that the value has come; it may lie outside. None
         when the two references cannot be told apart on these data.
+    behind : bool or None
+        Whether the value is worse than the best reference by more than both intervals explain
+        (one-sided, at 2.5 %).
     reason : str or None
         Why there is no value.
     note : str or None
@@ -135,6 +139,7 @@ class Metric:
     unit: str
     source: str
     sentence: str
+    behind: bool | None = None
     reason: str | None = None
     note: str | None = None
 
@@ -159,8 +164,20 @@ class Metric:
             worst=None if worst is None else worst.value,
             share=_share(spec, value, best, worst),
             direction=spec.direction, unit=spec.unit, source=spec.source,
-            sentence=spec.sentence, reason=reason, note=note,
+            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason, note=note,
         )  # fmt: skip
+
+    @property
+    def notices(self) -> bool:
+        """Whether the metric objects to the data: behind the best, and not by a trifle.
+
+        It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
+        wrong) and has lost more than a tenth of the way from best to worst, because with enough
+        patients every difference, however small, is more than chance. Metrics of single columns
+        have no such way: independent columns, their worst reference, have the right margins. For
+        them the first condition decides.
+        """
+        return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
     def to_dict(self) -> dict:
         """Plain numbers and texts, rounded so that the file is the same on every machine."""
@@ -179,6 +196,14 @@ def _share(spec: Spec, value, best, worst) -> float | None:
     if abs(span) <= np.hypot(*halves):  # within chance of each other
         return None
     return (value.value - worst.value) / span
+
+
+def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool | None:
+    if value is None or best is None:
+        return None
+    worse = value.value - best.value if spec.direction == "lower" else best.value - value.value
+    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (value, best)]
+    return bool(worse > np.hypot(*halves))
 
 
 # -- intervals ---------------------------------------------------------------------------
