@@ -281,6 +281,8 @@ def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarr
     Source: DeLong et al., Biometrics 1988;44:837-845.
     """
     case = is_case.astype(bool)
+    if case.all() or not case.any():
+        raise NotComputable("one of the two groups is empty")
     v_cases, v_controls = _placements(score[case], score[~case])
     area, influence = float(v_cases.mean()), np.zeros(len(score))
     influence[case] = (v_cases - area) / len(v_cases)

@@ -918,9 +918,11 @@ def _ratio_smaller(setting: Setting, rng) -> Estimate:
 
 def _near_copies(setting: Setting, rng) -> Estimate:
     near = setting.closest.near
-    return setting.closest.compare(
+    value, low, high = setting.closest.compare(
         lambda train, holdout: (train[:, 0] <= near).astype(float) - (holdout[:, 0] <= near)
     )
+    least = 3 / setting.closest.train.shape[1]  # none among n does not exclude 3 in n
+    return Estimate(value, min(low, value - least), max(high, value + least))
 
 
 # -- copies ----------------------------------------------------------------------------------

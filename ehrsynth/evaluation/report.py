@@ -36,6 +36,9 @@ ALARMS = {
     "holdout_exposure": (0.51, 0.55),
     "nearest_neighbor_distance_ratio": (0.52, 0.60),
     "near_copies": (0.005, 0.05),
+    "singling_out": (0.02, 0.10),
+    "linkability": (0.02, 0.10),
+    "inference": (0.02, 0.10),
 }
 # So well a classifier tells held-out from used patients only if they were not parted by chance.
 UNLIKE = 0.7
