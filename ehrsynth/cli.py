@@ -129,8 +129,9 @@ def run(
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
-    Leaves train.parquet, holdout.parquet, synthetic.parquet, schema.json, model/, metrics.json
-    and report.html in the folder. Stop it whenever you like: the same command goes on from there.
+    Leaves train.parquet, holdout.parquet, synthetic.parquet, schema.json, model/, metrics.json,
+    report.html and card.md in the folder. Stop it whenever you like: the same command goes on
+    from there.
 
     Example:  ehrsynth run --dataset table --data patients.csv --outcome died --out my-run
     """
@@ -174,7 +175,7 @@ def evaluate(
     train: Annotated[Path, typer.Option(help="The patients the generator was trained on.")],
     holdout: Annotated[Path, typer.Option(help="Real patients it has never seen.")],
     synthetic: Annotated[Path, typer.Option(help="The synthetic patients.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, card.md.")],
     schema: Annotated[
         Path | None, typer.Option(help="schema.json of a run; guessed from train without it.")
     ] = None,

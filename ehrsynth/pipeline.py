@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from tqdm import tqdm
 
-from . import datasets
+from . import __version__, datasets
 from .cohort import build_patients, split
 from .datasets.table import show
 from .errors import InputError
 from .evaluation import Report, evaluate
-from .evaluation.report import METRICS_FILE, REPORT_FILE
+from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
 from .gan import EMRWGAN, Recipe
 from .gan.model import MODEL_FILES, check_number
@@ -81,7 +81,7 @@ STAGES = {
     "data": ["train.parquet", "holdout.parquet", "schema.json", f"model/{PREPROCESSOR_FILE}"],
     "training": [f"model/{name}" for name in MODEL_FILES],
     "generation": ["synthetic.parquet"],
-    "evaluation": [METRICS_FILE, REPORT_FILE],
+    "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
 }
 
 
@@ -306,9 +306,17 @@ class Pipeline:
     def _make_evaluation(self) -> None:
         report = evaluate(
             self.train, self.holdout, self.synthetic, schema=self.schema, seed=self.seed,
-            progress=self.progress, profile=self.profile, facts=self.facts,
+            progress=self.progress, profile=self.profile,
+            facts=self.facts | {"generator": self._generator()},
         )  # fmt: skip
         report.save(self.out)
+
+    def _generator(self) -> str:
+        """How the synthetic patients were made, as the report says it."""
+        return (
+            f"EMR-WGAN of ehrsynth {__version__}: recipe {self.recipe}, profile {self.profile}, "
+            f"seed {self.seed}"
+        )
 
     # -- bookkeeping -------------------------------------------------------------------
 

@@ -387,6 +387,75 @@ def overview(
     return ax
 
 
+def sensitivity(paths: pd.DataFrame, current: float | None = None, ax: Axes | None = None) -> Axes:
+    """How the candidates' scores change with the weights; the first place is shaded.
+
+    Parameters
+    ----------
+    paths : DataFrame
+        What :func:`ehrsynth.evaluation.sensitivity` returns.
+    current : float, optional
+        The weight that the use case has, drawn as a line.
+    """
+    ax = _axes(ax, (7, 3.8))
+    colors = plt.cycler(color=sns.color_palette("colorblind", len(paths.columns)))
+    styles = ["-", "--", ":", "-."]
+    drawn = {}
+    for i, (name, options) in enumerate(zip(paths.columns, colors, strict=False)):
+        drawn[name] = options["color"]
+        ax.plot(
+            paths.index, paths[name], linewidth=2, color=drawn[name],
+            linestyle=styles[i % len(styles)], label=str(name),
+        )  # fmt: skip
+    at = paths.index.to_numpy(float)
+    edges = np.concatenate([at[:1], (at[1:] + at[:-1]) / 2, at[-1:]])
+    for low, high, name in zip(edges[:-1], edges[1:], paths.idxmax(axis=1), strict=True):
+        ax.axvspan(low, high, color=drawn[name], alpha=0.10, linewidth=0)
+    if current is not None:
+        ax.axvline(current, color=COLORS["neutral"], linewidth=1.2, linestyle=":")
+        ax.text(current, 1.06, " use case", color=COLORS["neutral"], fontsize=8.5, va="center")
+    ax.set(xlim=(at[0], at[-1]), ylim=(-0.03, 1.1), ylabel="Score (0 worst, 1 best)")
+    ax.set_xlabel("Share of the weight on privacy (background: who is first)")
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.legend(frameon=False, loc="lower left")
+    return ax
+
+
+def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Which metric notices which defect: a heat map, metrics by defects.
+
+    Dark cells are noticed. A ring marks what was expected to be.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`ehrsynth.evaluation.validation.as_table` or ``results`` returns; only the
+        forms that can be believed are drawn.
+    """
+    table = table[table["believed"]]
+    defects, titles = table["defect"].unique(), table["title"].unique()
+    grid, ring = (
+        table.pivot(index="title", columns="defect", values=name).loc[titles, defects].astype(bool)
+        for name in ("notices", "expected")
+    )
+    ax = _axes(ax, (0.36 * len(defects) + 4.4, 0.27 * len(titles) + 1.9))
+    mix = plt.matplotlib.colors.ListedColormap(["#E4E7EB", COLORS["synthetic"]])
+    ax.imshow(grid, cmap=mix, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    row, column = np.nonzero(ring.to_numpy())
+    ax.scatter(column, row, s=34, facecolor="none", edgecolor=INK, linewidth=1.2)
+    ax.set_yticks(range(len(titles)), titles, fontsize=8)
+    ax.set_xticks(range(len(defects)), defects, rotation=45, ha="left", fontsize=8.5)
+    ax.xaxis.tick_top()
+    ax.set_xticks(np.arange(len(defects) + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(len(titles) + 1) - 0.5, minor=True)
+    ax.grid(False)
+    ax.grid(which="minor", color=BACKGROUND, linewidth=2)
+    ax.tick_params(which="both", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
 def _share_of(frame: pd.DataFrame, column: str) -> np.ndarray:
     """The way from worst to best of a bound of the interval (the value's where there is none)."""
     span = (frame["best"] - frame["worst"]).to_numpy(float)

@@ -528,9 +528,10 @@ def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
         return numbers
     wrong = ~numbers.isin((0.0, 1.0))
     if wrong.any():
+        missing = pd.isna(values[wrong].iloc[0])
         raise InputError(
             f"Column {column.name!r} of {where} should be 0 or 1 but has "
-            f"{values[wrong].iloc[0]} in row {_row(wrong)}."
+            f"{'no value' if missing else values[wrong].iloc[0]} in row {_row(wrong)}."
         )
     return numbers.astype("uint8")
 

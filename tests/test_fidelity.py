@@ -1,6 +1,7 @@
 """Fidelity metrics against hand-computed cases and data of known quality."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 from scipy.stats import wasserstein_distance
@@ -15,7 +16,7 @@ from ehrsynth.evaluation.metric import (
     wilson,
 )
 from ehrsynth.evaluation.tables import Encoder, independent, settings
-from ehrsynth.schema import Schema
+from ehrsynth.schema import Column, Schema
 
 SPECS = {(s.name, s.form): s for s in fidelity.SPECS}
 
@@ -123,6 +124,37 @@ def test_log_prevalence_is_perfect_for_equal_counts_and_low_for_shuffled_ones():
     assert fidelity.log_prevalence_r2(counts, counts[::-1], 1000, 1000) < 0
 
 
+def test_prevalence_factor_by_hand():
+    found = fidelity.prevalence_factor(np.array([3.5, 9.5]), np.array([1.5, 19.5]), 99, 99)
+    assert found == pytest.approx(2)  # 4 to 2 and 10 to 20
+    assert fidelity.prevalence_factor(np.zeros(3), np.zeros(3), 50, 50) == 1
+
+
+def test_lost_rare_codes_are_seen_in_their_stratum_only():
+    rng = np.random.default_rng(0)
+    chances = np.repeat([0.2, 0.05, 0.004, 0.0005], 10)
+    columns = [f"c{i}" for i in range(len(chances))]
+    train, holdout, fresh = (
+        pd.DataFrame((rng.random((n, len(chances))) < chances).astype("uint8"), columns=columns)
+        for n in (12_000, 6_000, 12_000)
+    )
+    schema = Schema(tuple(Column(name, "binary", "diagnosis") for name in columns))
+    lost = fresh.assign(**{f"c{i}": np.uint8(0) for i in range(20, 40)})
+    found = {}
+    for label, table in (("fresh", fresh), ("lost", lost)):
+        scene = settings(train, holdout, table, schema, PROFILES["fast"], 0)
+        for name in fidelity.STRATA:
+            key = f"prevalence_of_{name}_codes", "corrected"
+            found[label, name] = value(*key, scene["synthetic"])
+            if label == "fresh":  # held-out patients are as far off, by chance
+                best = value(*key, scene["holdout"])
+                assert found[label, name].low < best.value < found[label, name].high
+    assert found["lost", "frequent"].value == pytest.approx(found["fresh", "frequent"].value)
+    assert found["fresh", "frequent"].value < 1.1
+    assert found["lost", "uncommon"].low > 10 > found["fresh", "uncommon"].high
+    assert found["lost", "rare"].low > found["fresh", "rare"].high
+
+
 def test_correlation_from_sums_equals_numpy(train):
     rows = Encoder.fit(Schema.of(train), train).transform(train)[:, :20].astype(float)
     rng = np.random.default_rng(0)
@@ -205,6 +237,28 @@ def test_published_violations_are_the_sum_of_two_means(scenes):
     assert corrected.value == pytest.approx(10 * women / len(table))
 
 
+def test_neighborhoods_by_hand():
+    real, made = np.array([[0.0], [1.0], [3.0]]), np.array([[0.5], [6.0]])
+    # With one neighbor the real ones reach 1, 1 and 2 far, the synthetic ones 5.5.
+    found = fidelity.Neighborhoods.of(real, made, k=1)
+    assert found.of_real.tolist() == [[True, False], [True, False], [False, False]]
+    assert found.precision() == 0.5
+    assert found.recall() == 1
+    assert found.density(k=1) == 1
+    assert found.coverage() == pytest.approx(2 / 3)
+    assert found.without(np.array([0]), axis=1).coverage() == 0
+
+
+def test_ties_and_copies_do_not_break_the_neighborhoods():
+    rows = np.repeat(np.eye(4), 3, axis=0)
+    found = fidelity.Neighborhoods.of(rows, rows, k=2)
+    assert (found.precision(), found.recall(), found.coverage()) == (1, 1, 1)
+    with pytest.raises(NotComputable, match="the same"):
+        fidelity.Neighborhoods.of(np.zeros((20, 3)), rows)
+    with pytest.raises(NotComputable, match="no more than 5"):
+        fidelity.Neighborhoods.of(rows[:5], rows)
+
+
 # -- data of known quality -----------------------------------------------------------------
 
 JOINT = [
@@ -226,6 +280,36 @@ def test_fresh_sample_is_near_the_best_and_far_from_independent_columns(scenes, 
     best, worst = value(name, form, scenes[spec.best]), value(name, form, scenes[spec.worst])
     assert abs(fresh - best.value) < 0.4 * abs(worst.value - best.value)
     assert fresh < worst.value
+
+
+NEIGHBORS = ["improved_precision", "recall", "density", "coverage"]
+
+
+@pytest.mark.parametrize("name", NEIGHBORS)
+def test_fresh_sample_and_copy_have_neighbors_like_held_out_patients(scenes, name):
+    best = value(name, "corrected", scenes["swap"])
+    for candidate in ("synthetic", "train"):
+        found = value(name, "corrected", scenes[candidate])
+        slack = (best.high - best.low) / 2
+        assert found.low - slack <= best.value <= found.high + slack
+
+
+@pytest.mark.parametrize("name", ["improved_precision", "density", "coverage"])
+def test_independent_columns_live_where_no_patient_lives(scenes, name):
+    best, worst = (value(name, "corrected", scenes[s]) for s in ("swap", "independent"))
+    assert worst.high < best.low
+
+
+def test_collapse_keeps_precision_and_loses_recall_and_coverage(train, scenes):
+    fresh = population(1500, 40, seed=3)
+    collapsed = fresh.iloc[np.resize(np.arange(25), 1500)].reset_index(drop=True)
+    frames = train, scenes["synthetic"].holdout.frame, collapsed
+    scene = settings(*frames, Schema.of(train), PROFILES["fast"], 0)["synthetic"]
+    found = {name: value(name, "corrected", scene) for name in NEIGHBORS}
+    best = {name: value(name, "corrected", scenes["swap"]) for name in NEIGHBORS}
+    assert found["improved_precision"].high > best["improved_precision"].low
+    assert found["recall"].high < best["recall"].low
+    assert found["coverage"].high < best["coverage"].low
 
 
 @pytest.mark.parametrize("form", ["published", "corrected"])

@@ -10,14 +10,20 @@ from ehrsynth.evaluation.tables import settings
 from ehrsynth.schema import Schema
 
 SPECS = {(s.name, s.form): s for s in privacy.SPECS}
-CORRECTED = [key for key in SPECS if key[1] == "corrected"]
+# Of the patients whose data was used; the holdout's exposure has a test of its own.
+CORRECTED = [key for key in SPECS if key[1] == "corrected" and key[0] != "holdout_exposure"]
 NO_LEAK = {
     "membership_inference": 0.5,
     "membership_inference_at_1_percent": 0.01,
+    "membership_of_most_exposed": 0.5,
+    "membership_by_subgroup": 0.5,
+    "density_ratio_attack": 0.5,
     "attribute_inference": 0.0,
     "meaningful_identity_disclosure": 0.0,
     "nearest_neighbor_adversarial_accuracy": 0.0,
     "closer_to_train": 0.5,
+    "nearest_neighbor_distance_ratio": 0.5,
+    "near_copies": 0.0,
     "exact_copies": 0.0,
 }
 
@@ -53,6 +59,12 @@ def test_nearest_distance_over_several_blocks_and_without_oneself(monkeypatch):
     ]  # fmt: skip
     np.testing.assert_allclose(found, naive, atol=1e-4)
     assert (privacy.nearest_distance(rows[chosen], rows) == 0).all()
+    three = privacy.nearest_distances(rows[chosen], rows, 3, chosen)
+    expected = [np.sort(np.delete(row, i))[:3] for row, i in zip(
+        privacy.distances(rows[chosen], rows), chosen, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(three, expected, atol=1e-4)
+    few = privacy.nearest_distances(rows[:1], rows[:2], 3)
+    assert few[0, 0] == 0 and np.isinf(few[0, 2])
 
 
 # -- membership ----------------------------------------------------------------------------
@@ -91,6 +103,24 @@ def test_true_positive_rate_by_hand():
     assert privacy.true_positive_rate(train, holdout, 0.1) == pytest.approx(0.75)
     same = np.ones(200)  # nothing but ties: accusing at random finds as many as it accuses
     assert privacy.true_positive_rate(same, same, 0.01) == pytest.approx(0.01)
+
+
+def test_density_ratio_is_high_where_the_release_is_near_and_the_reference_far():
+    targets = np.array([[0.0, 0.0], [3.0, 0.0]])
+    released, reference = np.array([[0.0, 1.0]]), np.array([[3.0, 4.0]])
+    found = privacy.density_ratio(targets, released, reference)
+    assert found == pytest.approx([(9 + 16) - 1, 16 - (9 + 1)])
+
+
+def test_density_ratio_interval_covers_guessing_when_nothing_leaks():
+    spec, covered = SPECS["density_ratio_attack", "corrected"], 0
+    for seed in range(40):
+        parts = (population(n, 20, seed=1000 + 3 * seed + i) for i, n in enumerate((300, 150, 300)))
+        train, holdout, fresh = parts
+        scenes = settings(train, holdout, fresh, Schema.of(train), PROFILES["fast"], seed)
+        found = spec.evaluate(scenes["synthetic"], seed)
+        covered += found.low <= 0.5 <= found.high
+    assert covered >= 34  # with 95 % coverage, fewer happen 3 times in 1,000
 
 
 # -- attributes ----------------------------------------------------------------------------
@@ -176,11 +206,17 @@ def test_adversarial_accuracy_is_zero_for_copies_and_one_for_strangers():
     assert privacy.adversarial_accuracy(*privacy._distances_between(a, a + 9, 200, rng)) == 1
 
 
-def test_closer_share_by_hand():
-    train, holdout = np.array([[1.0, 5], [3, 2]]), np.array([[2.0, 2], [4, 3]])
-    found = privacy.closer_share(train, holdout)  # nearest 1 against 2, and 2 against 2
-    assert found.value == 0.75
-    assert found.low < 0.5
+def test_closest_records_by_hand():
+    # Two groups of real patients, two synthetic ones; the second and fourth numbers are farther.
+    train = np.array([[[1.0, 8], [5, 8]], [[3, 9], [2, 9]]])
+    holdout = np.array([[[2.0, 8], [2, 2]], [[4, 9], [3, 9]]])
+    found = privacy.ClosestRecords(train, holdout, near=1.0)
+    closer = found.compare(lambda a, b: privacy.smaller(a[:, 0], b[:, 0]))
+    assert closer.value == 0.75  # nearest 1 against 2, and 2 against 2
+    assert closer.low < 0.5
+    ratio = found.compare(lambda a, b: privacy.distance_ratio(a) - privacy.distance_ratio(b))
+    assert ratio.value == pytest.approx((1 / 3 + 2 / 5) / 2 - (2 / 4 + 2 / 2) / 2)
+    assert privacy.distance_ratio(np.zeros((1, 2))) == 1
 
 
 def test_copies_are_counted(people):
@@ -239,3 +275,23 @@ def test_best_reference_of_every_attack_is_without_leak(people):
             found = SPECS[key].evaluate(half, seed=0) if len(half.holdout) >= 250 else None
             slack = 0.5 * (found.high - found.low)
             assert found.low - slack <= NO_LEAK[key[0]] <= found.high + slack
+
+
+def test_holdout_exposure_notices_that_held_out_patients_were_seen(people, fresh, shuffled_copy):
+    spec = SPECS["holdout_exposure", "corrected"]
+    honest = spec.evaluate(fresh, seed=0)
+    assert honest.low < 0.5 < honest.high
+    assert spec.evaluate(scene(people, people[1]), seed=0).value == 1
+    half = pd.concat([people[1].head(200), population(200, 40, seed=3)], ignore_index=True)
+    assert spec.evaluate(scene(people, half), seed=0).low > 0.6
+    assert spec.evaluate(shuffled_copy, seed=0).value == 0
+
+
+def test_shared_records_are_counted_beyond_chance():
+    rng = np.random.default_rng(0)
+    wide = (rng.random((900, 60)) < 0.3).astype(np.float32)
+    assert privacy.shared_records(wide[:600], wide[600:]) == 0
+    assert privacy.shared_records(wide[:600], wide[500:]) == 100
+    assert privacy.shared_records(wide, wide) == 900
+    narrow = (rng.random((900, 4)) < 0.3).astype(np.float32)  # everybody has a twin somewhere
+    assert privacy.shared_records(narrow[:600], narrow[600:]) == 0

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import SPECS, USE_CASES, rank
+from ehrsynth.evaluation import SPECS, USE_CASES, chance_of_first, rank, sensitivity
 
 
 def table(**candidates):
@@ -87,3 +87,74 @@ def test_unusable_input_is_refused():
         rank(frame.drop(columns="candidate"))
     with pytest.raises(InputError, match="in common"):
         rank(table(a={"m": (np.nan, np.nan)}), weights={"m": 1})
+
+
+# -- how sure the first place is -------------------------------------------------------------
+
+
+def uncertain(runs=1, spread=0.0, **candidates):
+    """Candidates with one metric each, from 0 (worst) to 1 (best): {name: (share, half width)}."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for candidate, (share, half) in candidates.items():
+        for run in range(runs):
+            value = share + spread * rng.normal()
+            rows.append((candidate, run, "m", value, value, value - half, value + half))
+    columns = ["candidate", "run", "name", "value", "share", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=columns).assign(
+        form="corrected", family="utility", direction="higher", best=1.0, worst=0.0
+    )
+
+
+@pytest.mark.parametrize("half", [0.0, 0.1])
+@pytest.mark.parametrize("k", [2, 5])
+def test_identical_candidates_are_equally_likely_first(k, half):
+    frame = uncertain(**{f"c{i}": (0.6, half) for i in range(k)})
+    chance = chance_of_first(frame, weights={"m": 1}, draws=4_000)
+    assert chance.sum() == pytest.approx(1)
+    assert chance.to_numpy() == pytest.approx(1 / k, abs=0.03)
+
+
+def test_who_dominates_is_first_for_sure():
+    frame = uncertain(good=(0.9, 0.05), bad=(0.2, 0.05), worse=(0.1, 0.05))
+    assert chance_of_first(frame, weights={"m": 1})["good"] == 1
+
+
+def test_chance_follows_from_the_intervals():
+    # Two normal values 0.1 apart, each with standard error 0.1: P = Phi(0.1 / 0.1414) = 0.760.
+    frame = uncertain(a=(0.6, 0.196), b=(0.5, 0.196))
+    chance = chance_of_first(frame, weights={"m": 1}, draws=20_000)
+    assert chance["a"] == pytest.approx(0.760, abs=0.01)
+
+
+def test_runs_that_differ_make_the_first_place_less_sure():
+    one = uncertain(a=(0.6, 0.0), b=(0.55, 0.0))
+    assert chance_of_first(one, weights={"m": 1})["a"] == 1
+    many = uncertain(runs=5, spread=0.2, a=(0.6, 0.0), b=(0.55, 0.0))
+    assert 0.1 < chance_of_first(many, weights={"m": 1})["a"] < 0.9
+    assert len(rank(many, weights={"m": 1})) == 2
+
+
+def test_same_seed_same_chance():
+    frame = uncertain(a=(0.6, 0.1), b=(0.55, 0.1))
+    first, again, other = (chance_of_first(frame, weights={"m": 1}, seed=s) for s in (1, 1, 2))
+    assert first.equals(again) and not first.equals(other)
+
+
+def test_score_moves_with_the_weight_of_a_family():
+    # A copy: perfect everywhere but in privacy; and one that is 0.7 in everything.
+    weights = USE_CASES["data sharing"]
+    private = {s.name for s in SPECS if s.family == "privacy"}
+    families = {s.name: s.family for s in SPECS}
+    rows = [
+        (candidate, name, families[name], share)
+        for name in weights
+        for candidate, share in (("copy", float(name not in private)), ("even", 0.7))
+    ]
+    frame = pd.DataFrame(rows, columns=["candidate", "name", "family", "share"])
+    frame = frame.assign(form="corrected", direction="higher", value=frame["share"])
+    paths = sensitivity(frame, "data sharing", steps=11)
+    assert paths["copy"].to_numpy() == pytest.approx(1 - np.linspace(0, 1, 11))
+    assert paths["even"].to_numpy() == pytest.approx(0.7)
+    with pytest.raises(InputError, match="fairness"):
+        sensitivity(frame, "data sharing", family="fairness")

@@ -2,7 +2,9 @@
 
 import json
 import re
+from pathlib import Path
 
+import jsonschema
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,13 +15,15 @@ from known_truth import noisy_copy, population
 
 import ehrsynth
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, evaluate
+from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
 from ehrsynth.evaluation.tables import Encoder, independent, plausible
 from ehrsynth.schema import Column, Schema
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+SCHEMA = REPOSITORY / "ehrsynth" / "evaluation" / "metrics.schema.json"
 FIELDS = {
     "name", "title", "family", "form", "value", "ci_low", "ci_high", "best", "worst", "share",
-    "direction", "unit", "source", "sentence", "reason",
+    "direction", "unit", "source", "sentence", "behind", "reason", "note",
 }  # fmt: skip
 
 
@@ -32,7 +36,7 @@ def people():
 def fresh(people):
     return evaluate(
         *people, population(1000, 30, seed=3), profile="fast",
-        facts={"licence": "<b>none</b>", "patients": 1430, "share": float("nan")},
+        facts={"license": "<b>none</b>", "patients": 1430, "share": float("nan")},
     )  # fmt: skip
 
 
@@ -62,6 +66,11 @@ def test_every_metric_is_there_with_its_fields(fresh):
 
 def test_every_metric_has_a_value_references_and_an_interval_around_it(fresh):
     for metric in fresh.metrics:
+        if metric.name == "prevalence_of_rare_codes":  # there is no such code here
+            assert "fewer than three" in metric.reason
+            continue
+        if metric.reason and "anonymeter is not installed" in metric.reason:  # it is optional
+            continue
         assert metric.value is not None, metric
         assert metric.best is not None and metric.worst is not None
         assert metric.ci_low <= metric.value <= metric.ci_high
@@ -79,7 +88,7 @@ def test_name_and_form_are_unique():
 
 
 def test_same_seed_gives_the_same_file_and_it_is_strict_json(fresh, people, tmp_path):
-    facts = {"licence": "<b>none</b>", "patients": 1430, "share": float("nan")}
+    facts = {"license": "<b>none</b>", "patients": 1430, "share": float("nan")}
     again = evaluate(*people, population(1000, 30, seed=3), profile="fast", facts=facts)
     fresh.save_json(tmp_path / "a.json")
     again.save_json(tmp_path / "b.json")
@@ -88,6 +97,41 @@ def test_same_seed_gives_the_same_file_and_it_is_strict_json(fresh, people, tmp_
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the file"))
     assert content["rows"] == {"train": 1000, "holdout": 430, "synthetic": 1000}
     assert content["facts"]["share"] is None
+
+
+def test_file_keeps_to_its_schema_and_the_book_names_every_key(fresh, people):
+    schema = json.loads(SCHEMA.read_text())
+    empty = fresh.metrics[0].__class__.of(SPECS[0], None, reason="there is nothing")
+    for report in (fresh, Report(metrics=[empty], settings=fresh.settings, rows=fresh.rows)):
+        jsonschema.validate(report.to_dict(), schema)
+    broken = fresh.to_dict() | {"overlap": -1}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
+    silent = fresh.to_dict()
+    silent["metrics"][0] |= {"value": None, "reason": None}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(silent, schema)
+    page = (REPOSITORY / "book" / "command-line.md").read_text(encoding="utf-8")
+    table = page[page.index("### What metrics.json holds") :]
+    for part in (schema, schema["properties"]["metrics"]["items"]):
+        assert set(part["required"]) == set(part["properties"])
+        for key, about in part["properties"].items():
+            assert f"`{key}`" in table and about["description"].endswith(".")
+
+
+def test_card_says_what_where_how_for_what_and_who_is_exposed(fresh, copied, tmp_path):
+    fresh.save(tmp_path)
+    card = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert card == fresh.card()
+    for words in (
+        f"1,000 synthetic patients in {len(fresh.columns)} columns",
+        "**License of the source**: <b>none</b>",
+        "**Made by**: not stated", "**Are the patients protected?** No trace",
+        "## Good for", "## Not for", "profile fast, seed 0", *fresh.answer(),
+    ):  # fmt: skip
+        assert words in card, words
+    assert "Do not share this data" in copied.card()
+    assert "Leaving the institution" in copied.card().split("## Not for")[1]
 
 
 def test_report_reads_its_file_back(fresh, tmp_path):
@@ -116,6 +160,33 @@ def test_metrics_are_found_by_name_corrected_first(fresh):
 def test_share_is_the_way_from_worst_to_best(value, best, worst, share):
     spec = next(s for s in SPECS if s.direction == "lower")
     assert Metric.of(spec, value, best, worst).share == (share and pytest.approx(share))
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "behind"),
+    [
+        (Estimate(0.6, 0.57, 0.63), Estimate(0.5, 0.46, 0.54), True),  # 0.10 > 0.05
+        (Estimate(0.6, 0.55, 0.65), Estimate(0.5, 0.41, 0.59), False),  # 0.10 < 0.103
+        (Estimate(0.4, 0.39, 0.41), Estimate(0.5, 0.49, 0.51), False),  # better than the best
+        (Estimate(0.6), Estimate(0.5), True),  # no interval: nothing is left to chance
+        (Estimate(0.6), None, None),
+    ],
+)
+def test_behind_is_worse_than_best_by_more_than_chance(value, best, behind):
+    spec = next(s for s in SPECS if s.direction == "lower")
+    assert Metric.of(spec, value, best, Estimate(0.9)).behind is behind
+
+
+def test_several_candidates_at_once_give_the_same_reports_as_one_by_one(people):
+    candidates = {
+        "fresh": population(300, 30, seed=3),
+        "small": population(100, 30, seed=4),
+        "copy": people[0].head(300).reset_index(drop=True),
+        "narrow": population(300, 30, seed=5).drop(columns="bmi"),
+    }
+    reports = compare(*people, candidates, profile="fast")
+    for name, table in candidates.items():
+        assert reports[name].to_dict() == evaluate(*people, table, profile="fast").to_dict(), name
 
 
 # -- words ---------------------------------------------------------------------------------
@@ -255,10 +326,76 @@ def test_implausible_values_count_as_not_measured(people):
     assert train["bmi"][0] == 107_840.0  # the caller's table is untouched
 
 
+ODD = {
+    "only the outcome": lambda t: t[["DIE_1y"]],
+    "only one measurement": lambda t: t[["age"]],
+    "nobody measured": lambda t: t.assign(age=np.nan, bmi=np.nan, systolic=np.nan),
+    "columns in another order": lambda t: t[t.columns[::-1]],
+    "a value beyond all ranges": lambda t: t.assign(age=t["age"].where(t.index != 3, 1e30)),
+    "one patient many times": lambda t: pd.concat([t.head(1)] * 40, ignore_index=True),
+    "floats and booleans": lambda t: t.assign(
+        DIE_1y=t["DIE_1y"].astype(float), **{"phe_1.9": t["phe_1.9"] == 1}
+    ),
+    "text booleans": lambda t: t.assign(DIE_1y=np.where(t["DIE_1y"] == 1, "1", "0")),
+    "an index that is no range": lambda t: t.set_axis([f"r{i}" for i in range(len(t))]),
+    "one patient with the outcome": lambda t: t.assign(DIE_1y=(t.index == 0).astype("uint8")),
+}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("what", ODD)
+def test_odd_synthetic_tables_give_a_report(what):
+    real = population(120, 10, seed=1), population(60, 10, seed=2)
+    complete(evaluate(*real, ODD[what](population(120, 10, seed=3)), profile="fast"))
+
+
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_synthetic_table_of_another_size(people, factor):
+    report = complete(evaluate(*people, population(int(300 * factor), 30, seed=3), profile="fast"))
+    assert report["classifier_two_sample_test"].value < 0.65
+    assert report.verdicts()["privacy"].level in ("good", "care", "unknown")
+
+
+def test_holdout_that_is_the_same_file_as_train(people):
+    train = people[0].head(300)
+    report = complete(evaluate(train, train, population(300, 30, seed=3), profile="fast"))
+    assert report.overlap == 300
+    assert "300 of the 300 held-out patients are among the used ones" in report.answer()[0]
+    assert report.verdicts()["privacy"].level == "unknown"
+    report = complete(evaluate(train, train, train, profile="fast"))
+    assert report.verdicts()["privacy"].level == "bad"
+
+
+def test_holdout_that_is_not_like_train(people):
+    other = people[1].assign(bmi=np.nan, **{f"phe_{i}.9": np.uint8(1) for i in range(1, 6)})
+    report = complete(evaluate(people[0], other, population(400, 30, seed=3), profile="fast"))
+    assert "The held-out patients are not like the used ones" in report.answer()[0]
+    assert {v.level for v in report.verdicts().values()} == {"unknown"}
+
+
+def test_who_is_missing_is_named(people):
+    made = population(600, 30, seed=3)
+    report = complete(
+        evaluate(
+            *people,
+            made[made["race"] != "BLACK"].assign(**{"phe_600": np.uint8(0)}),
+            profile="fast",
+        )
+    )
+    assert set(report.absent) == {"Race BLACK", "Code 600"}
+    assert report.absent["Race BLACK"] == pytest.approx((people[0]["race"] == "BLACK").mean())
+    assert any("no synthetic patient has Race BLACK" in s for s in report.advice()["bad"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.iloc[:0], "synthetic table has no rows"),
+        (lambda t: t.iloc[:1], "synthetic table has 1 row;"),
+        (lambda t: t.assign(DIE_1y=t["DIE_1y"].where(t.index > 2)), "'DIE_1y'.*no value in row 1"),
+        (lambda t: t.assign(age=t["age"].where(t.index != 1, np.inf)), "infinite value in row 2"),
+        (lambda t: t.assign(age=t["age"].where(t.index != 1, 1e300)), "no measurement"),
+        (lambda t: t.assign(DIE_1y=np.where(t["DIE_1y"] == 1, "yes", "no")), "'no' in row"),
         (lambda t: t.iloc[:4], "synthetic table has 4 rows"),
         (lambda t: t[["age"]].rename(columns={"age": "years"}), "no column in common"),
         (lambda t: t.assign(race="MARTIAN"), "'MARTIAN'"),
@@ -272,6 +409,17 @@ def test_unusable_tables_are_refused_in_one_sentence(people, change, message):
     with pytest.raises(InputError, match=message) as caught:
         evaluate(*people, made, profile="fast")
     assert str(caught.value).count(". ") == 0 and str(caught.value).endswith(".")
+
+
+def test_index_that_went_into_the_files_is_refused():
+    tables = {
+        role: pd.DataFrame(population(60, 10, seed=seed)).reset_index(names="Unnamed: 0")
+        for seed, role in enumerate(("train", "holdout", "synthetic"))
+    }
+    for table in tables.values():
+        table.attrs = {}
+    with pytest.raises(InputError, match="'Unnamed: 0' of train table only numbers the rows"):
+        align(tables)
 
 
 def test_unknown_profile_and_wrong_outcome(people):

@@ -3,6 +3,8 @@
 The functions take arrays and answer one question each; the specs at the end tie them to tables.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import wasserstein_distance
 
@@ -24,6 +26,7 @@ from .tables import Setting
 
 MALE_CODES = ("600", "185", "605")
 FEMALE_CODES = ("649", "655", "646")
+NEIGHBORS = 5
 
 
 # -- one column at a time ------------------------------------------------------------------
@@ -105,6 +108,44 @@ def _log_prevalence(setting: Setting, rng) -> Estimate:
         lambda a, b: log_prevalence_r2(a[1:], b[1:], a[0], b[0]),
         group_sums(real, rng), group_sums(rows, rng),
     )  # fmt: skip
+
+
+STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.001)}
+
+
+def prevalence_factor(real: np.ndarray, candidate: np.ndarray, n_real: float, n_candidate: float):
+    """By which factor a prevalence is typically off, too high or too low; 1 is perfect.
+
+    The exponential of the mean absolute difference of the log prevalences, with half a patient
+    added to every count, so that a lost code has a logarithm.
+
+    Parameters
+    ----------
+    real, candidate : array
+        Patients with each code.
+    n_real, n_candidate : float
+        Patients in all.
+    """
+    p = np.log((real + 0.5) / (n_real + 1))
+    q = np.log((candidate + 0.5) / (n_candidate + 1))
+    return float(np.exp(np.abs(p - q).mean()))
+
+
+def _prevalence_stratum(name: str):
+    low, high = STRATA[name]
+
+    def compute(setting: Setting, rng) -> Estimate:
+        known = setting.train.matrix.mean(axis=0, dtype=float)
+        chosen = setting.encoder.is_kind("binary") & (known >= low) & (known < high)
+        if chosen.sum() < 3:
+            raise NotComputable(f"fewer than three {name} codes")
+        rows = setting.candidate.matrix[setting.even]
+        return jackknife(
+            lambda a, b: prevalence_factor(a[1:], b[1:], a[0], b[0]),
+            group_sums(setting.train.matrix[:, chosen], rng), group_sums(rows[:, chosen], rng),
+        )  # fmt: skip
+
+    return compute
 
 
 def _continuous(setting: Setting, rng, rows: np.ndarray, scale) -> Estimate:
@@ -201,10 +242,11 @@ def _correlation(statistic, width_of, rows_of):
         # recognized as constant but would correlate by its rounding errors.
         center = setting.train.matrix[:, chosen].mean(axis=0)
         center *= setting.encoder.is_kind("continuous")[chosen]
-        sums = [
-            _product_sums(rows[:, chosen] - center, rng)
-            for rows in (setting.train.matrix, setting.candidate.matrix[rows_of(setting)])
-        ]
+        sums = []
+        for rows in (setting.train.matrix, setting.candidate.matrix[rows_of(setting)]):
+            rows = rows[:, chosen]
+            rows -= center
+            sums.append(_product_sums(rows, rng))
         return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
 
     return compute
@@ -213,10 +255,11 @@ def _correlation(statistic, width_of, rows_of):
 def _product_sums(rows: np.ndarray, rng, groups: int = 10) -> np.ndarray:
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
-    parts = [rows[member == g] for g in range(groups)]
-    return np.array(
-        [np.concatenate([[len(p)], p.sum(axis=0), (p.T @ p).ravel()]) for p in parts], dtype=float
-    )
+    sums = []
+    for g in range(groups):
+        part = rows[member == g]
+        sums.append(np.concatenate([[len(part)], part.sum(axis=0), (part.T @ part).ravel()]))
+    return np.array(sums, dtype=float)
 
 
 _correlation_published = _correlation(
@@ -401,6 +444,69 @@ def _c2st(setting: Setting, rng) -> Estimate:
     return c2st(setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng)
 
 
+class Neighborhoods(NamedTuple):
+    """Which patients of two tables lie in the neighborhoods of the other's.
+
+    The neighborhood of a patient reaches as far as the fifth nearest patient of his own table.
+
+    Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
+    Kynkäänniemi et al., NeurIPS 2019;32:3927-3936, eq. 1 and 2.
+    """
+
+    of_real: np.ndarray  # (real, candidate): whether the candidate is in the real one's
+    of_candidate: np.ndarray  # (real, candidate): whether the real one is in the candidate's
+
+    @classmethod
+    def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
+        from .privacy import distances, nearest_distances
+
+        if min(len(real), len(candidate)) <= k:
+            raise NotComputable(f"no more than {k} patients in a table")
+        if not np.ptp(real, axis=0).any():
+            raise NotComputable("all patients are the same")
+        radius, radius_candidate = (
+            nearest_distances(rows, rows, k, np.arange(len(rows)))[:, -1]
+            for rows in (real, candidate)
+        )
+        near = distances(real, candidate)
+        return cls(near <= radius[:, None], near <= radius_candidate)
+
+    def precision(self) -> float:
+        """Share of candidates in the neighborhood of any real patient."""
+        return float(self.of_real.any(axis=0).mean())
+
+    def recall(self) -> float:
+        """Share of real patients in the neighborhood of any candidate."""
+        return float(self.of_candidate.any(axis=1).mean())
+
+    def density(self, k: int = NEIGHBORS) -> float:
+        """Real neighborhoods that a candidate lies in, on average, over k."""
+        return float(self.of_real.sum(axis=0).mean() / k)
+
+    def coverage(self) -> float:
+        """Share of real patients with a candidate in their neighborhood."""
+        return float(self.of_real.any(axis=1).mean())
+
+    def without(self, rows: np.ndarray, axis: int) -> "Neighborhoods":
+        """The same without some real patients (axis 0) or candidates (axis 1)."""
+        return Neighborhoods(*(np.delete(inside, rows, axis) for inside in self))
+
+
+def _neighborhoods(statistic):
+    def compute(setting: Setting, rng) -> Estimate:
+        """The jackknife leaves out a tenth of either table at a time; radii stay as they are."""
+        whole = setting.neighborhoods
+        variance = 0.0
+        for axis, n in enumerate(whole.of_real.shape):
+            parts = np.array_split(rng.permutation(n), min(10, n))
+            left_out = np.array([statistic(whole.without(part, axis)) for part in parts])
+            count = len(left_out)
+            variance += (count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)
+        return around(statistic(whole), float(np.sqrt(variance)))
+
+    return compute
+
+
 # -- clinical knowledge --------------------------------------------------------------------
 
 
@@ -491,6 +597,21 @@ SPECS = (
         "ones; 1 is perfect.",
         _log_prevalence, bounds=(-np.inf, 1), title="Prevalence on a log scale",
     ),
+    *(
+        Spec(
+            f"prevalence_of_{name}_codes", "fidelity", "corrected", "lower", "factor",
+            "mean absolute log ratio of prevalences; ehrsynth",
+            f"By which factor the prevalence of a code that {people} have is typically "
+            "off, too high or too low; 1 is perfect, and what held-out patients score is chance.",
+            _prevalence_stratum(name), bounds=(1, np.inf),
+            title=f"Prevalence of {name} codes",
+        )
+        for name, people in (
+            ("frequent", "at least 10 in 1,000 patients"),
+            ("uncommon", "1 to 10 in 1,000 patients"),
+            ("rare", "fewer than 1 in 1,000 patients"),
+        )
+    ),
     Spec(
         "column_wise_correlation", "fidelity", "published", "lower", "norm per column pair x 1e6",
         f"{TUTORIAL}, step 1.b; {BENCHMARK}, Table 1",
@@ -531,6 +652,42 @@ SPECS = (
         "The same with equally full bins for both tables: the share of patients with the wrong "
         "number of codes.",
         _abundance_corrected, bounds=(0, 1),
+    ),
+    *(
+        Spec(
+            name, "fidelity", "corrected", "higher", unit, source, sentence,
+            _neighborhoods(statistic), best="swap", bounds=(0, upper),
+            title=title,
+        )
+        for name, statistic, unit, source, sentence, upper, title in (
+            (
+                "improved_precision", Neighborhoods.precision, "share of synthetic patients",
+                "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
+                "Share of synthetic patients who are as near to some real patient as real "
+                "patients are to each other; one odd real patient can vouch for many.",
+                1, "Precision (nearest neighbors)",
+            ),
+            (
+                "recall", Neighborhoods.recall, "share of real patients",
+                "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
+                "Share of real patients who are as near to some synthetic patient as synthetic "
+                "patients are to each other; widely scattered synthetic patients reach anybody.",
+                1, "Recall (nearest neighbors)",
+            ),
+            (
+                "density", Neighborhoods.density, "neighborhoods over 5",
+                "Naeem et al., ICML 2020, PMLR 119:7176-7185",
+                "In how many real patients' neighborhoods a synthetic patient lies, over the "
+                "number expected; 1 is as crowded as among real patients.",
+                np.inf, "Density of synthetic patients",
+            ),
+            (
+                "coverage", Neighborhoods.coverage, "share of real patients",
+                "Naeem et al., ICML 2020, PMLR 119:7176-7185",
+                "Share of real patients who have a synthetic patient in their neighborhood.",
+                1, "Coverage of real patients",
+            ),
+        )
     ),
     Spec(
         "clinical_knowledge_violation", "fidelity", "published", "lower", "sum of two shares",

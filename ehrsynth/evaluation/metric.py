@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import beta, norm, rankdata, t
 
 Z95 = float(norm.ppf(0.975))
+LOST = 0.1  # of the way from best to worst; see Metric.notices
 TUTORIAL = "Yan et al., JMIR AI 2024;3:e52615"
 BENCHMARK = "Yan et al., Nat Commun 2022;13:7609"
 
@@ -58,8 +59,8 @@ class Spec:
         Which table stands for the best: holdout itself; holdout compared with train, where the
         metric compares with holdout; train, where holdout is the test set; or one half of
         holdout, attacked together with the other half, where the metric is an attack.
-    worst : {"independent", "train"}
-        Independent columns drawn from train, or train released as it is.
+    worst : {"independent", "train", "holdout"}
+        Independent columns drawn from train, or train or holdout released as it is.
     bounds : tuple of float
         What the value can be; intervals are cut there.
     title : str
@@ -67,6 +68,8 @@ class Spec:
     draws : int
         Independent tables over which the worst reference is averaged: a model of noise scores
         0.5 only on average.
+    note : callable, optional
+        Function of a Setting: a sentence on what is behind the value, e.g. which group.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Spec:
     bounds: tuple[float, float] = (-np.inf, np.inf)
     title: str = ""
     draws: int = 1
+    note: Callable | None = None
 
     def generator(self, seed: int) -> np.random.Generator:
         """The metric's own random numbers: adding a metric never changes another's value."""
@@ -112,8 +116,13 @@ class Metric:
     share : float or None
         The way from worst (0) to best (1) that the value has come; it may lie outside. None
         when the two references cannot be told apart on these data.
+    behind : bool or None
+        Whether the value is worse than the best reference by more than both intervals explain
+        (one-sided, at 2.5 %).
     reason : str or None
         Why there is no value.
+    note : str or None
+        What is behind the value, e.g. in which group of patients it is worst.
     """
 
     name: str
@@ -130,7 +139,9 @@ class Metric:
     unit: str
     source: str
     sentence: str
+    behind: bool | None = None
     reason: str | None = None
+    note: str | None = None
 
     @classmethod
     def of(
@@ -140,6 +151,7 @@ class Metric:
         best: Estimate | None = None,
         worst: Estimate | None = None,
         reason: str | None = None,
+        note: str | None = None,
     ) -> "Metric":
         """Put the three estimates of one metric together."""
         return cls(
@@ -152,8 +164,20 @@ class Metric:
             worst=None if worst is None else worst.value,
             share=_share(spec, value, best, worst),
             direction=spec.direction, unit=spec.unit, source=spec.source,
-            sentence=spec.sentence, reason=reason,
+            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason, note=note,
         )  # fmt: skip
+
+    @property
+    def notices(self) -> bool:
+        """Whether the metric objects to the data: behind the best, and not by a trifle.
+
+        It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
+        wrong) and has lost more than a tenth of the way from best to worst, because with enough
+        patients every difference, however small, is more than chance. Metrics of single columns
+        have no such way: independent columns, their worst reference, have the right margins. For
+        them the first condition decides.
+        """
+        return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
     def to_dict(self) -> dict:
         """Plain numbers and texts, rounded so that the file is the same on every machine."""
@@ -172,6 +196,14 @@ def _share(spec: Spec, value, best, worst) -> float | None:
     if abs(span) <= np.hypot(*halves):  # within chance of each other
         return None
     return (value.value - worst.value) / span
+
+
+def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool | None:
+    if value is None or best is None:
+        return None
+    worse = value.value - best.value if spec.direction == "lower" else best.value - value.value
+    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (value, best)]
+    return bool(worse > np.hypot(*halves))
 
 
 # -- intervals ---------------------------------------------------------------------------
@@ -195,6 +227,13 @@ def around(value: float, error: float, z: float = Z95) -> Estimate:
     return Estimate(value, value - z * error, value + z * error)
 
 
+def magnitude(estimate: Estimate) -> Estimate:
+    """The absolute value; its interval starts at 0 when the signed one holds 0."""
+    value, low, high = estimate
+    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return Estimate(abs(value), nearest, max(abs(low), abs(high)))
+
+
 def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     """Probability that a case scores higher than a control (ties count half).
 
@@ -212,9 +251,7 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     m, n = len(cases), len(controls)
     if m == 0 or n == 0:
         raise NotComputable("one of the two groups is empty")
-    ranks = rankdata(np.concatenate([cases, controls]))
-    v_cases = (ranks[:m] - rankdata(cases)) / n
-    v_controls = 1 - (ranks[m:] - rankdata(controls)) / m
+    v_cases, v_controls = _placements(cases, controls)
     area = float(v_cases.mean())
     variance = 0.0
     for v in (v_cases, v_controls):
@@ -226,6 +263,66 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     logit, error = np.log(area / (1 - area)), np.sqrt(variance) / (area * (1 - area))
     low, high = (1 / (1 + np.exp(-(logit + s * Z95 * error))) for s in (-1, 1))
     return Estimate(area, low, high)
+
+
+def _placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of controls below each case, and of cases above each control (ties half)."""
+    m, n = len(cases), len(controls)
+    ranks = rankdata(np.concatenate([cases, controls]))
+    return (ranks[:m] - rankdata(cases)) / n, 1 - (ranks[m:] - rankdata(controls)) / m
+
+
+def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUROC, and what each patient adds to its error (the influence, of sum 0).
+
+    The sum of squares is the variance; of a difference of two models' AUROCs on the same
+    patients, it is that of the differences.
+
+    Source: DeLong et al., Biometrics 1988;44:837-845.
+    """
+    case = is_case.astype(bool)
+    if case.all() or not case.any():
+        raise NotComputable("one of the two groups is empty")
+    v_cases, v_controls = _placements(score[case], score[~case])
+    area, influence = float(v_cases.mean()), np.zeros(len(score))
+    influence[case] = (v_cases - area) / len(v_cases)
+    influence[~case] = (v_controls - area) / len(v_controls)
+    return area, influence
+
+
+def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generator) -> Estimate:
+    """The largest of several true values, of which noisy, dependent estimates are known.
+
+    The largest estimate is too large: it was chosen for its luck. The interval holds for all
+    values at once. The point is the largest after subtracting from each as many standard errors
+    as luck alone gives the largest of the contenders in half of the cases, so that it is too
+    large as often as too small when they are all equal, and rather too small when not. Contenders
+    are those less than 1.96 standard errors below the largest; where one stands out nothing is
+    subtracted.
+
+    Source: after Chernozhukov et al., Econometrica 2013;81:667-737.
+
+    Parameters
+    ----------
+    values : array, shape (k,)
+    influence : array, shape (patients, k)
+        What each patient adds to the error of each estimate.
+    """
+    covariance = influence.T @ influence
+    error = np.sqrt(np.diag(covariance))
+    if not error.any():
+        return Estimate(*[float(values.max())] * 3)
+    scale = np.where(error > 0, error, 1.0)
+    zero = np.zeros(len(values))
+    luck = rng.multivariate_normal(zero, covariance, 2_000, method="eigh") / scale
+    most = np.quantile(np.abs(luck).max(axis=1), 0.95)
+    low, high = (values - most * error).max(), (values + most * error).max()
+    best = values.argmax()
+    apart = np.sqrt(np.clip(error**2 + error[best] ** 2 - 2 * covariance[best], 0, None))
+    contends = values[best] - values <= Z95 * apart
+    usual = np.median(luck[:, contends].max(axis=1))
+    value = max((values - usual * error)[contends].max(), low)
+    return Estimate(float(value), float(low), float(high))
 
 
 def mean_of(estimates: list[Estimate]) -> Estimate:
@@ -252,10 +349,8 @@ def group_sums(rows: np.ndarray, rng: np.random.Generator, groups: int = 20) -> 
     return sums
 
 
-def jackknife(
-    statistic: Callable[[np.ndarray, np.ndarray], float], a: np.ndarray, b: np.ndarray
-) -> Estimate:
-    """A statistic of two tables' sums with a delete-a-group jackknife interval.
+def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
+    """A statistic of tables' sums with a delete-a-group jackknife interval.
 
     Distances between two samples grow with noise, so a bootstrap, which adds noise, gives
     intervals that miss the value; the jackknife does not.
@@ -265,16 +360,16 @@ def jackknife(
     Parameters
     ----------
     statistic : callable
-        Function of the two tables' total sums.
-    a, b : array
+        Function of the total sums of each table.
+    tables : array
         Sums by group (first axis), independent of each other.
     """
-    total_a, total_b = a.sum(axis=0), b.sum(axis=0)
-    value = statistic(total_a, total_b)
-    left_out = (
-        np.array([statistic(total_a - part, total_b) for part in a]),
-        np.array([statistic(total_a, total_b - part) for part in b]),
-    )
-    variance = sum((len(v) - 1) / len(v) * np.sum((v - v.mean()) ** 2) for v in left_out)
-    freedom = min(len(a), len(b)) - 1
-    return around(value, float(np.sqrt(variance)), float(t.ppf(0.975, freedom)))
+    totals = [table.sum(axis=0) for table in tables]
+    variance = 0.0
+    for i, table in enumerate(tables):
+        left_out = np.array(
+            [statistic(*totals[:i], totals[i] - part, *totals[i + 1 :]) for part in table]
+        )
+        variance += (len(table) - 1) / len(table) * np.sum((left_out - left_out.mean()) ** 2)
+    freedom = min(map(len, tables)) - 1
+    return around(statistic(*totals), float(np.sqrt(variance)), float(t.ppf(0.975, freedom)))

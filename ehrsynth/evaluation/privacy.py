@@ -5,8 +5,11 @@ Every attack is run on patients whose data was used (train) and on patients whos
 the data teaches about anybody.
 """
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from hashlib import blake2b
 from itertools import product
 from typing import NamedTuple
 
@@ -21,9 +24,12 @@ from .metric import (
     Spec,
     around,
     auroc,
+    auroc_parts,
+    largest_of,
+    mean_of,
     wilson,
 )
-from .tables import Encoder, Setting, Side
+from .tables import Encoder, Setting, Side, subgroups
 
 BLOCK = 1_024
 RADIUS = 5.0
@@ -33,27 +39,35 @@ SQUARED_DECIMALS = 4  # float32 distances of equal rows agree to here
 # -- distances -----------------------------------------------------------------------------
 
 
-def nearest_distance(
-    queries: np.ndarray, rows: np.ndarray, skip: np.ndarray | None = None
+def distances(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """All Euclidean distances of two small tables, rounded as in :func:`nearest_distances`."""
+    lengths = (np.einsum("ij,ij->i", x, x) for x in (queries, rows))
+    squared = np.add.outer(*lengths) - 2 * (queries @ rows.T)
+    return np.sqrt(np.round(np.maximum(squared, 0), SQUARED_DECIMALS))
+
+
+def nearest_distances(
+    queries: np.ndarray, rows: np.ndarray, k: int, skip: np.ndarray | None = None
 ) -> np.ndarray:
-    """Euclidean distance of each query to its nearest row, computed in blocks.
+    """Euclidean distances of each query to its `k` nearest rows, computed in blocks.
 
     Parameters
     ----------
     queries, rows : array, shape (n, width) and (m, width)
         Encoded patients, float32.
+    k : int
     skip : array of int, optional
         For each query the row that does not count (itself).
 
     Returns
     -------
-    array of float32, shape (n,)
-        Rounded in the square to four decimals, so that equal rows have distance 0 and ties
-        are ties.
+    array of float32, shape (n, k)
+        The nearest first; infinite where there are fewer rows. Rounded in the square to four
+        decimals, so that equal rows have distance 0 and ties are ties.
     """
-    nearest = np.full(len(queries), np.inf, dtype=np.float32)
+    nearest = np.full((len(queries), k), np.inf, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
-    length_q = np.einsum("ij,ij->i", queries, queries)
+    length_q = np.einsum("ij,ij->i", queries, queries)[:, None]
     for start in range(0, len(rows), 8 * BLOCK):
         block = np.ascontiguousarray(rows[start : start + 8 * BLOCK], dtype=np.float32)
         length_b = np.einsum("ij,ij->i", block, block)
@@ -66,8 +80,20 @@ def nearest_distance(
                 own = skip[part] - start
                 inside = np.flatnonzero((own >= 0) & (own < len(block)))
                 squared[inside, own[inside]] = np.inf
-            nearest[part] = np.minimum(nearest[part], squared.min(axis=1) + length_q[part])
+            if k == 1:
+                found = squared.min(axis=1, keepdims=True)
+            else:
+                found = np.partition(squared, min(k, len(block)) - 1, axis=1)[:, :k]
+            found = np.concatenate([nearest[part], found + length_q[part]], axis=1)
+            nearest[part] = np.sort(found, axis=1)[:, :k]
     return np.sqrt(np.round(np.maximum(nearest, 0), SQUARED_DECIMALS))
+
+
+def nearest_distance(
+    queries: np.ndarray, rows: np.ndarray, skip: np.ndarray | None = None
+) -> np.ndarray:
+    """Euclidean distance of each query to its nearest row (see :func:`nearest_distances`)."""
+    return nearest_distances(queries, rows, 1, skip)[:, 0]
 
 
 # -- membership inference --------------------------------------------------------------------
@@ -116,6 +142,12 @@ def _membership_auroc(setting: Setting, rng) -> Estimate:
     return auroc(-train, -holdout)
 
 
+def _holdout_exposure(setting: Setting, rng) -> Estimate:
+    train, holdout = setting.nearest
+    _enough(train, holdout)
+    return auroc(-holdout, -train)
+
+
 def _enough(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> None:
     if min(len(train), len(holdout)) < least:
         raise NotComputable(f"fewer than {least} patients of a group to attack")
@@ -152,6 +184,138 @@ def _membership_rare(setting: Setting, rng) -> Estimate:
     ]  # fmt: skip
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Estimate(value, min(low, value), max(high, value))
+
+
+def density_ratio(targets: np.ndarray, released: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Log of how much denser the release is at each target than a reference is, up to a factor.
+
+    Densities are Gaussian kernel estimates with a small bandwidth, where only the nearest record
+    counts: the log ratio is the difference of the two squared distances. (Boosted trees as the
+    estimator blur single records: a plain copy of train then gives an AUROC of about 0.6, not 1.)
+
+    Source: van Breugel et al., AISTATS 2023, PMLR 206:3493-3514 (DOMIAS).
+
+    Parameters
+    ----------
+    targets, released, reference : array
+        Encoded patients; the reference patients must be neither released from nor attacked.
+    """
+    return nearest_distance(targets, reference) ** 2 - nearest_distance(targets, released) ** 2
+
+
+def _density_ratio(setting: Setting, rng) -> Estimate:
+    """Each half of holdout is the reference once, while the other half is attacked."""
+    n = setting.effort.attacked
+    _enough(*(range(len(side)) for side in (setting.train, setting.holdout)), least=10)
+    train, holdout = (rng.permutation(s.sample(n, rng)) for s in (setting.train, setting.holdout))
+    rows = setting.train.matrix[train], setting.holdout.matrix[holdout]
+    (train_a, train_b), (holdout_a, holdout_b) = (np.array_split(x, 2) for x in rows)
+    released = setting.candidate.matrix
+    return mean_of(
+        [
+            auroc(*(density_ratio(x, released, reference) for x in (attacked, unused)))
+            for attacked, unused, reference in (
+                (train_a, holdout_a, holdout_b), (train_b, holdout_b, holdout_a),
+            )
+        ]
+    )  # fmt: skip
+
+
+def isolation(setting: Setting, rng: np.random.Generator, k: int = 5) -> tuple[np.ndarray, ...]:
+    """How far attacked train and attacked holdout patients are from other real patients.
+
+    The mean distance to the `k` nearest of a sample of train and holdout together, so that it
+    says nothing about who was used.
+
+    Source: after Meeus et al., arXiv 2023;2306.10308.
+    """
+    sides = setting.train, setting.holdout
+    sizes = [len(side) for side in sides]
+    pool = np.sort(rng.permutation(sum(sizes))[: 2 * setting.effort.queried])
+    rows = np.concatenate(
+        [side.matrix[part] for side, part in zip(sides, _split(pool, sizes[0]), strict=True)]
+    )
+    found = []
+    for side, attacked, first in zip(sides, setting.attacked, (0, sizes[0]), strict=True):
+        place = np.searchsorted(pool, attacked + first)
+        own = pool[np.minimum(place, len(pool) - 1)] == attacked + first
+        skip = np.where(own, place, -1)  # the patient himself, where he is in the sample
+        found.append(nearest_distances(side.matrix[attacked], rows, k, skip).mean(axis=1))
+    return tuple(found)
+
+
+def _split(rows: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of two tables, from those of the tables under each other."""
+    return rows[rows < first], rows[rows >= first] - first
+
+
+def _membership_exposed(setting: Setting, rng) -> Estimate:
+    alone = isolation(setting, rng)
+    limit = np.quantile(np.concatenate(alone), 0.9)
+    train, holdout = (
+        distance[lonely >= limit] for distance, lonely in zip(setting.nearest, alone, strict=True)
+    )
+    _enough(train, holdout, least=10)
+    return auroc(-train, -holdout)
+
+
+def membership_by_group(setting: Setting) -> pd.DataFrame:
+    """AUROC of membership inference within each group of patients.
+
+    Returns
+    -------
+    DataFrame
+        By group: ``train`` and ``holdout`` (attacked patients), ``auroc``, ``ci_low`` and
+        ``ci_high``; missing where a group has fewer than 30 of either.
+    """
+    rows = {}
+    for name, members in _attacked_groups(setting).items():
+        groups = [d[m] for d, m in zip(setting.nearest, members, strict=True)]
+        row = dict(zip(("train", "holdout"), map(len, groups), strict=True))
+        if _large(members):
+            estimate = auroc(*(-distance for distance in groups))
+            row |= dict(zip(("auroc", "ci_low", "ci_high"), estimate, strict=True))
+        rows[name] = row
+    columns = ["train", "holdout", "auroc", "ci_low", "ci_high"]
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
+
+
+def _attacked_groups(setting: Setting) -> dict[str, list[np.ndarray]]:
+    """Which attacked train and which attacked holdout patients belong to each group."""
+    groups = [
+        subgroups(setting.schema, side.frame.iloc[rows], setting.train.frame)
+        for side, rows in zip((setting.train, setting.holdout), setting.attacked, strict=True)
+    ]
+    if not groups[0]:
+        raise NotComputable("no column is demographic, so there are no groups to compare")
+    return {name: [group[name] for group in groups] for name in groups[0]}
+
+
+def _large(members: list[np.ndarray]) -> bool:
+    return min(member.sum() for member in members) >= 30
+
+
+def _membership_subgroup(setting: Setting, rng) -> Estimate:
+    score = -np.concatenate(setting.nearest)
+    used = np.repeat([True, False], [len(d) for d in setting.nearest])
+    values, influence = [], []
+    for members in _attacked_groups(setting).values():
+        if _large(members):
+            member = np.concatenate(members)
+            area, own = auroc_parts(score[member], used[member])
+            values.append(area)
+            influence.append(np.zeros(len(score)))
+            influence[-1][member] = own
+    if not values:
+        raise NotComputable("no group has 30 attacked patients in train and in holdout")
+    return largest_of(np.array(values), np.stack(influence, axis=1), rng)
+
+
+def _worst_group(setting: Setting) -> str:
+    table = membership_by_group(setting)
+    small = list(table.index[table["auroc"].isna()])
+    missing = f" Too few patients to judge: {', '.join(small)}." if small else ""
+    return f"Highest for {table['auroc'].idxmax()}: {table['auroc'].max():.2f}." + missing
 
 
 # -- attribute inference -------------------------------------------------------------------
@@ -279,10 +443,10 @@ class _Attributes:
 
     def values(self, frame: pd.DataFrame, matrix: np.ndarray) -> np.ndarray:
         """0/1 columns as encoded, continuous ones in their own units (NaN where missing)."""
-        values = matrix[:, self.columns].astype(float)
+        values = matrix[:, self.columns]
         for position in np.flatnonzero(self.continuous):
             name = self.encoder.layout[self.columns[position]][0]
-            values[:, position] = frame[name].to_numpy(float)
+            values[:, position] = frame[name].to_numpy(np.float32)
         return values
 
     def attack(self, side: Side, released: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -291,7 +455,9 @@ class _Attributes:
         known, secret = targets[:, self.known], targets[:, ~self.known]
         continuous = self.continuous[self.known], self.continuous[~self.known]
         # A known measurement that is missing matches any: it is set to the middle.
-        middle = np.nan_to_num(np.nanmedian(released[:, self.known], axis=0))
+        with warnings.catch_warnings():  # of a column that no synthetic patient has a value in
+            warnings.simplefilter("ignore", RuntimeWarning)
+            middle = np.nan_to_num(np.nanmedian(released[:, self.known], axis=0))
         known, open_columns = (
             np.where(np.isnan(x), middle, x) for x in (known, released[:, self.known])
         )
@@ -668,54 +834,128 @@ def _adversarial_corrected(setting: Setting, rng) -> Estimate:
     return _privacy_loss(pairs, setting.effort.queried, rng, ties=0.5)
 
 
-def closer_share(train: np.ndarray, holdout: np.ndarray) -> Estimate:
-    """Share of synthetic patients nearer to train than to holdout (ties half).
+# -- closest records -------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    train, holdout : array, shape (groups, synthetic patients)
-        Distance to the nearest patient of each group of the two tables. The interval is the
-        jackknife over these groups, because one real patient can be the nearest of very many.
+
+class ClosestRecords(NamedTuple):
+    """Distances of synthetic patients to their two nearest used and held-out patients.
+
+    As many used as held-out patients are looked at, each in ten groups: one real patient can be
+    the nearest of very many, so that intervals come from leaving out groups of real patients.
     """
 
-    def share(a, b):
-        a, b = a.min(axis=0), b.min(axis=0)
-        return float(np.mean((a < b) + 0.5 * (a == b)))
+    train: np.ndarray  # (groups, synthetic patients, 2)
+    holdout: np.ndarray
+    near: float  # one in 100 held-out patients has a used patient within this distance
 
-    value = share(train, holdout)
-    variance = value * (1 - value) / train.shape[1]
-    for side in (0, 1):
-        tables = [train, holdout]
-        left_out = []
-        for g in range(len(tables[side])):
-            parts = list(tables)
-            parts[side] = np.delete(tables[side], g, axis=0)
-            left_out.append(share(*parts))
-        count = len(left_out)
-        variance += (count - 1) / count * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
-    return around(value, float(np.sqrt(variance)))
+    @classmethod
+    def of(cls, setting: Setting, rng: np.random.Generator, groups: int = 10) -> "ClosestRecords":
+        n = min(len(setting.train), len(setting.holdout))
+        if n < 2 * groups:
+            raise NotComputable(f"fewer than {2 * groups} patients in a table")
+        queried = setting.effort.queried
+        rows = setting.candidate.matrix[setting.candidate.sample(2 * queried, rng)]
+        real = [
+            s.matrix[rng.permutation(s.sample(n, rng))] for s in (setting.train, setting.holdout)
+        ]
+        found = [
+            np.stack([nearest_distances(rows, part, 2) for part in np.array_split(x, groups)])
+            for x in real
+        ]
+        between = nearest_distance(real[1][:queried], real[0])
+        return cls(*found, float(np.quantile(between, 0.01, method="lower")))
+
+    def compare(self, scores) -> Estimate:
+        """Mean over synthetic patients of `scores`, with the jackknife over real patients.
+
+        Parameters
+        ----------
+        scores : callable
+            Function of the distances to the two nearest used and to the two nearest held-out
+            patients, each of shape (synthetic patients, 2), that gives one number a patient.
+        """
+
+        def mean(train, holdout):
+            return float(np.mean(scores(_two_nearest(train), _two_nearest(holdout))))
+
+        whole = scores(_two_nearest(self.train), _two_nearest(self.holdout))
+        variance = whole.var() / len(whole)
+        for side in (0, 1):
+            left_out = []
+            for group in range(len(self.train)):
+                tables = [self.train, self.holdout]
+                tables[side] = np.delete(tables[side], group, axis=0)
+                left_out.append(mean(*tables))
+            count = len(left_out)
+            variance += (count - 1) / count * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
+        return around(float(whole.mean()), float(np.sqrt(variance)))
 
 
-def _closer_to_train(setting: Setting, rng, groups: int = 10) -> Estimate:
-    n = min(len(setting.train), len(setting.holdout))
-    if n < groups:
-        raise NotComputable(f"fewer than {groups} patients in a table")
-    rows = setting.candidate.matrix[setting.candidate.sample(2 * setting.effort.queried, rng)]
-    near = []
-    for side in (setting.train, setting.holdout):
-        chosen = rng.permutation(side.sample(n, rng))
-        parts = np.array_split(chosen, groups)
-        near.append(np.stack([nearest_distance(rows, side.matrix[part]) for part in parts]))
-    return closer_share(*near)
+def _two_nearest(groups: np.ndarray) -> np.ndarray:
+    """The two smallest distances over all groups, shape (synthetic patients, 2)."""
+    return np.sort(np.concatenate(groups, axis=1), axis=1)[:, :2]
+
+
+def smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 where a is smaller than b, 0 where it is larger, and half for a tie."""
+    return (a < b) + 0.5 * (a == b)
+
+
+def distance_ratio(two: np.ndarray) -> np.ndarray:
+    """Distance to the nearest over distance to the second nearest; 1 where both are 0."""
+    return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
+
+
+def _closer_to_train(setting: Setting, rng) -> Estimate:
+    return setting.closest.compare(lambda train, holdout: smaller(train[:, 0], holdout[:, 0]))
+
+
+def _ratio_smaller(setting: Setting, rng) -> Estimate:
+    return setting.closest.compare(
+        lambda train, holdout: smaller(distance_ratio(train), distance_ratio(holdout))
+    )
+
+
+def _near_copies(setting: Setting, rng) -> Estimate:
+    near = setting.closest.near
+    value, low, high = setting.closest.compare(
+        lambda train, holdout: (train[:, 0] <= near).astype(float) - (holdout[:, 0] <= near)
+    )
+    least = 3 / setting.closest.train.shape[1]  # none among n does not exclude 3 in n
+    return Estimate(value, min(low, value - least), max(high, value + least))
 
 
 # -- copies ----------------------------------------------------------------------------------
 
 
+def _digests(rows: np.ndarray) -> list[bytes]:
+    """A short name for each record; the records themselves would fill the memory again."""
+    return [blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(rows)]
+
+
 def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Which released records are the same as a real one in every encoded column."""
-    known = {row.tobytes() for row in np.ascontiguousarray(real)}
-    return np.array([row.tobytes() in known for row in np.ascontiguousarray(released)])
+    known = set(_digests(real))
+    return np.array([digest in known for digest in _digests(released)])
+
+
+def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
+    """How many held-out records are used ones: equal in every column, beyond chance.
+
+    In a narrow table two patients may well be equal. By chance a held-out record has an equal
+    one in train as often as a used record has another one there.
+
+    Returns
+    -------
+    int
+        0 unless the excess is more than three standard errors and one record in 100.
+    """
+    seen = Counter(_digests(train))
+    twins = sum(count for count in seen.values() if count > 1) / len(train)
+    shared = np.mean([digest in seen for digest in _digests(holdout)])
+    excess = shared - twins
+    chance = 3 * np.sqrt(twins * (1 - twins) * (1 / len(train) + 1 / len(holdout)))
+    return round(excess * len(holdout)) if excess > max(chance, 0.01) else 0
 
 
 def _copies(setting: Setting, rng) -> Estimate:
@@ -749,6 +989,31 @@ SPECS = (
         "one in 100 others falsely; 0.01 is guessing.",
         _membership_rare, best="half", worst="train", bounds=(0, 1),
         title="Membership found at 1 % false accusations",
+    ),
+    Spec(
+        "membership_of_most_exposed", "privacy", "corrected", "lower", "AUROC",
+        "after Meeus et al., arXiv 2023;2306.10308",
+        "Membership inference among the tenth of the patients who are least like others: how "
+        "often an attacker says which of two such patients was used; 0.5 is guessing.",
+        _membership_exposed, best="half", worst="train", bounds=(0, 1),
+        title="Membership of the most exposed",
+    ),
+    Spec(
+        "membership_by_subgroup", "privacy", "corrected", "lower", "AUROC",
+        "largest by group, corrected after Chernozhukov et al., Econometrica 2013;81:667-737",
+        "Membership inference among patients of one sex, race or age, for the group in which it "
+        "works best; 0.5 is guessing.",
+        _membership_subgroup, best="half", worst="train", bounds=(0, 1),
+        title="Membership in the worst group", note=_worst_group,
+    ),
+    Spec(
+        "density_ratio_attack", "privacy", "corrected", "lower", "AUROC",
+        "van Breugel et al., AISTATS 2023, PMLR 206:3493-3514",
+        "How often an attacker who also has records of the same hospital says which of two "
+        "patients was used, by where the synthetic data is denser than it should be; 0.5 is "
+        "guessing.",
+        _density_ratio, best="half", worst="train", bounds=(0, 1),
+        title="Membership by density ratio",
     ),
     Spec(
         "attribute_inference", "privacy", "published", "lower", "weighted F1",
@@ -806,6 +1071,33 @@ SPECS = (
         "ones; 0.5 means no leak.",
         _closer_to_train, best="half", worst="train", bounds=(0, 1),
         title="Closer to train than to holdout",
+    ),
+    Spec(
+        "holdout_exposure", "privacy", "corrected", "lower", "AUROC",
+        "the membership attack turned around; ehrsynth",
+        "How often the nearer of two patients, one used and one held out, is the held-out one; "
+        "0.5 is right, and more means that the generator has seen the held-out patients, so "
+        "that no number here can be believed.",
+        _holdout_exposure, best="half", worst="holdout", bounds=(0, 1),
+        title="Held-out patients in the synthetic data",
+    ),
+    Spec(
+        "nearest_neighbor_distance_ratio", "privacy", "corrected", "lower",
+        "share of synthetic patients",
+        "nearest over second nearest, train against holdout; Zhao et al., ACML 2021, PMLR "
+        "157:97-112",
+        "Share of synthetic patients whose nearest used patient stands out from the second "
+        "nearest more than among as many held-out ones; 0.5 means no leak.",
+        _ratio_smaller, best="half", worst="train", bounds=(0, 1),
+        title="One used patient stands out",
+    ),
+    Spec(
+        "near_copies", "privacy", "corrected", "lower", "share of synthetic patients",
+        "count of close records, train minus holdout; ehrsynth",
+        "Share of synthetic patients very near to a used patient, beyond those as near to one of "
+        "as many held-out ones; very near is what 1 in 100 held-out patients is. 0 means no leak.",
+        _near_copies, best="half", worst="train", bounds=(-1, 1),
+        title="Near copies beyond holdout",
     ),
     Spec(
         "exact_copies", "privacy", "corrected", "lower", "share of synthetic patients",

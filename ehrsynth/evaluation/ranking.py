@@ -2,15 +2,17 @@
 
 The tutorial ranks the candidates by each metric and adds the ranks up with weights. That ignores
 by how much one is better, so the corrected score adds up how far each candidate has come from
-the worst reference to the best.
+the worst reference to the best. :func:`chance_of_first` says how sure the first place is,
+:func:`sensitivity` how much it depends on the weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from .metric import Z95
 
 # Weights by metric. "machine-learning development" is the tutorial's own profile; "education"
 # and "software testing" are the companion benchmark's (its "system design"), doi
@@ -84,9 +86,9 @@ def rank(
 
     Parameters
     ----------
-    reports : mapping of str to Report, or DataFrame
-        By the candidate's name; or their ``to_frame()`` tables under each other with a column
-        "candidate".
+    reports : mapping of str to Report (or to several), or DataFrame
+        By the candidate's name; of several reports of one candidate, its runs, the mean counts.
+        Or their ``to_frame()`` tables under each other with a column "candidate" (and "run").
     use_case : str
         One of :data:`USE_CASES`.
     weights : mapping of str to float, optional
@@ -107,18 +109,8 @@ def rank(
     InputError
         For an unknown use case or metric, or when nothing can be compared.
     """
-    frame = _long(reports)
-    if weights is None:
-        if use_case not in USE_CASES:
-            raise InputError(
-                f"There is no use case {use_case!r}; use one of {', '.join(USE_CASES)}."
-            )
-        weights = USE_CASES[use_case]
-    unknown = sorted(set(weights) - set(frame["name"]))
-    if unknown:
-        raise InputError(f"No report has the metric {unknown[0]!r}; check the weights.")
-    if min(weights.values(), default=0) < 0 or sum(weights.values()) <= 0:
-        raise InputError("Weights must not be negative and one must be above 0.")
+    frame = _mean_of_runs(_long(reports))
+    weights = _weights(frame, use_case, weights)
     names = list(dict.fromkeys(frame["candidate"]))
     ranks, lost_ranks = _table(frame, weights, "published", "value", names)
     shares, lost_shares = _table(frame, weights, "corrected", "share", names)
@@ -143,30 +135,145 @@ def rank(
     return result[["score", "corrected_rank", "rank_sum", "published_rank"]]
 
 
+def chance_of_first(
+    reports: Mapping | pd.DataFrame,
+    use_case: str = "machine-learning development",
+    weights: Mapping[str, float] | None = None,
+    draws: int = 2_000,
+    seed: int = 0,
+) -> pd.Series:
+    """How likely each candidate is really the first, by its corrected score.
+
+    Everything that made the scores is drawn again: the runs of a candidate with replacement
+    (where there are several), and each metric within its interval, which says what other
+    patients would have given. The metrics are drawn independently of each other. Whoever has
+    the highest score of a draw is first; who share it, share the place.
+
+    Parameters
+    ----------
+    reports, use_case, weights
+        As for :func:`rank`. With one report a candidate, only the patients are drawn again:
+        another training run may differ by more.
+    draws, seed : int
+
+    Returns
+    -------
+    Series
+        By candidate, summing to 1.
+    """
+    frame = _long(reports)
+    weights = _weights(frame, use_case, weights)
+    names = list(dict.fromkeys(frame["candidate"]))
+    kept = _table(_mean_of_runs(frame), weights, "corrected", "share", names)[0]
+    if kept.empty:
+        raise InputError("The reports have no metric in common that has a value.")
+    weight = np.array([weights[metric] for metric in kept.columns])
+    rng = np.random.default_rng(seed)
+    score = np.empty((draws, len(names)))
+    for column, name in enumerate(names):
+        runs = [
+            [_table(run, weights, "corrected", what, [name], kept.columns)[0] for what in
+             ("share", "error")]
+            for _, run in frame[frame["candidate"] == name].groupby("run", sort=False)
+        ]  # fmt: skip
+        share, error = (np.vstack([run[i].to_numpy(float) for run in runs]) for i in (0, 1))
+        chosen = rng.integers(0, len(runs), (draws, len(runs)))
+        drawn = np.clip(rng.normal(share[chosen], error[chosen]), 0, 1)
+        score[:, column] = drawn.mean(axis=1) @ (weight / weight.sum())
+    first = score == score.max(axis=1, keepdims=True)
+    return pd.Series((first / first.sum(axis=1, keepdims=True)).mean(axis=0), index=names)
+
+
+def sensitivity(
+    reports: Mapping | pd.DataFrame,
+    use_case: str = "machine-learning development",
+    family: str = "privacy",
+    steps: int = 21,
+) -> pd.DataFrame:
+    """The score of each candidate while one family gets more and more of the total weight.
+
+    Inside the family, and outside it, the use case's weights keep their proportions.
+
+    Returns
+    -------
+    DataFrame
+        Scores by the family's share of the weight (rows, 0 to 1) and candidate.
+    """
+    frame = _long(reports)
+    base = _weights(frame, use_case, None)
+    members = set(frame.loc[frame["family"] == family, "name"])
+    inside = sum(w for name, w in base.items() if name in members)
+    outside = sum(base.values()) - inside
+    if inside == 0 or outside == 0:
+        raise InputError(f"The use case {use_case!r} cannot move weight to the family {family!r}.")
+    rows = {}
+    for share in np.linspace(0, 1, steps):
+        moved = {
+            name: w * (share / inside if name in members else (1 - share) / outside)
+            for name, w in base.items()
+        }
+        rows[float(share)] = rank(frame, weights=moved)["score"]
+    return pd.DataFrame(rows).T[list(dict.fromkeys(frame["candidate"]))]
+
+
+def _weights(frame: pd.DataFrame, use_case: str, weights) -> Mapping[str, float]:
+    if weights is None:
+        if use_case not in USE_CASES:
+            raise InputError(
+                f"There is no use case {use_case!r}; use one of {', '.join(USE_CASES)}."
+            )
+        weights = USE_CASES[use_case]
+    unknown = sorted(set(weights) - set(frame["name"]))
+    if unknown:
+        raise InputError(f"No report has the metric {unknown[0]!r}; check the weights.")
+    if min(weights.values(), default=0) < 0 or sum(weights.values()) <= 0:
+        raise InputError("Weights must not be negative and one must be above 0.")
+    return weights
+
+
 def _long(reports) -> pd.DataFrame:
+    """One row a candidate, run and metric, with the standard error of the share."""
     if isinstance(reports, pd.DataFrame):
         if "candidate" not in reports.columns:
             raise InputError("The table of metrics has no column 'candidate'; add one.")
-        return reports
-    if not reports:
+        frame = reports if "run" in reports.columns else reports.assign(run=0)
+    elif not reports:
         raise InputError("There is no report to rank; give at least one.")
-    return pd.concat(
-        [report.to_frame().assign(candidate=name) for name, report in reports.items()],
-        ignore_index=True,
-    )
+    else:
+        frames = []
+        for name, runs in reports.items():
+            for run, report in enumerate(runs if isinstance(runs, Sequence) else [runs]):
+                frames.append(report.to_frame().assign(candidate=name, run=run))
+        frame = pd.concat(frames, ignore_index=True)
+    if {"ci_low", "ci_high", "best", "worst"} <= set(frame.columns):
+        span = (frame["best"] - frame["worst"]).abs()
+        error = (frame["ci_high"] - frame["ci_low"]) / (2 * Z95) / span.where(span > 0)
+        return frame.assign(error=error.astype(float).fillna(0.0))
+    return frame.assign(error=0.0)
 
 
-def _table(frame, weights, form: str, column: str, names: list[str]):
-    """Candidates by metrics, in this form (or the only one there is), where all have a value."""
+def _mean_of_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a candidate and metric; a metric that a run lacks has no mean."""
+    keys = ["candidate", "name", "form"]
+    numbers = frame.astype({"value": float, "share": float}).groupby(keys, sort=False)
+    means = numbers[["value", "share"]].agg(lambda values: values.mean(skipna=False))
+    return means.join(numbers[["direction"]].first()).reset_index()
+
+
+def _table(frame, weights, form: str, column: str, names: list[str], only=None):
+    """Candidates by metrics, in this form (or the only one there is), where all have a value.
+
+    `only` names the metrics to take, whatever their values.
+    """
     kept, lost = {}, []
-    for metric, weight in weights.items():
+    for metric in weights if only is None else only:
         rows = frame[frame["name"] == metric]
         if (rows["form"] == form).any():
             rows = rows[rows["form"] == form]
         values = rows.set_index("candidate")[column].reindex(names).astype(float)
-        if weight > 0 and values.notna().all():
+        if weights[metric] > 0 and (values.notna().all() or only is not None):
             kept[metric] = values
-        elif weight > 0:
+        elif weights[metric] > 0:
             lost.append(metric)
     return pd.DataFrame(kept, index=names), lost
 

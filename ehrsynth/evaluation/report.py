@@ -26,14 +26,25 @@ FAMILIES = {
 ALARMS = {
     "membership_inference": (0.51, 0.55),
     "membership_inference_at_1_percent": (0.015, 0.05),
+    "membership_of_most_exposed": (0.51, 0.55),
+    "membership_by_subgroup": (0.51, 0.55),
+    "density_ratio_attack": (0.51, 0.55),
     "attribute_inference": (0.02, 0.10),
     "meaningful_identity_disclosure": (0.005, 0.02),
     "nearest_neighbor_adversarial_accuracy": (0.02, 0.10),
     "closer_to_train": (0.52, 0.60),
+    "holdout_exposure": (0.51, 0.55),
+    "nearest_neighbor_distance_ratio": (0.52, 0.60),
+    "near_copies": (0.005, 0.05),
+    "singling_out": (0.02, 0.10),
+    "linkability": (0.02, 0.10),
+    "inference": (0.02, 0.10),
 }
+# So well a classifier tells held-out from used patients only if they were not parted by chance.
+UNLIKE = 0.7
 COPIES_ALARM = (0.002, 0.05)  # above the share that held-out patients have by chance
 
-METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
+METRICS_FILE, REPORT_FILE, CARD_FILE = "metrics.json", "report.html", "card.md"
 
 
 @dataclass
@@ -62,6 +73,10 @@ class Report:
         By table, the columns that were not.
     outside : dict of str to dict of str to int
         By table and column, values outside the plausible bounds, taken as not measured.
+    absent : dict of str to float
+        Codes and categories that no synthetic patient has, and the share of train that does.
+    overlap : int
+        Held-out patients who are in train too.
     tables, nearest, predictions
         What the pictures are drawn from; absent in a report that was loaded from JSON.
     """
@@ -73,6 +88,8 @@ class Report:
     columns: list[str] = field(default_factory=list)
     left_out: dict = field(default_factory=dict)
     outside: dict = field(default_factory=dict)
+    absent: dict = field(default_factory=dict)
+    overlap: int = 0
     tables: dict = field(default_factory=dict, repr=False)
     nearest: tuple | None = field(default=None, repr=False)
     predictions: dict = field(default_factory=dict, repr=False)
@@ -107,6 +124,8 @@ class Report:
             "columns": self.columns,
             "left_out": self.left_out,
             "outside": self.outside,
+            "absent": {name: float(f"{share:.9g}") for name, share in self.absent.items()},
+            "overlap": self.overlap,
             "facts": {str(k): _plain(v) for k, v in self.facts.items()},
         }
 
@@ -122,9 +141,11 @@ class Report:
         return cls(metrics=metrics, **content)
 
     def save(self, folder: str | Path) -> None:
-        """Write both files, ``metrics.json`` and ``report.html``, into `folder`."""
+        """Write ``metrics.json``, ``report.html`` and ``card.md`` into `folder`."""
         self.save_json(Path(folder) / METRICS_FILE)
         self.save_html(Path(folder) / REPORT_FILE)
+        with atomic_path(Path(folder) / CARD_FILE) as temporary:
+            temporary.write_text(self.card(), encoding="utf-8")
 
     def save_html(self, path: str | Path) -> None:
         """Write the report as one HTML file that needs nothing else and no network."""
@@ -134,7 +155,8 @@ class Report:
     def to_html(self, pictures: bool = True) -> str:
         """The whole report as one HTML page, drawn unless `pictures` is False."""
         return _template().render(
-            report=self, verdicts=self.verdicts(), advice=self.advice(), families=FAMILIES,
+            report=self, answer=self.answer(), verdicts=self.verdicts(), advice=self.advice(),
+            families=FAMILIES,
             pictures=_pictures(self) if pictures else {},
             number=_number, interval=_interval, track=_track, left_out=_left_out(self),
             tag=self._tag, lists={k: v for k, v in self.facts.items() if isinstance(v, list)},
@@ -153,6 +175,10 @@ class Report:
         names = ["family", "metric", "value", "95 % interval", "best", "worst", "way to best"]
         return pd.DataFrame(rows, columns=names).to_html(index=False, border=0)
 
+    def card(self) -> str:
+        """The data-set card, in Markdown: one page that travels with the synthetic data."""
+        return _card(self)
+
     def _tag(self, metric: Metric) -> str:
         """How a metric's form is called in the report."""
         forms = {m.form for m in self.metrics if m.name == metric.name}
@@ -162,13 +188,20 @@ class Report:
 
     # -- words -------------------------------------------------------------------------
 
+    def answer(self) -> list[str]:
+        """The first sentences of the report: what this data may be used for."""
+        return _answer(self, self.verdicts())
+
     def verdicts(self) -> dict[str, Verdict]:
         """By family, the answer in words."""
-        return {
+        verdicts = {
             "fidelity": _fidelity(self),
             "utility": _utility(self),
             "privacy": _privacy(self),
         }
+        if any(m.value is not None for m in self.of("fairness")):
+            verdicts["fairness"] = _fairness(self)
+        return verdicts
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for and what not, as sentences."""
@@ -191,7 +224,37 @@ def _mean_share(report: Report, family: str, least: int = 3) -> float | None:
     return float(np.clip(shares, 0, 1).mean()) if len(shares) >= least else None
 
 
+def _doubts(report: Report) -> list[str]:
+    """Why the held-out patients are no reference, as sentences; then no number can be believed."""
+    doubts = []
+    if report.overlap:
+        doubts.append(
+            f"{report.overlap:,} of the {report.rows.get('holdout', 0):,} held-out patients are "
+            "among the used ones; the references cannot be trusted."
+        )
+    exposed = _find(report, "holdout_exposure")
+    if exposed and _alarm(report, exposed) == 2:
+        doubts.append(
+            "The holdout itself is in the synthetic data; the references cannot be trusted."
+        )
+    test = _find(report, "classifier_two_sample_test")
+    if test and (test.best or 0) > UNLIKE:
+        doubts.append(
+            "The held-out patients are not like the used ones: a classifier tells them apart with "
+            f"an AUROC of {test.best:.2f}; the references cannot be trusted."
+        )
+    return doubts
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _fidelity(report: Report) -> Verdict:
+    doubts = _doubts(report)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
     way = _mean_share(report, "fidelity")
     if way is None:
         return Verdict(
@@ -201,7 +264,11 @@ def _fidelity(report: Report) -> Verdict:
                 "were drawn independently."
             ],
         )  # fmt: skip
-    level = "good" if way >= 0.85 else "care" if way >= 0.5 else "bad"
+    behind = [m for m in report.of("fidelity") if m.notices]
+    # A mean hides the one thing that is badly wrong.
+    half_way = all(m.share is None or m.share >= 0.5 for m in behind)
+    whole = half_way and not report.absent
+    level = "good" if way >= 0.85 and whole else "care" if way >= 0.5 else "bad"
     headline = {
         "good": "Close to real patients",
         "care": "Roughly like real patients",
@@ -218,13 +285,28 @@ def _fidelity(report: Report) -> Verdict:
             f"A classifier tells synthetic from real patients with an AUROC of {test.value:.2f} "
             f"(0.5 is guessing, 1 is always{best})."
         )
+    if behind:
+        titles = [m.title[:1].lower() + m.title[1:] for m in behind]
+        said.append(f"Behind real patients by more than chance: {_listed(titles)}.")
+    if report.absent:
+        said.append(f"No synthetic patient has {_absent(report)}.")
     return Verdict(level, headline, said)
 
 
+def _absent(report: Report) -> str:
+    return _listed(
+        [f"{name} ({_per_100(share)} of 100 real ones)" for name, share in report.absent.items()], 4
+    )
+
+
 def _utility(report: Report) -> Verdict:
-    test = report["tstr_auroc"]
-    if test.value is None:
-        return Verdict("unknown", "Not measured", [f"{_sentence(test.reason)}"])
+    doubts = _doubts(report)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
+    test = _find(report, "tstr_auroc")
+    if test is None:
+        reason = next((m.reason for m in report.of("utility") if m.name == "tstr_auroc"), None)
+        return Verdict("unknown", "Not measured", [_sentence(reason)])
     said = [
         f"A model trained on the synthetic patients reaches an AUROC of {_number(test.value)} "
         f"{_in_brackets(test)} on real patients it has not seen"
@@ -243,6 +325,22 @@ def _utility(report: Report) -> Verdict:
         "bad": "Does not teach what real data teaches",
     }[level]
     return Verdict(level, headline, said)
+
+
+def _fairness(report: Report) -> Verdict:
+    """Are groups served as well by the synthetic data as by real patients?"""
+    doubts = _doubts(report)
+    if doubts:
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
+    behind = [m for m in report.of("fairness") if m.notices]
+    if behind:
+        return Verdict(
+            "care", "Some groups are served worse", [f"{m.title}: {m.sentence}" for m in behind]
+        )
+    return Verdict(
+        "good", "No group stands out",
+        ["No group is served worse than by real patients, as far as these numbers can tell."],
+    )  # fmt: skip
 
 
 def _alarm(report: Report, metric: Metric) -> int:
@@ -287,7 +385,12 @@ def _privacy(report: Report) -> Verdict:
     if loud:
         said.append(f"Above what chance explains: {', '.join(loud)}.")
     worst = max(alarms.values(), default=0)
-    if worst == 2:
+    doubts = _doubts(report)
+    if doubts and alarms.get("holdout_exposure") == 2:
+        return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
+    if doubts and not (same and same.value > COPIES_ALARM[1]):
+        return Verdict("unknown", "Cannot be judged with these held-out patients", doubts + said)
+    if doubts or worst == 2:
         return Verdict("bad", "Patients are exposed: do not release", said)
     if worst == 1:
         return Verdict("care", "Some trace of the patients: release with care", said)
@@ -300,20 +403,67 @@ def _privacy(report: Report) -> Verdict:
     return Verdict("good", "No trace of single patients found", said)
 
 
+def _answer(report: Report, verdicts: dict[str, Verdict]) -> list[str]:
+    doubts = _doubts(report)
+    looks, learns, safe = (verdicts[f].level for f in ("fidelity", "utility", "privacy"))
+    if doubts:
+        share = ["Do not share this data."] if safe == "bad" else []
+        return [
+            *doubts, *share,
+            "Nothing below says how good or how safe this data is: repeat the evaluation with real "
+            "patients who were drawn at random, and whom nobody has used.",
+        ]  # fmt: skip
+    exposed = {
+        "bad": "Do not share this data: patients whose data was used can be found in it.",
+        "care": "Do not share this data yet: there is some trace of the patients whose data was "
+        "used.",
+        "unknown": "Do not share this data yet: there are too few patients to say how exposed "
+        "they are.",
+        "good": "No attack found a trace of single patients.",
+    }[safe]
+    if looks == "bad":
+        use = (
+            "It is good for testing software only: these are not like real patients, and nothing "
+            "can be learned from them."
+        )
+    elif looks == "unknown":
+        use = "Whether it is like real patients cannot be said with so few of them."
+    else:
+        much = "It is close to real patients" if looks == "good" else "It is roughly like real ones"
+        use = {
+            "good": f"{much}, and models can be developed on it.",
+            "care": f"{much}, but teaches a model only part of what real patients teach.",
+            "bad": f"{much} in single columns, but not for prediction: the signal of the outcome "
+            "is lost or wrong.",
+            "unknown": f"{much}; whether models can be developed on it was not measured.",
+        }[learns]
+    missing = [f"No synthetic patient has {_absent(report)}."] if report.absent else []
+    return [exposed, use, *missing]
+
+
 def _advice(report: Report, verdicts: dict[str, Verdict]) -> dict[str, list[str]]:
     looks, learns, safe = (verdicts[f].level for f in ("fidelity", "utility", "privacy"))
     good, bad = [], []
     if safe == "bad":
         bad.append("Leaving the institution in any form: treat it like the real records.")
+    if _doubts(report):
+        bad.append("Any use that relies on these numbers: the held-out patients are no reference.")
+        return {"good": good, "bad": bad}
+    place = " inside the institution" if safe == "bad" else ""
     if looks in ("good", "care"):
-        place = " inside the institution" if safe == "bad" else ""
         good.append(f"Building and testing software, pipelines and dashboards{place}.")
-        good.append(f"Teaching and demonstrations{place}.")
+        if learns != "bad":
+            good.append(f"Teaching and demonstrations{place}.")
+        else:
+            bad.append("Teaching what the outcome depends on: that is lost or wrong.")
     elif looks == "bad":
-        bad.append("Anything that needs realistic patients; it is test data at most.")
+        good.append(f"Testing software only{place}: formats, ranges and load.")
+        bad.append("Anything that needs realistic patients.")
+    if report.absent:
+        bad.append(f"Questions about who is missing: no synthetic patient has {_absent(report)}.")
     if looks == "good":
         good.append("Planning a study: cohort sizes, which columns go together, what to ask for.")
-    if learns == "good":
+    if learns == "good" and looks != "bad":
         good.append("Developing prediction models, to be validated on real patients.")
     elif learns == "care":
         bad.append("Training the final prediction model: part of the signal is lost.")
@@ -349,6 +499,47 @@ def _sentence(text: str | None) -> str:
 
 def _per_100(share: float) -> str:
     return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
+
+
+# What a card says of the source, and the facts that know it, in the order of trust.
+_CARD = {
+    "Made from": ("data set",),
+    "Made by": ("generator",),
+    "Outcome": ("outcome",),
+    "License of the source": ("license",),
+    "To be named": ("attribution",),
+    "Careful": ("careful",),
+}
+_MAY_BE_MISSING = ("Outcome", "To be named", "Careful")
+
+
+def _card(report: Report) -> str:
+    """What it is, where it comes from, what it is good for and not, and who is exposed."""
+    verdicts, advice = report.verdicts(), report.advice()
+    size = f"{report.rows.get('synthetic', 0):,} synthetic patients in {len(report.columns):,}"
+    rows = {"What it is": f"{size} columns; no row is meant to be a real person"}
+    for title, names in _CARD.items():
+        known = next((report.facts[name] for name in names if report.facts.get(name)), None)
+        if known or title not in _MAY_BE_MISSING:
+            rows[title] = str(known or "not stated: write it here before you pass the data on")
+    rows["Compared with"] = (
+        f"{report.rows.get('train', 0):,} training patients and "
+        f"{report.rows.get('holdout', 0):,} who were held out (profile "
+        f"{report.settings.get('profile')}, seed {report.settings.get('seed')})"
+    )
+    for family, verdict in verdicts.items():
+        rows[FAMILIES[family]] = " ".join([f"{verdict.headline}.", *verdict.sentences])
+    lines = ["# Data-set card", "", *report.answer(), ""]
+    lines += [f"- **{title}**{'' if title.endswith('?') else ':'} {text}" for title, text in
+              rows.items()]  # fmt: skip
+    for title, sentences in (("Good for", advice["good"]), ("Not for", advice["bad"])):
+        listed = sentences or ["Nothing that the numbers support."]
+        lines += ["", f"## {title}", "", *(f"- {sentence}" for sentence in listed)]
+    lines += [
+        "", "The attacks that were tried can show a leak; they cannot prove that there is none.",
+        f"All numbers are in `{METRICS_FILE}` and `{REPORT_FILE}`, which belong to this card.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 # -- numbers and pictures for the page -------------------------------------------------------

@@ -17,6 +17,8 @@ from ..schema import Schema
 from .metric import NotComputable
 
 FEWEST = 5  # rows of each table
+AT_A_TIME = 16_384  # rows turned into numbers at once
+FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
 
 
@@ -31,7 +33,8 @@ class Effort:
     inferred : int
         Patients of each group whose attributes are attacked.
     queried : int
-        Patients of each table in the adversarial accuracy.
+        Patients of each table in the adversarial accuracy and among whom neighbors are looked
+        for (precision, recall, density, coverage).
     clustered : int
         Patients of each table in the latent cluster analysis.
     classified : int
@@ -106,7 +109,8 @@ def align(
         if len(table) == 0 or table.shape[1] == 0:
             raise InputError(f"{names[role]} has no rows or no columns; check the file.")
         if len(table) < FEWEST:
-            raise InputError(f"{names[role]} has {len(table)} rows; it needs at least {FEWEST}.")
+            rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
+            raise InputError(f"{names[role]} has {rows}; it needs at least {FEWEST}.")
         doubled = table.columns[table.columns.duplicated()]
         if len(doubled):
             raise InputError(
@@ -119,6 +123,11 @@ def align(
             f"{names['holdout']}; check --outcome."
         )
     if schema is None:
+        for name in real:
+            if _numbers_rows(tables["train"][name]) and _numbers_rows(tables["holdout"][name]):
+                raise InputError(
+                    f"Column {str(name)!r} of {names['train']} only numbers the rows; leave it out."
+                )
         both = pd.concat([tables["train"][real], tables["holdout"][real]], ignore_index=True)
         both.attrs = tables["train"].attrs if outcome is None else {}
         schema = Schema.of(both, outcome=outcome)
@@ -135,6 +144,13 @@ def align(
         rest = table[[n for n in table.columns if n not in kept.columns]]
         cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
     return {**cast, "schema": schema}
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether a column is an index that went into the file: 0, 1, 2, ... or 1, 2, 3, ..."""
+    if not pd.api.types.is_numeric_dtype(values) or values.isna().any():
+        return False
+    return bool((np.diff(values.to_numpy(float)) == 1).all()) and values.iloc[0] in (0, 1)
 
 
 def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -165,6 +181,34 @@ def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame
     }
 
 
+def absent(
+    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
+) -> dict[str, float]:
+    """What at least `expected` synthetic patients should have and none has.
+
+    With 10 expected, chance alone leaves out one in 20,000.
+
+    Returns
+    -------
+    dict of str to float
+        By code or category, the share of train that has it.
+    """
+    rare = expected / len(synthetic)
+    found = {}
+    for column in schema.columns:
+        if column.kind == "binary":
+            share = float(train[column.name].mean())
+            if share >= rare and not synthetic[column.name].any():
+                found[column.title] = share
+        elif column.kind == "categorical":
+            shares = train[column.name].value_counts(normalize=True)
+            made = set(synthetic[column.name].astype(str))
+            for category, share in shares.items():
+                if share >= rare and category not in made:
+                    found[f"{column.title} {category}"] = float(share)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
 # -- turning tables into numbers -----------------------------------------------------------
 
 
@@ -174,8 +218,8 @@ class Encoder:
 
     Binary columns are 0/1. A categorical with two categories is one 0/1 column, with more it is
     one column a category. Continuous columns are min-max scaled by the table the encoder was
-    fitted on; a missing value is the middle of the observed ones, with a 0/1 column beside it
-    that says so (only where values are missing at all).
+    fitted on and cut at 1,000 ranges; a missing value is the middle of the observed ones, with a
+    0/1 column beside it that says so (only where values are missing at all).
 
     Parameters
     ----------
@@ -245,17 +289,62 @@ class Encoder:
         out = np.zeros((len(table), len(self.layout)), dtype=np.float32)
         binary = self.schema.of_kind("binary")
         if binary:
-            out[:, self.columns(*binary)] = table[binary].to_numpy(np.float32)
+            at, values = self.columns(*binary), table[binary]
+            for start in range(0, len(table), AT_A_TIME):
+                rows = slice(start, start + AT_A_TIME)
+                out[rows, at] = values.iloc[rows].to_numpy(np.float32)
         texts = {n: table[n].astype(str).to_numpy() for n in self.schema.of_kind("categorical")}
         for i, (name, kind, label) in enumerate(self.layout):
             if kind == "category":
                 out[:, i] = texts[name] == label
             elif kind == "continuous":
                 low, span, middle = self.scale[name]
-                out[:, i] = (table[name].fillna(middle).to_numpy(float) - low) / span
+                scaled = (table[name].fillna(middle).to_numpy(float) - low) / span
+                out[:, i] = np.clip(scaled, -FARTHEST, FARTHEST)
             elif kind == "missing":
                 out[:, i] = table[name].isna()
         return out
+
+
+YEARS = (45, 65, 80)  # where bands of age begin
+
+
+def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which patients belong to each group by sex, race, age band and other demographics.
+
+    Parameters
+    ----------
+    schema : Schema
+    table : DataFrame
+        The patients to sort.
+    like : DataFrame
+        Numbers other than years are cut into thirds of this table.
+
+    Returns
+    -------
+    dict of str to array of bool
+        By the group's name, such as "race = BLACK" or "age 45 to 64".
+    """
+    groups = {}
+    for name in schema.of_role("demographic"):
+        column = schema[name]
+        if column.kind == "continuous":
+            years = column.unit == "years"
+            cuts = YEARS if years else np.unique(like[name].dropna().quantile([1 / 3, 2 / 3]))
+            values = table[name].to_numpy(float)
+            for low, high in zip([-np.inf, *cuts], [*cuts, np.inf], strict=True):
+                end = f"{high - 1:g}" if years else f"below {high:g}"
+                label = (
+                    f"below {high:g}" if low == -np.inf
+                    else f"{low:g} and more" if high == np.inf
+                    else f"{low:g} to {end}"
+                )  # fmt: skip
+                groups[f"{name} {label}"] = (values >= low) & (values < high)
+        else:
+            texts = table[name].astype(str).to_numpy()
+            for label in column.categories or ("0", "1"):
+                groups[f"{name} = {label}"] = texts == label
+    return groups
 
 
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -294,17 +383,24 @@ class Side:
             raise NotComputable("the outcome has only one class in one of the tables")
         return values
 
-    @cached_property
+    @property
     def features(self) -> np.ndarray:
-        """The matrix without the outcome."""
-        return np.delete(self.matrix, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+        """The matrix without the outcome, made when asked: kept, it would double the memory."""
+        return self._without_outcome(self.matrix)
+
+    def _without_outcome(self, rows: np.ndarray) -> np.ndarray:
+        return np.delete(rows, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+
+    def forget(self) -> None:
+        """Give the matrix's memory back; it is made again when it is needed again."""
+        self.__dict__.pop("matrix", None)
 
     def explained(self, on: "Side") -> np.ndarray:
         """SHAP values by this table's model for patients of another table (kept)."""
         from .utility import contributions
 
         if id(on) not in self._explained:
-            rows = on.features[: self.effort.explained]
+            rows = self._without_outcome(on.matrix[: self.effort.explained])
             self._explained[id(on)] = contributions(self.model, rows)
         return self._explained[id(on)]
 
@@ -338,6 +434,10 @@ class Setting:
     holdout: Side
     candidate: Side
 
+    def release(self, candidate: Side) -> "Setting":
+        """The same real patients with another candidate."""
+        return Setting(self.train, self.holdout, candidate)
+
     @property
     def encoder(self) -> Encoder:
         return self.train.encoder
@@ -370,16 +470,37 @@ class Setting:
         return Side(frame, self.encoder, self.effort, self.candidate.seed)
 
     @cached_property
+    def attacked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the train and of the holdout patients whose membership is attacked."""
+        rng = np.random.default_rng([self.train.seed, 8])
+        return tuple(side.sample(self.effort.attacked, rng) for side in (self.train, self.holdout))
+
+    @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
         from .privacy import nearest_distance
 
-        rng = np.random.default_rng([self.train.seed, 8])
         return tuple(
-            nearest_distance(side.matrix[side.sample(self.effort.attacked, rng)], released)
-            for released in [self.candidate.matrix]
-            for side in (self.train, self.holdout)
+            nearest_distance(side.matrix[rows], self.candidate.matrix)
+            for side, rows in zip((self.train, self.holdout), self.attacked, strict=True)
         )
+
+    @cached_property
+    def closest(self):
+        """The candidates' closest real records, which three metrics share."""
+        from .privacy import ClosestRecords
+
+        return ClosestRecords.of(self, np.random.default_rng([self.train.seed, 12]))
+
+    @cached_property
+    def neighborhoods(self):
+        """Who of holdout and of the candidate is near whom, which four metrics share."""
+        from .fidelity import Neighborhoods
+
+        rng = np.random.default_rng([self.train.seed, 11])
+        sides = self.holdout, self.candidate
+        n = min(*map(len, sides), self.effort.queried)
+        return Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
 
     @cached_property
     def identity(self):

@@ -7,11 +7,27 @@ the features; here a model sees every column but the outcome.
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
+from scipy.stats import t
 
-from .metric import BENCHMARK, TUTORIAL, Estimate, NotComputable, Spec, auroc
+from ..schema import Schema
+from .metric import (
+    BENCHMARK,
+    TUTORIAL,
+    Z95,
+    Estimate,
+    NotComputable,
+    Spec,
+    around,
+    auroc,
+    group_sums,
+    jackknife,
+    magnitude,
+)
 from .tables import Effort, Setting, Side
 
 TOP = 20
+FEWEST_IN_CELL = 10  # patients in each cell of code by outcome, for an odds ratio worth comparing
 
 
 def boost(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
@@ -37,6 +53,8 @@ def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
     """A model of the outcome; raises NotComputable when there is too little to learn from."""
     if min(y.sum(), len(y) - y.sum()) < 2 or len(y) < 10:
         raise NotComputable("a table has fewer than 10 patients or 2 patients of an outcome class")
+    if x.shape[1] == 0:
+        raise NotComputable("there is no column to predict the outcome from")
     return boost(x, y, effort, seed)
 
 
@@ -57,6 +75,70 @@ def _tstr(setting: Setting, rng) -> Estimate:
 
 def _trts(setting: Setting, rng) -> Estimate:
     return score(setting.holdout.model, setting.candidate)
+
+
+# -- calibration ---------------------------------------------------------------------------
+
+
+def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
+    """Number of each patient's group by predicted risk; the groups are about equally large."""
+    order = np.argsort(log_odds, kind="stable")
+    group = np.empty(len(order), dtype=int)
+    for number, part in enumerate(np.array_split(order, groups)):
+        group[part] = number
+    return group
+
+
+def calibration_slope(log_odds: np.ndarray, y: np.ndarray) -> Estimate:
+    """Slope of a logistic regression of the outcome on the predicted log odds; 1 is right.
+
+    Below 1 the predicted risks are too extreme, above 1 too timid.
+
+    Source: Cox, Biometrika 1958;45:562-565; Van Calster et al., BMC Med 2019;17:230.
+    """
+    spread = log_odds.std()
+    if spread < 1e-9:
+        raise NotComputable("the model predicts the same risk for everybody")
+    x = np.stack([np.ones(len(y)), (log_odds - log_odds.mean()) / spread], axis=1)
+    beta = np.zeros(2)
+    for _ in range(50):
+        risk = expit(x @ beta)
+        information = x.T @ (x * (risk * (1 - risk))[:, None])
+        if np.linalg.cond(information) > 1e10:
+            break
+        step = np.linalg.solve(information, x.T @ (y - risk))
+        beta += step
+        if np.abs(step).max() < 1e-9:
+            error = np.sqrt(np.linalg.inv(information)[1, 1])
+            return around(float(beta[1] / spread), float(error / spread))
+    raise NotComputable("the predicted risks separate the outcome's classes without error")
+
+
+def _predicted(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Outcome of held-out patients and their log odds by the candidate's model."""
+    return setting.holdout.outcome, predict(setting.candidate.model, setting.holdout.features)
+
+
+def _calibration_error(setting: Setting, rng) -> Estimate:
+    y, log_odds = _predicted(setting)
+    if len(y) < 100:
+        raise NotComputable("fewer than 100 held-out patients to compare risks with")
+    excess = np.eye(10)[calibration_groups(log_odds)] * (expit(log_odds) - y)[:, None]
+    return jackknife(
+        lambda total: 100 * np.abs(total[1:]).sum() / total[0], group_sums(excess, rng)
+    )
+
+
+def _mean_risk_error(setting: Setting, rng) -> Estimate:
+    y, log_odds = _predicted(setting)
+    excess = 100 * (expit(log_odds) - y)
+    return magnitude(around(float(excess.mean()), float(excess.std() / np.sqrt(len(y)))))
+
+
+def _slope_error(setting: Setting, rng) -> Estimate:
+    y, log_odds = _predicted(setting)
+    slope = calibration_slope(log_odds, y)
+    return magnitude(Estimate(*(x - 1 for x in slope)))
 
 
 # -- what the model looks at ---------------------------------------------------------------
@@ -93,7 +175,9 @@ def shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
     return float(np.minimum(real / real.sum(), candidate / candidate.sum()).sum())
 
 
-def _importance(compare, released):
+def _importance(compare, released, refits: int = 0):
+    """`refits` models more, of candidates drawn again, say how much one fit varies."""
+
     def compute(setting: Setting, rng) -> Estimate:
         sides = setting.train, released(setting)
         parts = [side.explained(setting.holdout) for side in sides]
@@ -105,10 +189,119 @@ def _importance(compare, released):
         drawn = rng.multinomial(n, np.full(n, 1 / n), 100).astype(np.float32)
         means = [drawn @ part / n for part in parts]
         resampled = [compare(a, b) for a, b in zip(*means, strict=True)]
-        low, high = np.quantile(resampled, [0.025, 0.975])
-        return Estimate(value, min(low, value), max(high, value))
+        if not refits:
+            low, high = np.quantile(resampled, [0.025, 0.975])
+            return Estimate(value, min(low, value), max(high, value))
+        real, made = parts[0].mean(axis=0), sides[1]
+        rows, x = setting.holdout.features[:n], made.features
+        again = np.zeros(refits)
+        for i in range(refits):
+            drawn = np.sort(rng.integers(0, len(made), len(made)))
+            model = fit_classifier(x[drawn], made.outcome[drawn], setting.effort, made.seed)
+            again[i] = compare(real, contributions(model, rows).mean(axis=0))
+        error = np.sqrt(np.var(resampled) + np.var(again, ddof=1))
+        return around(value, float(error), float(t.ppf(0.975, refits - 1)))
 
     return compute
+
+
+# -- effects -------------------------------------------------------------------------------
+
+
+def log_odds_ratios(n, cases, with_code, both) -> tuple[np.ndarray, np.ndarray]:
+    """Log odds ratio of the outcome for who has a code, and its standard error, by code.
+
+    Half a patient is added to every cell, so that an empty one has a logarithm.
+
+    Source: Haldane, Ann Hum Genet 1956;20:309-311; Woolf, Ann Hum Genet 1955;19:251-253.
+
+    Parameters
+    ----------
+    n, cases : float
+        Patients in all, and with the outcome.
+    with_code, both : array
+        Patients with each code, and with the code and the outcome.
+    """
+    cells = np.stack(_cells(n, cases, with_code, both)) + 0.5
+    signs = np.array([1, -1, -1, 1])
+    return signs @ np.log(cells), np.sqrt((1 / cells).sum(axis=0))
+
+
+def _cells(n, cases, with_code, both) -> tuple[np.ndarray, ...]:
+    """Patients with code and outcome, with the code alone, the outcome alone, and neither."""
+    return both, with_code - both, cases - both, n - cases - with_code + both
+
+
+def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
+    """Estimated minus true log odds ratio of each code with the outcome.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Real or synthetic patients, the schema attached.
+    truth : Series
+        True log odds ratios by phecode, such as ``truth.codes()["log_odds_ratio"]`` of the
+        simulated hospital (:mod:`ehrsynth.datasets.truth`).
+
+    Returns
+    -------
+    Series
+        By column name, in the table's order; codes with fewer than 10 patients in a cell of
+        code by outcome are left out.
+    """
+    schema = Schema.of(table)
+    names = [c.name for c in schema.columns if c.kind == "binary" and c.code in truth.index]
+    y = schema.outcome_values(table).astype(float)
+    flags = table[names].to_numpy(float)
+    counts = len(table), y.sum(), flags.sum(axis=0), y @ flags
+    enough = np.min(_cells(*counts), axis=0) >= FEWEST_IN_CELL
+    errors = log_odds_ratios(*counts)[0] - truth[[schema[n].code for n in names]].to_numpy(float)
+    return pd.Series(errors, index=names, name="error")[enough]
+
+
+def interval_overlap(estimate_a, error_a, estimate_b, error_b) -> np.ndarray:
+    """Share of two 95 % intervals that they have in common, averaged over both; 0 if none.
+
+    Source: Karr et al., Am Stat 2006;60:224-232.
+    """
+    low = np.maximum(estimate_a - Z95 * error_a, estimate_b - Z95 * error_b)
+    high = np.minimum(estimate_a + Z95 * error_a, estimate_b + Z95 * error_b)
+    widths = 2 * Z95 * np.stack([error_a, error_b])
+    return (np.clip(high - low, 0, None) / widths).mean(axis=0)
+
+
+def _effects(compare):
+    """`compare` is a function of log odds ratios and standard errors of both tables."""
+
+    def compute(setting: Setting, rng) -> Estimate:
+        sides = setting.holdout, setting.candidate
+        n = min(map(len, sides))
+        known, y = setting.train.matrix, setting.train.outcome
+        counts = len(known), y.sum(), known.sum(axis=0, dtype=float), y.astype(np.float32) @ known
+        expected = np.min(_cells(*counts), axis=0) * n / len(known)
+        chosen = setting.encoder.is_kind("binary") & (expected >= FEWEST_IN_CELL)
+        chosen[setting.encoder.columns(setting.schema.outcome)] = False
+        if not chosen.any():
+            raise NotComputable(
+                f"no code has {FEWEST_IN_CELL} patients with and without the outcome"
+            )
+        sums = []
+        for side in sides:
+            rows = side.sample(n, rng)
+            has, died = side.matrix[rows][:, chosen], side.outcome[rows, None]
+            sums.append(group_sums(np.concatenate([died, has, has * died], axis=1), rng))
+        width = int(chosen.sum())
+
+        def ratios(total):
+            return log_odds_ratios(total[0], total[1], total[2 : 2 + width], total[2 + width :])
+
+        return jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
+
+    return compute
+
+
+_effect_difference = _effects(lambda a, error_a, b, error_b: np.abs(a - b))
+_effect_overlap = _effects(interval_overlap)
 
 
 SPECS = (
@@ -128,6 +321,30 @@ SPECS = (
         draws=4,
     ),
     Spec(
+        "calibration_error", "utility", "corrected", "lower", "percentage points",
+        "expected calibration error, Naeini et al., AAAI 2015:2901-2907; best: the model "
+        "trained on train",
+        "How far the risks predicted by a model trained on synthetic patients are from what "
+        "happens, on average over ten groups of held-out patients by predicted risk.",
+        _calibration_error, best="train", bounds=(0, 100), draws=4,
+    ),
+    Spec(
+        "mean_risk_error", "utility", "corrected", "lower", "percentage points",
+        "calibration in the large, Van Calster et al., BMC Med 2019;17:230; best: the model "
+        "trained on train",
+        "Difference between the mean predicted risk and the share of held-out patients with the "
+        "outcome.",
+        _mean_risk_error, best="train", bounds=(0, 100), draws=4,
+    ),
+    Spec(
+        "calibration_slope_error", "utility", "corrected", "lower", "difference from slope 1",
+        "calibration slope, Van Calster et al., BMC Med 2019;17:230; best: the model trained on "
+        "train",
+        "How far the calibration slope is from 1; below 1 the risks predicted for held-out "
+        "patients are too extreme, above 1 too timid.",
+        _slope_error, best="train", bounds=(0, np.inf), draws=4,
+    ),
+    Spec(
         "feature_importance", "utility", "published", "higher", f"share of the top {TOP}",
         f"{TUTORIAL}, step 1.h; {BENCHMARK}, Table 1",
         f"Share of the {TOP} most important features of a model trained on real patients that "
@@ -138,6 +355,22 @@ SPECS = (
         "feature_importance", "utility", "corrected", "higher", "share of importance",
         f"after {TUTORIAL}, step 1.h",
         "Share of the importance that the real and the synthetic model put on the same features.",
-        _importance(shared_importance, lambda setting: setting.even_candidate), bounds=(0, 1),
+        _importance(shared_importance, lambda setting: setting.even_candidate, refits=5),
+        bounds=(0, 1),
+    ),
+    Spec(
+        "effect_estimates", "utility", "corrected", "lower", "log odds ratio",
+        "odds ratios with half a patient added to every cell, Haldane, Ann Hum Genet "
+        "1956;20:309-311",
+        "Mean absolute difference between the log odds ratios of the outcome for each code, in "
+        "the synthetic and in held-out patients; 0.1 is an odds ratio off by a tenth.",
+        _effect_difference, best="swap", bounds=(0, np.inf), title="Odds ratios of codes",
+    ),
+    Spec(
+        "effect_interval_overlap", "utility", "corrected", "higher", "share of the intervals",
+        "Karr et al., Am Stat 2006;60:224-232",
+        "How much of the confidence intervals of these odds ratios, from synthetic and from as "
+        "many held-out patients, is common to both.",
+        _effect_overlap, best="swap", bounds=(0, 1), title="Overlap of odds ratios' intervals",
     ),
 )  # fmt: skip

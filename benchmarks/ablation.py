@@ -1,0 +1,151 @@
+"""What is each switch of the modern recipe worth? All of them, turned on one after another.
+
+    python benchmarks/ablation.py --patients 10000 --seconds 20 --seeds 3
+
+Starts from the published recipe with its preprocessing, and turns on one switch (or two that make
+no sense alone) at a time, until it is the modern recipe. Every model trains for the same time, in
+seconds of one core: a switch that makes the steps dearer has to earn them back. The same seeds
+train all variants; the table has medians over the seeds, with the smallest and the largest.
+
+Writes ``benchmarks/ablation.csv``, one row for each model, and ``book/ablation.csv`` for the page.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import ehrsynth
+from ehrsynth.evaluation import PROFILES, SPECS
+from ehrsynth.evaluation.metric import NotComputable
+from ehrsynth.evaluation.tables import settings
+from ehrsynth.files import write_table
+from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe
+from ehrsynth.preprocess import Preprocessor
+from ehrsynth.schema import Schema
+
+RESULTS = Path(__file__).with_suffix(".csv")
+PAGE_TABLE = Path(__file__).resolve().parents[1] / "book" / "ablation.csv"
+
+# What is turned on, in words, and the fields of the recipe that do it.
+SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Adam, steps a hundred times as large", ("optimizer", "generator_rate", "critic_rate")),
+    ("the last weights, no rejection", ("keep", "match_outcome")),
+    ("batches of 128", ("batch",)),
+    ("the critic sees drawn codes", ("sampled_codes",)),
+    ("numbers as bins, missing as one of them", ()),
+    ("starts at train's prevalences, centered", ("prevalence_bias", "centered_output")),
+    ("outcome and sex are given", ("condition",)),
+    ("average of the weights, its own statistics", ("averaging", "refresh_statistics")),
+    ("the critic sees the bins' scores", ("score_weight",)),
+    ("learning rates fall from 60 % on", ("decay_from",)),
+    ("smaller networks", ("width",)),
+    ("penalty on a quarter of the batch", ("penalty_share",)),
+    ("prevalences calibrated, within outcome and sex", ("calibration",)),
+    ("pairs calibrated", ("pairs",)),
+    ("number of diagnoses calibrated", ("code_counts",)),
+)
+REAL = "real patients (holdout)"
+BINS = "numbers as bins, missing as one of them"
+METRICS = {
+    "classifier_two_sample_test": "C2ST",
+    "tstr_auroc": "TSTR",
+    "dimension_wise_distribution_binary": "prevalence",
+    "column_wise_correlation": "correlation",
+    "medical_concept_abundance": "abundance",
+    "effect_estimates": "log odds ratios",
+    "membership_inference": "membership",
+}
+
+
+def variants() -> list[tuple[str, str, Recipe]]:
+    """Name, preprocessing and recipe, from the published to the modern one."""
+    recipe, prep = PAPER, "paper"
+    found = [("as published", prep, recipe)]
+    for words, names in SWITCHES:
+        recipe = replace(recipe, **{name: getattr(MODERN, name) for name in names})
+        prep = "modern" if words == BINS else prep
+        found.append((words, prep, recipe))
+    left = replace(recipe, steps=MODERN.steps, epochs=MODERN.epochs)
+    assert left == MODERN, "a switch of the modern recipe is missing in SWITCHES"
+    return found
+
+
+def steps_in(seconds: float, recipe: Recipe, encoded, seed: int) -> int:
+    """Steps that this machine takes in so many seconds of one core."""
+    costs = []
+    for steps in (4, 12):
+        start = time.process_time()
+        EMRWGAN(replace(recipe, calibration="none", pairs=False, code_counts=False,
+                        refresh_statistics=False), seed, steps=steps).fit(encoded)  # fmt: skip
+        costs.append(time.process_time() - start)
+    return max(2, round(seconds / max((costs[1] - costs[0]) / 8, 1e-4)))
+
+
+def measure(train, holdout, synthetic, schema: Schema, seed: int) -> dict[str, float]:
+    shared = [t[schema.names] for t in (train, holdout, synthetic)]
+    scene = settings(*shared, schema=schema, effort=PROFILES["fast"], seed=seed)["synthetic"]
+    values = {}
+    for spec in SPECS:
+        if spec.name not in METRICS or (spec.form == "published") != (spec.name == "tstr_auroc"):
+            continue
+        try:
+            values[METRICS[spec.name]] = spec.evaluate(scene, seed).value
+        except NotComputable:
+            values[METRICS[spec.name]] = np.nan
+    return values
+
+
+def page_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Median over the seeds, with the smallest and the largest, in the order of the switches."""
+    groups = results.groupby("variant", sort=False)
+    table = pd.DataFrame({"turned on": list(groups.groups)})
+    for name in METRICS.values():
+        middle, low, high = (groups[name].agg(f).to_numpy() for f in ("median", "min", "max"))
+        table[name] = [
+            f"{m:.3f} ({a:.3f}-{b:.3f})" for m, a, b in zip(middle, low, high, strict=True)
+        ]
+    table.insert(1, "steps", groups["steps"].median().astype(int).map("{:,}".format).to_numpy())
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patients", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+
+    hospital = ehrsynth.load("simulated", patients=options.patients, seed=0)
+    train, holdout = ehrsynth.split(ehrsynth.build_patients(hospital), seed=0)
+    preps = {kind: Preprocessor.for_recipe(kind, min_prevalence=1e-3).fit(train)
+             for kind in ("paper", "modern")}  # fmt: skip
+    encoded = {kind: prep.transform(train) for kind, prep in preps.items()}
+    schema = preps["modern"].schema_
+    clean = [preps["modern"].clip(t) for t in (train, holdout)]
+    rows = [
+        {"variant": REAL, "seed": seed, "steps": 0, **measure(*clean, clean[1], schema, seed)}
+        for seed in range(options.seeds)
+    ]
+    for name, kind, recipe in variants():
+        for seed in range(options.seeds):
+            steps = steps_in(options.seconds, recipe, encoded[kind], seed)
+            gan = EMRWGAN(recipe, seed, steps=steps).fit(encoded[kind])
+            made = ehrsynth.postprocess(gan.sample(len(train), seed=seed), preps[kind], seed=seed)
+            scores = measure(*clean, preps["modern"].clip(made), schema, seed)
+            rows.append({"variant": name, "seed": seed, "steps": steps, **scores})
+            print(rows[-1], flush=True)
+        results = pd.DataFrame(rows).assign(
+            train=len(train), columns=len(schema.columns), seconds=options.seconds
+        )
+        write_table(results.round(4), RESULTS)
+        write_table(page_table(results), PAGE_TABLE)
+
+
+if __name__ == "__main__":
+    main()

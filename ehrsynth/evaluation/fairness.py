@@ -1,0 +1,190 @@
+"""Fairness: is the synthetic data as good for every group of patients?
+
+Groups are by sex, race, age band and other demographics. Every metric is about the group that
+fares worst, which is chosen by looking: :func:`~ehrsynth.evaluation.metric.largest_of` takes
+the luck of the choice out. Intervals are about the patients who are looked at, not about the
+training of the models.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from .metric import Estimate, NotComputable, Spec, auroc_parts, largest_of
+from .tables import Setting, subgroups
+from .utility import predict
+
+FEWEST = 10  # patients of a group with and without the outcome; smaller groups are left out
+
+
+def by_group(setting: Setting) -> pd.DataFrame:
+    """How the models of real and of synthetic patients do for each group of held-out patients.
+
+    Returns
+    -------
+    DataFrame
+        By group: ``patients`` and ``cases`` (with the outcome) in holdout; ``auroc_real`` and
+        ``auroc``, of the model trained on train and on the candidate; ``observed``, the share
+        of patients with the outcome, ``mean_risk_real`` and ``mean_risk``, the share that the
+        two models predict. The models' columns are missing where a group has fewer than 10
+        patients with or without the outcome.
+    """
+    y, real, made = _scores(setting)
+    rows = {}
+    for name, member in _groups(setting).items():
+        row = {"patients": int(member.sum()), "cases": int(y[member].sum())}
+        if _enough(y[member]):
+            areas = [auroc_parts(score[member], y[member])[0] for score in (real, made)]
+            risks = [float(expit(score[member]).mean()) for score in (real, made)]
+            row |= dict(zip(("auroc_real", "auroc"), areas, strict=True))
+            row |= dict(zip(("mean_risk_real", "mean_risk"), risks, strict=True))
+            row["observed"] = float(y[member].mean())
+        rows[name] = row
+    columns = ["auroc_real", "auroc", "observed", "mean_risk_real", "mean_risk"]
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.reindex(columns=["patients", "cases", *columns])
+
+
+def _groups(setting: Setting) -> dict[str, np.ndarray]:
+    groups = subgroups(setting.schema, setting.holdout.frame, setting.train.frame)
+    if not groups:
+        raise NotComputable("no column is demographic, so there are no groups to compare")
+    return groups
+
+
+def _scores(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcome of held-out patients, and their log odds by the real and the candidate's model."""
+    sides = setting.train, setting.candidate
+    real, made = (predict(side.model, setting.holdout.features) for side in sides)
+    return setting.holdout.outcome, real, made
+
+
+def _enough(y: np.ndarray) -> bool:
+    return min(y.sum(), len(y) - y.sum()) >= FEWEST
+
+
+def _auroc_loss(y, real, made) -> tuple[float, np.ndarray]:
+    """By how much the real model's AUROC is higher, and each patient's influence on that."""
+    (area_real, influence_real), (area, influence) = (auroc_parts(s, y) for s in (real, made))
+    return area_real - area, influence_real - influence
+
+
+def _risk_excess(y, real, made) -> tuple[float, np.ndarray]:
+    """By how many percentage points the mean risk is too high, and each patient's influence."""
+    excess = 100 * (expit(made) - y)
+    return float(excess.mean()), (excess - excess.mean()) / len(y)
+
+
+def _largest_over_groups(parts, both_ways: bool = False):
+    """Metric of the largest of `parts` (of outcome and scores of a group), or of its size."""
+
+    def compute(setting: Setting, rng) -> Estimate:
+        y, real, made = _scores(setting)
+        values, influence = [], []
+        for member in _groups(setting).values():
+            if _enough(y[member]):
+                value, own = parts(y[member], real[member], made[member])
+                values.append(value)
+                influence.append(np.zeros(len(y)))
+                influence[-1][member] = own
+        if not values:
+            raise NotComputable(
+                f"no group has {FEWEST} held-out patients with and without the outcome"
+            )
+        values, influence = np.array(values), np.stack(influence, axis=1)
+        if both_ways:
+            values = np.concatenate([values, -values])
+            influence = np.concatenate([influence, -influence], axis=1)
+        found = largest_of(values, influence, rng)
+        return found._replace(value=max(found.value, 0.0)) if both_ways else found
+
+    return compute
+
+
+def missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each group that is missing, and each patient's influence on it.
+
+    Parameters
+    ----------
+    real, candidate : array of bool, shape (patients, groups)
+
+    Returns
+    -------
+    tuple of array
+        1 minus the ratio of the group's shares, negative where there are too many; and the
+        influence of the real patients, then of the candidate's.
+    """
+    p, q = real.mean(axis=0), candidate.mean(axis=0)
+    parts = q / p**2 * (real - p) / len(real), -(candidate - q) / p / len(candidate)
+    return 1 - q / p, np.concatenate(parts)
+
+
+def _missing_group(setting: Setting, rng) -> Estimate:
+    sides = setting.train.frame, setting.candidate.frame.iloc[setting.even]
+    members = [
+        np.stack(list(groups.values()), axis=1)
+        for groups in (subgroups(setting.schema, frame, setting.train.frame) for frame in sides)
+        if groups
+    ]
+    if not members:
+        raise NotComputable("no column is demographic, so there are no groups to compare")
+    # So many that as many synthetic patients can be expected to show FEWEST of the group.
+    large = members[0].mean(axis=0) * len(members[1]) >= FEWEST
+    if not large.any():
+        raise NotComputable(f"no group has {FEWEST} patients")
+    return largest_of(*missing_shares(*(member[:, large] for member in members)), rng)
+
+
+def _small_groups(setting: Setting) -> str:
+    table = by_group(setting)
+    small = [f"{name} ({row.cases:.0f} of {row.patients:.0f} with the outcome)"
+             for name, row in table[table["auroc"].isna()].iterrows()]  # fmt: skip
+    return f" Too few patients to judge: {', '.join(small)}." if small else ""
+
+
+def _worst_auroc(setting: Setting) -> str:
+    table = by_group(setting)
+    loss = table["auroc_real"] - table["auroc"]
+    row = table.loc[loss.idxmax()]
+    return (
+        f"Most is lost for {loss.idxmax()}: {row.auroc:.2f} instead of {row.auroc_real:.2f}."
+        + _small_groups(setting)
+    )
+
+
+def _worst_risk(setting: Setting) -> str:
+    table = by_group(setting)
+    off = (table["mean_risk"] - table["observed"]).abs()
+    row = table.loc[off.idxmax()]
+    return (
+        f"Farthest off for {off.idxmax()}: {100 * row.mean_risk:.1f} % predicted, "
+        f"{100 * row.observed:.1f} % observed." + _small_groups(setting)
+    )
+
+
+SPECS = (
+    Spec(
+        "subgroup_auroc_loss", "fairness", "corrected", "lower", "AUROC",
+        "largest difference by group, corrected after Chernozhukov et al., Econometrica "
+        "2013;81:667-737; ehrsynth",
+        "How much worse a model trained on synthetic patients ranks the real, held-out patients "
+        "of the group that loses most, compared with a model trained on real patients.",
+        _largest_over_groups(_auroc_loss), best="train", bounds=(-1, 1), draws=4,
+        title="Loss of AUROC in the worst group", note=_worst_auroc,
+    ),
+    Spec(
+        "subgroup_risk_error", "fairness", "corrected", "lower", "percentage points",
+        "calibration in the large, largest by group; ehrsynth; best: the model trained on train",
+        "How far the mean predicted risk is from the share of patients with the outcome, in the "
+        "group for which it is farthest off.",
+        _largest_over_groups(_risk_excess, both_ways=True), best="train", bounds=(0, 100),
+        draws=4, title="Error of the mean risk in the worst group", note=_worst_risk,
+    ),
+    Spec(
+        "subgroup_missing", "fairness", "corrected", "lower", "share of the group",
+        "largest shortfall by group; ehrsynth",
+        "Which share of the most under-represented group of patients is missing; 1 means that "
+        "the whole group is.",
+        _missing_group, bounds=(-np.inf, 1), title="Missing share of a group",
+    ),
+)  # fmt: skip

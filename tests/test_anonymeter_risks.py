@@ -1,0 +1,65 @@
+"""Singling out, linkability and inference: with the optional package, and without it."""
+
+import sys
+
+import numpy as np
+import pytest
+from known_truth import noisy_copy, population
+
+from ehrsynth.evaluation import PROFILES, anonymeter_risks
+from ehrsynth.evaluation.metric import NotComputable
+from ehrsynth.evaluation.tables import settings
+from ehrsynth.schema import Schema
+
+SPECS = {s.name: s for s in anonymeter_risks.SPECS}
+
+
+@pytest.fixture(scope="module")
+def people():
+    return population(700, 30, seed=1), population(500, 30, seed=2)
+
+
+def scene(people, synthetic):
+    schema = Schema.of(people[0])
+    return settings(*people, synthetic, schema, PROFILES["fast"], seed=0)["synthetic"]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_without_the_package_the_reason_says_what_to_install(people, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "anonymeter", None)
+    with pytest.raises(NotComputable, match=r"not installed \(pip install"):
+        SPECS[name].evaluate(scene(people, people[1]), seed=0)
+
+
+def test_tables_are_of_one_size_and_hold_no_missing_values(people):
+    used, others, released = anonymeter_risks._tables(
+        scene(people, population(600, 30, seed=3)), codes=6, rng=np.random.default_rng(0)
+    )
+    assert len(used) == len(others) == 500
+    assert len(released) == 600
+    assert list(used.columns) == list(released.columns)
+    assert used.shape[1] == 6 + 6 + 1  # not binary, codes, outcome
+    assert not any(t.isna().any(axis=None) for t in (used, others, released))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_fresh_patients_are_safe_and_copies_are_not(people, name):
+    pytest.importorskip("anonymeter", reason="optional: pip install 'ehrsynth[privacy]'")
+    spec = SPECS[name]
+    fresh = spec.evaluate(scene(people, population(700, 30, seed=3)), seed=0)
+    half = (fresh.high - fresh.low) / 2
+    assert abs(fresh.value) < 1.5 * half
+    for copy in (people[0], noisy_copy(people[0], 0.01)):
+        found = spec.evaluate(scene(people, copy), seed=0)
+        assert found.low > fresh.value
+        assert found.low > 0
+    again = spec.evaluate(scene(people, population(700, 30, seed=3)), seed=0)
+    assert again == fresh
+
+
+def test_too_few_patients_have_a_reason(people):
+    pytest.importorskip("anonymeter", reason="optional: pip install 'ehrsynth[privacy]'")
+    tiny = scene([t.iloc[:30] for t in people], people[1].iloc[:30])
+    for spec in SPECS.values():
+        with pytest.raises(NotComputable, match="fewer than 50"):
+            spec.evaluate(tiny, 0)
