@@ -435,7 +435,7 @@ def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     table = table[table["believed"]]
     defects, titles = table["defect"].unique(), table["title"].unique()
     grid, ring = (
-        table.pivot(index="title", columns="defect", values=name).loc[titles, defects].astype(bool)
+        table.pivot(index="title", columns="defect", values=name).loc[titles, defects].eq(True)
         for name in ("notices", "expected")
     )
     ax = _axes(ax, (0.36 * len(defects) + 4.4, 0.27 * len(titles) + 1.9))

@@ -336,7 +336,7 @@ def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, 
 
 
 def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
-    """One row a defect and metric: its share of the way, and whether it notices.
+    """One row a defect and metric that has a value: its share of the way, whether it notices.
 
     Returns
     -------
@@ -349,6 +349,8 @@ def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
         families = dict.fromkeys(m.family for m in report.metrics)
         believed = [m for family in families for m in report.of(family)]
         for m in report.metrics:
+            if m.value is None:
+                continue
             rows.append(
                 {
                     "defect": defect, "family": m.family, "metric": m.name, "form": m.form,
