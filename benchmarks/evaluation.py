@@ -1,14 +1,29 @@
-"""How long does the evaluation take, and how much faster are its attacks than the published loops?
+"""How long does the evaluation take, how much memory, and how long do others take for less?
 
-Run with ``python benchmarks/evaluation.py --profile fast --patients 4000`` (or ``full`` and
-20000). The first table is the whole report on independent columns, metric by metric; the second
-compares the two attacks with loops written as the tutorial describes them, one patient at a time,
-on a few patients, scaled to all of train. Results go to ``benchmarks/evaluation.csv``.
+    python benchmarks/evaluation.py --patients 24500 --code-level phecode
+    python benchmarks/evaluation.py --patients 192000 --code-level leaf
+    python benchmarks/evaluation.py --patients 24500 --sdmetrics /path/to/python
+
+Each run replaces the rows of its size in ``benchmarks/evaluation.csv``. The synthetic data are
+independent columns. Measured are the whole report (``ehrsynth.evaluate``) and each metric in it,
+with its references; and, for comparison,
+
+- the two attacks as loops written as the tutorial describes them, one patient at a time, on a few
+  patients and scaled to all of train: each patient costs the same;
+- SDMetrics' quality report (not installed with ehrsynth: name a Python that has it), on 2,000
+  patients and few columns, its growth fitted by a straight line through the logarithms.
 """
 
 import argparse
+import json
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 import time
+from collections import defaultdict
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,39 +31,81 @@ import pandas as pd
 
 import ehrsynth
 from ehrsynth import evaluation
-from ehrsynth.evaluation import fidelity, privacy, utility
-from ehrsynth.evaluation.metric import NotComputable
-from ehrsynth.evaluation.tables import PROFILES, independent, plausible, settings
+from ehrsynth.evaluation import privacy
+from ehrsynth.evaluation.metric import Spec
+from ehrsynth.evaluation.tables import PROFILES, Encoder, independent
 from ehrsynth.files import write_table
+from ehrsynth.preprocess import Preprocessor
 from ehrsynth.schema import Schema
 
 RESULTS = Path(__file__).with_suffix(".csv")
+MIN_PREVALENCE = 5e-5
+LOOPED = 40  # patients of the published loops
+SDMETRICS_COLUMNS = (25, 50, 100)
+SDMETRICS = """
+import sys, time, json
+import pandas as pd
+from sdmetrics.reports.single_table import QualityReport
+real, made = (pd.read_parquet(path) for path in sys.argv[1:3])
+metadata = {"columns": {n: {"sdtype": "numerical" if real[n].nunique() > 2 else "categorical"}
+                        for n in real}}
+start = time.perf_counter()
+report = QualityReport()
+report.generate(real, made, metadata, verbose=False)
+print(json.dumps(time.perf_counter() - start))
+"""
 
 
-def tables(patients: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train and holdout of the simulated hospital."""
+def tables(patients: int, code_level: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train and holdout of the simulated hospital, with the tutorial's filter of rare codes."""
     hospital = ehrsynth.load("simulated", patients=patients, seed=seed)
-    return ehrsynth.split(ehrsynth.build_patients(hospital), seed=seed)
+    whole = ehrsynth.build_patients(hospital, code_level=code_level)
+    train, holdout = ehrsynth.split(whole, seed=seed)
+    prep = Preprocessor(min_prevalence=MIN_PREVALENCE, seed=seed).fit(train)
+    return tuple(prep.schema_.attach(prep.clip(t)[prep.schema_.names]) for t in (train, holdout))
 
 
-def by_metric(scenes, seed: int) -> list[dict]:
-    """Seconds of each metric for the synthetic data and both references."""
-    rows = []
-    for spec in (*fidelity.SPECS, *utility.SPECS, *privacy.SPECS):
-        start, cpu = time.perf_counter(), time.process_time()
-        for name in ("synthetic", spec.best, spec.worst):
-            try:
-                spec.evaluate(scenes[name], seed)
-            except NotComputable:
-                pass
-        rows.append(
-            {
-                "what": f"{spec.name} ({spec.form})",
-                "seconds": time.perf_counter() - start,
-                "cpu_seconds": time.process_time() - cpu,
-            }
-        )
-    return rows
+@contextmanager
+def timed_metrics():
+    """Seconds and CPU seconds by metric, of everything that is evaluated inside."""
+    spent, plain = defaultdict(lambda: np.zeros(2)), Spec.evaluate
+
+    def evaluate(self, setting, seed):
+        start = np.array([time.perf_counter(), time.process_time()])
+        try:
+            return plain(self, setting, seed)
+        finally:
+            stop = np.array([time.perf_counter(), time.process_time()])
+            spent[f"{self.name} ({self.form})"] += stop - start
+            print(f"  {self.name} ({self.form}): {stop[0] - start[0]:.1f} s, {peak_gb():.1f} GB",
+                  file=sys.stderr)  # fmt: skip
+
+    Spec.evaluate = evaluate
+    try:
+        yield spent
+    finally:
+        Spec.evaluate = plain
+
+
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def whole_report(train, holdout, synthetic, schema, profile: str) -> list[dict]:
+    start, cpu = time.perf_counter(), time.process_time()
+    with timed_metrics() as spent:
+        report = evaluation.evaluate(train, holdout, synthetic, schema=schema, profile=profile)
+        report.to_html()
+    rows = [("whole report", time.perf_counter() - start, time.process_time() - cpu)]
+    rows += [(name, *seconds) for name, seconds in spent.items()]
+    return [
+        {"what": what, "method": "ehrsynth", "how": "measured", "seconds": s, "cpu_seconds": c,
+         "peak_gb": peak_gb() if what == "whole report" else None}
+        for what, s, c in rows
+    ]  # fmt: skip
+
+
+# -- the published loops ---------------------------------------------------------------------
 
 
 def membership_loop(train: np.ndarray, released: np.ndarray) -> np.ndarray:
@@ -65,72 +122,91 @@ def attribute_loop(known: np.ndarray, released: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def against_loops(scenes, patients: int = 40) -> list[dict]:
-    """Seconds for all of train, by the loops (scaled up) and by the package."""
-    setting = scenes["synthetic"]
-    train, released = setting.train.matrix, setting.candidate.matrix
-    half = train.shape[1] // 2
-    n = len(train)
+def against_loops(train: np.ndarray, released: np.ndarray) -> list[dict]:
+    """Seconds for all of train, by the loops (scaled up) and by the package's functions."""
+    n, half = len(train), train.shape[1] // 2
     flags = np.zeros(half, bool), np.zeros(train.shape[1] - half, bool)
+    few = min(n, 1024)
     tasks = {
-        "membership, published loop": (
-            patients, lambda: membership_loop(train[:patients].astype(float), released)),
-        "membership, ehrsynth": (n, lambda: privacy.nearest_distance(train, released)),
-        "attribute, published loop": (
-            patients, lambda: attribute_loop(train[:patients, :half], released[:, :half])),
-        "attribute, ehrsynth": (
-            min(n, 1024), lambda: privacy.guess_attributes(
-                train[:1024, :half], released[:, :half], released[:, half:], *flags)),
+        ("membership of all of train", "published loop"): (
+            LOOPED, lambda: membership_loop(train[:LOOPED], released)),
+        ("membership of all of train", "ehrsynth"): (
+            few, lambda: privacy.nearest_distance(train[:few], released)),
+        ("attributes of all of train", "published loop"): (
+            LOOPED, lambda: attribute_loop(train[:LOOPED, :half], released[:, :half])),
+        ("attributes of all of train", "ehrsynth"): (
+            few, lambda: privacy.guess_attributes(
+                train[:few, :half], released[:, :half], released[:, half:], *flags)),
     }  # fmt: skip
     rows = []
-    for what, (done, task) in tasks.items():
+    for (what, method), (done, task) in tasks.items():
         start, cpu = time.perf_counter(), time.process_time()
         task()
-        scale = n / done
-        rows.append(
-            {
-                "what": f"{what}, all of train",
-                "seconds": (time.perf_counter() - start) * scale,
-                "cpu_seconds": (time.process_time() - cpu) * scale,
-            }
-        )
+        spent = np.array([time.perf_counter() - start, time.process_time() - cpu]) * n / done
+        how = "measured" if done == n else f"scaled from {done:,} patients"
+        rows.append({"what": what, "method": method, "how": how,
+                     "seconds": spent[0], "cpu_seconds": spent[1]})  # fmt: skip
+    return rows
+
+
+# -- SDMetrics -------------------------------------------------------------------------------
+
+
+def sdmetrics(python: str, train: pd.DataFrame, synthetic: pd.DataFrame) -> list[dict]:
+    """Seconds of SDMetrics' quality report on 2,000 patients, and fitted to all columns."""
+    rows, spent = [], []
+    common = train.mean(numeric_only=True).sort_values(ascending=False, kind="stable").index
+    for width in SDMETRICS_COLUMNS:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [str(Path(folder) / name) for name in ("real.parquet", "made.parquet")]
+            for table, path in zip((train, synthetic), paths, strict=True):
+                part = table[common[:width]].head(2_000)
+                pd.DataFrame({n: part[n] for n in part}).to_parquet(path, index=False)
+            done = subprocess.run(
+                [python, "-c", SDMETRICS, *paths], capture_output=True, text=True, check=False
+            )
+        if done.returncode:
+            print(f"SDMetrics: {done.stderr.strip().splitlines()[-1:]}; left out.", file=sys.stderr)
+            return []
+        spent.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        rows.append({"what": f"quality report, 2,000 patients, {width} columns",
+                     "method": "SDMetrics", "how": "measured", "seconds": spent[-1]})  # fmt: skip
+    slope, start = np.polyfit(np.log(SDMETRICS_COLUMNS), np.log(spent), 1)
+    wide = train.shape[1]
+    rows.append({"what": f"quality report, 2,000 patients, {wide} columns", "method": "SDMetrics",
+                 "how": f"fitted (grows with columns to the power {slope:.2f})",
+                 "seconds": float(np.exp(start + slope * np.log(wide)))})  # fmt: skip
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=int, default=4_000)
-    parser.add_argument("--profile", choices=PROFILES, default="fast")
+    parser.add_argument("--patients", type=int, default=24_500)
+    parser.add_argument("--code-level", default="phecode")
+    parser.add_argument("--profile", choices=PROFILES, default="full")
+    parser.add_argument("--sdmetrics", metavar="PYTHON", help="a Python that has SDMetrics")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    train, holdout = tables(options.patients, options.seed)
+    train, holdout = tables(options.patients, options.code_level, options.seed)
     schema = Schema.of(train)
-    train, holdout = (plausible(table, schema)[0] for table in (train, holdout))
-    synthetic = independent(train, len(train), np.random.default_rng(options.seed))
-
-    start, cpu = time.perf_counter(), time.process_time()
-    report = evaluation.evaluate(
-        train, holdout, schema.attach(synthetic), schema=schema, profile=options.profile
-    )
-    total = time.perf_counter() - start, time.process_time() - cpu
-    start, cpu = time.perf_counter(), time.process_time()
-    report.to_html()
-    page = time.perf_counter() - start, time.process_time() - cpu
-
-    effort = PROFILES[options.profile]
-    scenes = settings(train, holdout, synthetic, schema, effort, options.seed)
-    rows = [
-        {"what": "whole evaluation", "seconds": total[0], "cpu_seconds": total[1]},
-        {"what": "report.html", "seconds": page[0], "cpu_seconds": page[1]},
-        *by_metric(scenes, options.seed),
-        *against_loops(scenes),
-    ]
-    result = pd.DataFrame(rows).assign(
-        profile=options.profile, train=len(train), columns=train.shape[1],
-        peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-    ).round(3)  # fmt: skip
+    synthetic = schema.attach(independent(train, len(train), np.random.default_rng(options.seed)))
+    size = {"profile": options.profile, "train": len(train), "columns": train.shape[1]}
+    print(size, file=sys.stderr)
+    if options.sdmetrics:
+        rows = sdmetrics(options.sdmetrics, train, synthetic)
+    else:
+        rows = whole_report(train, holdout, synthetic, schema, options.profile)
+        encoder = Encoder.fit(schema, train, [holdout, synthetic])
+        rows += against_loops(encoder.transform(train), encoder.transform(synthetic))
+    result = pd.DataFrame(rows).assign(**size, cores=len(os.sched_getaffinity(0)),
+                                       threads=os.environ.get("OMP_NUM_THREADS", ""))  # fmt: skip
+    result = result.round({"seconds": 2, "cpu_seconds": 2, "peak_gb": 2})
     print(result.to_string(index=False))
+    if RESULTS.is_file():
+        before = pd.read_csv(RESULTS)
+        keys = ["profile", "train", "columns", "what", "method"]
+        result = pd.concat([before, result]).drop_duplicates(keys, keep="last")
     write_table(result, RESULTS)
 
 

@@ -138,12 +138,9 @@ def test_fresh_samples_raise_hardly_a_false_alarm(reports):
 @pytest.mark.parametrize("defect", ["copy", "copy, 1 % noise"])
 def test_no_privacy_metric_is_happy_with_the_copy(reports, defect):
     report = reports[defect]
-    happy = [
-        m.name
-        for m in report.of("privacy")
-        if m.form == "corrected" and m.name != "holdout_exposure" and not m.notices
-    ]
-    assert not happy
+    privacy = [m for m in report.of("privacy") if m.value is not None]
+    assert len(privacy) >= 9
+    assert [m.name for m in privacy if not m.notices] == ["holdout_exposure"]
 
 
 # -- what the report says of it ----------------------------------------------------------------
@@ -213,14 +210,6 @@ def test_words_name_what_is_wrong(reports, defect, words):
     verdict = report.verdicts()["fidelity"]
     assert verdict.level == "care"
     assert words in " ".join(report.answer() + verdict.sentences + report.advice()["bad"])
-
-
-def test_holdout_that_was_used(tables):
-    half = tables.train.head(700), tables.fresh.head(700)
-    report = compare(half[0], half[0], {"made": half[1]}, tables.schema, profile="fast")["made"]
-    assert report.overlap == 700
-    assert report.answer()[0].startswith("700 of the 700 held-out patients are among the used")
-    assert {v.level for v in report.verdicts().values()} == {"unknown"}
 
 
 # -- on other data -------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ehrsynth.files import write_table
 from ehrsynth.preprocess import Preprocessor
 from ehrsynth.schema import Schema
 
-PATIENTS, SEED, MIN_PREVALENCE = 6_000, 0, 0.01
+PATIENTS, SEED, MIN_PREVALENCE = 4_000, 0, 0.01
 PACKAGE_TABLE = Path(validation.__file__).with_name(validation.RESULTS)
 PAGE_TABLE = Path(__file__).resolve().parents[1] / "book" / "validation.csv"
 
@@ -32,7 +32,7 @@ def hospital() -> validation.Tables:
 
 
 def main() -> None:
-    table = validation.as_table(validation.validate(hospital(), seed=SEED))
+    table = validation.as_table(validation.validate(hospital(), seed=SEED, profile="full"))
     write_table(table.round({"share": 2}), PACKAGE_TABLE)
     write_table(validation.summary(table), PAGE_TABLE)
 

@@ -175,8 +175,8 @@ def shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
     return float(np.minimum(real / real.sum(), candidate / candidate.sum()).sum())
 
 
-def _importance(compare, released, groups: int = 0):
-    """`groups` models more, each without one part of the candidate, say how much one fit varies."""
+def _importance(compare, released, refits: int = 0):
+    """`refits` models more, of candidates drawn again, say how much one fit varies."""
 
     def compute(setting: Setting, rng) -> Estimate:
         sides = setting.train, released(setting)
@@ -189,19 +189,18 @@ def _importance(compare, released, groups: int = 0):
         drawn = rng.multinomial(n, np.full(n, 1 / n), 100).astype(np.float32)
         means = [drawn @ part / n for part in parts]
         resampled = [compare(a, b) for a, b in zip(*means, strict=True)]
-        if not groups:
+        if not refits:
             low, high = np.quantile(resampled, [0.025, 0.975])
             return Estimate(value, min(low, value), max(high, value))
         real, made = parts[0].mean(axis=0), sides[1]
         rows, x = setting.holdout.features[:n], made.features
-        left_out = np.zeros(groups)
-        member = rng.permutation(len(made)) % groups
-        for g in range(groups):
-            kept = member != g
-            model = fit_classifier(x[kept], made.outcome[kept], setting.effort, made.seed)
-            left_out[g] = compare(real, contributions(model, rows).mean(axis=0))
-        variance = np.var(resampled) + (groups - 1) * np.var(left_out)  # delete-a-group jackknife
-        return around(value, float(np.sqrt(variance)), float(t.ppf(0.975, groups - 1)))
+        again = np.zeros(refits)
+        for i in range(refits):
+            drawn = np.sort(rng.integers(0, len(made), len(made)))
+            model = fit_classifier(x[drawn], made.outcome[drawn], setting.effort, made.seed)
+            again[i] = compare(real, contributions(model, rows).mean(axis=0))
+        error = np.sqrt(np.var(resampled) + np.var(again, ddof=1))
+        return around(value, float(error), float(t.ppf(0.975, refits - 1)))
 
     return compute
 
@@ -356,7 +355,7 @@ SPECS = (
         "feature_importance", "utility", "corrected", "higher", "share of importance",
         f"after {TUTORIAL}, step 1.h",
         "Share of the importance that the real and the synthetic model put on the same features.",
-        _importance(shared_importance, lambda setting: setting.even_candidate, groups=5),
+        _importance(shared_importance, lambda setting: setting.even_candidate, refits=5),
         bounds=(0, 1),
     ),
     Spec(

@@ -205,7 +205,10 @@ DEFECTS: dict[str, Defect] = {
 COPIES = ("copy", "copy, 1 % noise", "copy, 5 % noise", "copy, 20 % noise", "half copies")
 
 # Which metrics (in the form that can be believed) must notice which defect, and why. Written
-# before the first run; where a run said otherwise, a comment says so and what was wrong.
+# before the first run; where a run said otherwise, a comment says so and what was wrong. Also
+# expected was feature_importance where the outcome is spoiled. Its interval was too narrow then:
+# a model of 700 patients looks at other columns with every sample, so that the metric objected
+# to fresh samples too. It counts that now, and needs more patients than these to object.
 EXPECTED: dict[str, dict[str, str]] = {
     "independent columns": {
         "classifier_two_sample_test": "patients lack every structure that a classifier can learn",
@@ -216,7 +219,6 @@ EXPECTED: dict[str, dict[str, str]] = {
         "clinical_knowledge_violation": "sex is drawn apart from the codes",
         "tstr_auroc": "nothing predicts the outcome",
         "trts_auroc": "nothing predicts the outcome",
-        "feature_importance": "a model of noise looks at any column",
         "effect_estimates": "all odds ratios are 1",
     },
     "copy": {
@@ -268,7 +270,6 @@ EXPECTED: dict[str, dict[str, str]] = {
         "log_prevalence_r2": "few patients miss many codes altogether",
         "column_wise_correlation": "correlations among few patients are mostly chance",
         "coverage": "few patients reach few neighborhoods",
-        "feature_importance": "a model learns the few by heart",
     },
     "flipped label": {
         "classifier_two_sample_test": "the outcome alone tells the tables apart",
@@ -280,7 +281,6 @@ EXPECTED: dict[str, dict[str, str]] = {
     "shuffled label": {
         "tstr_auroc": "nothing predicts the outcome",
         "trts_auroc": "nothing predicts the outcome",
-        "feature_importance": "a model of noise looks at any column",
         "effect_estimates": "all odds ratios are 1",
     },
     "dropped subgroup": {
