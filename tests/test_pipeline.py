@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import ehrsynth as es
-from ehrsynth import pipeline
+from ehrsynth import pipeline, streaming
 
 FILES = [name for names in pipeline.STAGES.values() for name in names]
 
@@ -126,7 +126,7 @@ def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, unint
 
 def test_generating_in_chunks_is_seeded_and_complete(tmp_path, small, monkeypatch):
     job = run(tmp_path / "a", small)
-    monkeypatch.setattr(pipeline, "CHUNK", 70)
+    monkeypatch.setattr(streaming, "CHUNK", 70)
     for name in ("x.parquet", "y.parquet", "z.csv"):
         es.generate(job.gan, job.prep, 200, tmp_path / name, seed=3)
     x, y = (pd.read_parquet(tmp_path / name) for name in ("x.parquet", "y.parquet"))
