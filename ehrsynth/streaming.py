@@ -6,6 +6,7 @@ after the last whole part.
 
 import hashlib
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -153,7 +154,7 @@ def _write_part(path, encoded, prep, seed, rules, repaired, head: bool) -> None:
 
 
 def _join(parts: Sequence[Path], path: Path) -> None:
-    """Put the parts into one file, each of Parquet as a row group."""
+    """Put the parts into one file."""
     # Written among the parts, so that nothing else is left over when the process is killed.
     whole = parts[0].with_name(f"whole{path.suffix}")
     with atomic_path(path) as temporary:
@@ -163,7 +164,11 @@ def _join(parts: Sequence[Path], path: Path) -> None:
                     with open(part, "rb") as source:
                         shutil.copyfileobj(source, file)
         else:
+            # A writer remembers 2 kB for each column of each row group until it closes. So row
+            # groups grow with their number: of a thousand parts, three make one.
+            together = max(1, math.isqrt(len(parts)) // 8)
             with pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
-                for part in parts:
-                    writer.write_table(pq.ParquetFile(part).read())
+                for start in range(0, len(parts), together):
+                    some = [pq.ParquetFile(part).read() for part in parts[start:][:together]]
+                    writer.write_table(pa.concat_tables(some))
         os.replace(whole, temporary)

@@ -88,6 +88,16 @@ def test_a_file_and_a_folder_hold_the_same_patients_and_count_their_repairs(tmp_
     assert pq.ParquetFile(tmp_path / "x.parquet").num_row_groups == 5
 
 
+def test_many_parts_are_joined_in_order_into_fewer_row_groups(tmp_path):
+    parts = [tmp_path / f"{i}.parquet" for i in range(300)]
+    table = pd.DataFrame({"i": range(600), "c": pd.Categorical(list("ab") * 300)})
+    for i, part in enumerate(parts):
+        table[2 * i : 2 * i + 2].to_parquet(part, index=False)
+    streaming._join(parts, tmp_path / "whole" / "x.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "whole" / "x.parquet"), table)
+    assert pq.ParquetFile(tmp_path / "whole" / "x.parquet").num_row_groups == 150
+
+
 def test_parts_of_another_job_are_not_mixed_in(tmp_path, model, monkeypatch):
     gan, prep, _ = model
     whole = tmp_path / "whole.parquet"
