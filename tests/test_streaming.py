@@ -88,6 +88,25 @@ def test_a_file_and_a_folder_hold_the_same_patients_and_count_their_repairs(tmp_
     assert pq.ParquetFile(tmp_path / "x.parquet").num_row_groups == 5
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv"])
+def test_stopped_while_the_parts_are_joined(tmp_path, model, monkeypatch, name):
+    gan, prep, _ = model
+    es.generate(gan, prep, 120, tmp_path / f"whole-{name}")
+
+    def stop(parts, path):
+        parts[0].with_name(f"whole{path.suffix}").write_bytes(parts[0].read_bytes())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "_join", stop)
+        with pytest.raises(KeyboardInterrupt):
+            es.generate(gan, prep, 120, tmp_path / name)
+    assert [p.name for p in tmp_path.glob("x.*")] == [f"{name}.parts"]
+    es.generate(gan, prep, 120, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+    assert [p.name for p in tmp_path.glob("x.*")] == [name]
+
+
 def test_many_parts_are_joined_in_order_into_fewer_row_groups(tmp_path):
     parts = [tmp_path / f"{i}.parquet" for i in range(300)]
     table = pd.DataFrame({"i": range(600), "c": pd.Categorical(list("ab") * 300)})
