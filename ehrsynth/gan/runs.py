@@ -72,8 +72,8 @@ def fit_runs(
 def run_seeds(seed: int, runs: int) -> list[int]:
     """The seeds of so many runs: first `seed` itself, then numbers that follow from it.
 
-    So the first run is the model that would be trained alone, and fewer runs are the first ones
-    of more.
+    So the first run is the model that one thread would train alone, and fewer runs are the first
+    ones of more.
     """
     if runs < 1:
         raise InputError(f"The number of runs must be 1 or more, not {runs}.")
