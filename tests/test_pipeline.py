@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import ehrsynth as es
-from ehrsynth import pipeline
+from ehrsynth import pipeline, rules, streaming
 
 FILES = [name for names in pipeline.STAGES.values() for name in names]
 
@@ -92,6 +92,35 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path, small):
         run(tmp_path / "a", small, seed=1)
 
 
+def test_own_rules_are_kept_counted_and_remembered(tmp_path, small, caplog):
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "- between: {column: age, low: 40, high: 80}\n"
+        "- implies: {when: {asthma: 1, sex: M}, then: {sepsis: 0}}\n"
+    )
+    job = run(tmp_path / "a", small, rules=file)
+    with caplog.at_level("INFO", logger="ehrsynth"):
+        assert job.synthetic["age"].between(40, 80).all()
+    young = int((~job.train["age"].between(40, 80)).sum())
+    assert f"{young} training patients break the rule 'age between 40 and 80'" in caplog.text
+    noted = json.loads((tmp_path / "a" / "run.json").read_text())
+    free = tmp_path / "free.parquet"
+    es.generate(job.gan, job.prep, len(job.synthetic), free, rules=False)
+    before = pd.read_parquet(free)
+    both = (before["asthma"] == 1) & (before["sex"] == "M") & (before["sepsis"] == 1)
+    assert noted["repaired"] == {
+        "age between 40 and 80": (~before["age"].between(40, 80)).sum(),
+        "asthma = 1 and sex = M implies sepsis = 0": both.sum(),
+    }
+    assert "age between 40 and 80" in job.facts["repairs"] and job.facts["clinical rules"] == 2
+    assert rules.read_rules(tmp_path / "a" / "model" / "rules.json") == rules.read_rules(file)
+    file.write_text("- between: {column: age, low: 41, high: 80}")
+    with pytest.raises(es.InputError, match="holds a run with rules .*age between 41 and 80"):
+        run(tmp_path / "a", small, rules=file)
+    with pytest.raises(es.InputError, match="holds a run with rules"):
+        run(tmp_path / "a", small)
+
+
 def command(out, small):
     """The same job as a person starts it, in a process of its own that can be killed."""
     return [
@@ -126,7 +155,7 @@ def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, unint
 
 def test_generating_in_chunks_is_seeded_and_complete(tmp_path, small, monkeypatch):
     job = run(tmp_path / "a", small)
-    monkeypatch.setattr(pipeline, "CHUNK", 70)
+    monkeypatch.setattr(streaming, "CHUNK", 70)
     for name in ("x.parquet", "y.parquet", "z.csv"):
         es.generate(job.gan, job.prep, 200, tmp_path / name, seed=3)
     x, y = (pd.read_parquet(tmp_path / name) for name in ("x.parquet", "y.parquet"))
