@@ -400,7 +400,8 @@ class Pipeline:
         """Rank the runs for the use case; the model and the patients of the first are the job's."""
         ranking = rank(reports, self.use_case)
         ranking["chance_of_first"] = chance_of_first(reports, self.use_case, seed=self.seed)
-        ranking["seed"] = dict(zip(self._candidates, run_seeds(self.seed, self.runs), strict=True))
+        seeds = dict(zip(self._candidates, run_seeds(self.seed, self.runs), strict=True))
+        ranking["seed"] = [seeds[name] for name in ranking.index]
         first = ranking.index[0]
         EMRWGAN.load(self.out / first).save(self.out / "model")
         with atomic_path(self.out / SYNTHETIC) as temporary:
