@@ -130,6 +130,12 @@ def run(
         float | None,
         typer.Option(help="Share of patients a yes/no column needs; default: the profile's."),
     ] = None,
+    runs: Annotated[
+        int, typer.Option(help="Models to train, one a core at a time; the best one is kept.")
+    ] = 1,
+    use_case: Annotated[
+        str, typer.Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
+    ] = "machine-learning development",
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
@@ -144,7 +150,7 @@ def run(
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
         outcome=outcome, columns=columns, rules=rules, n=n, code_level=code_level,
-        min_prevalence=min_prevalence,
+        min_prevalence=min_prevalence, runs=runs, use_case=use_case, n_jobs=-1,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")

@@ -6,6 +6,7 @@ it was; training itself goes on from its last checkpoint.
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +21,11 @@ from . import __version__, datasets
 from .cohort import build_patients, split
 from .datasets.table import show
 from .errors import InputError
-from .evaluation import Report, evaluate
+from .evaluation import USE_CASES, Report, chance_of_first, compare, evaluate, rank
+from .evaluation.ranking import check_use_case
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan import EMRWGAN, Recipe
+from .gan import EMRWGAN, Recipe, fit_runs, run_seeds
 from .gan.model import MODEL_FILES, check_number
 from .gan.recipe import named
 from .postprocess import violations
@@ -76,6 +78,7 @@ PROFILES = {
     "full": Profile(20_000, most=None, min_prevalence=5e-5, steps=None),
 }
 
+SYNTHETIC = "synthetic.parquet"
 STAGES = {
     "data": [
         "train.parquet",
@@ -85,7 +88,7 @@ STAGES = {
         f"model/{RULES_FILE}",
     ],
     "training": [f"model/{name}" for name in MODEL_FILES],
-    "generation": ["synthetic.parquet"],
+    "generation": [SYNTHETIC],
     "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
 }
 
@@ -123,6 +126,14 @@ class Pipeline:
         Further columns, of a source that has them.
     min_prevalence : float, optional
         Share of training patients a yes/no column needs to be kept; by default the profile's.
+    runs : int
+        How many models to train (:func:`ehrsynth.gan.fit_runs`). Of several, each in its folder
+        ``runs/1``, ``runs/2`` and so on, the evaluation keeps the one that is first for the use
+        case. It looks at the holdout for that, so the kept one's numbers are a little too good.
+    use_case : str
+        What several runs are ranked for, one of ``ehrsynth.evaluation.USE_CASES``.
+    n_jobs : int, optional
+        How many of several runs to train at the same time; -1 for one a core.
     progress : bool
         Show progress bars and log the stages.
     """
@@ -140,6 +151,9 @@ class Pipeline:
     code_level: str = "phecode"
     include: Sequence[str] = ()
     min_prevalence: float | None = None
+    runs: int = 1
+    use_case: str = next(iter(USE_CASES))
+    n_jobs: int | None = None
     progress: bool = False
 
     def __post_init__(self):
@@ -158,6 +172,8 @@ class Pipeline:
             raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
         if self.n is not None:
             check_number(self.n)
+        run_seeds(self.seed, self.runs)  # refuses a number of runs below 1
+        check_use_case(self.use_case)
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         self._claim_folder()
 
@@ -235,14 +251,13 @@ class Pipeline:
     @cached_property
     def gan(self) -> EMRWGAN:
         """The trained model."""
-        self._finish("training")
+        self._finish(self._maker(STAGES["training"][0]))
         return EMRWGAN.load(self.out / "model")
 
     @cached_property
     def synthetic(self) -> pd.DataFrame:
         """Synthetic patients."""
-        self._finish("generation")
-        return self._table("synthetic.parquet")
+        return self._table(SYNTHETIC)
 
     @cached_property
     def report(self) -> Report:
@@ -262,7 +277,30 @@ class Pipeline:
     def finished(self, stage: str) -> bool:
         """Whether a stage is noted as complete and all its files are there."""
         noted = stage in read_json(self.out / "run.json")["finished"]
-        return noted and all((self.out / name).is_file() for name in STAGES[stage])
+        return noted and all((self.out / name).is_file() for name in self._files[stage])
+
+    @cached_property
+    def _candidates(self) -> dict[str, str]:
+        """By the folder of each model, the file of what it generates."""
+        if self.runs == 1:
+            return {"model": SYNTHETIC}
+        folders = [f"runs/{run}" for run in range(1, self.runs + 1)]
+        return {folder: f"{folder}/{SYNTHETIC}" for folder in folders}
+
+    @cached_property
+    def _files(self) -> dict[str, list[str]]:
+        """What each stage leaves. Of several runs, the evaluation chooses what is kept."""
+        if self.runs == 1:
+            return STAGES
+        return STAGES | {
+            "training": [f"{folder}/{name}" for folder in self._candidates for name in MODEL_FILES],
+            "generation": list(self._candidates.values()),
+            "evaluation": [*STAGES["training"], *STAGES["generation"], *STAGES["evaluation"]],
+        }
+
+    def _maker(self, name: str) -> str:
+        """The stage that leaves this file."""
+        return next(stage for stage, files in self._files.items() if name in files)
 
     # -- the stages --------------------------------------------------------------------
 
@@ -316,26 +354,69 @@ class Pipeline:
         profile = PROFILES[self.profile]
         recipe = profile.adapt(named(self.recipe))
         gan = EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
-        checkpoints = self.out / "model" / "checkpoint"
-        gan.fit(self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints)
-        gan.save(self.out / "model")
+        encoded = self.prep.transform(self.train)
+        if self.runs == 1:
+            checkpoints = self.out / "model" / "checkpoint"
+            trained = [gan.fit(encoded, progress=self.progress, checkpoint_dir=checkpoints)]
+        else:
+            trained = fit_runs(
+                gan, encoded, self.runs, n_jobs=self.n_jobs, checkpoint_dir=self.out / "runs",
+                progress=self.progress,
+            )  # fmt: skip
+        for gan, folder in zip(trained, self._candidates, strict=True):
+            gan.save(self.out / folder)
 
     def _make_generation(self) -> None:
         n = len(self.train) if self.n is None else self.n
-        repaired = generate(
-            self.gan, self.prep, n, self.out / "synthetic.parquet",
-            seed=self.seed, progress=self.progress, rules=self.clinical_rules,
-        )  # fmt: skip
+        repaired = {
+            folder: generate(
+                EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
+                seed=self.seed, progress=self.progress, rules=self.clinical_rules,
+            )
+            for folder, name in self._candidates.items()
+        }  # fmt: skip
+        if self.runs == 1:
+            self._note_repairs(repaired["model"])
+        else:
+            self._note(repaired_by_run=repaired)
+
+    def _note_repairs(self, repaired: dict[str, int]) -> None:
         log.info("  %s", summary(repaired))
         self._note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
-        report = evaluate(
-            self.train, self.holdout, self.synthetic, schema=self.schema, seed=self.seed,
-            progress=self.progress, profile=self.profile,
-            facts=self.facts | {"generator": self._generator()},
-        )  # fmt: skip
+        options = {
+            "schema": self.schema, "seed": self.seed, "progress": self.progress,
+            "profile": self.profile, "facts": self.facts | {"generator": self._generator()},
+        }  # fmt: skip
+        if self.runs == 1:
+            report = evaluate(self.train, self.holdout, self.synthetic, **options)
+        else:
+            tables = {folder: self._table(name) for folder, name in self._candidates.items()}
+            report = self._keep_first(compare(self.train, self.holdout, tables, **options))
         report.save(self.out)
+
+    def _keep_first(self, reports: dict[str, Report]) -> Report:
+        """Rank the runs for the use case; the model and the patients of the first are the job's."""
+        ranking = rank(reports, self.use_case)
+        ranking["chance_of_first"] = chance_of_first(reports, self.use_case, seed=self.seed)
+        seeds = dict(zip(self._candidates, run_seeds(self.seed, self.runs), strict=True))
+        ranking["seed"] = [seeds[name] for name in ranking.index]
+        first = ranking.index[0]
+        EMRWGAN.load(self.out / first).save(self.out / "model")
+        with atomic_path(self.out / SYNTHETIC) as temporary:
+            shutil.copyfile(self.out / self._candidates[first], temporary)
+        rows = ranking.reset_index().astype(object)
+        self._note(ranking=rows.where(rows.notna(), None).to_dict("records"))
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in ranking["score"].items())
+        log.info("  Kept: %s. Scores: %s", first, scores)
+        self._note_repairs(read_json(self.out / "run.json")["repaired_by_run"][first])
+        report = reports[first]
+        report.facts |= self.facts | {
+            "kept": f"{first}, the first of {self.runs} runs for {self.use_case}",
+            "scores of the runs": f"{scores} (they were ranked on the held-out patients)",
+        }
+        return report
 
     def _generator(self) -> str:
         """How the synthetic patients were made, as the report says it."""
@@ -360,6 +441,8 @@ class Pipeline:
             "code_level": self.code_level,
             "include": list(self.include),
             "min_prevalence": self.min_prevalence,
+            "runs": self.runs,
+            "use_case": self.use_case,
         }
 
     def _claim_folder(self) -> None:
@@ -428,8 +511,7 @@ class Pipeline:
         log.info("%s: finished in %.1f s.", name.capitalize(), seconds)
 
     def _table(self, name: str) -> pd.DataFrame:
-        stage = next(stage for stage, files in STAGES.items() if name in files)
-        self._finish(stage)
+        self._finish(self._maker(name))
         return self.schema.cast(read_table(self.out / name), where=name)
 
 

@@ -173,3 +173,49 @@ def test_conditions_hold_in_every_generated_row(tmp_path, small):
     assert (made["died"] == 1).all() and (made["sex"] == "F").all()
     with pytest.raises(es.InputError):
         es.generate(job.gan, job.prep, 50, tmp_path / "x.parquet", where={"sex": "unknown"})
+
+
+# -- several runs ----------------------------------------------------------------------------
+
+
+def test_of_several_runs_the_first_for_the_use_case_is_kept(tmp_path, small, monkeypatch):
+    job = run(tmp_path / "a", small, runs=2, use_case="education").run()
+    ranking = json.loads((job.out / "run.json").read_text())["ranking"]
+    names = [row["candidate"] for row in ranking]
+    assert sorted(names) == ["runs/1", "runs/2"]
+    assert ranking[0]["score"] >= ranking[1]["score"] > 0
+    assert sum(row["chance_of_first"] for row in ranking) == pytest.approx(1)
+    first, second = (pd.read_parquet(job.out / name / "synthetic.parquet") for name in names)
+    assert not first.equals(second)
+    pd.testing.assert_frame_equal(job.synthetic, job.schema.cast(first))
+    assert job.gan.seed == ranking[0]["seed"]
+    assert job.report.facts["kept"] == f"{names[0]}, the first of 2 runs for education"
+    for name in FILES:
+        assert (job.out / name).is_file(), name
+
+    # When the other one is first, the other one is kept; nothing but the evaluation runs again.
+    (job.out / "synthetic.parquet").unlink()
+    before = {path: path.stat().st_mtime_ns for path in job.out.rglob("runs/*/*")}
+    monkeypatch.setattr(pipeline, "rank", lambda *args: es.rank(*args).iloc[::-1])
+    again = run(tmp_path / "a", small, runs=2, use_case="education").run()
+    pd.testing.assert_frame_equal(again.synthetic, job.schema.cast(second))
+    assert again.gan.seed == ranking[1]["seed"]
+    assert before == {path: path.stat().st_mtime_ns for path in job.out.rglob("runs/*/*")}
+
+
+def test_the_first_of_several_runs_is_the_only_one_of_one(tmp_path, small):
+    alone = run(tmp_path / "a", small).synthetic
+    several = run(tmp_path / "b", small, runs=2)
+    several._finish("generation")
+    found = pd.read_parquet(several.out / "runs" / "1" / "synthetic.parquet")
+    pd.testing.assert_frame_equal(several.schema.cast(found), alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"runs": 0}, "runs must be 1 or more, not 0"), ({"use_case": "art"}, "no use case 'art'")],
+)
+def test_several_runs_of_nothing_or_for_nothing(tmp_path, small, options, words):
+    with pytest.raises(es.InputError, match=words):
+        run(tmp_path / "a", small, **options)
+    assert not (tmp_path / "a").exists()
