@@ -247,3 +247,11 @@ def test_every_cited_doi_is_in_the_bibliography():
             if cell.cell_type == "markdown":
                 for doi in re.findall(r"https://doi\.org/([^\s)>\]]+)", cell.source.lower()):
                     assert doi in known, f"{path.name} cites {doi}"
+
+
+def test_the_bibliography_has_every_work_once():
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8").lower()
+    for pattern in (r"^@\w+\{([^,]+),", r"doi = \{([^}]+)\}"):
+        found = re.findall(pattern, bibliography, flags=re.MULTILINE)
+        assert len(found) > 20
+        assert [name for name in set(found) if found.count(name) > 1] == []
