@@ -71,7 +71,8 @@ def variants() -> list[tuple[str, str, Recipe]]:
         recipe = replace(recipe, **{name: getattr(MODERN, name) for name in names})
         prep = "modern" if words == BINS else prep
         found.append((words, prep, recipe))
-    left = replace(recipe, steps=MODERN.steps, epochs=MODERN.epochs)
+    same = ("steps", "epochs", "looks", "recoveries")  # none of them changes the weights here
+    left = replace(recipe, **{name: getattr(MODERN, name) for name in same})
     assert left == MODERN, "a switch of the modern recipe is missing in SWITCHES"
     return found
 

@@ -525,8 +525,9 @@ def test_the_validation_part_is_a_seeded_tenth_of_train(encoded):
     columns, data = Columns(encoded.layout), torch.from_numpy(encoded.values)
     for keep, left in (("last", 600), ("best", 540)):
         recipe = dataclasses.replace(SMALL_MODERN, keep=keep)
-        game = new_game(recipe, columns, data.float().mean(dim=0), 0, torch.device("cpu"))
-        learned = training._start_monitor(game, data, 0)
+        prevalence = data.float().mean(dim=0)
+        game = new_game(recipe, columns, prevalence, 0, torch.device("cpu"))
+        learned = training._start_monitor(game, data, prevalence, 0)
         assert len(learned) == left and len(game.monitor.validation) == 60
         parts = np.concatenate([learned.numpy(), game.monitor.validation])
         assert keep == "last" or (parts.sum(axis=0) == encoded.values.sum(axis=0)).all()
@@ -879,6 +880,12 @@ def test_mistakes_are_named(encoded, trained, tmp_path):
         EMRWGAN().fit(Encoded(encoded.values[:1], encoded.layout))
     with pytest.raises(InputError, match="penalty_share is 0; use a share above 0"):
         Recipe(penalty_share=0)
+    with pytest.raises(InputError, match="keep is 'best' but looks is 0"):
+        Recipe(keep="best")
+    with pytest.raises(InputError, match="patience is 3; it needs keep='best'"):
+        Recipe(patience=3)
+    with pytest.raises(InputError, match="looks is -1; use 0 or more"):
+        Recipe(looks=-1)
     with pytest.raises(InputError, match="optimizer is 'sgd'"):
         Recipe(optimizer="sgd")
     with pytest.raises(InputError, match="does not exist"):

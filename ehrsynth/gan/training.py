@@ -184,7 +184,8 @@ def train(
         its looks found (:data:`~ehrsynth.gan.monitor.QUALITY`), NaN between two looks.
     """
     recipe = game.recipe
-    learned = _start_monitor(game, data, seed)
+    prevalence = data.float().mean(dim=0)
+    learned = _start_monitor(game, data, prevalence, seed)
     look_every = _look_every(recipe, steps)
     history, step, before = [], 0, 0.0
     if checkpoint is not None and checkpoint.path.exists():
@@ -192,7 +193,6 @@ def train(
         before = history[-1]["seconds"] if history else 0.0
     per_epoch = max(1, len(learned) // recipe.batch)
     batches = _batches(learned, recipe, seed, start=step * recipe.critic_steps)
-    prevalence = data.float().mean(dim=0)
     sums = torch.zeros(len(_LOSSES), device=data.device)
     safe = (pack(game), step, len(history))
     start = time.perf_counter()
@@ -255,7 +255,7 @@ def train(
 # -- the quality monitor in the loop -----------------------------------------------------
 
 
-def _start_monitor(game: Game, data: Tensor, seed: int) -> Tensor:
+def _start_monitor(game: Game, data: Tensor, prevalence: Tensor, seed: int) -> Tensor:
     """Give the game its monitor, if the recipe has one; return the patients to train on."""
     recipe = game.recipe
     rows = validation_rows(len(data), stream(seed, "validation")) if recipe.looks else []
@@ -264,7 +264,7 @@ def _start_monitor(game: Game, data: Tensor, seed: int) -> Tensor:
     inside = torch.zeros(len(data), dtype=torch.bool)
     inside[rows] = True
     inside = inside.to(data.device)
-    game.monitor = Monitor(data[inside].cpu().numpy(), data.float().mean(dim=0).cpu().numpy())
+    game.monitor = Monitor(data[inside].cpu().numpy(), prevalence.cpu().numpy())
     return data[~inside] if recipe.keep == "best" else data
 
 
