@@ -413,8 +413,7 @@ def test_training_leaves_the_global_random_state_alone(encoded):
         ("centered_output", False), ("penalty_share", 1.0),
         ("condition", False), ("averaging", 0.0), ("refresh_statistics", False),
         ("calibration", "none"), ("calibration", "global"), ("optimizer", "rmsprop"),
-        ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True), ("keep", "best"),
-        ("looks", 0),
+        ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True), ("keep", "last"),
     ],
 )  # fmt: skip
 def test_every_switch_can_be_turned_alone(encoded, trained, switch, value):
@@ -423,8 +422,15 @@ def test_every_switch_can_be_turned_alone(encoded, trained, switch, value):
     sample = gan.sample(200)
     assert sample.values.shape == (200, encoded.values.shape[1])
     same = np.array_equal(sample.values, trained.sample(200).values)
-    # Rejection has nothing to do when the outcome is given, and looking changes nothing.
-    assert same == (switch in ("match_outcome", "looks"))
+    # Rejection has nothing to do when the outcome is given.
+    assert same == (switch == "match_outcome")
+
+
+def test_looks_that_decide_nothing_change_nothing(encoded):
+    last = dataclasses.replace(SMALL_MODERN, keep="last")
+    watched = EMRWGAN(last, steps=20).fit(encoded)
+    alone = EMRWGAN(dataclasses.replace(last, looks=0), steps=20).fit(encoded)
+    assert same_weights(watched, alone) and set(QUALITY) & set(watched.history_)
 
 
 def test_rates_fall_linearly_at_the_end(encoded):
