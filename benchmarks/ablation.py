@@ -82,8 +82,9 @@ def steps_in(seconds: float, recipe: Recipe, encoded, seed: int) -> int:
     costs = []
     for steps in (4, 12):
         start = time.process_time()
-        EMRWGAN(replace(recipe, calibration="none", pairs=False, code_counts=False,
-                        refresh_statistics=False, keep="last", looks=0), seed, steps=steps).fit(encoded)  # fmt: skip
+        bare = replace(recipe, calibration="none", pairs=False, code_counts=False,
+                       refresh_statistics=False, keep="last", looks=0)  # fmt: skip
+        EMRWGAN(bare, seed, steps=steps).fit(encoded)
         costs.append(time.process_time() - start)
     return max(2, round(seconds / max((costs[1] - costs[0]) / 8, 1e-4)))
 

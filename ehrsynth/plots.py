@@ -344,8 +344,8 @@ def history(
 def monitor(history: pd.DataFrame) -> Figure:
     """What the critic says in training, above what the quality monitor found.
 
-    The losses of the first tenth of the training are left out. The band is one standard error of the two-sample test; the dotted line is the look whose
-    weights ``keep="best"`` keeps.
+    The losses of the first tenth of the training are left out. The band is one standard error of
+    the two-sample test; the dotted line is the look whose weights ``keep="best"`` keeps.
 
     Parameters
     ----------
