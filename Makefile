@@ -78,11 +78,11 @@ test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package vers
 	@$(COLAB)/bin/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py \
 		-k "papermill and simulated"
 
-test-spark: $(STAMP)  ## the extraction on Spark, identical to DuckDB and pandas (needs Java)
+test-spark: $(STAMP)  ## the extraction on Spark and the training on Dask, as documented (needs Java)
 	@command -v java >/dev/null || { \
 		echo "Spark needs Java. On Debian or Ubuntu: apt-get install default-jre-headless" >&2; exit 1; }
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[test,scale]"
-	@$(BIN)/python -m pytest -q -rs tests/test_extract.py
+	@$(BIN)/python -m pytest -q -rs tests/test_extract.py tests/test_dask.py
 
 notebooks: $(STAMP)  ## run the chapters and refresh their committed outputs in place
 	@$(BIN)/python tools/notebooks.py refresh --jobs $(JOBS)

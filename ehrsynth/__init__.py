@@ -37,7 +37,7 @@ _LAZY = {
     "rank": "ehrsynth.evaluation",
     "Report": "ehrsynth.evaluation",
     "Pipeline": "ehrsynth.pipeline",
-    "generate": "ehrsynth.pipeline",
+    "generate": "ehrsynth.streaming",
 }
 
 __all__ = [

@@ -109,6 +109,10 @@ def run(
         Path | None,
         typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="JSON or YAML file of clinical rules that every patient has to keep."),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
     ] = "modern",
@@ -126,6 +130,12 @@ def run(
         float | None,
         typer.Option(help="Share of patients a yes/no column needs; default: the profile's."),
     ] = None,
+    runs: Annotated[
+        int, typer.Option(help="Models to train, one a core at a time; the best one is kept.")
+    ] = 1,
+    use_case: Annotated[
+        str, typer.Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
+    ] = "machine-learning development",
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
@@ -139,7 +149,8 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, columns=columns, n=n, code_level=code_level, min_prevalence=min_prevalence,
+        outcome=outcome, columns=columns, rules=rules, n=n, code_level=code_level,
+        min_prevalence=min_prevalence, runs=runs, use_case=use_case, n_jobs=-1,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")
@@ -149,24 +160,41 @@ def run(
 def generate(
     model: Annotated[Path, typer.Option(help="The model folder of a run.")],
     n: Annotated[int, typer.Option(help="Number of patients.")],
-    out: Annotated[Path, typer.Option(help="File to write: .parquet or .csv.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="File to write, .parquet or .csv; without an ending, a folder of them."),
+    ],
     seed: SeedOption = 0,
     where: Annotated[
         list[str] | None,
         typer.Option(help="Condition COLUMN=VALUE on the outcome or sex; may be repeated."),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="JSON or YAML file of clinical rules, in place of the run's own ones."),
+    ] = None,
 ) -> None:
-    """Make more patients from a trained model.
+    """Make more patients from a trained model, as many as the disk holds.
+
+    Stop it whenever you like: the same command goes on from there.
 
     Example:  ehrsynth generate --model first-run/model --n 100000 --out more.parquet
     """
-    from . import pipeline
     from .gan import EMRWGAN
     from .preprocess import Preprocessor
+    from .rules import FILE, chosen_rules, read_rules, summary
+    from .streaming import generate as write
 
     prep = Preprocessor.load(model)
-    gan = EMRWGAN.load(model)
-    pipeline.generate(gan, prep, n, out, seed=seed, where=_conditions(where), progress=True)
+    if rules is None and (model / FILE).is_file():
+        kept = read_rules(model / FILE)
+    else:
+        kept = chosen_rules(prep.schema_, rules, absent=prep.dropped_["column"])
+    repaired = write(
+        EMRWGAN.load(model), prep, n, out,
+        seed=seed, where=_conditions(where), progress=True, rules=kept,
+    )  # fmt: skip
+    typer.echo(summary(repaired))
     typer.echo(f"{n:,} synthetic patients are in {out}.")
 
 

@@ -62,6 +62,22 @@ def read_json(path: str | Path) -> object:
         raise InputError(f"{path} is not readable JSON: {error}.") from error
 
 
+def read_yaml(path: str | Path) -> object:
+    """Read YAML, or say which file is missing or broken."""
+    import yaml
+
+    path = Path(path)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"{path} has an unknown ending; use .json, .yaml or .yml.")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the name.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"{path} is not readable YAML: {reason}.") from error
+
+
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as Parquet or CSV, by the ending of `path`."""
     suffix = _suffix(path)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from .rules import ORDERED
 from .schema import Schema
 
 _RIDGE = 1.0  # pulls weights to 0; standardized columns
@@ -91,8 +92,6 @@ def _put(values: pd.Series, where: np.ndarray, new) -> pd.Series:
 
 
 def _pairs(schema: Schema) -> list[tuple[str, str]]:
-    from .postprocess import ORDERED  # which builds on the preprocessing
-
     return [(r.column, r.other) for r in ORDERED if r.column in schema and r.other in schema]
 
 

@@ -6,6 +6,7 @@ it was; training itself goes on from its last checkpoint.
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,30 +15,30 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
-from tqdm import tqdm
 
 from . import __version__, datasets
 from .cohort import build_patients, split
 from .datasets.table import show
 from .errors import InputError
-from .evaluation import Report, evaluate
+from .evaluation import USE_CASES, Report, chance_of_first, compare, evaluate, rank
+from .evaluation.ranking import check_use_case
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan import EMRWGAN, Recipe
+from .gan import EMRWGAN, Recipe, fit_runs, run_seeds
 from .gan.model import MODEL_FILES, check_number
 from .gan.recipe import named
-from .postprocess import postprocess
+from .postprocess import violations
 from .preprocess import FILE as PREPROCESSOR_FILE
 from .preprocess import Preprocessor
+from .rules import FILE as RULES_FILE
+from .rules import Rule, chosen_rules, read_rules, summary, write_rules
 from .schema import Schema
+from .streaming import generate
 
 log = logging.getLogger(__name__)
 
 GIT_IGNORE, IGNORE_ALL = ".gitignore", "*\n"
-CHUNK = 100_000  # patients generated, decoded and written at a time
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,17 @@ PROFILES = {
     "full": Profile(20_000, most=None, min_prevalence=5e-5, steps=None),
 }
 
+SYNTHETIC = "synthetic.parquet"
 STAGES = {
-    "data": ["train.parquet", "holdout.parquet", "schema.json", f"model/{PREPROCESSOR_FILE}"],
+    "data": [
+        "train.parquet",
+        "holdout.parquet",
+        "schema.json",
+        f"model/{PREPROCESSOR_FILE}",
+        f"model/{RULES_FILE}",
+    ],
     "training": [f"model/{name}" for name in MODEL_FILES],
-    "generation": ["synthetic.parquet"],
+    "generation": [SYNTHETIC],
     "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
 }
 
@@ -108,6 +116,8 @@ class Pipeline:
         :func:`ehrsynth.build_patients`.
     columns : path, optional
         What the columns of the data set "table" are (:mod:`ehrsynth.datasets.columns_file`).
+    rules : path, optional
+        Clinical rules beside those of the schema (:mod:`ehrsynth.rules`).
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
     code_level : {"phecode", "leaf", "category"}
@@ -116,6 +126,14 @@ class Pipeline:
         Further columns, of a source that has them.
     min_prevalence : float, optional
         Share of training patients a yes/no column needs to be kept; by default the profile's.
+    runs : int
+        How many models to train (:func:`ehrsynth.gan.fit_runs`). Of several, each in its folder
+        ``runs/1``, ``runs/2`` and so on, the evaluation keeps the one that is first for the use
+        case. It looks at the holdout for that, so the kept one's numbers are a little too good.
+    use_case : str
+        What several runs are ranked for, one of ``ehrsynth.evaluation.USE_CASES``.
+    n_jobs : int, optional
+        How many of several runs to train at the same time; -1 for one a core.
     progress : bool
         Show progress bars and log the stages.
     """
@@ -128,10 +146,14 @@ class Pipeline:
     recipe: str = "modern"
     outcome: str | None = None
     columns: Path | None = None
+    rules: Path | None = None
     n: int | None = None
     code_level: str = "phecode"
     include: Sequence[str] = ()
     min_prevalence: float | None = None
+    runs: int = 1
+    use_case: str = next(iter(USE_CASES))
+    n_jobs: int | None = None
     progress: bool = False
 
     def __post_init__(self):
@@ -150,6 +172,9 @@ class Pipeline:
             raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
         if self.n is not None:
             check_number(self.n)
+        run_seeds(self.seed, self.runs)  # refuses a number of runs below 1
+        check_use_case(self.use_case)
+        self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         self._claim_folder()
 
     # -- what a run is made of ---------------------------------------------------------
@@ -205,9 +230,9 @@ class Pipeline:
         """Patients the model never sees; only the evaluation does."""
         return self._table("holdout.parquet")
 
-    @cached_property
+    @property
     def facts(self) -> dict:
-        """What is known about the source, in words and figures."""
+        """What is known about the source and what was made of it, in words and figures."""
         self._finish("data")
         return read_json(self.out / "run.json")["facts"]
 
@@ -218,16 +243,21 @@ class Pipeline:
         return Preprocessor.load(self.out / "model")
 
     @cached_property
+    def clinical_rules(self) -> list[Rule]:
+        """What every patient of the run keeps: the schema's rules and the person's own."""
+        self._finish("data")
+        return read_rules(self.out / "model" / RULES_FILE)
+
+    @cached_property
     def gan(self) -> EMRWGAN:
         """The trained model."""
-        self._finish("training")
+        self._finish(self._maker(STAGES["training"][0]))
         return EMRWGAN.load(self.out / "model")
 
     @cached_property
     def synthetic(self) -> pd.DataFrame:
         """Synthetic patients."""
-        self._finish("generation")
-        return self._table("synthetic.parquet")
+        return self._table(SYNTHETIC)
 
     @cached_property
     def report(self) -> Report:
@@ -247,7 +277,30 @@ class Pipeline:
     def finished(self, stage: str) -> bool:
         """Whether a stage is noted as complete and all its files are there."""
         noted = stage in read_json(self.out / "run.json")["finished"]
-        return noted and all((self.out / name).is_file() for name in STAGES[stage])
+        return noted and all((self.out / name).is_file() for name in self._files[stage])
+
+    @cached_property
+    def _candidates(self) -> dict[str, str]:
+        """By the folder of each model, the file of what it generates."""
+        if self.runs == 1:
+            return {"model": SYNTHETIC}
+        folders = [f"runs/{run}" for run in range(1, self.runs + 1)]
+        return {folder: f"{folder}/{SYNTHETIC}" for folder in folders}
+
+    @cached_property
+    def _files(self) -> dict[str, list[str]]:
+        """What each stage leaves. Of several runs, the evaluation chooses what is kept."""
+        if self.runs == 1:
+            return STAGES
+        return STAGES | {
+            "training": [f"{folder}/{name}" for folder in self._candidates for name in MODEL_FILES],
+            "generation": list(self._candidates.values()),
+            "evaluation": [*STAGES["training"], *STAGES["generation"], *STAGES["evaluation"]],
+        }
+
+    def _maker(self, name: str) -> str:
+        """The stage that leaves this file."""
+        return next(stage for stage, files in self._files.items() if name in files)
 
     # -- the stages --------------------------------------------------------------------
 
@@ -258,6 +311,7 @@ class Pipeline:
             self.recipe, min_prevalence=self.min_prevalence, seed=self.seed
         ).fit(train)
         schema = prep.schema_
+        rules = chosen_rules(schema, self.rules, absent=prep.dropped_["column"])
         facts = (
             datasets.source(self.dataset, self.data)
             | datasets.describe(self._source)
@@ -268,6 +322,7 @@ class Pipeline:
                 "holdout patients": len(holdout),
                 "columns": len(schema.columns),
                 "columns left out because they are too rare or constant": len(prep.dropped_),
+                "clinical rules": len(rules),
             }
         )
         for name, value in facts.items():
@@ -275,10 +330,17 @@ class Pipeline:
         if "columns" in self._source:
             facts["columns of the file"] = self._list_columns(self._source["columns"])
         # An impossible value counts as not measured, in every table of the run.
-        write_table(prep.clip(train)[schema.names], self.out / "train.parquet")
+        train = prep.clip(train)[schema.names]
+        own = [rule for rule in rules if str(rule) in self._own_rules]
+        broken = violations(train, schema, own)
+        for rule, count in zip(broken["rule"], broken["count"], strict=True):
+            if count:
+                log.warning("  %d training patients break the rule %r; is it true?", count, rule)
+        write_table(train, self.out / "train.parquet")
         write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
+        write_rules(rules, self.out / "model" / RULES_FILE)
         self._note(facts=facts)
 
     def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
@@ -292,24 +354,69 @@ class Pipeline:
         profile = PROFILES[self.profile]
         recipe = profile.adapt(named(self.recipe))
         gan = EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
-        checkpoints = self.out / "model" / "checkpoint"
-        gan.fit(self.prep.transform(self.train), progress=self.progress, checkpoint_dir=checkpoints)
-        gan.save(self.out / "model")
+        encoded = self.prep.transform(self.train)
+        if self.runs == 1:
+            checkpoints = self.out / "model" / "checkpoint"
+            trained = [gan.fit(encoded, progress=self.progress, checkpoint_dir=checkpoints)]
+        else:
+            trained = fit_runs(
+                gan, encoded, self.runs, n_jobs=self.n_jobs, checkpoint_dir=self.out / "runs",
+                progress=self.progress,
+            )  # fmt: skip
+        for gan, folder in zip(trained, self._candidates, strict=True):
+            gan.save(self.out / folder)
 
     def _make_generation(self) -> None:
         n = len(self.train) if self.n is None else self.n
-        generate(
-            self.gan, self.prep, n, self.out / "synthetic.parquet",
-            seed=self.seed, progress=self.progress,
-        )  # fmt: skip
+        repaired = {
+            folder: generate(
+                EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
+                seed=self.seed, progress=self.progress, rules=self.clinical_rules,
+            )
+            for folder, name in self._candidates.items()
+        }  # fmt: skip
+        if self.runs == 1:
+            self._note_repairs(repaired["model"])
+        else:
+            self._note(repaired_by_run=repaired)
+
+    def _note_repairs(self, repaired: dict[str, int]) -> None:
+        log.info("  %s", summary(repaired))
+        self._note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
-        report = evaluate(
-            self.train, self.holdout, self.synthetic, schema=self.schema, seed=self.seed,
-            progress=self.progress, profile=self.profile,
-            facts=self.facts | {"generator": self._generator()},
-        )  # fmt: skip
+        options = {
+            "schema": self.schema, "seed": self.seed, "progress": self.progress,
+            "profile": self.profile, "facts": self.facts | {"generator": self._generator()},
+        }  # fmt: skip
+        if self.runs == 1:
+            report = evaluate(self.train, self.holdout, self.synthetic, **options)
+        else:
+            tables = {folder: self._table(name) for folder, name in self._candidates.items()}
+            report = self._keep_first(compare(self.train, self.holdout, tables, **options))
         report.save(self.out)
+
+    def _keep_first(self, reports: dict[str, Report]) -> Report:
+        """Rank the runs for the use case; the model and the patients of the first are the job's."""
+        ranking = rank(reports, self.use_case)
+        ranking["chance_of_first"] = chance_of_first(reports, self.use_case, seed=self.seed)
+        seeds = dict(zip(self._candidates, run_seeds(self.seed, self.runs), strict=True))
+        ranking["seed"] = [seeds[name] for name in ranking.index]
+        first = ranking.index[0]
+        EMRWGAN.load(self.out / first).save(self.out / "model")
+        with atomic_path(self.out / SYNTHETIC) as temporary:
+            shutil.copyfile(self.out / self._candidates[first], temporary)
+        rows = ranking.reset_index().astype(object)
+        self._note(ranking=rows.where(rows.notna(), None).to_dict("records"))
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in ranking["score"].items())
+        log.info("  Kept: %s. Scores: %s", first, scores)
+        self._note_repairs(read_json(self.out / "run.json")["repaired_by_run"][first])
+        report = reports[first]
+        report.facts |= self.facts | {
+            "kept": f"{first}, the first of {self.runs} runs for {self.use_case}",
+            "scores of the runs": f"{scores} (they were ranked on the held-out patients)",
+        }
+        return report
 
     def _generator(self) -> str:
         """How the synthetic patients were made, as the report says it."""
@@ -329,10 +436,13 @@ class Pipeline:
             "recipe": self.recipe,
             "outcome": self.outcome,
             "columns": None if self.columns is None else str(Path(self.columns).resolve()),
+            "rules": self._own_rules,
             "n": self.n,
             "code_level": self.code_level,
             "include": list(self.include),
             "min_prevalence": self.min_prevalence,
+            "runs": self.runs,
+            "use_case": self.use_case,
         }
 
     def _claim_folder(self) -> None:
@@ -401,8 +511,7 @@ class Pipeline:
         log.info("%s: finished in %.1f s.", name.capitalize(), seconds)
 
     def _table(self, name: str) -> pd.DataFrame:
-        stage = next(stage for stage, files in STAGES.items() if name in files)
-        self._finish(stage)
+        self._finish(self._maker(name))
         return self.schema.cast(read_table(self.out / name), where=name)
 
 
@@ -411,62 +520,3 @@ def _outcome_fact(patients: pd.DataFrame) -> str:
     schema = Schema.of(patients)
     label, share = schema[schema.outcome].title, schema.outcome_values(patients).mean()
     return f"{label} ({schema.outcome}), {share:.1%} of the patients"
-
-
-def generate(
-    gan: EMRWGAN,
-    prep: Preprocessor,
-    n: int,
-    path: str | Path,
-    seed: int = 0,
-    where: dict | None = None,
-    progress: bool = False,
-) -> None:
-    """Write `n` synthetic patients to a Parquet or CSV file, a chunk at a time.
-
-    Parameters
-    ----------
-    gan, prep
-        A trained model and the preprocessor it was trained with.
-    n : int
-        Number of patients.
-    path : path
-        A .parquet or .csv file.
-    seed : int
-        Same seed, same patients.
-    where : dict, optional
-        Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
-    progress : bool
-        Show a progress bar.
-
-    Raises
-    ------
-    InputError
-        For an `n` below 1, an impossible condition, or a file that cannot be written.
-    """
-    check_number(n)
-    path = Path(path)
-    if path.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{path} has an unknown ending; use .parquet or .csv.")
-    sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
-    writer = None
-    with (
-        atomic_path(path) as temporary,
-        tqdm(total=n, unit=" patients", desc="Generating", disable=not progress) as bar,
-    ):
-        try:
-            for chunk, size in enumerate(sizes):
-                # One seed a chunk: the chunks differ, and each can be made again alone.
-                own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
-                encoded = gan.sample(size, where=where, seed=own_seed)
-                patients = postprocess(encoded, prep, seed=own_seed)
-                if path.suffix == ".csv":
-                    patients.to_csv(temporary, mode="a", header=chunk == 0, index=False)
-                else:
-                    table = pa.Table.from_pandas(patients, preserve_index=False)
-                    writer = writer or pq.ParquetWriter(temporary, table.schema)
-                    writer.write_table(table)
-                bar.update(size)
-        finally:
-            if writer is not None:
-                writer.close()

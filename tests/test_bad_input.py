@@ -99,6 +99,11 @@ class Folder:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return self.table(lambda t: t, "--columns", path)
 
+    def rules(self, content):
+        path = self.path / "r.yaml"
+        path.write_text(content)
+        return path
+
     # -- diabetes130
 
     def diabetes(self, change):
@@ -376,6 +381,31 @@ CASES = {
     "preprocessor of wrong content": (
         lambda f: f.generate(spoil=lambda m: (m / "preprocessor.json").write_text("[1]")),
         ["preprocessor.json"],
+    ),
+    # the rules file
+    "rules file of broken YAML": (
+        lambda f: [*f.plain("run"), "--rules", f.rules("- [")], ["r.yaml", "YAML"],
+    ),
+    "rules file with an unknown kind": (
+        lambda f: [*f.plain("run"), "--rules", f.rules("- below: {}")],
+        ["r.yaml", "rule 1", "'below'", "above"],
+    ),
+    "rules file with an unknown column": (
+        lambda f: [*f.table(), "--rules", f.rules("- between: {column: aeg, low: 1}")],
+        ["r.yaml", "rule 1", "'aeg'", "'age'"],
+    ),
+    "rules file that is not there": (
+        lambda f: f.generate("--rules", f.path / "no.json"), ["no.json", "does not exist"],
+    ),
+    "rules file with an unknown value": (
+        lambda f: f.generate(
+            "--rules", f.rules("- implies: {when: {sex: X}, then: {phe_5: 1}}")
+        ),
+        ["r.yaml", "rule 1", "'X'", "F, M"],
+    ),
+    "rules of the model broken": (
+        lambda f: f.generate(spoil=lambda m: (m / "rules.json").write_text("{}")),
+        ["rules.json", "list of rules"],
     ),
     # what generate is told
     "generate none": (lambda f: f.generate(n=0), ["0", "1 or more"]),

@@ -65,6 +65,13 @@ def test_unknown_profile(tmp_path):
     refused(tmp_path, ehrsynth("run", "--profile", "quick", "--out", tmp_path / "x"), "'quick'")
 
 
+@pytest.mark.parametrize(("option", "value"), [("--runs", 0), ("--use-case", "art")])
+def test_options_of_several_runs(tmp_path, option, value):
+    result = ehrsynth("run", "--out", tmp_path / "x", option, value)
+    refused(tmp_path, result, option.strip("-").replace("-", " "), str(value))
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--code-level", "chapter"), ("--min-prevalence", 1.5), ("--outcome", "died"),

@@ -213,8 +213,6 @@ def test_the_first_line_of_the_report_says_what_the_agreement_allows():
     for word in ("PhysioNet", "allows", "forbids sharing patient-level records"):
         assert word in careful
     report = Report([], facts=datasets.source("mimic-iv"), rows={}, settings={})
-    report.verdicts = lambda: {}
-    report.advice = lambda: {"good": [], "bad": []}
     page = report.to_html(pictures=False)
     body = page[page.index("<body>") + len("<body>") :].strip()
     assert body.startswith('<p class="careful">Made from MIMIC-IV.')

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import ehrsynth as es
-from ehrsynth import pipeline
+from ehrsynth import pipeline, rules, streaming
 
 FILES = [name for names in pipeline.STAGES.values() for name in names]
 
@@ -92,6 +92,35 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path, small):
         run(tmp_path / "a", small, seed=1)
 
 
+def test_own_rules_are_kept_counted_and_remembered(tmp_path, small, caplog):
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "- between: {column: age, low: 40, high: 80}\n"
+        "- implies: {when: {asthma: 1, sex: M}, then: {sepsis: 0}}\n"
+    )
+    job = run(tmp_path / "a", small, rules=file)
+    with caplog.at_level("INFO", logger="ehrsynth"):
+        assert job.synthetic["age"].between(40, 80).all()
+    young = int((~job.train["age"].between(40, 80)).sum())
+    assert f"{young} training patients break the rule 'age between 40 and 80'" in caplog.text
+    noted = json.loads((tmp_path / "a" / "run.json").read_text())
+    free = tmp_path / "free.parquet"
+    es.generate(job.gan, job.prep, len(job.synthetic), free, rules=False)
+    before = pd.read_parquet(free)
+    both = (before["asthma"] == 1) & (before["sex"] == "M") & (before["sepsis"] == 1)
+    assert noted["repaired"] == {
+        "age between 40 and 80": (~before["age"].between(40, 80)).sum(),
+        "asthma = 1 and sex = M implies sepsis = 0": both.sum(),
+    }
+    assert "age between 40 and 80" in job.facts["repairs"] and job.facts["clinical rules"] == 2
+    assert rules.read_rules(tmp_path / "a" / "model" / "rules.json") == rules.read_rules(file)
+    file.write_text("- between: {column: age, low: 41, high: 80}")
+    with pytest.raises(es.InputError, match="holds a run with rules .*age between 41 and 80"):
+        run(tmp_path / "a", small, rules=file)
+    with pytest.raises(es.InputError, match="holds a run with rules"):
+        run(tmp_path / "a", small)
+
+
 def command(out, small):
     """The same job as a person starts it, in a process of its own that can be killed."""
     return [
@@ -126,7 +155,7 @@ def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, unint
 
 def test_generating_in_chunks_is_seeded_and_complete(tmp_path, small, monkeypatch):
     job = run(tmp_path / "a", small)
-    monkeypatch.setattr(pipeline, "CHUNK", 70)
+    monkeypatch.setattr(streaming, "CHUNK", 70)
     for name in ("x.parquet", "y.parquet", "z.csv"):
         es.generate(job.gan, job.prep, 200, tmp_path / name, seed=3)
     x, y = (pd.read_parquet(tmp_path / name) for name in ("x.parquet", "y.parquet"))
@@ -144,3 +173,49 @@ def test_conditions_hold_in_every_generated_row(tmp_path, small):
     assert (made["died"] == 1).all() and (made["sex"] == "F").all()
     with pytest.raises(es.InputError):
         es.generate(job.gan, job.prep, 50, tmp_path / "x.parquet", where={"sex": "unknown"})
+
+
+# -- several runs ----------------------------------------------------------------------------
+
+
+def test_of_several_runs_the_first_for_the_use_case_is_kept(tmp_path, small, monkeypatch):
+    job = run(tmp_path / "a", small, runs=2, use_case="education").run()
+    ranking = json.loads((job.out / "run.json").read_text())["ranking"]
+    names = [row["candidate"] for row in ranking]
+    assert sorted(names) == ["runs/1", "runs/2"]
+    assert ranking[0]["score"] >= ranking[1]["score"] > 0
+    assert sum(row["chance_of_first"] for row in ranking) == pytest.approx(1)
+    first, second = (pd.read_parquet(job.out / name / "synthetic.parquet") for name in names)
+    assert not first.equals(second)
+    pd.testing.assert_frame_equal(job.synthetic, job.schema.cast(first))
+    assert job.gan.seed == ranking[0]["seed"]
+    assert job.report.facts["kept"] == f"{names[0]}, the first of 2 runs for education"
+    for name in FILES:
+        assert (job.out / name).is_file(), name
+
+    # When the other one is first, the other one is kept; nothing but the evaluation runs again.
+    (job.out / "synthetic.parquet").unlink()
+    before = {path: path.stat().st_mtime_ns for path in job.out.rglob("runs/*/*")}
+    monkeypatch.setattr(pipeline, "rank", lambda *args: es.rank(*args).iloc[::-1])
+    again = run(tmp_path / "a", small, runs=2, use_case="education").run()
+    pd.testing.assert_frame_equal(again.synthetic, job.schema.cast(second))
+    assert again.gan.seed == ranking[1]["seed"]
+    assert before == {path: path.stat().st_mtime_ns for path in job.out.rglob("runs/*/*")}
+
+
+def test_the_first_of_several_runs_is_the_only_one_of_one(tmp_path, small):
+    alone = run(tmp_path / "a", small).synthetic
+    several = run(tmp_path / "b", small, runs=2)
+    several._finish("generation")
+    found = pd.read_parquet(several.out / "runs" / "1" / "synthetic.parquet")
+    pd.testing.assert_frame_equal(several.schema.cast(found), alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"runs": 0}, "runs must be 1 or more, not 0"), ({"use_case": "art"}, "no use case 'art'")],
+)
+def test_several_runs_of_nothing_or_for_nothing(tmp_path, small, options, words):
+    with pytest.raises(es.InputError, match=words):
+        run(tmp_path / "a", small, **options)
+    assert not (tmp_path / "a").exists()

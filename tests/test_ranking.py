@@ -1,9 +1,14 @@
 """Ranking candidates: weights, ties, effect sizes, and what is left out."""
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
+from ehrsynth import plots
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, USE_CASES, chance_of_first, rank, sensitivity
 
@@ -156,5 +161,14 @@ def test_score_moves_with_the_weight_of_a_family():
     paths = sensitivity(frame, "data sharing", steps=11)
     assert paths["copy"].to_numpy() == pytest.approx(1 - np.linspace(0, 1, 11))
     assert paths["even"].to_numpy() == pytest.approx(0.7)
+    ax = plots.sensitivity(paths, current=0.5)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["copy", "even"]
+    shaded = [patch.get_facecolor()[:3] for patch in ax.patches]
+    colors = [line.get_color() for line in ax.lines[:2]]
+    # The copy loses the first place at 30 % on privacy, where both have 0.7.
+    assert [colors.index(color) for color in shaded][:3] == [0, 0, 0]
+    assert [colors.index(color) for color in shaded][4:] == [1] * 7
+    plt.close(ax.figure)
     with pytest.raises(InputError, match="fairness"):
         sensitivity(frame, "data sharing", family="fairness")

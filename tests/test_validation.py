@@ -1,10 +1,17 @@
 """The metrics themselves, on synthetic data of known quality: who notices what."""
 
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 import ehrsynth as es
+from ehrsynth import plots
 from ehrsynth.datasets import truth
 from ehrsynth.evaluation import SPECS, compare
 from ehrsynth.evaluation.validation import (
@@ -15,11 +22,13 @@ from ehrsynth.evaluation.validation import (
     Tables,
     as_table,
     candidates,
+    results,
+    summary,
     validate,
 )
 from ehrsynth.preprocess import Preprocessor
-from ehrsynth.schema import Schema
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 CELLS = [(defect, metric) for defect, metrics in EXPECTED.items() for metric in metrics]
 # A metric objects to 1 fresh sample in 40, if its interval is right; metrics of one family go
 # together, so that a few may object to the same one.
@@ -231,8 +240,37 @@ def test_other_data_fresh_patients_raise_hardly_a_false_alarm(diabetes_reports):
     assert diabetes_reports[FRESH].verdicts()["privacy"].level == "good"
 
 
-def test_table_has_every_cell_once(reports, tables):
+# -- the table in the book -----------------------------------------------------------------------
+
+
+def test_table_has_every_cell_once(reports):
     table = as_table(reports)
     assert not table.duplicated(["defect", "metric", "form"]).any()
     assert table["expected"].sum() == len(CELLS)
-    assert isinstance(tables.schema, Schema) and isinstance(table, pd.DataFrame)
+
+
+def test_the_book_shows_every_defect_and_what_is_expected_of_it():
+    table = results()
+    assert list(table["defect"].unique()) == [FRESH, *DEFECTS]
+    expected = table[table["expected"]]
+    assert set(zip(expected["defect"], expected["metric"], strict=True)) == set(CELLS)
+    assert expected["notices"].all()
+    titles = {(spec.name, spec.form): spec.title for spec in SPECS if spec.title}
+    for *key, title in table[["metric", "form", "title"]].itertuples(index=False):
+        assert titles.get(tuple(key), title) == title
+    believed = table[table["believed"]]
+    assert not believed.loc[believed["defect"] == FRESH, "notices"].any()
+    page = REPOSITORY / "book" / "validation.csv"
+    shown = pd.read_csv(page, dtype=str, keep_default_na=False)
+    assert shown.to_numpy().tolist() == summary(table).to_numpy(str).tolist()
+
+
+def test_picture_marks_what_is_noticed_and_what_was_expected(reports):
+    table = as_table(reports)
+    ax = plots.noticed(table)
+    believed = table[table["believed"]]
+    (image,), (rings,) = ax.get_images(), ax.collections
+    assert image.get_array().shape == (believed["title"].nunique(), len(DEFECTS) + 1)
+    assert image.get_array().sum() == believed["notices"].sum()
+    assert len(rings.get_offsets()) == len(CELLS)
+    plt.close(ax.figure)

@@ -216,12 +216,15 @@ def sensitivity(
     return pd.DataFrame(rows).T[list(dict.fromkeys(frame["candidate"]))]
 
 
+def check_use_case(name: str) -> None:
+    """Raise InputError unless there is a use case of this name."""
+    if name not in USE_CASES:
+        raise InputError(f"There is no use case {name!r}; use one of {', '.join(USE_CASES)}.")
+
+
 def _weights(frame: pd.DataFrame, use_case: str, weights) -> Mapping[str, float]:
     if weights is None:
-        if use_case not in USE_CASES:
-            raise InputError(
-                f"There is no use case {use_case!r}; use one of {', '.join(USE_CASES)}."
-            )
+        check_use_case(use_case)
         weights = USE_CASES[use_case]
     unknown = sorted(set(weights) - set(frame["name"]))
     if unknown:

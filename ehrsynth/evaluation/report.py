@@ -435,7 +435,7 @@ def _answer(report: Report, verdicts: dict[str, Verdict]) -> list[str]:
             "care": f"{much}, but teaches a model only part of what real patients teach.",
             "bad": f"{much} in single columns, but not for prediction: the signal of the outcome "
             "is lost or wrong.",
-            "unknown": f"{much}; whether models can be developed on it was not measured.",
+            "unknown": f"{much}; whether models can be developed on it cannot be said.",
         }[learns]
     missing = [f"No synthetic patient has {_absent(report)}."] if report.absent else []
     return [exposed, use, *missing]

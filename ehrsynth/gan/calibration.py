@@ -15,7 +15,7 @@ _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalen
 _ITERATIONS = 40  # at most
 _CLOSE = 1e-3  # of the log odds
 _PRIOR = 5.0  # patients that the model's own prevalence counts for within a group
-_ROUNDS = 6  # at most, of setting every pair right in turn
+_ROUNDS = 12  # at most, of setting every pair right in turn
 _NEAR = 0.03  # of the log odds of a pair
 
 

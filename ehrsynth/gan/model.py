@@ -185,7 +185,7 @@ class EMRWGAN:
         if not recipe.sampled_codes or not (recipe.pairs or recipe.code_counts):
             return
         rng = stream(self.seed, "calibration of draws", device=data.device)
-        size = enough(self._counts)
+        size = enough(self._counts) // 2  # seconds, even with thirty columns to draw in turn
         cell = torch.multinomial(self._counts.double(), size, replacement=True, generator=rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         if recipe.pairs:

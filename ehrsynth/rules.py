@@ -1,0 +1,442 @@
+"""Clinical rules: what holds for every possible patient, as data that a person can write.
+
+The rules that the schema calls for (the sex of a phecode, systolic above diastolic) need not be
+written. Further ones stand in a YAML or JSON file, a list of one rule an entry::
+
+    - only:    {column: pregnant, sex: F}
+    - above:   {column: systolic, other: diastolic}
+    - between: {column: age, low: 18, high: 110}
+    - implies: {when: {dialysis: 1}, then: {kidney_disease: 1}}
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .files import read_json, read_yaml, write_json
+from .schema import Column, Schema, category_text, near
+
+log = logging.getLogger(__name__)
+
+FILE = "rules.json"
+_NEIGHBORS = 25
+
+
+class Rule:
+    """Something that holds for every possible patient; each kind of rule is one class."""
+
+    @property
+    def kind(self) -> str:
+        """What the rule is called in a file."""
+        return type(self).__name__.lower()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column the rule speaks of."""
+        raise NotImplementedError
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The columns that :meth:`repair` changes."""
+        return self.columns
+
+    def check(self, schema: Schema) -> None:
+        """Raise InputError if the columns of `schema` cannot have such a rule."""
+        for name in self.columns:
+            if name not in schema:
+                raise InputError(f"there is no column {name!r}; {near(name, schema.names)}.")
+        for name in self.changed:
+            if name in (schema.outcome, schema.sex):
+                raise InputError(
+                    f"it would change {name!r}, which the generator is given; "
+                    "write it so that another column gives way."
+                )
+
+    def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+        """Which patients break the rule, and to which it applies: arrays of bool, shape (n,)."""
+        raise NotImplementedError
+
+    def repair(
+        self, table: pd.DataFrame, wrong: np.ndarray, schema: Schema, rng: np.random.Generator
+    ) -> None:
+        """Make the patients who are `wrong` keep the rule, in place."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Only(Rule):
+    """Only patients of one sex can have a yes/no column; it is removed from the others.
+
+    Parameters
+    ----------
+    column : str
+    sex : {"F", "M"}
+    """
+
+    column: str
+    sex: str
+
+    def __str__(self) -> str:
+        return f"{self.column} only in sex {self.sex}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        _check_kind(schema[self.column], "binary")
+        if self.sex not in ("F", "M"):
+            raise InputError(f"it has sex {self.sex!r}; use F or M.")
+        if schema.sex is None:
+            raise InputError("no column holds the sex (a demographic with the categories F and M).")
+
+    def broken(self, table, schema):
+        applies = ~_has(table, schema.sex, self.sex)
+        return applies & _has(table, self.column, "1"), applies
+
+    def repair(self, table, wrong, schema, rng):
+        table[self.column] = table[self.column].where(~wrong, 0).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Above(Rule):
+    """One number is larger than another, where both are known.
+
+    A pair in the wrong order is replaced by that of a patient who keeps the rule and whose two
+    numbers have a close mean. Where nobody keeps it, `other` counts as not measured.
+
+    Parameters
+    ----------
+    column, other : str
+        The larger and the smaller one.
+    """
+
+    column: str
+    other: str
+
+    def __str__(self) -> str:
+        return f"{self.column} above {self.other}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column, self.other)
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        if self.column == self.other:
+            raise InputError(f"it compares {self.column!r} with itself; name two columns.")
+        for name in self.columns:
+            _check_kind(schema[name], "continuous")
+
+    def broken(self, table, schema):
+        upper, lower = table[self.column].to_numpy(float), table[self.other].to_numpy(float)
+        applies = ~np.isnan(upper) & ~np.isnan(lower)
+        return applies & ~(upper > lower), applies
+
+    def repair(self, table, wrong, schema, rng):
+        pair = table[[self.column, self.other]].to_numpy(float, copy=True)
+        _, applies = self.broken(table, schema)
+        donors = np.flatnonzero(applies & ~wrong)
+        if len(donors) == 0:
+            pair[wrong, 1] = np.nan
+        else:
+            # By the mean, not by either number: where that one is the wrong one, the patients
+            # close in it are extreme, and copies of them would bend means and correlation.
+            level = pair.mean(axis=1)
+            donors = donors[np.argsort(level[donors], kind="stable")]
+            near_by = np.searchsorted(level[donors], level[wrong])
+            near_by = near_by + rng.integers(-_NEIGHBORS, _NEIGHBORS + 1, size=len(near_by))
+            pair[wrong] = pair[donors[np.clip(near_by, 0, len(donors) - 1)]]
+        table[self.column], table[self.other] = pair[:, 0], pair[:, 1]
+
+
+@dataclass(frozen=True)
+class Between(Rule):
+    """A number lies in a range (ends included), where it is known; else it moves to the nearer end.
+
+    Parameters
+    ----------
+    column : str
+    low, high : float, optional
+        One of them may be left out.
+    """
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"{self.column} at least {self.low:g}"
+        if self.low is None:
+            return f"{self.column} at most {self.high:g}"
+        return f"{self.column} between {self.low:g} and {self.high:g}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        column = schema[self.column]
+        _check_kind(column, "continuous")
+        if self.low is None and self.high is None:
+            raise InputError("it has neither low nor high; give one of them.")
+        low, high = self._ends(column)
+        if max(low, _or(column.lower, -np.inf)) > min(high, _or(column.upper, np.inf)):
+            raise InputError(
+                f"{self} leaves no value, as the column goes from {_or(column.lower, -np.inf):g} "
+                f"to {_or(column.upper, np.inf):g} with "
+                f"{'any' if column.decimals is None else column.decimals} decimals."
+            )
+
+    def _ends(self, column: Column) -> tuple[float, float]:
+        """The smallest and the largest number of the range that has the column's decimals."""
+        low, high = _or(self.low, -np.inf), _or(self.high, np.inf)
+        if column.decimals is None:
+            return low, high
+        unit = 10.0**column.decimals
+        # Rounded first: 1.1 * 10 is a hair above 11.
+        return np.ceil(np.round(low * unit, 6)) / unit, np.floor(np.round(high * unit, 6)) / unit
+
+    def broken(self, table, schema):
+        values = table[self.column].to_numpy(float)
+        outside = (values < _or(self.low, -np.inf)) | (values > _or(self.high, np.inf))
+        return outside, ~np.isnan(values)
+
+    def repair(self, table, wrong, schema, rng):
+        values = table[self.column].to_numpy(float, copy=True)
+        values[wrong] = np.clip(values[wrong], *self._ends(schema[self.column]))
+        table[self.column] = values
+
+
+@dataclass(frozen=True)
+class Implies(Rule):
+    """Who has all the values of `when` has those of `then` too; else the latter are put in.
+
+    Parameters
+    ----------
+    when, then : mapping of str to str or int
+        Column and value, of yes/no columns (1 or 0) and categories. What excludes each other is
+        written with 0: ``Implies({"type_1": 1}, {"type_2": 0})``.
+    """
+
+    when: Mapping[str, object]
+    then: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return f"{_said(self.when)} implies {_said(self.then)}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.when, *self.then)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        return tuple(self.then)
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        if not self.when or not self.then:
+            raise InputError("when and then each need a column and its value.")
+        doubled = [name for name in self.then if name in self.when]
+        if doubled:
+            raise InputError(f"{doubled[0]!r} is in when and in then; name it once.")
+        for name, value in (*self.when.items(), *self.then.items()):
+            column = schema[name]
+            _check_kind(column, "binary", "categorical")
+            known = ("0", "1") if column.kind == "binary" else column.categories
+            if category_text(value) not in known:
+                quotes = " (in quotes)" if isinstance(value, bool) else ""
+                raise InputError(
+                    f"{name!r} has no value {value!r}; use one of {', '.join(known)}{quotes}."
+                )
+
+    def broken(self, table, schema):
+        applies = _all(table, self.when)
+        return applies & ~_all(table, self.then), applies
+
+    def repair(self, table, wrong, schema, rng):
+        for name, value in self.then.items():
+            text = category_text(value)
+            if schema[name].kind == "binary":
+                table[name] = table[name].where(~wrong, int(text)).astype(np.uint8)
+            else:
+                table[name] = table[name].where(~wrong, text)
+
+
+KINDS = {kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies)}
+
+ORDERED = (Above("systolic", "diastolic"),)
+# Once for each of the two that is the outcome: the other one gives way.
+DEATHS = (Implies({"DIE_1y": 1}, {"DIE_any": 1}), Implies({"DIE_any": 0}, {"DIE_1y": 0}))
+
+
+def clinical_rules(schema: Schema) -> list[Rule]:
+    """The rules that the schema's columns call for, without being asked."""
+    rules = []
+    if schema.sex is not None:
+        rules += [Only(c.name, c.sex) for c in schema.columns if c.sex and c.role != "outcome"]
+    for rule in (*ORDERED, *DEATHS):
+        there = all(name in schema for name in rule.columns)
+        if there and schema.outcome not in rule.changed:
+            rules.append(rule)
+    return rules
+
+
+def check_rules(rules: Iterable[Rule], schema: Schema) -> None:
+    """Raise InputError, with the number of the rule, unless every rule fits the columns."""
+    for number, rule in enumerate(rules, start=1):
+        _check(rule, schema, f"Rule {number}")
+
+
+def _check(rule: Rule, schema: Schema, where: str) -> None:
+    try:
+        rule.check(schema)
+    except InputError as error:
+        raise InputError(f"{where} ({rule.kind}): {error}") from error
+
+
+def chosen_rules(
+    schema: Schema, path: str | Path | None = None, absent: Iterable[str] = ()
+) -> list[Rule]:
+    """The rules of the schema, and those of a person's file.
+
+    Parameters
+    ----------
+    schema : Schema
+    path : path, optional
+        A file of :func:`read_rules`.
+    absent : iterable of str
+        Columns that are not in `schema` because they were too rare; a rule about one of them is
+        left out, with a word in the log.
+
+    Raises
+    ------
+    InputError
+        If a rule does not fit the columns.
+    """
+    rules = clinical_rules(schema)
+    if path is None:
+        return rules
+    absent, known = set(absent), {str(rule) for rule in rules}
+    for number, rule in enumerate(read_rules(path), start=1):
+        lost = absent.intersection(rule.columns)
+        if lost:
+            log.info("Rule %d (%s) is left out: %r is too rare.", number, rule, min(lost))
+            continue
+        _check(rule, schema, f"{path}, rule {number}")
+        if str(rule) not in known:
+            rules.append(rule)
+    return rules
+
+
+def summary(repaired: Mapping[str, int], most: int = 5) -> str:
+    """One sentence about how many patients each rule changed, the most frequent ones first."""
+    done = sorted(((n, rule) for rule, n in repaired.items() if n), key=lambda pair: -pair[0])
+    if not done:
+        return f"Nothing to repair: all patients keep the {len(repaired)} clinical rules."
+    named = "; ".join(f"{rule}: {n:,}" for n, rule in done[:most])
+    rest = f"; {len(done) - most} more rules" if len(done) > most else ""
+    return f"{sum(n for n, _ in done):,} repairs ({named}{rest})."
+
+
+# -- on disk ---------------------------------------------------------------------------
+
+
+def read_rules(path: str | Path) -> list[Rule]:
+    """Read rules from a ``.json``, ``.yaml`` or ``.yml`` file.
+
+    Raises
+    ------
+    InputError
+        That names the file, the number of the rule and what cannot be used.
+    """
+    path = Path(path)
+    content = read_json(path) if path.suffix.lower() == ".json" else read_yaml(path)
+    if not isinstance(content, list):
+        raise InputError(
+            f"{path} should be a list of rules, as in - above: "
+            "{column: systolic, other: diastolic}."
+        )
+    return [_rule(path, number, entry) for number, entry in enumerate(content, start=1)]
+
+
+def write_rules(rules: Iterable[Rule], path: str | Path) -> None:
+    """Write rules as JSON that :func:`read_rules` reads."""
+    write_json([{rule.kind: asdict(rule)} for rule in rules], path)
+
+
+def _rule(path: Path, number: int, entry: object) -> Rule:
+    where = f"{path}, rule {number}"
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        raise InputError(f"{where} should be one of {', '.join(KINDS)} with its columns.")
+    kind, said = next(iter(entry.items()))
+    if kind not in KINDS:
+        raise InputError(f"{where} has the unknown kind {kind!r}; use {', '.join(KINDS)}.")
+    where = f"{where} ({kind})"
+    keys = [field.name for field in fields(KINDS[kind])]
+    if not isinstance(said, Mapping):
+        raise InputError(f"{where} should have the keys {', '.join(keys)}, not {said!r}.")
+    for key, value in said.items():
+        if key not in keys:
+            raise InputError(f"{where} has the key {key!r}; use {', '.join(keys)}.")
+        _check_value(where, key, value)
+    for field in fields(KINDS[kind]):
+        if field.name not in said and field.default is MISSING:
+            raise InputError(f"{where} has no {field.name}; use {', '.join(keys)}.")
+    return KINDS[kind](**said)
+
+
+def _check_value(where: str, key: str, value: object) -> None:
+    if key in ("low", "high"):
+        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        good, wanted = good and (value is None or np.isfinite(value)), "a number"
+    elif key in ("when", "then"):
+        good = isinstance(value, Mapping) and all(
+            isinstance(name, str) and isinstance(said, str | int | float)
+            for name, said in value.items()
+        )
+        wanted = "columns and their values, as in {dialysis: 1}"
+    else:
+        good, wanted = isinstance(value, str), "a text (in quotes if it looks like a number)"
+    if not good:
+        raise InputError(f"{where} says {key} {value!r}; use {wanted}.")
+
+
+# -- small things ----------------------------------------------------------------------
+
+
+def _check_kind(column: Column, *kinds: str) -> None:
+    if column.kind not in kinds:
+        raise InputError(
+            f"column {column.name!r} is {column.kind}; use a {' or '.join(kinds)} one."
+        )
+
+
+def _has(table: pd.DataFrame, name: str, text: str) -> np.ndarray:
+    """Who has this value of a yes/no column or category."""
+    values = table[name]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return (values == text).to_numpy()
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(float) == float(text)
+    return (values.astype(str) == text).to_numpy()
+
+
+def _all(table: pd.DataFrame, wanted: Mapping[str, object]) -> np.ndarray:
+    return np.all([_has(table, name, category_text(v)) for name, v in wanted.items()], axis=0)
+
+
+def _said(wanted: Mapping[str, object]) -> str:
+    return " and ".join(f"{name} = {category_text(value)}" for name, value in wanted.items())
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value

@@ -1,0 +1,174 @@
+"""Any number of patients from a trained model, in the memory of one chunk of them.
+
+Each chunk is made from a seed of its own and written as one part; a job that was stopped goes on
+after the last whole part.
+"""
+
+import hashlib
+import logging
+import math
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from .errors import InputError
+from .files import atomic_path, read_json, write_json
+from .gan import EMRWGAN
+from .gan.model import check_number
+from .postprocess import postprocess
+from .preprocess import Preprocessor
+from .rules import Rule
+
+log = logging.getLogger(__name__)
+
+CHUNK = 100_000  # patients generated, decoded and written at a time
+_JOB = "_job.json"  # readers of a folder of Parquet files pass over names that begin so
+
+
+def generate(
+    gan: EMRWGAN,
+    prep: Preprocessor,
+    n: int,
+    path: str | Path,
+    seed: int = 0,
+    where: dict | None = None,
+    progress: bool = False,
+    rules: bool | Iterable[Rule] = True,
+) -> dict[str, int]:
+    """Write `n` synthetic patients to a file or a folder, a chunk at a time.
+
+    The same call goes on where it was stopped, and gives the same as without the interruption.
+    Until a file is whole, its parts are in the folder ``PATH.parts``, so for a moment it needs
+    twice its room; a folder does not.
+
+    Parameters
+    ----------
+    gan, prep
+        A trained model and the preprocessor it was trained with.
+    n : int
+        Number of patients.
+    path : path
+        A .parquet or .csv file; without an ending, a folder of Parquet files.
+    seed : int
+        Same seed, same patients.
+    where : dict, optional
+        Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
+    progress : bool
+        Show a progress bar.
+    rules : bool or list of Rule
+        As in :func:`ehrsynth.postprocess`.
+
+    Returns
+    -------
+    dict of str to int
+        For each rule, the number of patients that were repaired.
+
+    Raises
+    ------
+    InputError
+        For an `n` below 1, an impossible condition, a folder that holds something else, or a file
+        that cannot be written.
+    """
+    check_number(n)
+    path = Path(path)
+    if path.suffix not in ("", ".parquet", ".csv"):
+        raise InputError(
+            f"{path} has an unknown ending; use .parquet, .csv, or none for a folder of files."
+        )
+    if path.suffix and path.is_dir():
+        raise InputError(f"{path} is a folder; choose the name of a file, or no ending.")
+    rules = rules if isinstance(rules, bool) else list(rules)
+    first = postprocess(gan.sample(100, where=where, seed=seed), prep, seed=seed, rules=False)
+    job = {
+        "patients": n,
+        "seed": seed,
+        "where": {name: str(value) for name, value in (where or {}).items()},
+        "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
+        "chunk": CHUNK,
+        # Another model, or another preprocessor, makes other patients.
+        "model": hashlib.sha256(first.to_csv(index=False).encode()).hexdigest()[:16],
+    }
+    folder = path.with_name(f"{path.name}.parts") if path.suffix else path
+    sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
+    parts = [folder / f"part-{i:05d}{path.suffix or '.parquet'}" for i in range(len(sizes))]
+    done, repaired = _start(folder, parts, job, discard=bool(path.suffix))
+    with tqdm(total=n, unit=" patients", desc="Generating", disable=not progress) as bar:
+        bar.update(sum(sizes[:done]))
+        for chunk in range(done, len(parts)):
+            # One seed a chunk: the chunks differ, and each can be made again alone.
+            own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
+            encoded = gan.sample(sizes[chunk], where=where, seed=own_seed)
+            _write_part(parts[chunk], encoded, prep, own_seed, rules, repaired, head=chunk == 0)
+            _note(folder, job, chunk + 1, repaired)
+            bar.update(sizes[chunk])
+    if path.suffix:
+        _join(parts, path)
+        shutil.rmtree(folder)
+    return repaired
+
+
+def _start(
+    folder: Path, parts: Sequence[Path], job: dict, discard: bool
+) -> tuple[int, dict[str, int]]:
+    """How many parts are finished, and what was repaired in them; 0 in a new folder."""
+    if (folder / _JOB).is_file():
+        found = read_json(folder / _JOB)
+        differ = [name for name in job if found["job"].get(name) != job[name]]
+        if differ and not discard:
+            name = differ[0]
+            raise InputError(
+                f"{folder} holds patients made with {name} {found['job'].get(name)!r}, not "
+                f"{job[name]!r}; choose another folder, or delete this one to start over."
+            )
+        if differ:
+            log.info("%s is of another job (%s); starting over.", folder, ", ".join(differ))
+            shutil.rmtree(folder)
+        else:
+            for leftover in folder.glob(".*.part"):  # of a process that was killed
+                leftover.unlink()
+            if all(part.is_file() for part in parts[: found["finished"]]):
+                return found["finished"], found["repaired"]
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and not ours; choose another name.")
+    _note(folder, job, 0, {})
+    return 0, {}
+
+
+def _note(folder: Path, job: dict, finished: int, repaired: dict[str, int]) -> None:
+    write_json({"job": job, "finished": finished, "repaired": repaired}, folder / _JOB)
+
+
+def _write_part(path, encoded, prep, seed, rules, repaired, head: bool) -> None:
+    patients = postprocess(encoded, prep, seed=seed, rules=rules, repaired=repaired)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            patients.to_csv(temporary, header=head, index=False)
+        else:
+            pq.write_table(pa.Table.from_pandas(patients, preserve_index=False), temporary)
+
+
+def _join(parts: Sequence[Path], path: Path) -> None:
+    """Put the parts into one file."""
+    # Written among the parts, so that nothing else is left over when the process is killed.
+    whole = parts[0].with_name(f"whole{path.suffix}")
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            with open(whole, "wb") as file:
+                for part in parts:
+                    with open(part, "rb") as source:
+                        shutil.copyfileobj(source, file)
+        else:
+            # A writer remembers 2 kB for each column of each row group until it closes. So row
+            # groups grow with their number: of a thousand parts, three make one.
+            together = max(1, math.isqrt(len(parts)) // 8)
+            with pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
+                for start in range(0, len(parts), together):
+                    some = [pq.ParquetFile(part).read() for part in parts[start:][:together]]
+                    writer.write_table(pa.concat_tables(some))
+        os.replace(whole, temporary)
