@@ -341,6 +341,36 @@ def history(
     return ax
 
 
+def monitor(history: pd.DataFrame) -> Figure:
+    """What the critic says in training, above what the quality monitor found.
+
+    The losses of the first tenth of the training are left out. The band is one standard error of
+    the two-sample test; the dotted line is the look whose weights ``keep="best"`` keeps.
+
+    Parameters
+    ----------
+    history : DataFrame
+        ``history_`` of a model whose recipe has looks.
+    """
+    looks = history.dropna(subset="c2st")
+    step, score, error = (looks[name].to_numpy() for name in ("step", "c2st", "c2st_error"))
+    figure, axes = _grid(3, 1, (6.8, 5.6), sharex=True)
+    top, middle, bottom = axes[:, 0]
+    begun = history[history["step"] > 0.1 * history["step"].max()]  # the first losses are huge
+    top.plot(begun["step"], begun["critic_loss"], color=COLORS["neutral"])
+    top.axhline(0, color=COLORS["neutral"], linewidth=1)
+    middle.fill_between(step, score - error, score + error, color=COLORS["synthetic"], alpha=0.2)
+    middle.plot(step, score, marker="o", color=COLORS["synthetic"])
+    middle.axhline(0.5, color=COLORS["neutral"], linewidth=1)
+    bottom.plot(step, looks["correlation"], marker="o", color=COLORS["synthetic"])
+    for ax in axes[:, 0]:
+        ax.axvline(step[looks["kept"] == 1][-1], color=COLORS["holdout"], ls=":", lw=2.5)
+    top.set_ylabel("Critic loss")
+    middle.set_ylabel("Two-sample test\n(AUROC)")
+    bottom.set(ylabel="Pair correlations:\nagreement (r)", xlabel="Training step")
+    return figure
+
+
 def overview(
     report,
     family: str | None = None,

@@ -20,7 +20,8 @@ from safetensors import safe_open
 from toy import toy_patients
 
 from ehrsynth.errors import InputError
-from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError
+from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError, training
+from ehrsynth.gan import monitor as quality_monitor
 from ehrsynth.gan.calibration import (
     calibrate,
     calibrate_pairs,
@@ -31,6 +32,7 @@ from ehrsynth.gan.calibration import (
 )
 from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
 from ehrsynth.gan.model import cells, together
+from ehrsynth.gan.monitor import QUALITY, Monitor, collapse, correlation, two_sample_test
 from ehrsynth.gan.networks import Columns, Critic, Generator
 from ehrsynth.gan.training import _set_rates, new_game, starting_bias, stream
 from ehrsynth.postprocess import postprocess
@@ -382,9 +384,10 @@ def test_history_has_a_row_every_twenty_steps(trained):
     assert history["step"].tolist() == [20, 40, 60]
     assert list(history.columns) == [
         "step", "epoch", "critic_loss", "distance", "penalty", "generator_loss",
-        "prevalence_error", "seconds",
+        "prevalence_error", *QUALITY, "seconds",
     ]  # fmt: skip
-    assert np.isfinite(history).all(axis=None)
+    assert np.isfinite(history.drop(columns=list(QUALITY))).all(axis=None)
+    assert history[list(QUALITY)].notna().all(axis=1).tolist() == [False, False, True]
     expected = -history["distance"] + 10 * history["penalty"]
     assert np.allclose(history["critic_loss"], expected, rtol=1e-4, atol=1e-4)
 
@@ -410,7 +413,7 @@ def test_training_leaves_the_global_random_state_alone(encoded):
         ("centered_output", False), ("penalty_share", 1.0),
         ("condition", False), ("averaging", 0.0), ("refresh_statistics", False),
         ("calibration", "none"), ("calibration", "global"), ("optimizer", "rmsprop"),
-        ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True),
+        ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True), ("keep", "last"),
     ],
 )  # fmt: skip
 def test_every_switch_can_be_turned_alone(encoded, trained, switch, value):
@@ -421,6 +424,13 @@ def test_every_switch_can_be_turned_alone(encoded, trained, switch, value):
     same = np.array_equal(sample.values, trained.sample(200).values)
     # Rejection has nothing to do when the outcome is given.
     assert same == (switch == "match_outcome")
+
+
+def test_looks_that_decide_nothing_change_nothing(encoded):
+    last = dataclasses.replace(SMALL_MODERN, keep="last")
+    watched = EMRWGAN(last, steps=20).fit(encoded)
+    alone = EMRWGAN(dataclasses.replace(last, looks=0), steps=20).fit(encoded)
+    assert same_weights(watched, alone) and set(QUALITY) & set(watched.history_)
 
 
 def test_rates_fall_linearly_at_the_end(encoded):
@@ -454,8 +464,40 @@ def test_a_table_without_outcome_and_sex_trains_unconditionally():
 
 def test_divergence_is_explained(encoded):
     recipe = dataclasses.replace(SMALL_MODERN, generator_rate=1e30, critic_rate=1e30)
-    with pytest.raises(TrainingError, match="diverged.*step.*lower learning rates"):
+    with (
+        pytest.warns(RuntimeWarning, match="goes on from step 0 with half") as warned,
+        pytest.raises(TrainingError, match="diverged.*step.*lower learning rates"),
+    ):
         EMRWGAN(recipe, steps=40).fit(encoded)
+    assert len([w for w in warned if "with half" in str(w.message)]) == 2
+    with pytest.raises(TrainingError):  # and never in the published recipe
+        EMRWGAN(dataclasses.replace(recipe, recoveries=0), steps=40).fit(encoded)
+
+
+def test_a_training_that_diverges_goes_on_from_the_last_good_state(encoded, monkeypatch):
+    monkeypatch.setattr(training, "_SAFE_EVERY", 20)
+    columns = Columns(encoded.layout, ["DIE_1y", "sex"], 0.7)
+    data = torch.from_numpy(encoded.values)
+    game = new_game(SMALL_MODERN, columns, data.float().mean(dim=0), 0, torch.device("cpu"))
+    good, poisoned = [], []
+
+    def poison(step, game):
+        if step == 40:
+            good.append({k: v.clone() for k, v in game.chosen.state_dict().items()})
+        if step == 50 and not poisoned:
+            poisoned.append(step)
+            with torch.no_grad():
+                game.generator.first.weight.fill_(math.nan)
+
+    with pytest.warns(RuntimeWarning, match="diverged.*at step 60.*from step 40 with half"):
+        history = training.train(game, data, 80, 0, watch=poison, watch_every=10)
+    assert history["step"].tolist() == [20, 40, 60, 80]
+    assert np.isfinite(history["critic_loss"]).all() and game.halvings == 1
+    # Step 40 was not played again: the training went on from behind it.
+    assert len(good) == 1
+    assert all(torch.isfinite(v).all() for v in game.chosen.state_dict().values())
+    rates = [group["lr"] for group in game.generator_optimizer.param_groups]
+    assert rates[0] < 0.5 * MODERN.generator_rate  # halved, and fallen
 
 
 def test_watching_does_not_change_the_model(encoded, trained):
@@ -474,6 +516,117 @@ def test_the_progress_bar_shows_the_losses(encoded, capsys):
     shown = capsys.readouterr()
     assert "20/20" in shown.err and "critic" in shown.err and "generator" in shown.err
     assert shown.out == ""
+
+
+# -- the quality monitor -----------------------------------------------------------------
+
+
+def test_the_validation_part_is_a_seeded_tenth_of_train(encoded):
+    def rows(n, seed=0):
+        return quality_monitor.validation_rows(n, stream(seed, "validation")).tolist()
+
+    assert len(set(rows(600))) == 60 and max(rows(600)) < 600
+    assert rows(600) == rows(600) != rows(600, seed=1)
+    assert len(rows(126_000)) == 2_000 and rows(150) == []
+    columns, data = Columns(encoded.layout), torch.from_numpy(encoded.values)
+    for keep, left in (("last", 600), ("best", 540)):
+        recipe = dataclasses.replace(SMALL_MODERN, keep=keep)
+        prevalence = data.float().mean(dim=0)
+        game = new_game(recipe, columns, prevalence, 0, torch.device("cpu"))
+        learned = training._start_monitor(game, data, prevalence, 0)
+        assert len(learned) == left and len(game.monitor.validation) == 60
+        parts = np.concatenate([learned.numpy(), game.monitor.validation])
+        assert keep == "last" or (parts.sum(axis=0) == encoded.values.sum(axis=0)).all()
+
+
+def test_the_monitor_tells_good_patients_from_bad_ones():
+    prep = Preprocessor().fit(toy_patients(3_000))
+    real, fresh = (prep.transform(toy_patients(1_000, seed)) for seed in (1, 2))
+    rng = np.random.default_rng(0)
+    independent = rng.permuted(fresh.values, axis=0)
+    score, error = two_sample_test(real.values, fresh.values, 0)
+    assert 0.005 < error < 0.02 and score < 0.5 + 3 * error
+    assert two_sample_test(real.values, independent, 0)[0] > 0.65
+    owner = Columns(real.layout).owner
+    assert correlation(real.values, fresh.values, owner) > 0.5
+    assert abs(correlation(real.values, independent, owner)) < 0.15
+    assert math.isnan(correlation(real.values[:, :2], fresh.values[:, :2], owner[:2] * 0))
+
+
+def test_a_collapse_is_named(encoded):
+    columns, real = Columns(encoded.layout), encoded.values
+    prevalence = real.mean(axis=0)
+    made = np.tile(real, (4, 1))[:2_000]
+    assert collapse(real, made, prevalence, columns) == ""
+    few = np.tile(real[:100], (20, 1))
+    found = collapse(real, few, prevalence, columns)
+    assert "of 600 generated patients only 100 are different (real ones: 600)" in found
+    gone = made.copy()
+    gone[:, encoded.slice("race")] = [1, 0, 0]
+    found = collapse(real, gone, prevalence, columns)
+    assert "lost race = B (and 1 more such columns)" in found and "lower learning rates" in found
+
+
+def test_a_collapse_is_reported_once(encoded, monkeypatch):
+    monkeypatch.setattr(training, "APART", 20)
+    monkeypatch.setattr(quality_monitor, "collapse", lambda *_: "Something is wrong.")
+    with pytest.warns(RuntimeWarning) as warned:
+        EMRWGAN(SMALL_MODERN, steps=80).fit(encoded)
+    assert [str(w.message) for w in warned] == ["Step 40 of training: Something is wrong."]
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Looks every 20 steps that find what the test wants them to find."""
+
+    def script(*scores, error=0.02):
+        left = iter(scores)
+        monkeypatch.setattr(training, "APART", 20)
+        monkeypatch.setattr(quality_monitor, "two_sample_test", lambda *_: (next(left), error))
+
+    return script
+
+
+def test_a_later_look_wins_ties_within_a_standard_error(encoded, scripted):
+    scripted(0.60, 0.55, 0.56, 0.58, 0.575)
+    columns = Columns(encoded.layout)
+    seen = Monitor(encoded.values[:60], encoded.values.mean(axis=0))
+    kept, waited = [], []
+    for number in range(5):
+        generator = Generator(8, 0, columns.width, 32, 2)
+        with torch.no_grad():
+            generator.last.bias.fill_(number)
+        seen.look(generator, columns, SMALL_MODERN, stream(0, "look"))
+        kept.append(seen.best["last.bias"][0].item())
+        waited.append(seen.since)
+    assert kept == [0, 1, 2, 2, 2]  # 0.575 is more than 0.02 above 0.55, whatever is kept
+    assert waited == [0, 0, 1, 2, 3]
+
+
+def test_the_weights_of_the_best_look_are_kept(encoded, scripted):
+    scripted(0.60, 0.52, 0.70, 0.65)  # steps 40, 60, 80, 100
+    recipe, averages = dataclasses.replace(SMALL_MODERN, keep="best"), {}
+    columns = Columns(encoded.layout, ["DIE_1y", "sex"], 0.7)
+    data = torch.from_numpy(encoded.values)
+    game = new_game(recipe, columns, data.float().mean(dim=0), 0, torch.device("cpu"))
+
+    def watch(step, game):
+        averages[step] = {k: v.clone() for k, v in game.chosen.state_dict().items()}
+
+    history = training.train(game, data, 100, 0, watch=watch, watch_every=20)
+    assert history["c2st"].dropna().tolist() == [0.60, 0.52, 0.70, 0.65]
+    kept = game.chosen.state_dict()
+    same = [s for s, state in averages.items() if all(torch.equal(state[k], kept[k]) for k in kept)]
+    assert same == [60]
+
+
+def test_training_stops_when_the_monitor_loses_its_patience(encoded, scripted, tmp_path):
+    recipe = dataclasses.replace(SMALL_MODERN, keep="best", patience=2)
+    scripted(0.60, 0.70, 0.55, 0.56, 0.57, 0.50)  # steps 80, 100, ...
+    gan = EMRWGAN(recipe, steps=240).fit(encoded, checkpoint_dir=tmp_path)
+    assert gan.history_["step"].iloc[-1] == 160
+    again = EMRWGAN(recipe, steps=240).fit(encoded, checkpoint_dir=tmp_path)
+    assert same_weights(again, gan) and len(again.history_) == 8
 
 
 # -- the published recipe ----------------------------------------------------------------
@@ -498,6 +651,7 @@ def test_paper_trains_on_scaled_data_and_matches_the_outcome(scaled):
     assert (sample["sex"].sum(axis=1) == 1).all()
     assert set(np.unique(sample["phe_3"])) <= {0, 1}
     assert len(np.unique(sample["age"])) > 100
+    assert not set(QUALITY) & set(gan.history_)  # nothing is watched, nothing held back
 
 
 def test_rejection_ends_with_a_warning_when_a_class_is_gone(scaled):
@@ -535,10 +689,17 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("recipe", ["modern", "paper"])
-def test_resumed_training_is_bit_for_bit_the_same(encoded, scaled, tmp_path, recipe):
-    data = encoded if recipe == "modern" else scaled
-    settings_ = SMALL_MODERN if recipe == "modern" else SMALL_PAPER
+@pytest.mark.parametrize("recipe", ["modern", "best", "paper"])
+def test_resumed_training_is_bit_for_bit_the_same(
+    encoded, scaled, scripted, tmp_path, recipe, monkeypatch
+):
+    data = scaled if recipe == "paper" else encoded
+    settings_ = SMALL_PAPER if recipe == "paper" else SMALL_MODERN
+    if recipe == "best":
+        settings_ = dataclasses.replace(SMALL_MODERN, keep="best")
+        # The look before the interruption finds what no later one beats.
+        monkeypatch.setattr(training, "FIRST", 0.0)
+        scripted(0.50, 0.60, 0.70, 0.50, 0.60, 0.70)  # steps 20, 40, 60, twice
     whole = EMRWGAN(settings_, steps=60).fit(data)
 
     def stop(step, model):
@@ -725,6 +886,12 @@ def test_mistakes_are_named(encoded, trained, tmp_path):
         EMRWGAN().fit(Encoded(encoded.values[:1], encoded.layout))
     with pytest.raises(InputError, match="penalty_share is 0; use a share above 0"):
         Recipe(penalty_share=0)
+    with pytest.raises(InputError, match="keep is 'best' but looks is 0"):
+        Recipe(keep="best")
+    with pytest.raises(InputError, match="patience is 3; it needs keep='best'"):
+        Recipe(patience=3)
+    with pytest.raises(InputError, match="looks is -1; use 0 or more"):
+        Recipe(looks=-1)
     with pytest.raises(InputError, match="optimizer is 'sgd'"):
         Recipe(optimizer="sgd")
     with pytest.raises(InputError, match="does not exist"):

@@ -87,6 +87,20 @@ def test_history_draws_the_loss_columns():
     assert list(ax.lines[0].get_xdata()) == [2]
 
 
+def test_monitor_marks_the_look_that_is_kept():
+    table = pd.DataFrame(
+        {
+            "step": [20, 40, 60, 80], "critic_loss": [3.0, 2, 1, 0],
+            "c2st": [np.nan, 0.6, 0.5, 0.7], "c2st_error": [np.nan, 0.1, 0.1, 0.1],
+            "correlation": [np.nan, 0.1, 0.2, 0.3], "kept": [np.nan, 1, 1, 0],
+        }
+    )  # fmt: skip
+    for ax in plots.monitor(table).axes:
+        marked = [line for line in ax.lines if line.get_linestyle() == ":"]
+        assert [line.get_xdata()[0] for line in marked] == [60]
+    assert len(plots.monitor(table).axes[0].lines[0].get_xdata()) == 4
+
+
 def test_overview_puts_the_value_on_its_way_from_worst_to_best():
     frame = pd.DataFrame(
         {

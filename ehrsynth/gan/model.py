@@ -65,7 +65,7 @@ class EMRWGAN:
     Attributes
     ----------
     history_ : DataFrame
-        Losses, prevalence error and seconds every 20 steps.
+        Losses, prevalence error and seconds every 20 steps, and what the quality monitor found.
     layout_ : tuple of Block
     conditions_ : list of str
         The columns that ``sample(where=...)`` may fix.
@@ -167,10 +167,6 @@ class EMRWGAN:
             given = data[:, game.columns.condition]
             rng = stream(self.seed, "statistics", device=data.device)
             refresh_statistics(self._generator, given, recipe.latent, rng)
-        elif recipe.averaging:  # averaged weights have only the other weights' statistics
-            buffers = dict(game.generator.named_buffers())
-            for name, buffer in self._generator.named_buffers():
-                buffer.copy_(buffers[name])
         self._generator.eval()
         self._shift = torch.zeros(len(self._cells), game.columns.width, device=data.device)
         if recipe.calibration != "none":
@@ -379,7 +375,8 @@ class EMRWGAN:
                 "recipe": self.recipe if isinstance(self.recipe, str) else asdict(self.recipe),
                 "seed": self.seed, "steps": self.steps, "condition": self.condition,
                 "layout": [asdict(block) for block in self.layout_],
-                "history": self.history_.to_dict("list"),
+                "history": self.history_.astype(object).where(self.history_.notna(), None)
+                .to_dict("list"),
             },
             folder / SETTINGS,
         )  # fmt: skip
@@ -394,7 +391,7 @@ class EMRWGAN:
             recipe = recipe if isinstance(recipe, str) else Recipe(**recipe)
             gan = cls(recipe, state["seed"], state["steps"], state["condition"], device)
             gan._settle(tuple(Block(**block) for block in state["layout"]))
-            gan.history_ = pd.DataFrame(state["history"])
+            gan.history_ = pd.DataFrame(state["history"]).apply(pd.to_numeric)
             tensors = load_file(folder / WEIGHTS, device=str(gan._device()))
             columns = Columns(gan.layout_, gan.conditions_, gan.settings.score_weight)
             gan._generator = new_generator(gan.settings, columns)

@@ -94,12 +94,22 @@ class Columns(nn.Module):
         The one-hot blocks that are not given, in the layout's order.
     counted : tensor
         The diagnoses, whose number per patient is calibrated.
+    owner : array
+        For each matrix column, which table column it belongs to.
+    names : list of str
+        Matrix columns in words, e.g. ``race = ASIAN``.
     """
 
     def __init__(self, layout: Sequence[Block], given: Sequence[str] = (), score_weight: float = 0):
         super().__init__()
         where = places(tuple(layout))
         self.width = sum(block.width for block in layout)
+        self.owner = np.repeat(np.arange(len(layout)), [block.width for block in layout])
+        self.names = [
+            f"{block.name} = {label}" if block.width > 1 else block.name
+            for block in layout
+            for label in (block.labels if block.width > 1 else [""])
+        ]
         groups: dict[int, list[int]] = {}
         single, scalar, condition, counted = [], [], [], []
         self.turns: list[slice] = []

@@ -59,8 +59,17 @@ class Recipe:
         and each drawn value shifts the logits of all that come later. With `sampled_codes` only.
     code_counts : bool
         Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
-    keep : {"last", "smallest_loss"}
-        Which weights generate: the last ones, or those at the smallest positive critic loss.
+    keep : {"last", "best", "smallest_loss"}
+        Which weights generate: the last ones, those that the quality monitor finds best, or those
+        at the smallest positive critic loss.
+    looks : int
+        How often the quality monitor looks, at most, from a third of the steps on; 0 for never.
+    patience : int
+        Looks in a row without improvement that end the training; 0 never ends it early. With
+        ``keep="best"`` only. Where `decay_from` is below 1, the last looks are usually the best.
+    recoveries : int
+        How often a training whose losses are no longer numbers goes back to the last good state,
+        each time with half the learning rates, before it is given up.
     match_outcome : bool
         Generate until the outcome's classes are as frequent as in train, and reject the rest.
     """
@@ -90,6 +99,9 @@ class Recipe:
     pairs: bool = False
     code_counts: bool = False
     keep: str = "smallest_loss"
+    looks: int = 0
+    patience: int = 0
+    recoveries: int = 0
     match_outcome: bool = True
 
     def __post_init__(self):
@@ -97,7 +109,7 @@ class Recipe:
         for name, known in (
             ("optimizer", ("rmsprop", "adam")),
             ("calibration", ("none", "global", "within")),
-            ("keep", ("last", "smallest_loss")),
+            ("keep", ("last", "best", "smallest_loss")),
         ):
             if getattr(self, name) not in known:
                 raise InputError(
@@ -106,6 +118,13 @@ class Recipe:
         for name in ("latent", "width", "layers", "batch", "epochs", "critic_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; use 1 or more.")
+        for name in ("looks", "patience", "recoveries"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; use 0 or more.")
+        if self.keep == "best" and not self.looks:
+            raise InputError("keep is 'best' but looks is 0; say how often to look, e.g. looks=12.")
+        if self.patience and self.keep != "best":
+            raise InputError(f"patience is {self.patience}; it needs keep='best'.")
         if not 0 < self.penalty_share <= 1:
             raise InputError(
                 f"penalty_share is {self.penalty_share}; use a share above 0 and at most 1."
@@ -142,7 +161,9 @@ MODERN = replace(
     calibration="within",
     pairs=True,
     code_counts=True,
-    keep="last",
+    keep="best",
+    looks=12,
+    recoveries=2,
     match_outcome=False,
 )
 RECIPES = {"paper": PAPER, "modern": MODERN}

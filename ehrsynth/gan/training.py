@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..files import atomic_path
 from .losses import critic_loss, distance, generator_loss, gradient_penalty
+from .monitor import APART, FIRST, QUALITY, Monitor, validation_rows
 from .networks import Columns, Critic, Generator
 from .recipe import Recipe, differences
 
 RECORD_EVERY = 20  # steps between rows of the history
+_SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
 _MONITORED = 1024  # patients generated for one look at the prevalences
 
@@ -45,6 +48,8 @@ class Game:
     rng: torch.Generator
     smallest_loss: float = math.inf  # of an epoch, for the published choice of weights
     epoch_loss: float = 0.0  # sum over the present epoch
+    halvings: int = 0  # of the learning rates, after divergence
+    monitor: Monitor | None = None
 
     def imagine(self, real: Tensor) -> Tensor:
         """A fake patient for each real one, alike in the given columns. Shape (batch, width)."""
@@ -175,22 +180,27 @@ def train(
     -------
     DataFrame
         step, epoch, critic_loss, distance, penalty, generator_loss (means since the row before),
-        prevalence_error (mean absolute difference from train), seconds.
+        prevalence_error (mean absolute difference from train), seconds; with a monitor also what
+        its looks found (:data:`~ehrsynth.gan.monitor.QUALITY`), NaN between two looks.
     """
     recipe = game.recipe
-    history, done, before = [], 0, 0.0
-    if checkpoint is not None and checkpoint.path.exists():
-        history, done = checkpoint.load(game)
-        before = history[-1]["seconds"] if history else 0.0
-    per_epoch = max(1, len(data) // recipe.batch)
-    batches = _batches(data, recipe, seed, start=done * recipe.critic_steps)
     prevalence = data.float().mean(dim=0)
+    learned = _start_monitor(game, data, prevalence, seed)
+    look_every = _look_every(recipe, steps)
+    history, step, before = [], 0, 0.0
+    if checkpoint is not None and checkpoint.path.exists():
+        history, step = checkpoint.load(game)
+        before = history[-1]["seconds"] if history else 0.0
+    per_epoch = max(1, len(learned) // recipe.batch)
+    batches = _batches(learned, recipe, seed, start=step * recipe.critic_steps)
     sums = torch.zeros(len(_LOSSES), device=data.device)
+    safe = (pack(game), step, len(history))
     start = time.perf_counter()
     with tqdm(
-        total=steps, initial=done, desc="Training", unit=" steps", disable=not progress
+        total=steps, initial=step, desc="Training", unit=" steps", disable=not progress
     ) as bar:
-        for step in range(done + 1, steps + 1):
+        while step < steps and not _is_over(game):
+            step += 1
             _set_rates(game, step, steps)
             for _ in range(recipe.critic_steps):
                 real = next(batches).float()
@@ -208,8 +218,19 @@ def train(
                 count = step - (step - 1) // RECORD_EVERY * RECORD_EVERY
                 row = dict(zip(_LOSSES, (sums / count).tolist(), strict=True))
                 sums.zero_()
-                _check_finite(row, step)
+                diverged = _divergence(row, step)
+                if diverged and game.halvings < recipe.recoveries:
+                    step = _go_back(game, safe, diverged)
+                    del history[safe[2] :]
+                    batches = _batches(learned, recipe, seed, start=step * recipe.critic_steps)
+                    bar.n = step
+                    continue
+                if diverged:
+                    raise TrainingError(diverged)
                 row["prevalence_error"] = prevalence_error(game, data, prevalence, seed, step)
+                if game.monitor is not None:
+                    due = step == steps or (step >= FIRST * steps and step % look_every == 0)
+                    row |= _look(game, seed, step) if due else dict.fromkeys(QUALITY, math.nan)
                 seconds = before + time.perf_counter() - start
                 history.append({"step": step, "epoch": step / per_epoch, **row, "seconds": seconds})
                 bar.set_postfix_str(
@@ -217,13 +238,69 @@ def train(
                     f"prevalence error {row['prevalence_error']:.4f}"
                 )
             bar.update()
-            if checkpoint is not None and (step % checkpoint.every == 0 or step == steps):
+            last = step == steps or _is_over(game)
+            if recipe.recoveries and step % _SAFE_EVERY == 0:
+                safe = (pack(game), step, len(history))
+            if checkpoint is not None and (step % checkpoint.every == 0 or last):
                 checkpoint.save(game, history, step)
-            if watch is not None and (step % watch_every == 0 or step == steps):
+            if watch is not None and (step % watch_every == 0 or last):
                 watch(step, game)
-    if not recipe.averaging and game.smallest_loss == math.inf:
+    if recipe.keep == "best" and game.monitor is not None:
+        game.chosen.load_state_dict(game.monitor.best)
+    elif not recipe.averaging and game.smallest_loss == math.inf:
         game.chosen.load_state_dict(game.generator.state_dict())
     return pd.DataFrame(history)
+
+
+# -- the quality monitor in the loop -----------------------------------------------------
+
+
+def _start_monitor(game: Game, data: Tensor, prevalence: Tensor, seed: int) -> Tensor:
+    """Give the game its monitor, if the recipe has one; return the patients to train on."""
+    recipe = game.recipe
+    rows = validation_rows(len(data), stream(seed, "validation")) if recipe.looks else []
+    if len(rows) == 0:
+        return data
+    inside = torch.zeros(len(data), dtype=torch.bool)
+    inside[rows] = True
+    inside = inside.to(data.device)
+    game.monitor = Monitor(data[inside].cpu().numpy(), prevalence.cpu().numpy())
+    return data[~inside] if recipe.keep == "best" else data
+
+
+def _look_every(recipe: Recipe, steps: int) -> int:
+    """Steps between two looks: evenly spread, and not so many that looking takes the time."""
+    spread = math.ceil(steps * (1 - FIRST) / max(recipe.looks, 1) / RECORD_EVERY) * RECORD_EVERY
+    return max(APART, spread)
+
+
+def _look(game: Game, seed: int, step: int) -> dict[str, float]:
+    trained = game.chosen if game.recipe.averaging else game.generator
+    rng = stream(seed, "look", device=game.rng.device)
+    quality, trouble = game.monitor.look(trained, game.columns, game.recipe, rng)
+    if trouble and not game.monitor.warned:
+        warnings.warn(f"Step {step} of training: {trouble}", RuntimeWarning, stacklevel=3)
+        game.monitor.warned = True
+    return quality
+
+
+def _is_over(game: Game) -> bool:
+    """Whether the monitor has lost its patience."""
+    patience = game.recipe.patience
+    return game.monitor is not None and 0 < patience <= game.monitor.since
+
+
+def _go_back(game: Game, safe: tuple[tuple[dict, dict], int, int], diverged: str) -> int:
+    """Put the game back to the last good state, with half the learning rates; return its step."""
+    (tensors, numbers), step, _ = safe
+    halvings = game.halvings + 1
+    unpack(game, tensors, numbers)
+    game.halvings = halvings
+    warnings.warn(
+        f"{diverged} Training goes on from step {step} with half the learning rates.",
+        RuntimeWarning, stacklevel=3,
+    )  # fmt: skip
+    return step
 
 
 def _batches(data: Tensor, recipe: Recipe, seed: int, start: int) -> Iterator[Tensor]:
@@ -247,16 +324,20 @@ def _set_rates(game: Game, step: int, steps: int) -> None:
         (game.critic_optimizer, game.recipe.critic_rate),
     ):
         for group in optimizer.param_groups:
-            group["lr"] = rate * share
+            group["lr"] = rate * share / 2**game.halvings
 
 
 @torch.no_grad()
 def _average(game: Game, averaging: float, step: int, steps: int) -> None:
-    """Move the averaged weights towards the generator's; a short training averages over less."""
+    """Move the averaged weights towards the generator's; a short training averages over less.
+
+    The batch-norm statistics are those of the generator's own weights until they are recomputed.
+    """
     decay = min(averaging, 1 - 10 / (steps + 10), step / (step + 10))
     torch._foreach_lerp_(
         list(game.chosen.parameters()), list(game.generator.parameters()), 1 - decay
     )
+    torch._foreach_copy_(list(game.chosen.buffers()), list(game.generator.buffers()))
 
 
 def _keep_smallest(game: Game, loss: float, counts: bool) -> None:
@@ -270,13 +351,15 @@ def _keep_smallest(game: Game, loss: float, counts: bool) -> None:
         game.smallest_loss = loss
 
 
-def _check_finite(row: dict[str, float], step: int) -> None:
+def _divergence(row: dict[str, float], step: int) -> str:
+    """A sentence when one of the numbers is none, or ""."""
     wrong = [name for name, value in row.items() if not math.isfinite(value)]
-    if wrong:
-        raise TrainingError(
-            f"Training diverged: {wrong[0].replace('_', ' ')} is {row[wrong[0]]} at step {step}; "
-            "use lower learning rates (generator_rate, critic_rate) or another seed."
-        )
+    if not wrong:
+        return ""
+    return (
+        f"Training diverged: {wrong[0].replace('_', ' ')} is {row[wrong[0]]} at step {step}; "
+        "use lower learning rates (generator_rate, critic_rate) or another seed."
+    )
 
 
 @torch.no_grad()
@@ -293,6 +376,51 @@ def prevalence_error(game: Game, data: Tensor, prevalence: Tensor, seed: int, st
 
 
 # -- stopping and resuming ---------------------------------------------------------------
+
+
+def pack(game: Game) -> tuple[dict[str, Tensor], dict]:
+    """Copies of all that changes in a game: tensors, and numbers that JSON can hold."""
+    tensors = {"random_state": game.rng.get_state()}
+    for name in ("generator", "critic", "chosen"):
+        for key, value in getattr(game, name).state_dict().items():
+            tensors[f"{name}.{key}"] = value.clone().contiguous()
+    for name in ("generator_optimizer", "critic_optimizer"):
+        for index, values in getattr(game, name).state_dict()["state"].items():
+            for key, value in values.items():
+                tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value).clone()
+    numbers = {
+        "epoch_loss": game.epoch_loss, "halvings": game.halvings,
+        "smallest_loss": None if game.smallest_loss == math.inf else game.smallest_loss,
+    }  # fmt: skip
+    if game.monitor is not None:
+        seen = game.monitor
+        tensors |= {f"best.{key}": value.clone() for key, value in seen.best.items()}
+        smallest = None if seen.smallest == math.inf else seen.smallest
+        numbers["monitor"] = {"smallest": smallest, "since": seen.since, "warned": seen.warned}
+    return tensors, numbers
+
+
+def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
+    """Put the game in the state that :func:`pack` copied."""
+    game.rng.set_state(tensors["random_state"])
+    for name in ("generator", "critic", "chosen"):
+        getattr(game, name).load_state_dict(_under(tensors, name))
+    for name in ("generator_optimizer", "critic_optimizer"):
+        optimizer = getattr(game, name)
+        values: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(tensors, name).items():
+            index, field = key.split(".", 1)
+            values.setdefault(int(index), {})[field] = value.clone()
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": values, "param_groups": groups})
+    smallest = numbers["smallest_loss"]
+    game.smallest_loss = math.inf if smallest is None else smallest
+    game.epoch_loss, game.halvings = numbers["epoch_loss"], numbers["halvings"]
+    if game.monitor is not None:
+        found = numbers["monitor"]
+        smallest = math.inf if found["smallest"] is None else found["smallest"]
+        game.monitor.smallest, game.monitor.since = smallest, found["since"]
+        game.monitor.best, game.monitor.warned = _under(tensors, "best"), found["warned"]
 
 
 @dataclass
@@ -320,19 +448,10 @@ class Checkpoint:
 
     def save(self, game: Game, history: list[dict], step: int) -> None:
         """Write the whole state of the game."""
-        tensors = {"random_state": game.rng.get_state()}
-        for name in ("generator", "critic", "chosen"):
-            for key, value in getattr(game, name).state_dict().items():
-                tensors[f"{name}.{key}"] = value.contiguous()
-        for name in ("generator_optimizer", "critic_optimizer"):
-            for index, values in getattr(game, name).state_dict()["state"].items():
-                for key, value in values.items():
-                    tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
+        tensors, numbers = pack(game)
         state = {
             "recipe": asdict(self.recipe), "steps": self.steps, "seed": self.seed,
-            "data": self.data, "step": step, "epoch_loss": game.epoch_loss,
-            "smallest_loss": None if game.smallest_loss == math.inf else game.smallest_loss,
-            "history": history,
+            "data": self.data, "step": step, "history": history, "game": numbers,
         }  # fmt: skip
         with atomic_path(self.path) as temporary:
             save_file(tensors, temporary, metadata={"state": json.dumps(state)})
@@ -354,21 +473,7 @@ class Checkpoint:
                 f"{self.path} is not a readable checkpoint; delete it to start again."
             ) from error
         self._check_same(state)
-        game.rng.set_state(tensors["random_state"])
-        for name in ("generator", "critic", "chosen"):
-            network = getattr(game, name)
-            network.load_state_dict(_under(tensors, name))
-        for name in ("generator_optimizer", "critic_optimizer"):
-            optimizer = getattr(game, name)
-            values: dict[int, dict[str, Tensor]] = {}
-            for key, value in _under(tensors, name).items():
-                index, field = key.split(".", 1)
-                values.setdefault(int(index), {})[field] = value
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": values, "param_groups": groups})
-        smallest = state["smallest_loss"]
-        game.smallest_loss = math.inf if smallest is None else smallest
-        game.epoch_loss = state["epoch_loss"]
+        unpack(game, tensors, state["game"])
         return state["history"], state["step"]
 
     def _check_same(self, state: dict) -> None:
