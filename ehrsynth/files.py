@@ -62,11 +62,13 @@ def read_json(path: str | Path) -> object:
         raise InputError(f"{path} is not readable JSON: {error}.") from error
 
 
-def read_yaml(path: str | Path) -> object:
-    """Read YAML, or say which file is missing or broken."""
+def read_by_hand(path: str | Path) -> object:
+    """Read JSON or YAML, by the ending of `path`, or say which file is missing or broken."""
     import yaml
 
     path = Path(path)
+    if path.suffix.lower() == ".json":
+        return read_json(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"{path} has an unknown ending; use .json, .yaml or .yml.")
     try:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
-from .files import read_json, read_yaml, write_json
+from .files import read_by_hand, write_json
 from .schema import Column, Schema, category_text, near
 
 log = logging.getLogger(__name__)
@@ -359,7 +359,7 @@ def read_rules(path: str | Path) -> list[Rule]:
         That names the file, the number of the rule and what cannot be used.
     """
     path = Path(path)
-    content = read_json(path) if path.suffix.lower() == ".json" else read_yaml(path)
+    content = read_by_hand(path)
     if not isinstance(content, list):
         raise InputError(
             f"{path} should be a list of rules, as in - above: "

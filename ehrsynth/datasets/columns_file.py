@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import read_json
+from ..files import read_by_hand
 from ..schema import KINDS, ROLES, near
 
 WISHED_KINDS = (*KINDS, "date")
@@ -85,7 +85,7 @@ def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
         That names the file, the column and the key or value that cannot be used.
     """
     path, names = Path(path), list(names)
-    content = _content(path)
+    content = read_by_hand(path)
     example = '{"age": {"unit": "years"}}'
     if not isinstance(content, Mapping):
         raise InputError(f"{path} should map the name of a column to what it is, as in {example}.")
@@ -102,22 +102,6 @@ def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
             )
         wishes[name] = Wish(**{key: _value(path, name, key, said[key]) for key in said})
     return wishes
-
-
-def _content(path: Path) -> object:
-    if path.suffix.lower() == ".json":
-        return read_json(path)
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"{path} has an unknown ending; use .json, .yaml or .yml.")
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check --columns.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not readable YAML: {reason}.") from error
 
 
 def _value(path: Path, name: str, key: object, value: object) -> object:

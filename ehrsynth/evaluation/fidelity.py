@@ -78,6 +78,10 @@ def _prevalence(setting, rng, rows, chosen, counted) -> Estimate:
     return estimate._replace(value=prevalence_difference(real, rows[:, chosen], counted))
 
 
+def _log_share(count: np.ndarray, n: float) -> np.ndarray:
+    return np.log((count + 0.5) / (n + 1))
+
+
 def log_prevalence_r2(real: np.ndarray, candidate: np.ndarray, n_real: int, n_candidate: int):
     """How well log prevalences agree: 1 minus squared error over variance, 1 is perfect.
 
@@ -90,8 +94,7 @@ def log_prevalence_r2(real: np.ndarray, candidate: np.ndarray, n_real: int, n_ca
     n_real, n_candidate : float
         Patients in all.
     """
-    p = np.log((real + 0.5) / (n_real + 1))
-    q = np.log((candidate + 0.5) / (n_candidate + 1))
+    p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
     spread = np.sum((p - p.mean()) ** 2)
     if spread == 0:
         raise NotComputable("all binary columns are equally frequent")
@@ -126,8 +129,7 @@ def prevalence_factor(real: np.ndarray, candidate: np.ndarray, n_real: float, n_
     n_real, n_candidate : float
         Patients in all.
     """
-    p = np.log((real + 0.5) / (n_real + 1))
-    q = np.log((candidate + 0.5) / (n_candidate + 1))
+    p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
     return float(np.exp(np.abs(p - q).mean()))
 
 
