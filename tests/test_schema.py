@@ -207,7 +207,7 @@ def test_cast_gives_proper_types():
         ({"age": [50, "old"]}, "'age' of f.csv should hold numbers but has 'old' in row 2"),
         ({"age": [np.inf, 2]}, "'age' of f.csv has an infinite value in row 1"),
         ({"y": [0, 2]}, "'y' of f.csv should be 0 or 1 but has 2 in row 2"),
-        ({"y": [None, 1]}, "'y' of f.csv should be 0 or 1 but has nan in row 1"),
+        ({"y": [None, 1]}, "'y' of f.csv should be 0 or 1 but has no value in row 1"),
     ],
 )
 def test_cast_names_what_does_not_fit(changes, reason):
