@@ -435,39 +435,47 @@ class _Attributes:
         self.columns = columns
         if not self.known.any() or self.known.all():
             raise NotComputable("there is nothing to know or nothing left to guess of a patient")
-        secret = self.values(setting.train.frame, setting.train.matrix)[:, ~self.known]
-        entropies = np.array([entropy(column) for column in secret.T])
+        # One column at a time: a copy of a wide table would take gigabytes.
+        entropies = np.zeros(np.count_nonzero(~self.known))
+        for i, position in enumerate(np.flatnonzero(~self.known)):
+            column = self.values(setting.train.frame, setting.train.matrix, [position])
+            entropies[i] = entropy(column[:, 0])
         if entropies.sum() == 0:
             raise NotComputable("the columns to guess never vary")
         self.weights = entropies / entropies.sum()
 
-    def values(self, frame: pd.DataFrame, matrix: np.ndarray) -> np.ndarray:
-        """0/1 columns as encoded, continuous ones in their own units (NaN where missing)."""
-        values = matrix[:, self.columns]
-        for position in np.flatnonzero(self.continuous):
-            name = self.encoder.layout[self.columns[position]][0]
-            values[:, position] = frame[name].to_numpy(np.float32)
+    def values(self, frame: pd.DataFrame, matrix: np.ndarray, chosen) -> np.ndarray:
+        """Chosen columns: 0/1 as encoded, continuous ones in their own units (NaN: missing)."""
+        columns = self.columns[chosen]
+        values = matrix[:, columns]
+        for place in np.flatnonzero(self.continuous[chosen]):
+            name = self.encoder.layout[columns[place]][0]
+            values[:, place] = frame[name].to_numpy(np.float32)
         return values
 
-    def attack(self, side: Side, released: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def parts(self, frame: pd.DataFrame, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the attacker knows, and what he wants to know."""
+        return self.values(frame, matrix, self.known), self.values(frame, matrix, ~self.known)
+
+    def attack(
+        self, side: Side, released: tuple[np.ndarray, np.ndarray], rows: np.ndarray
+    ) -> np.ndarray:
         """Parts of the risk (see :func:`inference_parts`) for these patients."""
-        targets = self.values(side.frame.iloc[rows], side.matrix[rows])
-        known, secret = targets[:, self.known], targets[:, ~self.known]
+        known, secret = self.parts(side.frame.iloc[rows], side.matrix[rows])
+        released_known, released_secret = released
         continuous = self.continuous[self.known], self.continuous[~self.known]
         # A known measurement that is missing matches any: it is set to the middle.
         with warnings.catch_warnings():  # of a column that no synthetic patient has a value in
             warnings.simplefilter("ignore", RuntimeWarning)
-            middle = np.nan_to_num(np.nanmedian(released[:, self.known], axis=0))
-        known, open_columns = (
-            np.where(np.isnan(x), middle, x) for x in (known, released[:, self.known])
-        )
-        guess = guess_attributes(known, open_columns, released[:, ~self.known], *continuous)
+            middle = np.nan_to_num(np.nanmedian(released_known, axis=0))
+        known, released_known = (np.where(np.isnan(x), middle, x) for x in (known, released_known))
+        guess = guess_attributes(known, released_known, released_secret, *continuous)
         return inference_parts(secret, guess, continuous[1])
 
 
 def _attribute_attacks(setting: Setting, rng, sides: list[Side]):
     attributes = _Attributes(setting)
-    released = attributes.values(setting.candidate.frame, setting.candidate.matrix)
+    released = attributes.parts(setting.candidate.frame, setting.candidate.matrix)
     parts = []
     for side in sides:
         rows = side.sample(setting.effort.inferred, rng)
