@@ -89,7 +89,7 @@ def timed_metrics():
 
 
 def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def whole_report(train, holdout, synthetic, schema, profile: str) -> list[dict]:

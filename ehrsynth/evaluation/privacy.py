@@ -802,7 +802,7 @@ def _distances_between(a: np.ndarray, b: np.ndarray, queries: int, rng) -> tuple
     )  # fmt: skip
 
 
-def _privacy_loss(pairs: list[tuple[np.ndarray, np.ndarray]], queries: int, rng, ties: float):
+def _privacy_loss(pairs: Iterable[tuple[np.ndarray, np.ndarray]], queries: int, rng, ties: float):
     """Accuracy of the first pair of tables minus accuracy of the second, with interval."""
     accuracy, variance = [], 0.0
     for a, b in pairs:
@@ -835,10 +835,15 @@ def _adversarial_corrected(setting: Setting, rng) -> Estimate:
     cutting both to holdout's size, as published, hides most copies, because a copied patient
     is rarely in both samples.
     """
-    pairs = []
+    chosen = []
     for side in (setting.holdout, setting.train):
         n = min(len(side), len(setting.candidate))
-        pairs.append(tuple(t.matrix[t.sample(n, rng)] for t in (side, setting.candidate)))
+        chosen.append([(t, t.sample(n, rng)) for t in (side, setting.candidate)])
+    # One pair at a time, and no copy of a table that is there as a whole: they are large.
+    pairs = (
+        tuple(t.matrix if len(rows) == len(t) else t.matrix[rows] for t, rows in pair)
+        for pair in chosen
+    )
     return _privacy_loss(pairs, setting.effort.queried, rng, ties=0.5)
 
 
