@@ -106,8 +106,6 @@ def _solve(
 ) -> Tensor:  # fmt: skip
     """Damped Newton steps on the log odds until the mean probability is `target`."""
     target = target.clamp(1e-7, 1 - 1e-7)
-    one_hot = torch.ones_like(fixed)
-    one_hot[columns.single] = False
     for _ in range(_ITERATIONS):
         mean, slope = torch.zeros_like(target), torch.zeros_like(target)
         for weight, own in zip(weights, logits, strict=True):
@@ -117,7 +115,9 @@ def _solve(
         mean = mean.clamp(1e-7, 1 - 1e-7)
         # A shift moves the log odds of the mean by less than itself, the more patients differ.
         stretch = (mean * (1 - mean) / slope.clamp_min(1e-12)).clamp(1, 3)
-        wanted = torch.where(one_hot, (target / mean).log(), target.logit() - mean.logit())
+        wanted = torch.where(
+            columns.is_one_hot, (target / mean).log(), target.logit() - mean.logit()
+        )
         wanted = torch.where(fixed, 0.0, wanted)
         shift = shift + (stretch * wanted).clamp(-2, 2)
         if bool((wanted.abs() < _CLOSE).all()):
@@ -199,15 +199,10 @@ def calibrate_pairs(
     for block in columns.turns:
         own = _fit_tables(logits[:, block], known, block, float(counts.sum()), one_hot=True)
         known.append((_pick(own, rng), together[block], pairs[block]))
-    yes_no = torch.nonzero(~(columns.is_given | columns.is_scalar | _in_blocks(columns))).squeeze(1)
+    others = columns.is_given | columns.is_scalar | columns.is_one_hot
+    yes_no = torch.nonzero(~others).squeeze(1)
     _fit_tables(logits[:, yes_no], known, yes_no, float(counts.sum()), one_hot=False)
     return shift, pairs
-
-
-def _in_blocks(columns: Columns) -> Tensor:
-    inside = torch.ones_like(columns.is_given)
-    inside[columns.single] = False
-    return inside
 
 
 def _fit_tables(

@@ -136,6 +136,7 @@ class Columns(nn.Module):
         self._keep("condition", torch.tensor(condition, dtype=torch.long))
         self._keep("counted", torch.tensor(counted, dtype=torch.long))
         self._keep("is_given", _mask(condition, self.width))
+        self._keep("is_one_hot", ~_mask(single, self.width))
         self._keep("is_scalar", _mask(scalar, self.width))
         binned = [block for block in layout if block.kind == "bins"] if score_weight else []
         scores = np.zeros((self.width, len(binned)), dtype=np.float32)

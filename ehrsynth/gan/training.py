@@ -132,9 +132,7 @@ def new_generator(recipe: Recipe, columns: Columns) -> Generator:
 def starting_bias(columns: Columns, prevalence: Tensor) -> Tensor:
     """Biases at which the generator's outputs have these prevalences, shape (width,)."""
     p = prevalence.cpu().clamp(1e-6, 1 - 1e-6)
-    one_hot = torch.ones(columns.width, dtype=torch.bool)
-    one_hot[columns.single.cpu()] = False
-    bias = torch.where(one_hot, p.log(), p.logit())
+    bias = torch.where(columns.is_one_hot.cpu(), p.log(), p.logit())
     bias[prevalence.cpu() == 0] = -30.0  # never seen in train, never generated
     return bias
 
