@@ -42,6 +42,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
@@ -75,6 +76,7 @@ TUTORIAL = {
     "membership_inference": 1, "attribute_inference": 1,
 }  # fmt: skip
 FORMS = ("published", "corrected")
+COSTS = ("preparation", "training", "generation", "seen", "steps", "peak_gb")
 C2ST = "classifier_two_sample_test (corrected)"
 RUNGS = (25, 50, 100, 200, 400, 800, 1600, 3200)  # steps of ehrsynth in the race
 
@@ -309,7 +311,7 @@ def run(model: str, folder: Path, seed: int, threads: int, seconds: float | None
     facts["wall"] = time.perf_counter() - wall
     shown = ", ".join(f"{k} {v:,.1f}" for k, v in facts.items())
     print(f"{title}, seed {seed}: {shown}", flush=True)
-    return read_table(out), facts
+    return read_table(out), facts | {"version": version(package or "ehrsynth")}
 
 
 def one(model: str, folder: Path, seed: int, seconds: float | None, steps: int | None) -> None:
@@ -410,6 +412,7 @@ def equal_table(results: pd.DataFrame) -> pd.DataFrame:
     rows = results[results["part"] == EQUAL]
     order = [FRESH, *MODELS, INDEPENDENT]
     medians = rows.groupby("model").median(numeric_only=True).reindex(order).dropna(how="all")
+    medians = medians.reindex(columns=medians.columns.union(COSTS))  # yardsticks have none
     titles = [MODELS[name][0] if name in MODELS else name for name in medians.index]
     speed = medians["seen"] / medians["training"]
     lines = {
@@ -428,10 +431,12 @@ def equal_table(results: pd.DataFrame) -> pd.DataFrame:
                 arrow = "↑" if known[name, form].direction == "higher" else "↓"
                 title = known[name, form].title or name.replace("_", " ")
                 lines[f"{title}, {form} {arrow}"] = figures(medians[label(name, form)], "{:.4g}")
+    beaten = [
+        n for n in medians.index if n in MODELS and n != "modern" and "modern" in medians.index
+    ]
     for form in FORMS:
         lines[f"modern recipe better, of 10 {form}"] = [
-            f"{better(medians, name, form):g}" if name in MODELS and name != "modern" else ""
-            for name in medians.index
+            f"{better(medians, name, form):g}" if name in beaten else "" for name in medians.index
         ]
     return pd.DataFrame(lines, index=titles).T.rename_axis("").reset_index()
 

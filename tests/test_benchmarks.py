@@ -84,6 +84,18 @@ def test_missing_numbers_survive_a_generator_that_takes_none():
     pd.testing.assert_frame_equal(pd.DataFrame(back), pd.DataFrame(schema.cast(train)))
 
 
+def test_page_table_is_written_while_models_are_still_to_come():
+    metrics = {training.label(s.name, s.form): 0.5 for s in SPECS if s.name in training.TUTORIAL}
+    about = {"part": training.EQUAL, "train": 10, training.C2ST: 0.6, **metrics}
+    rows = [{**about, "model": training.FRESH}]
+    assert training.page_tables(pd.DataFrame(rows))[training.EQUAL].shape[1] == 2
+    for model in ("ctgan", "modern"):
+        rows.append({**about, "model": model, **dict.fromkeys(training.COSTS, 2.0)})
+    table = training.page_tables(pd.DataFrame(rows))[training.EQUAL].set_index("")
+    assert table.columns[1:].tolist() == [training.MODELS[m][0] for m in ("modern", "ctgan")]
+    assert table.iloc[-1].tolist() == ["", "", "0"]  # as good is not better
+
+
 def test_only_rows_of_the_same_measurement_are_kept():
     def rows(part, model, seed, train=10, value=0.0, budget=5.0):
         about = {"part": part, "model": model, "seed": seed, "train": train, "columns": 3}
