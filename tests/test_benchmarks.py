@@ -55,7 +55,7 @@ def test_what_the_comparison_says_is_what_was_measured():
     rows = results[results["part"] == training.EQUAL]
     c2st = rows.groupby("model")[training.C2ST].median()
     assert c2st.drop(training.FRESH).idxmin() == "modern"
-    assert set(training.MODELS) | set(training.YARDSTICKS) == set(c2st.index)
+    assert {*training.MODELS, training.FRESH, training.INDEPENDENT} == set(c2st.index)
 
 
 def test_ten_metrics_of_the_tutorial_are_computed():
@@ -86,7 +86,7 @@ def test_missing_numbers_survive_a_generator_that_takes_none():
 
 def test_page_table_is_written_while_models_are_still_to_come():
     metrics = {training.label(s.name, s.form): 0.5 for s in SPECS if s.name in training.TUTORIAL}
-    about = {"part": training.EQUAL, "train": 10, training.C2ST: 0.6, **metrics}
+    about = {"part": training.EQUAL, "train": 10, "columns": 3, training.C2ST: 0.6, **metrics}
     rows = [{**about, "model": training.FRESH}]
     assert training.page_tables(pd.DataFrame(rows))[training.EQUAL].shape[1] == 2
     for model in ("ctgan", "modern"):
@@ -126,7 +126,7 @@ def test_race_is_won_by_the_fewest_steps_that_are_as_good():
         value = 0.5 if model == "modern" else 0.6
         metrics = {training.label(name, "published"): value for name in training.TUTORIAL}
         taken = {"preparation": 1.0, "training": seconds - 1.0, "steps": steps}
-        about = {"part": training.RACE, "model": model, "seed": seed}
+        about = {"part": training.RACE, "model": model, "seed": seed, "train": 9, "columns": 3}
         return about | taken | metrics | {training.C2ST: c2st}
 
     results = [row("ctgan", seed, 100.0, 0.9, 600) for seed in (0, 1)]
@@ -134,8 +134,8 @@ def test_race_is_won_by_the_fewest_steps_that_are_as_good():
     results += [row("modern", s, 4.0 * k, c, 25 * k) for s in (0, 1) for k, c in
                 ((1, 0.95), (2, 0.85), (4, 0.7))]  # fmt: skip
     table = training.race_table(pd.DataFrame(results)).to_numpy(str).tolist()
-    assert table[0] == ["CTGAN", "100.0", "0.900", "8.0", "0.850", "50", "12.5", "7", "7"]
-    assert table[1][3:] == ["not reached", "", "", "", "", ""]
+    assert table[0] == ["CTGAN", "9", "3", "100.0", "0.900", "8.0", "0.850", "50", "12.5", "7", "7"]
+    assert table[1][5:] == ["not reached", "", "", "", "", ""]
 
 
 def test_ehrsynth_is_measured_as_the_others_are(tmp_path):
