@@ -393,13 +393,17 @@ def merged(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def better(medians: pd.DataFrame, model: str, form: str, than: str = "modern") -> float:
-    """On how many of the tutorial's ten metrics `than` beats `model` (in one form, or the only)."""
+    """On how many of the tutorial's ten metrics `than` beats `model` (in one form, or the only).
+
+    Who has no value, because none of their patients is of the kind that a metric looks at, loses.
+    """
     higher = {spec.name: spec.direction == "higher" for spec in SPECS}
     won = 0.0
     for name, weight in TUTORIAL.items():
         column = label(name, form if label(name, form) in medians else "published")
-        gap = medians.loc[than, column] - medians.loc[model, column]
-        won += weight * bool(gap > 0 if higher[name] else gap < 0)
+        ours, theirs = (float(medians.loc[m, column]) for m in (than, model))
+        lost = np.isnan(theirs) and not np.isnan(ours)
+        won += weight * bool(lost or (ours > theirs if higher[name] else ours < theirs))
     return won
 
 

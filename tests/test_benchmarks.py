@@ -53,9 +53,19 @@ def test_pages_show_what_the_training_benchmark_measured():
 def test_what_the_comparison_says_is_what_was_measured():
     results = pd.read_csv(training.RESULTS)
     rows = results[results["part"] == training.EQUAL]
-    c2st = rows.groupby("model")[training.C2ST].median()
+    medians = rows.groupby("model").median(numeric_only=True)
+    assert {*training.MODELS, training.FRESH, training.INDEPENDENT} == set(medians.index)
+    c2st, speed = medians[training.C2ST], medians["seen"] / medians["training"]
     assert c2st.drop(training.FRESH).idxmin() == "modern"
-    assert {*training.MODELS, training.FRESH, training.INDEPENDENT} == set(c2st.index)
+    assert c2st[["ctgan", "tvae", "paper"]].min() > c2st[training.INDEPENDENT]
+    assert speed["modern"] > 2 * speed[["ctgan", "mostlyai"]].max()
+    leak = medians["membership_inference (published)"]
+    assert leak["paper"] < leak["modern"]
+    race = training.race_table(results).set_index("generator with its own settings")
+    assert float(race.loc["CTGAN", "times as fast"]) > 20
+    assert set(race.index) == {training.MODELS[m][0] for m in training.MODELS} - {
+        training.MODELS[m][0] for m in ("modern", "paper")
+    }
 
 
 def test_ten_metrics_of_the_tutorial_are_computed():
@@ -119,6 +129,9 @@ def test_wins_are_counted_over_ten_metrics():
     assert training.better(medians, "peer", "published") == 10 - len(higher)
     assert training.better(medians, "modern", "published", than="peer") == len(higher)
     assert training.better(medians.assign(**{names[0]: 1.0}), "peer", "published") == 6.5
+    medians.loc["peer", "tstr_auroc (published)"] = np.nan  # nobody with the outcome
+    assert training.better(medians, "peer", "published") == 8
+    assert training.better(medians, "modern", "published", than="peer") == 2
 
 
 def test_race_is_won_by_the_fewest_steps_that_are_as_good():
