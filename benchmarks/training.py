@@ -512,6 +512,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of training (default: 180)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--profile", choices=PROFILES, default="full")
     known = [*MODELS, YARDSTICKS]
     parser.add_argument("--only", nargs="+", choices=known, metavar="MODEL",
@@ -520,7 +521,7 @@ def main() -> None:
     parser.add_argument("--codes", type=int, default=80, help="diagnoses in the race")
     parser.add_argument("--rungs", type=int, nargs="+", default=RUNGS, help="steps in the race")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    for name, kind in (("--one", str), ("--folder", Path), ("--seed", int), ("--steps", int)):
+    for name, kind in (("--one", str), ("--folder", Path), ("--steps", int)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -544,7 +545,7 @@ def main() -> None:
         folder = Path(name)
         write_table(train, folder / "train.parquet")
         schema.save(folder / "schema.json")
-        for seed in range(options.seeds):
+        for seed in range(options.seed, options.seed + options.seeds):
             rows = []
             for model, made, facts in runners(options, train, schema, folder, seed):
                 found = scores(train, holdout, made, schema, options.profile, seed)
