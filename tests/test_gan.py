@@ -722,12 +722,13 @@ def test_resumed_training_is_bit_for_bit_the_same(
 
 
 KILLED = """
-import dataclasses, sys
+import sys
 from test_gan import SMALL_MODERN
 from toy import toy_patients
-from ehrsynth.gan import EMRWGAN
+from ehrsynth.gan import EMRWGAN, training
 from ehrsynth.preprocess import Preprocessor
 
+training.APART = 80
 train = toy_patients(600)
 encoded = Preprocessor().fit(train).transform(train)
 EMRWGAN(SMALL_MODERN, steps=int(sys.argv[2])).fit(
@@ -736,8 +737,19 @@ EMRWGAN(SMALL_MODERN, steps=int(sys.argv[2])).fit(
 """
 
 
-def test_a_killed_process_loses_nothing(encoded, tmp_path):
-    steps = 240
+def state_of(path: Path) -> dict:
+    """What a checkpoint says beside its tensors; nothing before there is one."""
+    if not path.exists():
+        return {"step": 0, "game": {"monitor": {"smallest": None}}}
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["state"])
+
+
+def test_a_killed_process_loses_nothing(encoded, tmp_path, monkeypatch):
+    """SIGKILL after the monitor's first look, whose weights are perhaps those that are kept."""
+    monkeypatch.setattr(training, "APART", 80)
+    assert SMALL_MODERN.keep == "best"
+    steps = 240  # looks after 80, 160 and 240
     path = tmp_path / "checkpoint.safetensors"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path), str(steps)],
@@ -746,17 +758,23 @@ def test_a_killed_process_loses_nothing(encoded, tmp_path):
     )
     try:
         deadline = time.monotonic() + 120
-        while not path.exists() and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        assert process.poll() is None, "the training ended before it could be killed"
+        while state_of(path)["game"]["monitor"]["smallest"] is None:
+            assert process.poll() is None, "the training ended before it could be killed"
+            assert time.monotonic() < deadline, "no look in two minutes"
+            time.sleep(0.02)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    with safe_open(path, "pt") as file:
-        done = json.loads(file.metadata()["state"])["step"]
-    assert 0 < done < steps and done % 20 == 0
+    killed = state_of(path)
+    assert 80 <= killed["step"] < steps and killed["step"] % 20 == 0
     resumed = EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded, checkpoint_dir=tmp_path)
-    assert same_weights(resumed, EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded))
+    whole = EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded)
+    assert same_weights(resumed, whole)
+    assert np.array_equal(resumed.sample(200).values, whole.sample(200).values)
+    pd.testing.assert_frame_equal(
+        resumed.history_.drop(columns="seconds"), whole.history_.drop(columns="seconds")
+    )
+    assert resumed.history_["c2st"].notna().sum() == 3
 
 
 def test_a_checkpoint_of_other_settings_or_data_is_refused(encoded, tmp_path):
