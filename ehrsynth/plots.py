@@ -4,6 +4,7 @@ Real data is always blue, synthetic data orange and holdout green (Okabe-Ito col
 color-blind readers can tell apart). Figures have an opaque near-white background, so that
 they read the same on a white and on a dark page. Every function takes tables and returns the
 matplotlib Axes or Figure it drew; labels and units come from the :class:`~ehrsynth.schema.Schema`.
+:func:`slider` makes a film of such figures.
 """
 
 import base64
@@ -21,7 +22,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from PIL import Image  # matplotlib brings it along
+from PIL import Image
 
 from .errors import InputError
 from .schema import MISSING, Schema
