@@ -46,6 +46,7 @@ SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("learning rates fall from 60 % on", ("decay_from",)),
     ("smaller networks", ("width",)),
     ("penalty on a quarter of the batch", ("penalty_share",)),
+    ("bfloat16, where there are instructions", ("half_precision",)),
     ("prevalences calibrated, within outcome and sex", ("calibration",)),
     ("pairs calibrated", ("pairs",)),
     ("number of diagnoses calibrated", ("code_counts",)),

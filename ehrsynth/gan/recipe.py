@@ -35,6 +35,9 @@ class Recipe:
         Weight of the gradient penalty.
     penalty_share : float
         Share of a batch that the gradient penalty looks at, the costliest part of a step.
+    half_precision : bool
+        Multiply matrices in bfloat16 where the processor or the graphics card has instructions for
+        it. The weights, the losses and what is generated stay float32.
     sampled_codes : bool
         The critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
         it would tell from real codes at once; and generation draws codes instead of rounding.
@@ -88,6 +91,7 @@ class Recipe:
     critic_steps: int = 1
     penalty: float = 10.0
     penalty_share: float = 1.0
+    half_precision: bool = False
     sampled_codes: bool = False
     score_weight: float = 0.0
     prevalence_bias: bool = False
@@ -151,6 +155,7 @@ MODERN = replace(
     critic_rate=2e-3,
     decay_from=0.6,
     penalty_share=0.25,
+    half_precision=True,
     sampled_codes=True,
     score_weight=0.7,
     prevalence_bias=True,

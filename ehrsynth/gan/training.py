@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -83,6 +84,22 @@ def generator_step(game: Game, real: Tensor) -> Tensor:
     loss.backward(inputs=list(game.generator.parameters()))
     game.generator_optimizer.step()
     return loss.detach()
+
+
+def multiplying(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """The precision of one step; of one only, because torch keeps the rounded weights inside."""
+    half = recipe.half_precision and has_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+@cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without such instructions it is emulated, many times slower; an older torch does not tell.
+    able = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 # -- setting up --------------------------------------------------------------------------
@@ -202,8 +219,10 @@ def train(
             _set_rates(game, step, steps)
             for _ in range(recipe.critic_steps):
                 real = next(batches).float()
-                critic_numbers = critic_step(game, real)
-            generator_number = generator_step(game, real)
+                with multiplying(recipe, data.device):
+                    critic_numbers = critic_step(game, real)
+            with multiplying(recipe, data.device):
+                generator_number = generator_step(game, real)
             sums += torch.cat([critic_numbers, generator_number.reshape(1)])
             if recipe.averaging:
                 _average(game, recipe.averaging, step, steps)
