@@ -40,6 +40,7 @@ SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the critic sees drawn codes", ("sampled_codes",)),
     ("numbers as bins, missing as one of them", ()),
     ("starts at train's prevalences, centered", ("prevalence_bias", "centered_output")),
+    ("numbers move as polynomials", ("smooth_numbers",)),
     ("outcome and sex are given", ("condition",)),
     ("average of the weights, its own statistics", ("averaging", "refresh_statistics")),
     ("the critic sees the bins' scores", ("score_weight",)),

@@ -48,6 +48,9 @@ class Recipe:
     centered_output : bool
         The input of the generator's last layer is normalized, so that the prevalences do not all
         move together in the first steps. Goes with `prevalence_bias`.
+    smooth_numbers : bool
+        The noise moves a number's bins as polynomials of their scores, not one by one: four
+        numbers instead of one for each bin that could learn a single patient by heart.
     condition : bool
         The outcome and the sex are given to the generator.
     averaging : float
@@ -56,7 +59,7 @@ class Recipe:
         Recompute the batch-norm statistics for the averaged weights after training.
     calibration : {"none", "global", "within"}
         Shift the output biases until the generated prevalences equal train's: over all patients,
-        or also within outcome x sex as far as there are patients to tell.
+        or also within outcome x sex as far as there are patients to tell (which `pairs` includes).
     pairs : bool
         Also calibrate how columns go together: categories and bins are drawn one after another,
         and each drawn value shifts the logits of all that come later. With `sampled_codes` only.
@@ -96,6 +99,7 @@ class Recipe:
     score_weight: float = 0.0
     prevalence_bias: bool = False
     centered_output: bool = False
+    smooth_numbers: bool = False
     condition: bool = False
     averaging: float = 0.0
     refresh_statistics: bool = False
@@ -160,6 +164,7 @@ MODERN = replace(
     score_weight=0.7,
     prevalence_bias=True,
     centered_output=True,
+    smooth_numbers=True,
     condition=True,
     averaging=0.998,
     refresh_statistics=True,

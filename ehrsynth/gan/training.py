@@ -55,7 +55,8 @@ class Game:
     def imagine(self, real: Tensor) -> Tensor:
         """A fake patient for each real one, alike in the given columns. Shape (batch, width)."""
         noise = torch.randn(len(real), self.recipe.latent, generator=self.rng, device=real.device)
-        x = self.columns.probabilities(self.generator(noise, real[:, self.columns.condition]))
+        logits = self.generator(noise, real[:, self.columns.condition]).float()
+        x = self.columns.probabilities(logits)
         if self.recipe.sampled_codes:
             x = self.columns.straight_through(x, self.rng)
         return self.columns.fill_given(x, real)
@@ -142,7 +143,7 @@ def new_generator(recipe: Recipe, columns: Columns) -> Generator:
     with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
         return Generator(
             recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers,
-            recipe.centered_output,
+            recipe.centered_output, columns.numbers if recipe.smooth_numbers else (),
         )  # fmt: skip
 
 
