@@ -208,7 +208,8 @@ def calibrate_pairs(
     ]
     n = float(counts.sum())
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
-        own = _fit_tables(logits[:, block], known, block, n, shapes.to(logits.device))
+        shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
+        own = _fit_tables(logits[:, block], known, block, n, shapes)
         known.append(_Known(_pick(own, rng), together[block], pairs[block], shapes))
     if len(columns.yes_no):
         _fit_tables(logits[:, columns.yes_no], known, columns.yes_no, n)
@@ -239,14 +240,15 @@ def _fit_tables(
     `shapes` are those of a block's values, None for yes/no columns. Damped Newton steps, one table
     after another, each coefficient for itself.
     """
-    levels = [_Level(known[0], where, None, None, n, prior=0.0)]
+    one_hot = shapes is not None
+    levels = [_Level(known[0], where, None, None, n, one_hot, prior=0.0)]
     for one in known[1:]:
-        levels.append(_Level(one, where, one.shapes, shapes, n))
+        levels.append(_Level(one, where, one.shapes, shapes, n, one_hot))
         if not (_is_plain(one.shapes) and _is_plain(shapes)):
-            levels.append(_Level(one, where, None, None, n))
-    if shapes is None:  # codes and the outcome: each cell says itself how far to trust it
+            levels.append(_Level(one, where, None, None, n, one_hot))
+    if not one_hot:  # codes and the outcome: each cell says itself how far to trust it
         levels[1].prior = _PRIOR
-    activate = torch.sigmoid if shapes is None else lambda x: torch.softmax(x, dim=1)
+    activate = (lambda x: torch.softmax(x, dim=1)) if one_hot else torch.sigmoid
     for _ in range(_ROUNDS):
         largest = 0.0
         for level in levels:
@@ -255,7 +257,23 @@ def _fit_tables(
             largest = max(largest, float(step.abs().max()))
         if largest < _NEAR:
             break
-    return logits
+    return logits + levels[0].step(activate(logits))[0]
+
+
+def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
+    """Shapes that mean the same, orthonormal over patients instead of values.
+
+    Then each coefficient can be found by itself, also where most patients are in one bin.
+    """
+    if _is_plain(shapes):
+        return shapes
+    weight = share.sqrt().unsqueeze(1)
+    orthonormal, size = torch.linalg.qr(
+        weight * torch.cat([torch.ones_like(weight), shapes], dim=1)
+    )
+    told_apart = size.diagonal().abs() > 1e-4
+    shapes = (orthonormal / weight.clamp_min(1e-6))[:, told_apart]
+    return torch.where(weight > 0, shapes, 0.0)[:, 1:]
 
 
 def _is_plain(shapes: Tensor | None) -> bool:
@@ -270,8 +288,12 @@ class _Level:
     out, one for each known shape, from how the model's pairs differ from train's.
     """
 
-    def __init__(self, known, where, inside, outside, n: float, prior: float | None = None):
+    def __init__(
+        self, known: _Known, where: slice | Tensor, inside: Tensor | None, outside: Tensor | None,
+        n: float, one_hot: bool, prior: float | None = None,
+    ):  # fmt: skip
         self.known, self.where, self.n, self.prior = known, where, n, prior
+        self.one_hot = one_hot
         self.inside = None if _is_plain(inside) else inside
         self.outside = None if _is_plain(outside) else outside
         self.wanted = self._outward(known.counted[:, where], self.inside)
@@ -282,6 +304,10 @@ class _Level:
         sums = sums if self.outside is None else sums @ self.outside
         return sums if inside is None else inside.T @ sums
 
+    def _inward(self, squares: Tensor) -> Tensor:
+        """Sums of squares over patients by value, as sums by known shape."""
+        return squares if self.inside is None else self.inside.square().T @ squares
+
     def step(self, p: Tensor) -> Tensor:
         """Move the coefficients towards train's sums; what it adds to the logits, by value."""
         scale = self.n / len(p)
@@ -291,12 +317,13 @@ class _Level:
             spread = p - p.square()
         else:
             spread = p @ self.outside.square() - (p @ self.outside).square()
-        information = scale * _sums(spread, self.known.drawn, values)
-        if self.inside is not None:
-            information = self.inside.square().T @ information
+        information = scale * self._inward(_sums(spread, self.known.drawn, values))
         apart = self.wanted - model
         if self.prior is None:
             self.prior = _chance(apart, information)
+        if self.outside is None and self.one_hot:
+            # All values of a block move at once, so that their differences move by two steps.
+            information = scale * self._inward(_sums(p, self.known.drawn, values))
         step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)
         step = step.clamp(-1, 1)
         self.coefficients += step
