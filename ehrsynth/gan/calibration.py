@@ -8,17 +8,20 @@ of it needs the critic, and all of it takes seconds.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .networks import Columns, Generator
 
 _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
+_PART = 8_192  # patients of train who are counted at a time
 _ITERATIONS = 40  # at most
 _CLOSE = 1e-3  # of the log odds
 _PRIOR = 5.0  # patients that the model's own prevalence counts for within a group
 _STRATA = 5  # groups by the expected number of diagnoses, in each cell
 _ROUNDS = 12  # at most, of setting every pair right in turn
+_CLEAR = 3.0  # standard errors that make a pair's difference its own evidence
 _NEAR = 0.01  # of the log odds of a pair
 
 
@@ -89,43 +92,57 @@ def calibrate(
     for cell in cells:
         noise = torch.randn(size, latent, generator=rng, device=cells.device)
         logits.append(generator(noise, cell.float().expand(size, -1)))
-    fixed = columns.is_given | columns.is_scalar
     weights = (counts / counts.sum()).unsqueeze(1)
     target = (weights * prevalence).sum(dim=0)
-    shift = _solve(columns, logits, weights, target, torch.zeros_like(target), fixed)
+    shift = _solve(columns, logits, weights, target, torch.zeros_like(target))
     shifts = shift.repeat(len(cells), 1)
     if within and len(cells) > 1:
         for i, own in enumerate(logits):
             model = columns.probabilities(own + shift).mean(dim=0)
             observed, expected = counts[i] * prevalence[i], counts[i] * model
             target = model * (observed + _PRIOR) / (expected + _PRIOR)
-            shifts[i] = _solve(columns, [own], torch.ones(1, 1), target, shift, fixed)
+            shifts[i] = _solve(columns, [own], torch.ones(1, 1), target, shift)
     return shifts
 
 
 def _solve(
-    columns: Columns, logits: list[Tensor], weights: Tensor, target: Tensor, shift: Tensor,
-    fixed: Tensor,
-) -> Tensor:  # fmt: skip
+    columns: Columns, logits: list[Tensor], weights: Tensor, target: Tensor, shift: Tensor
+) -> Tensor:
+    """The shift of each matrix column at which its mean probability is `target`."""
+    target, shift = target.clamp(1e-7, 1 - 1e-7), shift.clone()
+    # By themselves, because the blocks take more steps than the many yes/no columns.
+    for where in (columns.yes_no, *columns.turns):
+        own = [part[:, where] for part in logits]
+        one_hot = isinstance(where, slice)
+        shift[where] = _newton(own, weights, target[where], shift[where], one_hot)
+    return shift
+
+
+def _newton(
+    logits: list[Tensor], weights: Tensor, target: Tensor, shift: Tensor, one_hot: bool
+) -> Tensor:
     """Damped Newton steps on the log odds until the mean probability is `target`."""
-    target = target.clamp(1e-7, 1 - 1e-7)
+    buffer = torch.empty_like(logits[0])  # all cells have as many patients
     for _ in range(_ITERATIONS):
         mean, slope = torch.zeros_like(target), torch.zeros_like(target)
         for weight, own in zip(weights, logits, strict=True):
-            p = columns.probabilities(own + shift)
-            mean += weight * p.mean(dim=0)
-            slope += weight * (p - p.square()).mean(dim=0)
+            p = _activate(torch.add(own, shift, out=buffer), one_hot, buffer)
+            own_mean = p.mean(dim=0)
+            mean += weight * own_mean
+            slope += weight * (own_mean - p.square_().mean(dim=0))
         mean = mean.clamp(1e-7, 1 - 1e-7)
         # A shift moves the log odds of the mean by less than itself, the more patients differ.
         stretch = (mean * (1 - mean) / slope.clamp_min(1e-12)).clamp(1, 3)
-        wanted = torch.where(
-            columns.is_one_hot, (target / mean).log(), target.logit() - mean.logit()
-        )
-        wanted = torch.where(fixed, 0.0, wanted)
+        wanted = (target / mean).log() if one_hot else target.logit() - mean.logit()
         shift = shift + (stretch * wanted).clamp(-2, 2)
         if bool((wanted.abs() < _CLOSE).all()):
             break
     return shift
+
+
+def _activate(logits: Tensor, one_hot: bool, out: Tensor) -> Tensor:
+    """Probabilities, written to `out`: new memory for each of them costs ten times the sums."""
+    return torch.softmax(logits, dim=1, out=out) if one_hot else torch.sigmoid(logits, out=out)
 
 
 # -- pairs of columns ---------------------------------------------------------------------
@@ -248,16 +265,16 @@ def _fit_tables(
             levels.append(_Level(one, where, None, None, n, one_hot))
     if not one_hot:  # codes and the outcome: each cell says itself how far to trust it
         levels[1].prior = _PRIOR
-    activate = (lambda x: torch.softmax(x, dim=1)) if one_hot else torch.sigmoid
+    logits, buffer = logits.clone(), torch.empty_like(logits)
     for _ in range(_ROUNDS):
         largest = 0.0
         for level in levels:
-            step = level.step(activate(logits))
-            logits = logits + step[level.known.drawn]
+            step = level.step(_activate(logits, one_hot, buffer))
+            logits += torch.index_select(step, 0, level.known.drawn, out=buffer)
             largest = max(largest, float(step.abs().max()))
         if largest < _NEAR:
             break
-    return logits + levels[0].step(activate(logits))[0]
+    return logits + levels[0].step(_activate(logits, one_hot, buffer))[0]
 
 
 def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
@@ -285,7 +302,7 @@ class _Level:
     """The coefficients of one table: for each pair of a known shape and a shape of the target.
 
     Without shapes, for each pair of values. `prior` counts patients, like `_PRIOR`; None finds it
-    out, one for each known shape, from how the model's pairs differ from train's.
+    out from how the model's pairs differ from train's.
     """
 
     def __init__(
@@ -334,15 +351,19 @@ class _Level:
 
 
 def _chance(apart: Tensor, information: Tensor) -> Tensor:
-    """One over the prior variance of each row's coefficients, shape (rows, 1).
+    """One over the prior variance of each coefficient.
 
     A sum that differs by chance only has a mean square of `information`; what there is beyond it
-    is the coefficients' own variance, times `information` squared.
+    is the coefficients' own variance, times `information` squared. It is taken over a row. Few
+    pairs belong much more closely together than most: where a difference is `_CLEAR` times what
+    chance makes of it, it stands for itself.
     """
     known = information > 1
-    excess = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0).sum(dim=1)
-    variance = excess / torch.where(known, information, 0.0).sum(dim=1).clamp_min(1e-9)
-    return 1 / variance.clamp_min(1e-5).unsqueeze(1)
+    beyond = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0)
+    sums = torch.where(known, information, 0.0).sum(dim=1, keepdim=True)
+    variance = beyond.sum(dim=1, keepdim=True) / sums.clamp_min(1e-9)
+    own = torch.where(beyond > _CLEAR**2 - 1, beyond / information.clamp_min(1e-9), 0.0)
+    return 1 / torch.maximum(variance, own).clamp_min(1e-5)
 
 
 def _sums(values: Tensor, group: Tensor, groups: int) -> Tensor:
@@ -386,6 +407,11 @@ def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
     return uniform
 
 
+def _score(x: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of each patient's matrix columns, which may be bytes; some at a time."""
+    return torch.cat([part.float() @ weights for part in x.split(_PART)])
+
+
 @dataclass
 class Counts:
     """How many diagnoses patients have, as the model makes it and as it should be.
@@ -424,12 +450,14 @@ class Counts:
         squares = together[rows][:, rows].double() + _PRIOR * torch.eye(len(rows)).to(together)
         sums = together[rows][:, columns.counted].sum(dim=1).double()
         weights[rows] = torch.linalg.solve(squares, sums).float()
-        places = torch.linspace(0, 1, _STRATA + 1, device=made.device)[1:-1]
-        counts = cls(weights, torch.quantile(real.float() @ weights, places), made.new_empty(0))
+        places = np.arange(1, _STRATA) / _STRATA
+        cuts = np.quantile(_score(real, weights).cpu().numpy(), places)
+        counts = cls(weights, torch.from_numpy(cuts).to(weights), made.new_empty(0))
         groups, most = (int(cell.max()) + 1) * _STRATA, len(columns.counted)
         histograms = []
         for x, own in ((made, cell), (real, real_cell)):
-            number = x[:, columns.counted].sum(dim=1).long()
+            parts = x.split(_PART)  # a sum of bytes is made from a copy eight times as large
+            number = torch.cat([part[:, columns.counted].sum(dim=1).long() for part in parts])
             flat = counts.group(x, own) * (most + 1) + number
             flat = torch.bincount(flat, minlength=groups * (most + 1))
             histograms.append(flat.view(groups, most + 1).double())
@@ -441,7 +469,7 @@ class Counts:
 
     def group(self, x: Tensor, cell: Tensor) -> Tensor:
         """The group of each patient, shape (n,); codes are not looked at."""
-        return cell * _STRATA + torch.bucketize(x.float() @ self.weights, self.cuts)
+        return cell * _STRATA + torch.bucketize(_score(x, self.weights), self.cuts)
 
     @torch.no_grad()
     def draw(

@@ -31,6 +31,7 @@ from .training import (
     RECORD_EVERY,
     Checkpoint,
     Game,
+    column_means,
     fingerprint,
     new_game,
     new_generator,
@@ -130,7 +131,7 @@ class EMRWGAN:
         self._settle(encoded.layout)
         columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
-        game = new_game(recipe, columns, data.float().mean(dim=0), self.seed, device)
+        game = new_game(recipe, columns, column_means(data), self.seed, device)
         checkpoint = None
         if checkpoint_dir is not None:
             every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
@@ -482,10 +483,10 @@ def cells(
     """
     given = data[:, columns.condition]
     if given.shape[1] == 0:
-        mean = data.float().mean(dim=0, keepdim=True)
+        mean = column_means(data).unsqueeze(0)
         return given[:1].contiguous(), torch.tensor([float(len(data))], device=data.device), mean
     values, member, counts = torch.unique(given, dim=0, return_inverse=True, return_counts=True)
     mean = torch.zeros(len(values), data.shape[1], device=data.device)
     for i in range(len(values)):
-        mean[i] = data[member == i].float().mean(dim=0)
+        mean[i] = column_means(data[member == i])
     return values, counts.float(), mean

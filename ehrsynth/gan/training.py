@@ -28,6 +28,7 @@ from .recipe import Recipe, differences
 RECORD_EVERY = 20  # steps between rows of the history
 _SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
+_PART = 8192  # patients who are counted at a time
 _MONITORED = 1024  # patients generated for one look at the prevalences
 
 
@@ -110,6 +111,12 @@ def stream(seed: int, *purpose: object, device: str | torch.device = "cpu") -> t
     """A random generator of its own for each purpose, so that no draw depends on another's."""
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def column_means(data: Tensor) -> Tensor:
+    """Mean of each matrix column; a few patients at a time, for the matrix is bytes."""
+    parts = data.split(_PART)
+    return sum(part.sum(dim=0, dtype=torch.float32) for part in parts) / len(data)
 
 
 def new_game(
@@ -200,7 +207,7 @@ def train(
         its looks found (:data:`~ehrsynth.gan.monitor.QUALITY`), NaN between two looks.
     """
     recipe = game.recipe
-    prevalence = data.float().mean(dim=0)
+    prevalence = column_means(data)
     learned = _start_monitor(game, data, prevalence, seed)
     look_every = _look_every(recipe, steps)
     history, step, before = [], 0, 0.0
