@@ -438,6 +438,25 @@ def test_counts_that_are_right_already_stay():
     assert (counts.draw(torch.zeros(5, 30), uniform[:5], sex[:5], rng).sum(dim=1) >= 0).all()
 
 
+@pytest.mark.parametrize("given", [["sex"], ["sex", "age"]])
+def test_a_cell_of_one_patient_has_counts_too(given):
+    """Hundreds are generated to count, and nobody of that cell need be among them."""
+    rng = torch.Generator().manual_seed(0)
+    columns = Columns(counted_layout(10), given)
+    sex, age = torch.zeros(500, dtype=torch.long), torch.randint(3, (500,), generator=rng)
+    codes = torch.bernoulli(torch.full((500, 10), 0.3), generator=rng)
+    made = counted_patients(age, sex, codes)
+    real_sex = sex.clone()
+    real_sex[0] = 1
+    real = counted_patients(age, real_sex, codes)
+    counts = Counts.fit(columns, made, sex, real, real_sex, together(real, columns))
+    one = counted_patients(age, torch.ones_like(sex), codes)
+    uniform = torch.rand(500, 10, generator=rng)
+    p = torch.full((500, 10), 0.3)
+    drawn = counts.draw(p, uniform, counts.group(one, torch.ones_like(sex)), rng)
+    assert 1 < drawn.sum(dim=1).mean() < 5
+
+
 def test_cells_are_the_combinations_in_train(encoded):
     data = torch.from_numpy(encoded.values)
     columns = Columns(encoded.layout, ["DIE_1y", "sex"])

@@ -425,7 +425,7 @@ class Counts:
     weights : tensor, shape (width,)
         Of the matrix columns, for the expected number.
     cuts : tensor
-        Where the groups end; as large in train as possible alike.
+        Where the groups end, in each cell; a fifth of train lies between two of them.
     tables : tensor, shape (2, groups, codes + 1)
         Shares of a group's patients with at most 0, 1, 2, ... diagnoses: generated, and wanted,
         which is train's distribution together with five patients from the model's.
@@ -453,7 +453,7 @@ class Counts:
         places = np.arange(1, _STRATA) / _STRATA
         cuts = np.quantile(_score(real, weights).cpu().numpy(), places)
         counts = cls(weights, torch.from_numpy(cuts).to(weights), made.new_empty(0))
-        groups, most = (int(cell.max()) + 1) * _STRATA, len(columns.counted)
+        groups, most = (int(real_cell.max()) + 1) * _STRATA, len(columns.counted)
         histograms = []
         for x, own in ((made, cell), (real, real_cell)):
             parts = x.split(_PART)  # a sum of bytes is made from a copy eight times as large
@@ -462,9 +462,10 @@ class Counts:
             flat = torch.bincount(flat, minlength=groups * (most + 1))
             histograms.append(flat.view(groups, most + 1).double())
         model, observed = histograms
-        share = model / model.sum(dim=1, keepdim=True).clamp_min(1)
+        model += model.sum(dim=0) / len(made)  # one patient like all, for a group that has nobody
+        share = model / model.sum(dim=1, keepdim=True)
         tables = torch.stack([model, observed + _PRIOR * share]).cumsum(dim=2)
-        counts.tables = (tables / tables[:, :, -1:].clamp_min(1e-9)).float()
+        counts.tables = (tables / tables[:, :, -1:]).float()
         return counts
 
     def group(self, x: Tensor, cell: Tensor) -> Tensor:
