@@ -7,6 +7,7 @@ it was; training itself goes on from its last checkpoint.
 
 import logging
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,11 @@ from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
 from .schema import Schema
 from .streaming import generate
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 log = logging.getLogger(__name__)
 
@@ -507,12 +513,22 @@ class Pipeline:
         getattr(self, f"_make_{name}")()
         seconds = round(time.perf_counter() - start, 1)
         finished = read_json(self.out / "run.json")["finished"]
-        self._note(finished=finished | {name: {"seconds": seconds}})
-        log.info("%s: finished in %.1f s.", name.capitalize(), seconds)
+        peak = peak_memory()
+        self._note(finished=finished | {name: {"seconds": seconds, "peak_gb": peak}})
+        memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
+        log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
     def _table(self, name: str) -> pd.DataFrame:
         self._finish(self._maker(name))
         return self.schema.cast(read_table(self.out / name), where=name)
+
+
+def peak_memory() -> float | None:
+    """Most memory that this process has held so far, in GB (10^9 bytes); None where unknown."""
+    if resource is None:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
 
 
 def _outcome_fact(patients: pd.DataFrame) -> str:

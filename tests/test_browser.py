@@ -149,3 +149,49 @@ def test_text_can_be_read(browser, address, theme):
     page.context.close()
     assert theme_now == theme
     assert ratio >= 4.5
+
+
+WITH_SLIDER = [
+    name for name in PAGES if name.endswith(("02-gan-architecture.html", "05-training.html"))
+]
+
+
+@pytest.mark.parametrize("page_name", WITH_SLIDER or ["none built"])
+def test_slider_moves_through_the_frames(browser, address, page_name):
+    """Every slider of the page, by keyboard; each frame has its own picture and words."""
+    page, complaints, strangers = visit(browser, address, page_name, "phone", "dark")
+    sliders = page.locator(".es-slider")
+    assert sliders.count() > 0
+    names = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+    for i in range(sliders.count()):
+        box, control = sliders.nth(i), sliders.nth(i).locator("input")
+        assert names.count(box.get_attribute("id")) == 1
+        control.press("Home")
+        frames = []
+        for _ in range(1 + int(control.get_attribute("max"))):
+            image = box.locator("img")
+            loaded = image.evaluate("i => i.decode().then(() => i.naturalWidth > 0)")
+            label = box.locator("label b").inner_text()
+            frames.append((label, image.get_attribute("alt"), image.get_attribute("src"), loaded))
+            assert control.get_attribute("aria-valuetext") == label
+            control.press("ArrowRight")
+        labels, alts, pictures, loaded = zip(*frames, strict=True)
+        assert len(set(labels)) == len(set(pictures)) == len(frames) > 2
+        assert all(loaded)
+        assert not [alt for alt in alts if GENERIC_ALT.match(alt) or len(alt.split()) < 5]
+    page.context.close()
+    assert not complaints and not strangers
+
+
+@pytest.mark.parametrize("page_name", WITH_SLIDER or ["none built"])
+def test_slider_shows_its_last_frame_without_scripts(browser, address, page_name):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/{page_name}")
+    sliders = page.locator(".es-slider")
+    assert sliders.count() > 0
+    for i in range(sliders.count()):
+        images = sliders.nth(i).locator("img")
+        assert images.count() == 1 and images.is_visible()
+        assert not sliders.nth(i).locator("input").is_visible()
+    context.close()

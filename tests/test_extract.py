@@ -10,12 +10,18 @@ import plain_cohort
 import pytest
 
 from ehrsynth import datasets, extract
-from ehrsynth.cohort import build_patients
-from ehrsynth.datasets import mimic_iv, simulated
+from ehrsynth.cohort import MEASUREMENTS, build_patients
+from ehrsynth.datasets import mimic_iv, omop, simulated
 from ehrsynth.errors import InputError
 from ehrsynth.schema import Schema
 
 MORE = ("procedures", "medications", "labs")
+
+
+def test_readers_and_columns_have_what_there_can_be_of_a_patient():
+    assert tuple(mimic_iv.INCLUDED) == tuple(omop._INCLUDED) == extract.INCLUDABLE
+    assert [column.name for column in MEASUREMENTS] == list(extract.MEASURED)
+    assert [name for _, name in omop._MEASURED.values()] == list(extract.MEASURED)
 
 
 @pytest.fixture(scope="module", params=extract.ENGINES)

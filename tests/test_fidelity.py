@@ -1,12 +1,16 @@
 """Fidelity metrics against hand-computed cases and data of known quality."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 from scipy.stats import wasserstein_distance
+from toy import toy_patients, toy_schema
 
-from ehrsynth.evaluation import PROFILES, fidelity
+from ehrsynth.cohort import split
+from ehrsynth.evaluation import PROFILES, evaluate, fidelity
 from ehrsynth.evaluation.metric import (
     NotComputable,
     auroc,
@@ -212,6 +216,29 @@ def test_published_latent_cluster_is_log2_of_the_mean_squared_imbalance():
     assert scores == [pytest.approx(np.log2(0.25))] * 2
     both = np.concatenate([real, candidate])
     assert fidelity.log_cluster(both, both, clusters=2, seeds=[0]) == [-np.inf]
+
+
+def test_fewer_different_patients_than_clusters_are_no_reason_to_warn():
+    """Of three kinds of patients, two are always real and one is never."""
+    real = np.repeat(np.eye(3)[:2], [30, 20], axis=0)
+    candidate = np.repeat(np.eye(3)[2:], 50, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = fidelity.log_cluster(real, candidate, clusters=5, seeds=[0, 1])
+    assert scores == [pytest.approx(np.log2(0.25))] * 2
+
+
+@pytest.mark.parametrize("n", [24, 60, 120])
+def test_a_report_on_few_patients_and_columns_warns_of_nothing(n):
+    names = ["DIE_1y", "phe_0", "phe_1"]
+    schema = toy_schema().select(names)
+    real, made = (schema.attach(toy_patients(n, seed)[names]) for seed in (0, 1))
+    train, holdout = split(real, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = evaluate(train, holdout, made, profile="fast")
+    if n > 24:  # else there are too few to cluster
+        assert report["latent_cluster_analysis"].value is not None
 
 
 def test_published_abundance_by_hand():

@@ -20,15 +20,15 @@ from safetensors import safe_open
 from toy import toy_patients
 
 from ehrsynth.errors import InputError
-from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError, training
+from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError, calibration, training
 from ehrsynth.gan import monitor as quality_monitor
 from ehrsynth.gan.calibration import (
+    Counts,
     calibrate,
     calibrate_pairs,
-    count_tables,
-    draw_counted,
     draw_in_turn,
     refresh_statistics,
+    spread,
 )
 from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
 from ehrsynth.gan.model import cells, together
@@ -202,6 +202,27 @@ def test_a_centered_output_keeps_prevalences_apart_from_the_weights():
     assert moved[0] > 1 and moved[1] < 1e-4
 
 
+def test_smooth_numbers_move_as_polynomials_of_their_scores(encoded):
+    columns = Columns(encoded.layout)
+    rough, smooth = (
+        Generator(8, 0, columns.width, 32, 2, smooth=numbers).eval()
+        for numbers in ((), columns.numbers)
+    )
+    for generator in (rough, smooth):
+        with torch.no_grad():
+            moved = generator(torch.randn(50, 8), torch.empty(50, 0)) - generator.last.bias
+        left = 0.0
+        for block in encoded.layout:
+            if block.kind == "bins":
+                scores = np.array(block.scores[:-1])
+                where = encoded.slice(block.name)
+                bins = moved[:, where.start : where.stop - 1].numpy().T
+                powers = scores[:, None] ** np.arange(5)
+                left += np.abs(bins - powers @ np.linalg.lstsq(powers, bins)[0]).max()
+        assert (left < 1e-3) == (generator is smooth)
+    assert smooth.state_dict().keys() == rough.state_dict().keys()
+
+
 def test_generation_starts_at_the_prevalences_of_train(encoded):
     prevalence = torch.from_numpy(encoded.values).float().mean(dim=0)
     columns = Columns(encoded.layout)
@@ -312,32 +333,128 @@ def test_a_pair_that_few_patients_tell_about_hardly_moves():
     assert 2.5 * few[1].abs().max() < many[1].abs().max()
 
 
+def test_a_table_does_not_copy_the_accidents_of_train():
+    rng = torch.Generator().manual_seed(0)
+    layout = tuple(
+        Block(name, "category", "demographic", tuple("abcdefgh")) for name in ("first", "second")
+    )
+    columns = Columns(layout)
+    first, second = columns.turns
+    one_hot = torch.nn.functional.one_hot
+    # Two columns that know nothing of each other, and a model that has it right.
+    parts = [one_hot(torch.randint(8, (800,), generator=rng), 8) for _ in range(2)]
+    train = torch.cat(parts, dim=1).float()
+    logits = starting_bias(columns, train.mean(dim=0)).expand(20_000, -1)
+    _, counts, prevalence = cells(train, columns, layout)
+    both = together(train, columns)
+    shift, pairs = calibrate_pairs(
+        columns, logits, torch.zeros(20_000, dtype=torch.long), counts, prevalence, both, rng
+    )
+    expected = both[first, first].diag()[:, None] * both[second, second].diag()[None] / 800
+    accident = (both[first, second] / expected).log()
+    assert accident.std() > 0.2 and pairs[first, second].std() < accident.std() / 4
+    assert shift.abs().max() < 0.1
+
+
+def test_the_prior_is_as_wide_as_the_effects_are():
+    rng = torch.Generator().manual_seed(0)
+    information = 20 + 200 * torch.rand(3, 20_000, generator=rng)
+    effects = torch.tensor([[0.0], [0.1], [0.5]]) * torch.randn(3, 20_000, generator=rng)
+    chance = information.sqrt() * torch.randn(3, 20_000, generator=rng)
+    prior = calibration._chance(information * effects + chance, information).median(dim=1).values
+    assert prior[0] > 2_000 and abs(prior[1] / 100 - 1) < 0.1 and abs(prior[2] / 4 - 1) < 0.3
+    # One pair of many that belongs together stands for itself.
+    apart = torch.zeros(1, 500)
+    apart[0, 7] = 100.0
+    prior = calibration._chance(apart, torch.full((1, 500), 100.0))
+    assert prior[0, 7] < 1.1 and prior[0, 8] > 1e4
+
+
+def test_spread_numbers_are_uniform_and_even_within_the_cells():
+    rng = torch.Generator().manual_seed(0)
+    p = torch.rand(9_000, 50, generator=rng) * 0.3
+    cell = torch.randint(3, (9_000,), generator=rng)
+    phase = torch.rand(3, 50, dtype=torch.double, generator=rng)
+    pieces = zip(p.split(2_500), cell.split(2_500), strict=True)
+    uniform = torch.cat([spread(a, b, phase) for a, b in pieces])
+    assert uniform.min() >= 0 and uniform.max() < 1
+    edges = torch.quantile(uniform.flatten()[::7], torch.linspace(0, 1, 11, dtype=torch.double))
+    assert (edges - torch.linspace(0, 1, 11)).abs().max() < 0.02
+    hits = (uniform < p).double()
+    for own in range(3):  # even over the pieces together
+        apart = hits[cell == own].sum(dim=0) - p[cell == own].double().sum(dim=0)
+        assert apart.abs().max() < 1 + 1e-6
+    # Given the probabilities, codes know nothing of each other.
+    left = hits - p
+    assert torch.corrcoef(left.T).fill_diagonal_(0).abs().max() < 0.06
+
+
+def counted_layout(codes: int) -> tuple[Block, ...]:
+    return (
+        Block("sex", "category", "demographic", ("F", "M")),
+        Block("age", "category", "demographic", ("young", "middle", "old")),
+        *(Block(f"d{i}", "binary", "diagnosis", ("0", "1")) for i in range(codes)),
+    )
+
+
+def counted_patients(age: torch.Tensor, sex: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    one_hot = torch.nn.functional.one_hot
+    return torch.cat([one_hot(sex, 2), one_hot(age, 3), codes.long()], dim=1).to(torch.uint8)
+
+
 def test_everybody_has_as_many_codes_as_in_train():
     rng = torch.Generator().manual_seed(0)
+    columns = Columns(counted_layout(40), ["sex"])
+    sex, age = (torch.randint(k, (8_000,), generator=rng) for k in (2, 3))
     p = torch.rand(8_000, 40, generator=rng) * 0.15
-    cell = (torch.arange(8_000) % 2).long()
-    made = torch.bernoulli(p, generator=rng).sum(dim=1).long()
-    three_or_five = torch.where(cell == 0, 3, 5)
-    tables = count_tables(made, cell, three_or_five, cell, 2, 40)
-    drawn = draw_counted(p, cell, tables, rng)
+    made = counted_patients(age, sex, torch.bernoulli(p, generator=rng))
+    number = 3 + 2 * sex + 4 * (age == 2)  # women 3, men 5, and 4 more when old
+    first = torch.arange(40) < number.unsqueeze(1)
+    real = counted_patients(age, sex, first)
+    counts = Counts.fit(columns, made, sex, real, sex, together(real, columns))
+    group = counts.group(made, sex)
+    uniform = torch.rand(p.shape, generator=rng, dtype=torch.double)
+    drawn = counts.draw(p, uniform, group, rng)
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    assert (drawn.sum(dim=1) == three_or_five).float().mean() > 0.99
+    assert (drawn.sum(dim=1) == number).float().mean() > 0.98
     # With more codes for all, the more probable ones are still the more frequent ones.
     likely = drawn[p > 0.1].mean() / drawn[p < 0.05].mean()
-    assert 2.5 < likely < 8
+    assert 2 < likely < 8
 
 
 def test_counts_that_are_right_already_stay():
     rng = torch.Generator().manual_seed(0)
+    columns = Columns(counted_layout(30), ["sex"])
+    sex, age = (torch.randint(k, (40_000,), generator=rng) for k in (2, 3))
     p = torch.rand(40_000, 30, generator=rng) * torch.rand(40_000, 1, generator=rng)
-    cell = torch.zeros(40_000, dtype=torch.long)
-    made = torch.bernoulli(p, generator=rng).sum(dim=1).long()
-    tables = count_tables(made, cell, made, cell, 1, 30)
-    drawn = draw_counted(p, cell, tables, rng)
-    number = torch.bincount(drawn.sum(dim=1).long(), minlength=31) / 40_000
-    assert (number - torch.bincount(made, minlength=31) / 40_000).abs().max() < 0.01
+    codes = torch.bernoulli(p, generator=rng)
+    made = counted_patients(age, sex, codes)
+    counts = Counts.fit(columns, made, sex, made, sex, together(made, columns))
+    uniform = torch.rand(p.shape, generator=rng, dtype=torch.double)
+    drawn = counts.draw(p, uniform, counts.group(made, sex), rng)
+    before, after = (torch.bincount(x.sum(dim=1).long(), minlength=31) for x in (codes, drawn))
+    assert (before - after).abs().max() < 0.01 * 40_000
     assert (drawn.mean(dim=0) - p.mean(dim=0)).abs().max() < 0.015
-    assert (draw_counted(torch.zeros(5, 30), cell[:5], tables, rng).sum(dim=1) >= 0).all()
+    assert (counts.draw(torch.zeros(5, 30), uniform[:5], sex[:5], rng).sum(dim=1) >= 0).all()
+
+
+@pytest.mark.parametrize("given", [["sex"], ["sex", "age"]])
+def test_a_cell_of_one_patient_has_counts_too(given):
+    """Hundreds are generated to count, and nobody of that cell need be among them."""
+    rng = torch.Generator().manual_seed(0)
+    columns = Columns(counted_layout(10), given)
+    sex, age = torch.zeros(500, dtype=torch.long), torch.randint(3, (500,), generator=rng)
+    codes = torch.bernoulli(torch.full((500, 10), 0.3), generator=rng)
+    made = counted_patients(age, sex, codes)
+    real_sex = sex.clone()
+    real_sex[0] = 1
+    real = counted_patients(age, real_sex, codes)
+    counts = Counts.fit(columns, made, sex, real, real_sex, together(real, columns))
+    one = counted_patients(age, torch.ones_like(sex), codes)
+    uniform = torch.rand(500, 10, generator=rng)
+    p = torch.full((500, 10), 0.3)
+    drawn = counts.draw(p, uniform, counts.group(one, torch.ones_like(sex)), rng)
+    assert 1 < drawn.sum(dim=1).mean() < 5
 
 
 def test_cells_are_the_combinations_in_train(encoded):
@@ -411,6 +528,7 @@ def test_training_leaves_the_global_random_state_alone(encoded):
     [
         ("sampled_codes", False), ("score_weight", 0.0), ("prevalence_bias", False),
         ("centered_output", False), ("penalty_share", 1.0),
+        ("smooth_numbers", False), ("pairs", False), ("code_counts", False),
         ("condition", False), ("averaging", 0.0), ("refresh_statistics", False),
         ("calibration", "none"), ("calibration", "global"), ("optimizer", "rmsprop"),
         ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True), ("keep", "last"),
@@ -422,8 +540,23 @@ def test_every_switch_can_be_turned_alone(encoded, trained, switch, value):
     sample = gan.sample(200)
     assert sample.values.shape == (200, encoded.values.shape[1])
     same = np.array_equal(sample.values, trained.sample(200).values)
-    # Rejection has nothing to do when the outcome is given.
-    assert same == (switch == "match_outcome")
+    # Rejection has nothing to do when the outcome is given, and `pairs` looks within the cells.
+    assert same == (switch == "match_outcome" or value == "global")
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_half_precision_is_used_where_the_processor_has_it(encoded, monkeypatch, able):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: able)
+    half, single = (
+        EMRWGAN(dataclasses.replace(SMALL_MODERN, half_precision=value), steps=20).fit(encoded)
+        for value in (True, False)
+    )
+    assert same_weights(half, single) != able
+    weights = half._generator.state_dict().values()
+    assert all(w.dtype == torch.float32 for w in weights if w.is_floating_point())
+    # Rounding to 8 bits moves the losses a little, not much.
+    gap = (half.history_["critic_loss"] / single.history_["critic_loss"] - 1).abs().max()
+    assert gap < 0.1
 
 
 def test_looks_that_decide_nothing_change_nothing(encoded):
@@ -722,12 +855,13 @@ def test_resumed_training_is_bit_for_bit_the_same(
 
 
 KILLED = """
-import dataclasses, sys
+import sys
 from test_gan import SMALL_MODERN
 from toy import toy_patients
-from ehrsynth.gan import EMRWGAN
+from ehrsynth.gan import EMRWGAN, training
 from ehrsynth.preprocess import Preprocessor
 
+training.APART = 80
 train = toy_patients(600)
 encoded = Preprocessor().fit(train).transform(train)
 EMRWGAN(SMALL_MODERN, steps=int(sys.argv[2])).fit(
@@ -736,8 +870,19 @@ EMRWGAN(SMALL_MODERN, steps=int(sys.argv[2])).fit(
 """
 
 
-def test_a_killed_process_loses_nothing(encoded, tmp_path):
-    steps = 240
+def state_of(path: Path) -> dict:
+    """What a checkpoint says beside its tensors; nothing before there is one."""
+    if not path.exists():
+        return {"step": 0, "game": {"monitor": {"smallest": None}}}
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["state"])
+
+
+def test_a_killed_process_loses_nothing(encoded, tmp_path, monkeypatch):
+    """SIGKILL after the monitor's first look, whose weights are perhaps those that are kept."""
+    monkeypatch.setattr(training, "APART", 80)
+    assert SMALL_MODERN.keep == "best"
+    steps = 240  # looks after 80, 160 and 240
     path = tmp_path / "checkpoint.safetensors"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path), str(steps)],
@@ -746,17 +891,23 @@ def test_a_killed_process_loses_nothing(encoded, tmp_path):
     )
     try:
         deadline = time.monotonic() + 120
-        while not path.exists() and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        assert process.poll() is None, "the training ended before it could be killed"
+        while state_of(path)["game"]["monitor"]["smallest"] is None:
+            assert process.poll() is None, "the training ended before it could be killed"
+            assert time.monotonic() < deadline, "no look in two minutes"
+            time.sleep(0.02)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    with safe_open(path, "pt") as file:
-        done = json.loads(file.metadata()["state"])["step"]
-    assert 0 < done < steps and done % 20 == 0
+    killed = state_of(path)
+    assert 80 <= killed["step"] < steps and killed["step"] % 20 == 0
     resumed = EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded, checkpoint_dir=tmp_path)
-    assert same_weights(resumed, EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded))
+    whole = EMRWGAN(SMALL_MODERN, steps=steps).fit(encoded)
+    assert same_weights(resumed, whole)
+    assert np.array_equal(resumed.sample(200).values, whole.sample(200).values)
+    pd.testing.assert_frame_equal(
+        resumed.history_.drop(columns="seconds"), whole.history_.drop(columns="seconds")
+    )
+    assert resumed.history_["c2st"].notna().sum() == 3
 
 
 def test_a_checkpoint_of_other_settings_or_data_is_refused(encoded, tmp_path):

@@ -104,11 +104,13 @@ def test_package_imports_only_what_it_declares(project):
                 imports |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imports.add(node.module.split(".")[0])
-    distributions = {"sklearn": "scikit-learn", "yaml": "pyyaml", "ibis": "ibis-framework"}
+    distributions = {
+        "sklearn": "scikit-learn", "yaml": "pyyaml", "ibis": "ibis-framework", "PIL": "pillow",
+    }  # fmt: skip
     used = {distributions.get(name, name) for name in imports - sys.stdlib_module_names}
     declared = {notebooks_name(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
-    # IPython is there wherever a notebook runs, and only book.py asks for it; extras bring pyspark,
-    # anonymeter and (with anonymeter) polars.
+    # IPython is there wherever a notebook runs, and only book.py and plots.slider ask for it;
+    # extras bring pyspark, anonymeter and (with anonymeter) polars.
     assert {name for name in used if notebooks_name(name) not in declared} <= {
         "ehrsynth",
         "IPython",

@@ -147,6 +147,7 @@ def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, unint
     process.wait()
     assert not (out / "report.html").exists(), "killed too late to test anything"
     before = json.loads((out / "run.json").read_text())["finished"]
+    assert all(0.1 < stage["peak_gb"] < 20 for stage in before.values())
     subprocess.run(command(out, small), check=True, stderr=subprocess.DEVNULL)
     after = json.loads((out / "run.json").read_text())["finished"]
     assert {name: after[name] for name in before} == before, "a finished stage ran again"

@@ -1,5 +1,10 @@
 """Pictures show the numbers they claim to show."""
 
+import base64
+import io
+import json
+import re
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -10,8 +15,10 @@ import pytest
 from known_truth import population
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ehrsynth import plots
+from ehrsynth.errors import InputError
 from ehrsynth.schema import Schema
 
 
@@ -157,3 +164,81 @@ def test_interactive_drawing_that_the_first_figure_switches_on_stays_on(tables, 
     switched_on = plt.isinteractive()
     plt.ioff()
     assert switched_on
+
+
+def drawn(number: int) -> Figure:
+    figure, ax = plt.subplots(figsize=(4, 2))
+    ax.plot([0, number])
+    return figure
+
+
+def frames_of(page: str) -> list[list[str]]:
+    """Label, alt text and picture of every frame: those in the script, and the one shown."""
+    (script,) = re.findall(r"const frames = (\[.*?\n\]);", page, re.S)
+    (shown,) = re.findall(r'<img src="([^"]*)" alt="([^"]*)"', page)
+    (label,) = re.findall(r"<b>(.*?)</b>", page)
+    return [*json.loads(script), [label, shown[1], shown[0]]]
+
+
+def test_slider_holds_every_frame_with_its_label_and_alt_text():
+    labels = ["step 1", "step 2", "step 3"]
+    alts = [f"A line that climbs to {n}" for n in (1, 2, 3)]
+    page = plots.slider(map(drawn, (1, 2, 3)), labels, alts, "The match").data
+    frames = frames_of(page)
+    assert [frame[:2] for frame in frames] == [
+        list(pair) for pair in zip(labels, alts, strict=True)
+    ]
+    assert len({picture for _, _, picture in frames}) == 3
+    for _, _, picture in frames:
+        kind, content = picture.split(",")
+        assert kind == "data:image/png;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(content))).size == (600, 300)
+    assert 'width="400" height="200"' in page  # shown smaller, for screens with small pixels
+    assert 'type="range" min="0" max="2" value="2"' in page
+    (tied,) = re.findall(r'<label for="([^"]*)"[^>]*>The match: ', page)
+    assert f'<input id="{tied}"' in page
+    assert "http" not in page
+    assert not plt.get_fignums(), "a notebook would show the frames once more"
+
+
+def test_slider_can_stand_beside_others_and_is_the_same_every_time():
+    def page(*numbers):
+        return plots.slider(map(drawn, numbers), ["a"] * len(numbers), ["b"] * len(numbers)).data
+
+    def names(text):
+        return set(re.findall(r'id="([^"]*)"', text))
+
+    assert page(1, 2) == page(1, 2)
+    assert len(names(page(1, 2))) == 2
+    assert not names(page(1, 2)) & names(page(1, 3))
+
+
+def test_slider_shows_text_as_text():
+    nasty = """</script><b>"1" & '2'</b>"""
+    page = plots.slider(map(drawn, (1, 2)), [nasty, "end"], ["a", nasty], nasty).data
+    assert frames_of(page)[0][:2] == [nasty, "a"]
+    assert page.count("</script>") == 1
+    assert page.count("<b>") == 1
+    assert page.count("&lt;/script&gt;&lt;b&gt;&quot;1&quot; &amp;") == 2  # name and last alt text
+
+
+def test_slider_of_one_frame_has_nothing_in_the_script():
+    assert frames_of(plots.slider([drawn(1)], ["a"], ["b"]).data)[0][:2] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "alts", "said"),
+    [
+        (["a"], ["b", "c"], "2 frames, 1 labels and 2 alt texts"),
+        (["a", "b"], ["c", "d", "e"], "2 frames, 2 labels and 3 alt texts"),
+        (["a", "b"], ["c", ""], "2 frames, 2 labels and 1 alt texts"),
+    ],
+)
+def test_slider_asks_for_a_label_and_an_alt_text_for_every_frame(labels, alts, said):
+    with pytest.raises(InputError, match=said):
+        plots.slider(map(drawn, (1, 2)), labels, alts)
+
+
+def test_slider_asks_for_a_frame():
+    with pytest.raises(InputError, match="at least one frame"):
+        plots.slider([], [], [])

@@ -17,6 +17,7 @@ from ehrsynth.cohort import RACES, build_patients
 from ehrsynth.datasets import care, hospital, simulated, truth
 from ehrsynth.datasets.simulated import PUBLISHED
 from ehrsynth.errors import InputError
+from ehrsynth.evaluation.report import Report
 from ehrsynth.schema import Schema
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
@@ -555,6 +556,14 @@ def test_the_mimic_iv_reader_cannot_tell_the_difference(folder):
     made = build_patients(datasets.load("simulated", patients=150, seed=4))
     pd.testing.assert_frame_equal(read, made)
     assert Schema.of(read) == Schema.of(made)
+
+
+def test_the_card_states_the_license_of_the_repository():
+    facts = datasets.source("simulated")
+    name = facts["license"].split(",")[0]
+    assert (REPOSITORY / "LICENSE").read_text(encoding="utf-8").startswith(f"{name} License")
+    report = Report([], facts=facts, rows={}, settings={})
+    assert f"**License of the source**: {name}," in report.card()
 
 
 # -- the truth ---------------------------------------------------------------------------

@@ -137,7 +137,10 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
     if name == "omop":
         return {"data set": f"the OMOP database {Path(data).name}" if data else name}
     if name == "simulated":
-        return {"data set": "a simulated hospital: no row comes from a real person"}
+        return {
+            "data set": "a simulated hospital: no row comes from a real person",
+            "license": "MIT, as the code of ehrsynth that makes it",
+        }
     return {"data set": f"the table {Path(data).name}" if data else name}
 
 

@@ -725,8 +725,9 @@ def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     if len(real) < 10 or np.ptp(real) == 0:
         return np.zeros(len(values))
-    kmeans = KMeans(min(5, len(np.unique(real))), n_init=1, random_state=0)
-    kmeans.fit(real[:5_000, None])
+    sample = real[:5_000]
+    kmeans = KMeans(min(5, len(np.unique(sample))), n_init=1, random_state=0)
+    kmeans.fit(sample[:, None])
     share = np.bincount(kmeans.labels_, minlength=kmeans.n_clusters) / len(kmeans.labels_)
     deviation = np.median(np.abs(real - np.median(real)))
     return 1.48 * deviation / share[kmeans.predict(values[:, None])]

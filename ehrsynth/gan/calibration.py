@@ -6,17 +6,23 @@ the pairs theirs, and a last one gives the patients as many diagnoses as they ha
 of it needs the critic, and all of it takes seconds.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .networks import Columns, Generator
 
 _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
+_PART = 8_192  # patients of train who are counted at a time
 _ITERATIONS = 40  # at most
 _CLOSE = 1e-3  # of the log odds
 _PRIOR = 5.0  # patients that the model's own prevalence counts for within a group
+_STRATA = 5  # groups by the expected number of diagnoses, in each cell
 _ROUNDS = 12  # at most, of setting every pair right in turn
-_NEAR = 0.03  # of the log odds of a pair
+_CLEAR = 3.0  # standard errors that make a pair's difference its own evidence
+_NEAR = 0.01  # of the log odds of a pair
 
 
 @torch.no_grad()
@@ -86,43 +92,57 @@ def calibrate(
     for cell in cells:
         noise = torch.randn(size, latent, generator=rng, device=cells.device)
         logits.append(generator(noise, cell.float().expand(size, -1)))
-    fixed = columns.is_given | columns.is_scalar
     weights = (counts / counts.sum()).unsqueeze(1)
     target = (weights * prevalence).sum(dim=0)
-    shift = _solve(columns, logits, weights, target, torch.zeros_like(target), fixed)
+    shift = _solve(columns, logits, weights, target, torch.zeros_like(target))
     shifts = shift.repeat(len(cells), 1)
     if within and len(cells) > 1:
         for i, own in enumerate(logits):
             model = columns.probabilities(own + shift).mean(dim=0)
             observed, expected = counts[i] * prevalence[i], counts[i] * model
             target = model * (observed + _PRIOR) / (expected + _PRIOR)
-            shifts[i] = _solve(columns, [own], torch.ones(1, 1), target, shift, fixed)
+            shifts[i] = _solve(columns, [own], torch.ones(1, 1), target, shift)
     return shifts
 
 
 def _solve(
-    columns: Columns, logits: list[Tensor], weights: Tensor, target: Tensor, shift: Tensor,
-    fixed: Tensor,
-) -> Tensor:  # fmt: skip
+    columns: Columns, logits: list[Tensor], weights: Tensor, target: Tensor, shift: Tensor
+) -> Tensor:
+    """The shift of each matrix column at which its mean probability is `target`."""
+    target, shift = target.clamp(1e-7, 1 - 1e-7), shift.clone()
+    # By themselves, because the blocks take more steps than the many yes/no columns.
+    for where in (columns.yes_no, *columns.turns):
+        own = [part[:, where] for part in logits]
+        one_hot = isinstance(where, slice)
+        shift[where] = _newton(own, weights, target[where], shift[where], one_hot)
+    return shift
+
+
+def _newton(
+    logits: list[Tensor], weights: Tensor, target: Tensor, shift: Tensor, one_hot: bool
+) -> Tensor:
     """Damped Newton steps on the log odds until the mean probability is `target`."""
-    target = target.clamp(1e-7, 1 - 1e-7)
+    buffer = torch.empty_like(logits[0])  # all cells have as many patients
     for _ in range(_ITERATIONS):
         mean, slope = torch.zeros_like(target), torch.zeros_like(target)
         for weight, own in zip(weights, logits, strict=True):
-            p = columns.probabilities(own + shift)
-            mean += weight * p.mean(dim=0)
-            slope += weight * (p - p.square()).mean(dim=0)
+            p = _activate(torch.add(own, shift, out=buffer), one_hot, buffer)
+            own_mean = p.mean(dim=0)
+            mean += weight * own_mean
+            slope += weight * (own_mean - p.square_().mean(dim=0))
         mean = mean.clamp(1e-7, 1 - 1e-7)
         # A shift moves the log odds of the mean by less than itself, the more patients differ.
         stretch = (mean * (1 - mean) / slope.clamp_min(1e-12)).clamp(1, 3)
-        wanted = torch.where(
-            columns.is_one_hot, (target / mean).log(), target.logit() - mean.logit()
-        )
-        wanted = torch.where(fixed, 0.0, wanted)
+        wanted = (target / mean).log() if one_hot else target.logit() - mean.logit()
         shift = shift + (stretch * wanted).clamp(-2, 2)
         if bool((wanted.abs() < _CLOSE).all()):
             break
     return shift
+
+
+def _activate(logits: Tensor, one_hot: bool, out: Tensor) -> Tensor:
+    """Probabilities, written to `out`: new memory for each of them costs ten times the sums."""
+    return torch.softmax(logits, dim=1, out=out) if one_hot else torch.sigmoid(logits, out=out)
 
 
 # -- pairs of columns ---------------------------------------------------------------------
@@ -169,10 +189,13 @@ def calibrate_pairs(
     The generator draws its columns independently, given its noise. What one patient's columns have
     in common must come from the noise alone, and some of it is lost: two blood pressures that do
     not fit, a drug without its flag. Here the columns are drawn in turn, and each pair of a
-    category (or bin) and a later column gets a shift, found by iterative proportional fitting
-    (Deming and Stephan 1940, "On a least squares adjustment of a sampled frequency table when the
-    expected marginal totals are known"). As within the cells, a pair is moved only as far as there
-    are patients to tell: the wanted count is the model's, times (x + 5) / (E + 5).
+    category (or bin) and a later column gets a shift of the later one's log odds.
+
+    Train's pairs are a sample too, and a table that copies their every accident makes patients who
+    resemble train more than they resemble the hospital. So each shift is a posterior mode: its
+    prior is normal around zero, as wide as the pairs of this kind differ between train and model
+    by more than chance (empirical Bayes; Efron and Morris 1973, "Stein's estimation rule and its
+    competitors"). What is smooth over the bins of a number is shifted first, the single bins after.
 
     Parameters
     ----------
@@ -193,46 +216,154 @@ def calibrate_pairs(
     pairs : tensor, shape (width, width)
         For :func:`draw_in_turn`.
     """
-    shift = torch.zeros_like(prevalence)
+    everybody, shift = torch.zeros_like(prevalence[:1]), torch.zeros_like(prevalence)
     pairs = torch.zeros_like(together)
-    known = [(cell, counts.unsqueeze(1) * prevalence, shift)]
-    for block in columns.turns:
-        own = _fit_tables(logits[:, block], known, block, float(counts.sum()), one_hot=True)
-        known.append((_pick(own, rng), together[block], pairs[block]))
-    others = columns.is_given | columns.is_scalar | columns.is_one_hot
-    yes_no = torch.nonzero(~others).squeeze(1)
-    _fit_tables(logits[:, yes_no], known, yes_no, float(counts.sum()), one_hot=False)
-    return shift, pairs
+    counted = counts.unsqueeze(1) * prevalence
+    known = [
+        _Known(torch.zeros_like(cell), counted.sum(dim=0, keepdim=True), everybody),
+        _Known(cell, counted, shift),
+    ]
+    n = float(counts.sum())
+    for block, shapes in zip(columns.turns, columns.shapes, strict=True):
+        shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
+        own = _fit_tables(logits[:, block], known, block, n, shapes)
+        known.append(_Known(_pick(own, rng), together[block], pairs[block], shapes))
+    if len(columns.yes_no):
+        _fit_tables(logits[:, columns.yes_no], known, columns.yes_no, n)
+    return shift + everybody, pairs
+
+
+@dataclass
+class _Known:
+    """What is known of a patient when later columns are drawn: everybody, the cell, a block.
+
+    `drawn` is its value of each generated patient, shape (m,); `counted` has the training patients
+    with each of its values and each matrix column, `table` the shifts to be found, both of shape
+    (values, width); `shapes` is as in :class:`~ehrsynth.gan.networks.Columns`.
+    """
+
+    drawn: Tensor
+    counted: Tensor
+    table: Tensor
+    shapes: Tensor | None = None
 
 
 def _fit_tables(
-    logits: Tensor, known: list[tuple[Tensor, Tensor, Tensor]], where: slice | Tensor, n: float,
-    one_hot: bool,
+    logits: Tensor, known: list[_Known], where: slice | Tensor, n: float,
+    shapes: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Fill each known column's table of shifts for the columns `where`; their shifted logits.
+    """Fill the tables of all that is known, for the columns `where`; their shifted logits.
 
-    `known` has for each earlier column what was drawn, shape (m,); train's counts of its values
-    with every matrix column; and the table to fill, both of shape (values, width).
+    `shapes` are those of a block's values, None for yes/no columns. Damped Newton steps, one table
+    after another, each coefficient for itself.
     """
-    activate = (lambda x: torch.softmax(x, dim=1)) if one_hot else torch.sigmoid
-    m, p, wanted, sizes = len(logits), activate(logits), [], []
-    for drawn, counted, _ in known:
-        expected = _sums(p, drawn, len(counted)) * (n / m)
-        observed = counted[:, where]
-        wanted.append(expected * (observed + _PRIOR) / (expected + _PRIOR))
-        sizes.append(torch.bincount(drawn, minlength=len(counted)).unsqueeze(1) * (n / m))
+    one_hot = shapes is not None
+    levels = [_Level(known[0], where, None, None, n, one_hot, prior=0.0)]
+    for one in known[1:]:
+        levels.append(_Level(one, where, one.shapes, shapes, n, one_hot))
+        if not (_is_plain(one.shapes) and _is_plain(shapes)):
+            levels.append(_Level(one, where, None, None, n, one_hot))
+    if not one_hot:  # codes and the outcome: each cell says itself how far to trust it
+        levels[1].prior = _PRIOR
+    logits, buffer = logits.clone(), torch.empty_like(logits)
     for _ in range(_ROUNDS):
         largest = 0.0
-        for (drawn, counted, table), goal, size in zip(known, wanted, sizes, strict=True):
-            now = _sums(activate(logits), drawn, len(counted)) * (n / m)
-            step = _log_odds(goal, size, one_hot) - _log_odds(now, size, one_hot)
-            step = step.clamp(-1, 1)
-            table[:, where] += step
-            logits = logits + step[drawn]
+        for level in levels:
+            step = level.step(_activate(logits, one_hot, buffer))
+            logits += torch.index_select(step, 0, level.known.drawn, out=buffer)
             largest = max(largest, float(step.abs().max()))
         if largest < _NEAR:
             break
-    return logits
+    return logits + levels[0].step(_activate(logits, one_hot, buffer))[0]
+
+
+def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
+    """Shapes that mean the same, orthonormal over patients instead of values.
+
+    Then each coefficient can be found by itself, also where most patients are in one bin.
+    """
+    if _is_plain(shapes):
+        return shapes
+    weight = share.sqrt().unsqueeze(1)
+    orthonormal, size = torch.linalg.qr(
+        weight * torch.cat([torch.ones_like(weight), shapes], dim=1)
+    )
+    told_apart = size.diagonal().abs() > 1e-4
+    shapes = (orthonormal / weight.clamp_min(1e-6))[:, told_apart]
+    return torch.where(weight > 0, shapes, 0.0)[:, 1:]
+
+
+def _is_plain(shapes: Tensor | None) -> bool:
+    """Whether each value has a shape of its own, as categories have."""
+    return shapes is None or torch.equal(shapes, torch.eye(len(shapes), device=shapes.device))
+
+
+class _Level:
+    """The coefficients of one table: for each pair of a known shape and a shape of the target.
+
+    Without shapes, for each pair of values. `prior` counts patients, like `_PRIOR`; None finds it
+    out from how the model's pairs differ from train's.
+    """
+
+    def __init__(
+        self, known: _Known, where: slice | Tensor, inside: Tensor | None, outside: Tensor | None,
+        n: float, one_hot: bool, prior: float | None = None,
+    ):  # fmt: skip
+        self.known, self.where, self.n, self.prior = known, where, n, prior
+        self.one_hot = one_hot
+        self.inside = None if _is_plain(inside) else inside
+        self.outside = None if _is_plain(outside) else outside
+        self.wanted = self._outward(known.counted[:, where], self.inside)
+        self.coefficients = torch.zeros_like(self.wanted)
+
+    def _outward(self, sums: Tensor, inside: Tensor | None) -> Tensor:
+        """Sums over patients by value and column, as sums by shape and shape."""
+        sums = sums if self.outside is None else sums @ self.outside
+        return sums if inside is None else inside.T @ sums
+
+    def _inward(self, squares: Tensor) -> Tensor:
+        """Sums of squares over patients by value, as sums by known shape."""
+        return squares if self.inside is None else self.inside.square().T @ squares
+
+    def step(self, p: Tensor) -> Tensor:
+        """Move the coefficients towards train's sums; what it adds to the logits, by value."""
+        scale = self.n / len(p)
+        values = len(self.known.counted)
+        model = scale * self._outward(_sums(p, self.known.drawn, values), self.inside)
+        if self.outside is None:
+            spread = p - p.square()
+        else:
+            spread = p @ self.outside.square() - (p @ self.outside).square()
+        information = scale * self._inward(_sums(spread, self.known.drawn, values))
+        apart = self.wanted - model
+        if self.prior is None:
+            self.prior = _chance(apart, information)
+        if self.outside is None and self.one_hot:
+            # All values of a block move at once, so that their differences move by two steps.
+            information = scale * self._inward(_sums(p, self.known.drawn, values))
+        step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)
+        step = step.clamp(-1, 1)
+        self.coefficients += step
+        moved = step if self.outside is None else step @ self.outside.T
+        moved = moved if self.inside is None else self.inside @ moved
+        self.known.table[:, self.where] += moved
+        return moved
+
+
+def _chance(apart: Tensor, information: Tensor) -> Tensor:
+    """One over the prior variance of each coefficient.
+
+    A sum that differs by chance only has a mean square of `information`; what there is beyond it
+    is the coefficients' own variance, times `information` squared. It is taken over a row. Few
+    pairs belong much more closely together than most: where a difference is `_CLEAR` times what
+    chance makes of it, it stands for itself.
+    """
+    known = information > 1
+    beyond = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0)
+    sums = torch.where(known, information, 0.0).sum(dim=1, keepdim=True)
+    variance = beyond.sum(dim=1, keepdim=True) / sums.clamp_min(1e-9)
+    own = torch.where(beyond > _CLEAR**2 - 1, beyond / information.clamp_min(1e-9), 0.0)
+    return 1 / torch.maximum(variance, own).clamp_min(1e-5)
 
 
 def _sums(values: Tensor, group: Tensor, groups: int) -> Tensor:
@@ -241,77 +372,137 @@ def _sums(values: Tensor, group: Tensor, groups: int) -> Tensor:
     return sums.index_add_(0, group, values)
 
 
-def _log_odds(count: Tensor, size: Tensor, one_hot: bool) -> Tensor:
-    share = (count / size.clamp_min(1e-6)).clamp(1e-6, 1 - 1e-6)
-    return share.log() if one_hot else share.logit()
+# -- drawing codes ------------------------------------------------------------------------
 
 
-# -- how many diagnoses -------------------------------------------------------------------
+def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
+    """Uniform numbers below which a patient has a code, spread evenly over a cell's patients.
 
-
-@torch.no_grad()
-def count_tables(
-    made: Tensor, cell: Tensor, real: Tensor, real_cell: Tensor, cells: int, most: int
-) -> Tensor:
-    """Distributions of the number of diagnoses, as the model makes it and as it should be.
-
-    Parameters
-    ----------
-    made, cell : tensors of int, shape (m,)
-        Diagnoses of generated patients, and their cells.
-    real, real_cell : tensors of int, shape (n,)
-        The same of the training patients.
-    cells, most : int
-        Number of cells; largest possible number of diagnoses.
-
-    Returns
-    -------
-    tensor, shape (2, cells, most + 1)
-        Shares of patients with at most 0, 1, 2, ... diagnoses: generated, and wanted, which is
-        train's distribution together with five patients from the model's.
-    """
-
-    def histogram(number: Tensor, group: Tensor) -> Tensor:
-        flat = torch.bincount(group * (most + 1) + number, minlength=cells * (most + 1))
-        return flat.view(cells, most + 1).double()
-
-    model, observed = histogram(made, cell), histogram(real, real_cell)
-    share = model / model.sum(dim=1, keepdim=True).clamp_min(1)
-    wanted = observed + _PRIOR * share
-    tables = torch.stack([model, wanted]).cumsum(dim=2)
-    return (tables / tables[:, :, -1:].clamp_min(1e-9)).float()
-
-
-@torch.no_grad()
-def draw_counted(
-    probabilities: Tensor, cell: Tensor, tables: Tensor, rng: torch.Generator
-) -> Tensor:
-    """Draw yes/no codes of which each patient has as many as the tables want.
-
-    Each patient's codes are drawn as usual, and counted. The count is then moved to the same place
-    in the wanted distribution, and the patient keeps that many of the codes that came closest.
+    Each number is uniform, but of the patients of a cell as many fall below their probability as
+    the probabilities add up to, give or take one: systematic sampling (Madow and Madow 1944, "On
+    the theory of systematic sampling"). Independent numbers would add an error to every prevalence
+    that is as large as the one train has already.
 
     Parameters
     ----------
     probabilities : tensor, shape (n, codes)
     cell : tensor of int, shape (n,)
-    tables : tensor, shape (2, cells, codes + 1)
-        From :func:`count_tables`.
+    phase : tensor of double, shape (cells, codes)
+        Where each cell and code has come to, uniform at first. It is moved on, in place, so that
+        the patients of the next call continue those of this one.
 
     Returns
     -------
-    tensor, shape (n, codes)
-        0/1.
+    tensor of double, shape (n, codes)
     """
-    made, wanted = tables[:, cell]
-    p = probabilities.clamp(1e-7, 1 - 1e-7)
-    uniform = torch.rand(p.shape, generator=rng, device=p.device).clamp(1e-7, 1 - 1e-7)
-    margin = p.logit() - uniform.logit()  # above zero means yes
-    number = (margin > 0).sum(dim=1, keepdim=True)
-    upper = made.gather(1, number)
-    lower = torch.where(number > 0, made.gather(1, (number - 1).clamp_min(0)), 0.0)
-    place = torch.rand(number.shape, generator=rng, device=p.device)
-    number = torch.searchsorted(wanted, lower + place * (upper - lower)).clamp_max(p.shape[1])
-    best = margin.topk(int(number.max()), dim=1).indices if bool(number.any()) else number[:, :0]
-    rank = torch.arange(best.shape[1], device=p.device)
-    return torch.zeros_like(p).scatter_(1, best, (rank < number).to(p.dtype))
+    order = torch.argsort(cell, stable=True)
+    total = torch.zeros(len(order) + 1, phase.shape[1], dtype=phase.dtype, device=phase.device)
+    torch.cumsum(probabilities[order].double(), dim=0, out=total[1:])
+    ends = torch.bincount(cell, minlength=len(phase)).cumsum(dim=0)
+    before = total[torch.cat([ends.new_zeros(1), ends[:-1]])]
+    uniform = torch.empty_like(total[1:])
+    uniform[order] = (total[1:] + (phase - before)[cell[order]]) % 1
+    phase += total[ends] - before
+    phase %= 1
+    return uniform
+
+
+def _score(x: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of each patient's matrix columns, which may be bytes; some at a time."""
+    return torch.cat([part.float() @ weights for part in x.split(_PART)])
+
+
+@dataclass
+class Counts:
+    """How many diagnoses patients have, as the model makes it and as it should be.
+
+    The number depends on the cell and on the patient's other columns: who is old and has been
+    measured often has more. So patients are grouped by cell and by the number that their categories
+    and bins let expect.
+
+    Parameters
+    ----------
+    weights : tensor, shape (width,)
+        Of the matrix columns, for the expected number.
+    cuts : tensor
+        Where the groups end, in each cell; a fifth of train lies between two of them.
+    tables : tensor, shape (2, groups, codes + 1)
+        Shares of a group's patients with at most 0, 1, 2, ... diagnoses: generated, and wanted,
+        which is train's distribution together with five patients from the model's.
+    """
+
+    weights: Tensor
+    cuts: Tensor
+    tables: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def fit(
+        cls, columns: Columns, made: Tensor, cell: Tensor, real: Tensor, real_cell: Tensor,
+        together: Tensor,
+    ) -> "Counts":  # fmt: skip
+        """From generated and training patients, shapes (m, width) and (n, width), and their cells.
+
+        `together` is as in :func:`calibrate_pairs`: it holds all that least squares need.
+        """
+        rows = torch.nonzero(columns.in_turn).squeeze(1)
+        weights = torch.zeros(columns.width, device=made.device)
+        squares = together[rows][:, rows].double() + _PRIOR * torch.eye(len(rows)).to(together)
+        sums = together[rows][:, columns.counted].sum(dim=1).double()
+        weights[rows] = torch.linalg.solve(squares, sums).float()
+        places = np.arange(1, _STRATA) / _STRATA
+        cuts = np.quantile(_score(real, weights).cpu().numpy(), places)
+        counts = cls(weights, torch.from_numpy(cuts).to(weights), made.new_empty(0))
+        groups, most = (int(real_cell.max()) + 1) * _STRATA, len(columns.counted)
+        histograms = []
+        for x, own in ((made, cell), (real, real_cell)):
+            parts = x.split(_PART)  # a sum of bytes is made from a copy eight times as large
+            number = torch.cat([part[:, columns.counted].sum(dim=1).long() for part in parts])
+            flat = counts.group(x, own) * (most + 1) + number
+            flat = torch.bincount(flat, minlength=groups * (most + 1))
+            histograms.append(flat.view(groups, most + 1).double())
+        model, observed = histograms
+        model += model.sum(dim=0) / len(made)  # one patient like all, for a group that has nobody
+        share = model / model.sum(dim=1, keepdim=True)
+        tables = torch.stack([model, observed + _PRIOR * share]).cumsum(dim=2)
+        counts.tables = (tables / tables[:, :, -1:]).float()
+        return counts
+
+    def group(self, x: Tensor, cell: Tensor) -> Tensor:
+        """The group of each patient, shape (n,); codes are not looked at."""
+        return cell * _STRATA + torch.bucketize(_score(x, self.weights), self.cuts)
+
+    @torch.no_grad()
+    def draw(
+        self, probabilities: Tensor, uniform: Tensor, group: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """Draw yes/no codes of which each patient has as many as the tables want.
+
+        Each patient's codes are drawn as usual, and counted. The count is then moved to the same
+        place in the wanted distribution, and the patient keeps that many of the codes that came
+        closest.
+
+        Parameters
+        ----------
+        probabilities : tensor, shape (n, codes)
+        uniform : tensor, shape (n, codes)
+            A code comes when its number is below its probability; e.g. from :func:`spread`.
+        group : tensor of int, shape (n,)
+
+        Returns
+        -------
+        tensor, shape (n, codes)
+            0/1.
+        """
+        made, wanted = self.tables[:, group]
+        p = probabilities.clamp(1e-7, 1 - 1e-7)
+        margin = p.logit() - uniform.clamp(1e-12, 1 - 1e-12).logit().to(p.dtype)
+        number = (margin > 0).sum(dim=1, keepdim=True)  # above zero means yes
+        upper = made.gather(1, number)
+        lower = torch.where(number > 0, made.gather(1, (number - 1).clamp_min(0)), 0.0)
+        place = torch.rand(number.shape, generator=rng, device=p.device)
+        number = torch.searchsorted(wanted, lower + place * (upper - lower))
+        number = number.clamp_max(p.shape[1])
+        best = margin.topk(int(number.max()), dim=1).indices if len(number) else number
+        rank = torch.arange(best.shape[1], device=p.device)
+        return torch.zeros_like(p).scatter_(1, best, (rank < number).to(p.dtype))

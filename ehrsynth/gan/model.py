@@ -17,13 +17,13 @@ from ..errors import InputError
 from ..files import atomic_path, read_json, write_json
 from ..preprocess import Block, Encoded, places
 from .calibration import (
+    Counts,
     calibrate,
     calibrate_pairs,
-    count_tables,
-    draw_counted,
     draw_in_turn,
     enough,
     refresh_statistics,
+    spread,
 )
 from .networks import Columns, Generator
 from .recipe import Recipe, named
@@ -31,6 +31,7 @@ from .training import (
     RECORD_EVERY,
     Checkpoint,
     Game,
+    column_means,
     fingerprint,
     new_game,
     new_generator,
@@ -40,6 +41,7 @@ from .training import (
 
 SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
 MODEL_FILES = (SETTINGS, WEIGHTS)
+_COUNTS = "counts_of_codes."  # before the names of the tensors of :class:`Counts`
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
 
@@ -129,7 +131,7 @@ class EMRWGAN:
         self._settle(encoded.layout)
         columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
-        game = new_game(recipe, columns, data.float().mean(dim=0), self.seed, device)
+        game = new_game(recipe, columns, column_means(data), self.seed, device)
         checkpoint = None
         if checkpoint_dir is not None:
             every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
@@ -173,7 +175,7 @@ class EMRWGAN:
             self._shift = calibrate(
                 self._generator, game.columns, self._cells, self._counts, self._prevalence,
                 recipe.latent, stream(self.seed, "calibration", device=data.device),
-                within=recipe.calibration == "within",
+                within=recipe.calibration == "within" and not recipe.pairs,
             )  # fmt: skip
         self._calibrate_draws(data)
 
@@ -181,27 +183,24 @@ class EMRWGAN:
     def _calibrate_draws(self, data: Tensor) -> None:
         """What codes that are drawn need beside the biases: pairs, and numbers of diagnoses."""
         recipe, columns = self.settings, self._columns
-        self._pairs = self._numbers = None
+        self._pairs = self._counts_of_codes = None
         if not recipe.sampled_codes or not (recipe.pairs or recipe.code_counts):
             return
         rng = stream(self.seed, "calibration of draws", device=data.device)
         size = enough(self._counts) // 2  # seconds, even with thirty columns to draw in turn
         cell = torch.multinomial(self._counts.double(), size, replacement=True, generator=rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
+        both, drawn = together(data, columns), None
         if recipe.pairs:
             shift, self._pairs = calibrate_pairs(
-                columns, logits, cell, self._counts, self._prevalence,
-                together(data, columns), rng,
-            )  # fmt: skip
-            self._shift = self._shift + shift
-            logits, _ = draw_in_turn(columns, logits + shift[cell], self._pairs, rng)
-        if recipe.code_counts and len(columns.counted) > 1:
-            p = columns.probabilities(logits)
-            made = columns.draw(p, rng)[:, columns.counted].sum(dim=1).long()
-            real = data[:, columns.counted].sum(dim=1, dtype=torch.long)
-            self._numbers = count_tables(
-                made, cell, real, self._member(data), len(self._cells), len(columns.counted)
+                columns, logits, cell, self._counts, self._prevalence, both, rng
             )
+            self._shift = self._shift + shift
+            logits, drawn = draw_in_turn(columns, logits + shift[cell], self._pairs, rng)
+        if recipe.code_counts and len(columns.counted) > 1:
+            made = columns.draw(columns.probabilities(logits), rng)
+            made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
+            self._counts_of_codes = Counts.fit(columns, made, cell, data, self._member(data), both)
 
     def _member(self, data: Tensor) -> Tensor:
         """The cell of each patient in a matrix, shape (n,)."""
@@ -243,9 +242,16 @@ class EMRWGAN:
         rng = stream(seed, "sample", device=self._shift.device)
         block = next((b for b in self.layout_ if b.role == "outcome"), None)
         if self.settings.match_outcome and block is not None and not self.conditions_:
-            return self._matched(n, block, rng, size)
+            return self._matched(n, block, rng, self._phase(seed), size)
+        phase = self._phase(seed)
         sizes = (min(size, n - start) for start in range(0, n, size))
-        return (self._generate(m, allowed, rng) for m in sizes)
+        return (self._generate(m, allowed, rng, phase) for m in sizes)
+
+    def _phase(self, seed: int) -> Tensor:
+        """Where :func:`~ehrsynth.gan.calibration.spread` starts, shape (cells, yes/no columns)."""
+        rng = stream(seed, "phase", device=self._shift.device)
+        shape = len(self._cells), len(self._columns.yes_no)
+        return torch.rand(shape, dtype=torch.double, generator=rng, device=self._shift.device)
 
     def probabilities(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
         """What :meth:`sample` draws its codes from (or rounds): probabilities, as float32.
@@ -280,20 +286,36 @@ class EMRWGAN:
         return self._generator(noise, given) + self._shift[cell]
 
     @torch.no_grad()
-    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator) -> Encoded:
+    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Tensor) -> Encoded:
         columns = self._columns
         p, cell, drawn = self._imagine(n, allowed, rng)
-        x = columns.draw(p, rng) if self.settings.sampled_codes else columns.round(p)
-        if drawn is not None:
-            for block in columns.turns:
-                x[:, block] = drawn[:, block]
-        if self._numbers is not None:
-            x[:, columns.counted] = draw_counted(p[:, columns.counted], cell, self._numbers, rng)
+        if self.settings.sampled_codes:
+            x = columns.draw(p, rng) if drawn is None else torch.where(columns.in_turn, drawn, p)
+            x[:, columns.yes_no] = self._codes(p, x, cell, rng, phase)
+        else:
+            x = columns.round(p)
         x[:, columns.condition] = self._cells[cell].to(x.dtype)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x.cpu().numpy(), self.layout_)
 
-    def _matched(self, n: int, block: Block, rng: torch.Generator, size: int) -> Iterator[Encoded]:
+    def _codes(
+        self, p: Tensor, x: Tensor, cell: Tensor, rng: torch.Generator, phase: Tensor
+    ) -> Tensor:
+        """Draw the yes/no columns, of patients `x` whose other columns are drawn already."""
+        columns, counts = self._columns, self._counts_of_codes
+        uniform = torch.ones_like(p, dtype=phase.dtype)
+        uniform[:, columns.yes_no] = spread(p[:, columns.yes_no], cell, phase)
+        codes = (uniform < p).to(p.dtype)
+        if counts is not None:
+            where = columns.counted
+            codes[:, where] = counts.draw(
+                p[:, where], uniform[:, where], counts.group(x, cell), rng
+            )
+        return codes[:, columns.yes_no]
+
+    def _matched(
+        self, n: int, block: Block, rng: torch.Generator, phase: Tensor, size: int
+    ) -> Iterator[Encoded]:
         """Keep generated patients until each outcome class is as frequent as in train.
 
         The published way. It ends after a bounded number of draws, with a warning, when the
@@ -305,7 +327,7 @@ class EMRWGAN:
         wanted, every = {1: positive, 0: n - positive}, torch.ones(1, dtype=torch.bool)
         drawn = 0
         while any(wanted.values()):
-            piece = self._generate(size, every, rng)
+            piece = self._generate(size, every, rng, phase)
             drawn += size
             late = drawn > _PATIENCE * max(n, size)
             if late:
@@ -365,9 +387,10 @@ class EMRWGAN:
             "cells": self._cells, "counts": self._counts,
             "prevalence": self._prevalence, "shift": self._shift,
         }  # fmt: skip
-        for name, table in (("pairs", self._pairs), ("numbers", self._numbers)):
-            if table is not None:
-                tensors[name] = table
+        if self._pairs is not None:
+            tensors["pairs"] = self._pairs
+        if self._counts_of_codes is not None:
+            tensors |= {f"{_COUNTS}{k}": v for k, v in vars(self._counts_of_codes).items()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
         write_json(
@@ -403,7 +426,9 @@ class EMRWGAN:
             gan._columns = columns.to(gan._device())
             gan._cells, gan._counts = tensors["cells"], tensors["counts"]
             gan._prevalence, gan._shift = tensors["prevalence"], tensors["shift"]
-            gan._pairs, gan._numbers = tensors.get("pairs"), tensors.get("numbers")
+            gan._pairs = tensors.get("pairs")
+            found = {k[len(_COUNTS) :]: v for k, v in tensors.items() if k.startswith(_COUNTS)}
+            gan._counts_of_codes = Counts(**found) if found else None
         except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
             raise InputError(f"{folder} does not hold a saved model: {error}.") from error
         return gan
@@ -458,10 +483,10 @@ def cells(
     """
     given = data[:, columns.condition]
     if given.shape[1] == 0:
-        mean = data.float().mean(dim=0, keepdim=True)
+        mean = column_means(data).unsqueeze(0)
         return given[:1].contiguous(), torch.tensor([float(len(data))], device=data.device), mean
     values, member, counts = torch.unique(given, dim=0, return_inverse=True, return_counts=True)
     mean = torch.zeros(len(values), data.shape[1], device=data.device)
     for i in range(len(values)):
-        mean[i] = data[member == i].float().mean(dim=0)
+        mean[i] = column_means(data[member == i])
     return values, counts.float(), mean

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..preprocess import Block, places
 
 COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
+_DEGREE = 4  # of the polynomials that are smooth over a number's bins
 
 
 class Generator(nn.Module):
@@ -31,11 +32,14 @@ class Generator(nn.Module):
     centered : bool
         Normalize the last layer's input. Otherwise its values are all positive, and a step that
         moves all weights alike moves every prevalence: categories die and never come back.
+    smooth : list of (slice, tensor)
+        Matrix columns of numbers, and the shapes over their bins that the noise may give them
+        (:attr:`Columns.numbers`); the biases are free. Other columns go their own way.
     """
 
     def __init__(
         self, latent: int, given: int, output: int, width: int = 384, layers: int = 5,
-        centered: bool = False,
+        centered: bool = False, smooth: Sequence[tuple[slice, Tensor]] = (),
     ):  # fmt: skip
         super().__init__()
         self.first = nn.Linear(latent + given, width)
@@ -45,13 +49,26 @@ class Generator(nn.Module):
         if centered:
             self.center = nn.BatchNorm1d(width, eps=1e-5, affine=False)
         self.last = nn.Linear(width, output)
+        self.smooth = [block for block, _ in smooth]
+        for i, (_, shapes) in enumerate(smooth):
+            basis, _ = torch.linalg.qr(torch.cat([torch.ones(len(shapes), 1), shapes], dim=1))
+            self.register_buffer(f"shapes_{i}", basis @ basis.T, persistent=False)
 
     def forward(self, noise: Tensor, given: Tensor) -> Tensor:
         """Logits, shape (batch, output)."""
         x = torch.relu(self.norms[0](self.first(torch.cat([noise, given], dim=1))))
         for layer, norm in zip(self.layers, self.norms[1:], strict=True):
             x = x + torch.relu(norm(layer(x)))
-        return self.last(self.center(x))
+        return nn.functional.linear(self.center(x), self._weights(), self.last.bias)
+
+    def _weights(self) -> Tensor:
+        """The last layer's weights, those of each number projected on its shapes."""
+        if not self.smooth:
+            return self.last.weight
+        weights = self.last.weight.clone()
+        for i, block in enumerate(self.smooth):
+            weights[block] = getattr(self, f"shapes_{i}") @ self.last.weight[block]
+        return weights
 
 
 class Critic(nn.Module):
@@ -92,8 +109,15 @@ class Columns(nn.Module):
     ----------
     turns : list of slice
         The one-hot blocks that are not given, in the layout's order.
+    shapes : list of tensor
+        For each of the turns what its values have in common, shape (values, shapes): of a number's
+        bins the polynomials of their normal scores and "missing"; each category is of its own.
+    numbers : list of (slice, tensor)
+        The turns that are numbers, with their shapes.
+    yes_no : tensor
+        The yes/no columns that are not given.
     counted : tensor
-        The diagnoses, whose number per patient is calibrated.
+        Those of them that are diagnoses, whose number per patient is calibrated.
     owner : array
         For each matrix column, which table column it belongs to.
     names : list of str
@@ -113,6 +137,8 @@ class Columns(nn.Module):
         groups: dict[int, list[int]] = {}
         single, scalar, condition, counted = [], [], [], []
         self.turns: list[slice] = []
+        self.shapes: list[Tensor] = []
+        self.numbers: list[tuple[slice, Tensor]] = []
         for block in layout:
             columns = list(range(where[block.name].start, where[block.name].stop))
             if block.kind in ("category", "bins"):
@@ -125,6 +151,9 @@ class Columns(nn.Module):
                 condition += columns
             elif block.kind in ("category", "bins"):
                 self.turns.append(where[block.name])
+                self.shapes.append(_shapes(block))
+                if block.kind == "bins":
+                    self.numbers.append((self.turns[-1], self.shapes[-1]))
             elif block.kind == "binary" and block.role == COUNTED:
                 counted += columns
         self.block_widths = list(groups)
@@ -138,6 +167,10 @@ class Columns(nn.Module):
         self._keep("is_given", _mask(condition, self.width))
         self._keep("is_one_hot", ~_mask(single, self.width))
         self._keep("is_scalar", _mask(scalar, self.width))
+        self._keep(
+            "yes_no", torch.nonzero(~self.is_given & ~self.is_one_hot & ~self.is_scalar)[:, 0]
+        )
+        self._keep("in_turn", self.is_one_hot & ~self.is_given)
         binned = [block for block in layout if block.kind == "bins"] if score_weight else []
         scores = np.zeros((self.width, len(binned)), dtype=np.float32)
         for i, block in enumerate(binned):
@@ -206,6 +239,19 @@ class Columns(nn.Module):
     def fill_given(self, x: Tensor, real: Tensor) -> Tensor:
         """Put the given columns of `real` in their place in `x`."""
         return torch.where(self.is_given, real, x) if len(self.condition) else x
+
+
+def _shapes(block: Block) -> Tensor:
+    """Orthonormal shapes over a block's values, each with mean square 1; see :class:`Columns`."""
+    if block.kind == "category":
+        return torch.eye(block.width)
+    scores = np.array(block.scores[:-1])  # the last one is missing
+    powers = scores[:, None] ** np.arange(min(_DEGREE + 1, len(np.unique(scores))))
+    polynomials = np.linalg.qr(powers)[0][:, 1:] * len(scores) ** 0.5
+    shapes = np.zeros((block.width, polynomials.shape[1] + 1), dtype=np.float32)
+    shapes[:-1, :-1] = polynomials
+    shapes[-1, -1] = 1
+    return torch.from_numpy(shapes)
 
 
 def _mask(columns: list[int], width: int) -> Tensor:

@@ -35,6 +35,9 @@ class Recipe:
         Weight of the gradient penalty.
     penalty_share : float
         Share of a batch that the gradient penalty looks at, the costliest part of a step.
+    half_precision : bool
+        Multiply matrices in bfloat16 where the processor or the graphics card has instructions for
+        it. The weights, the losses and what is generated stay float32.
     sampled_codes : bool
         The critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
         it would tell from real codes at once; and generation draws codes instead of rounding.
@@ -45,6 +48,9 @@ class Recipe:
     centered_output : bool
         The input of the generator's last layer is normalized, so that the prevalences do not all
         move together in the first steps. Goes with `prevalence_bias`.
+    smooth_numbers : bool
+        The noise moves a number's bins as polynomials of their scores, not one by one: four
+        numbers instead of one for each bin that could learn a single patient by heart.
     condition : bool
         The outcome and the sex are given to the generator.
     averaging : float
@@ -53,7 +59,7 @@ class Recipe:
         Recompute the batch-norm statistics for the averaged weights after training.
     calibration : {"none", "global", "within"}
         Shift the output biases until the generated prevalences equal train's: over all patients,
-        or also within outcome x sex as far as there are patients to tell.
+        or also within outcome x sex as far as there are patients to tell (which `pairs` includes).
     pairs : bool
         Also calibrate how columns go together: categories and bins are drawn one after another,
         and each drawn value shifts the logits of all that come later. With `sampled_codes` only.
@@ -88,10 +94,12 @@ class Recipe:
     critic_steps: int = 1
     penalty: float = 10.0
     penalty_share: float = 1.0
+    half_precision: bool = False
     sampled_codes: bool = False
     score_weight: float = 0.0
     prevalence_bias: bool = False
     centered_output: bool = False
+    smooth_numbers: bool = False
     condition: bool = False
     averaging: float = 0.0
     refresh_statistics: bool = False
@@ -151,10 +159,12 @@ MODERN = replace(
     critic_rate=2e-3,
     decay_from=0.6,
     penalty_share=0.25,
+    half_precision=True,
     sampled_codes=True,
     score_weight=0.7,
     prevalence_bias=True,
     centered_output=True,
+    smooth_numbers=True,
     condition=True,
     averaging=0.998,
     refresh_statistics=True,

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ from .recipe import Recipe, differences
 RECORD_EVERY = 20  # steps between rows of the history
 _SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
+_PART = 8192  # patients who are counted at a time
 _MONITORED = 1024  # patients generated for one look at the prevalences
 
 
@@ -54,7 +56,8 @@ class Game:
     def imagine(self, real: Tensor) -> Tensor:
         """A fake patient for each real one, alike in the given columns. Shape (batch, width)."""
         noise = torch.randn(len(real), self.recipe.latent, generator=self.rng, device=real.device)
-        x = self.columns.probabilities(self.generator(noise, real[:, self.columns.condition]))
+        logits = self.generator(noise, real[:, self.columns.condition]).float()
+        x = self.columns.probabilities(logits)
         if self.recipe.sampled_codes:
             x = self.columns.straight_through(x, self.rng)
         return self.columns.fill_given(x, real)
@@ -85,6 +88,22 @@ def generator_step(game: Game, real: Tensor) -> Tensor:
     return loss.detach()
 
 
+def multiplying(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """The precision of one step; of one only, because torch keeps the rounded weights inside."""
+    half = recipe.half_precision and has_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+@cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without such instructions it is emulated, many times slower; an older torch does not tell.
+    able = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 # -- setting up --------------------------------------------------------------------------
 
 
@@ -92,6 +111,12 @@ def stream(seed: int, *purpose: object, device: str | torch.device = "cpu") -> t
     """A random generator of its own for each purpose, so that no draw depends on another's."""
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def column_means(data: Tensor) -> Tensor:
+    """Mean of each matrix column; a few patients at a time, for the matrix is bytes."""
+    parts = data.split(_PART)
+    return sum(part.sum(dim=0, dtype=torch.float32) for part in parts) / len(data)
 
 
 def new_game(
@@ -125,7 +150,7 @@ def new_generator(recipe: Recipe, columns: Columns) -> Generator:
     with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
         return Generator(
             recipe.latent, len(columns.condition), columns.width, recipe.width, recipe.layers,
-            recipe.centered_output,
+            recipe.centered_output, columns.numbers if recipe.smooth_numbers else (),
         )  # fmt: skip
 
 
@@ -182,7 +207,7 @@ def train(
         its looks found (:data:`~ehrsynth.gan.monitor.QUALITY`), NaN between two looks.
     """
     recipe = game.recipe
-    prevalence = data.float().mean(dim=0)
+    prevalence = column_means(data)
     learned = _start_monitor(game, data, prevalence, seed)
     look_every = _look_every(recipe, steps)
     history, step, before = [], 0, 0.0
@@ -202,8 +227,10 @@ def train(
             _set_rates(game, step, steps)
             for _ in range(recipe.critic_steps):
                 real = next(batches).float()
-                critic_numbers = critic_step(game, real)
-            generator_number = generator_step(game, real)
+                with multiplying(recipe, data.device):
+                    critic_numbers = critic_step(game, real)
+            with multiplying(recipe, data.device):
+                generator_number = generator_step(game, real)
             sums += torch.cat([critic_numbers, generator_number.reshape(1)])
             if recipe.averaging:
                 _average(game, recipe.averaging, step, steps)
