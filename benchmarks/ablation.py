@@ -15,15 +15,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
+from measuring import FRESH, measure
 
 import ehrsynth
 from ehrsynth.datasets.truth import oracle_sample
-from ehrsynth.evaluation import PROFILES, SPECS
-from ehrsynth.evaluation.metric import NotComputable
-from ehrsynth.evaluation.tables import settings
+from ehrsynth.evaluation import SPECS
 from ehrsynth.files import write_table
 from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe
 from ehrsynth.preprocess import Preprocessor
@@ -52,7 +50,6 @@ SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("pairs calibrated", ("pairs",)),
     ("number of diagnoses calibrated", ("code_counts",)),
 )
-FRESH = "new patients of the same hospital"
 BINS = "numbers as bins, missing as one of them"
 METRICS = {
     "classifier_two_sample_test": "C2ST",
@@ -91,18 +88,11 @@ def steps_in(seconds: float, recipe: Recipe, encoded, seed: int) -> int:
     return max(2, round(seconds / max((costs[2] - costs[1]) / 8, 1e-4)))
 
 
-def measure(train, holdout, synthetic, schema: Schema, seed: int) -> dict[str, float]:
-    shared = [t[schema.names] for t in (train, holdout, synthetic)]
-    scene = settings(*shared, schema=schema, effort=PROFILES["fast"], seed=seed)["synthetic"]
-    values = {}
-    for spec in SPECS:
-        if spec.name not in METRICS or (spec.form == "published") != (spec.name == "tstr_auroc"):
-            continue
-        try:
-            values[METRICS[spec.name]] = spec.evaluate(scene, seed).value
-        except NotComputable:
-            values[METRICS[spec.name]] = np.nan
-    return values
+def scores(train, holdout, synthetic, schema: Schema, seed: int) -> dict[str, float]:
+    specs = [spec for spec in SPECS if spec.name in METRICS
+             and (spec.form == "published") == (spec.name == "tstr_auroc")]  # fmt: skip
+    values = measure(train, holdout, synthetic, schema, specs, "fast", seed)
+    return {METRICS[spec.name]: value for spec, value in values.items()}
 
 
 def page_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -136,15 +126,15 @@ def main() -> None:
     rows = []
     for seed in range(options.seeds):
         new = oracle_sample(len(train), seed, like=train)
-        scores = measure(*clean, preps["modern"].clip(new), schema, seed)
-        rows.append({"variant": FRESH, "seed": seed, "steps": 0, **scores})
+        found = scores(*clean, preps["modern"].clip(new), schema, seed)
+        rows.append({"variant": FRESH, "seed": seed, "steps": 0, **found})
     for name, kind, recipe in variants():
         for seed in range(options.seeds):
             steps = steps_in(options.seconds, recipe, encoded[kind], seed)
             gan = EMRWGAN(recipe, seed, steps=steps).fit(encoded[kind])
             made = ehrsynth.postprocess(gan.sample(len(train), seed=seed), preps[kind], seed=seed)
-            scores = measure(*clean, preps["modern"].clip(made), schema, seed)
-            rows.append({"variant": name, "seed": seed, "steps": steps, **scores})
+            found = scores(*clean, preps["modern"].clip(made), schema, seed)
+            rows.append({"variant": name, "seed": seed, "steps": steps, **found})
             print(rows[-1], flush=True)
         results = pd.DataFrame(rows).assign(
             train=len(train), columns=len(schema.columns), seconds=options.seconds

@@ -1,0 +1,29 @@
+"""What the benchmarks of models share: values of metrics, without their references."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from ehrsynth.evaluation import PROFILES
+from ehrsynth.evaluation.metric import NotComputable, Spec
+from ehrsynth.evaluation.tables import settings
+from ehrsynth.schema import Schema
+
+FRESH = "new patients of the same hospital"
+
+
+def measure(
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema,
+    specs: Iterable[Spec], profile: str, seed: int,
+) -> dict[Spec, float]:  # fmt: skip
+    """Value of each metric, NaN where it cannot be computed."""
+    shared = [table[schema.names] for table in (train, holdout, synthetic)]
+    scene = settings(*shared, schema=schema, effort=PROFILES[profile], seed=seed)["synthetic"]
+    values = {}
+    for spec in specs:
+        try:
+            values[spec] = spec.evaluate(scene, seed).value
+        except NotComputable:
+            values[spec] = np.nan
+    return values
