@@ -39,15 +39,15 @@ def test_loops_find_what_the_package_finds():
 # -- the switches of the modern recipe -----------------------------------------------------------
 
 
-def test_page_shows_what_the_ablation_measured():
-    fresh = ablation.page_table(pd.read_csv(ablation.RESULTS))
-    shown = pd.read_csv(ablation.PAGE_TABLE, dtype=str, keep_default_na=False)
-    assert shown.to_numpy().tolist() == fresh.to_numpy(str).tolist()
-    assert shown["turned on"].tolist() == [
-        training.FRESH,
-        *(name for name, *_ in ablation.variants()),
-    ]
-    assert ":file: ablation.csv" in (REPOSITORY / "book" / "ablation.md").read_text("utf-8")
+def test_pages_show_what_the_ablation_measured():
+    results = pd.read_csv(ablation.RESULTS)
+    page = (REPOSITORY / "book" / "ablation.md").read_text("utf-8")
+    variants = [training.FRESH, *(name for name, *_ in ablation.variants())]
+    for path, metrics in ablation.PAGE_TABLES.items():
+        fresh = ablation.page_table(results, metrics)
+        shown = pd.read_csv(path, dtype=str, keep_default_na=False)
+        assert shown.to_numpy().tolist() == fresh.to_numpy(str).tolist()
+        assert shown["turned on"].tolist() == variants and f":file: {path.name}" in page
 
 
 def test_the_ablation_ends_at_the_modern_recipe():
