@@ -10,13 +10,13 @@ from known_truth import population
 
 from ehrsynth.evaluation import SPECS
 from ehrsynth.evaluation.privacy import nearest_distance
-from ehrsynth.gan.recipe import named
+from ehrsynth.gan.recipe import differences, named
 from ehrsynth.preprocess import Preprocessor
 from ehrsynth.schema import Schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPOSITORY / "benchmarks"))  # where they find each other
-benchmark, training = (import_module(name) for name in ("evaluation", "training"))
+benchmark, training, ablation = map(import_module, ("evaluation", "training", "ablation"))
 
 
 def test_page_shows_what_the_benchmark_measured():
@@ -34,6 +34,28 @@ def test_loops_find_what_the_package_finds():
     found = benchmark.attribute_loop(train, released)
     gaps = np.abs(released - train[:, None]).sum(axis=2)
     np.testing.assert_array_equal(gaps[np.arange(30), found], gaps.min(axis=1))
+
+
+# -- the switches of the modern recipe -----------------------------------------------------------
+
+
+def test_pages_show_what_the_ablation_measured():
+    results = pd.read_csv(ablation.RESULTS)
+    page = (REPOSITORY / "book" / "ablation.md").read_text("utf-8")
+    variants = [training.FRESH, *(name for name, *_ in ablation.variants())]
+    for path, metrics in ablation.PAGE_TABLES.items():
+        fresh = ablation.page_table(results, metrics)
+        shown = pd.read_csv(path, dtype=str, keep_default_na=False)
+        assert shown.to_numpy().tolist() == fresh.to_numpy(str).tolist()
+        assert shown["turned on"].tolist() == variants and f":file: {path.name}" in page
+
+
+def test_the_ablation_ends_at_the_modern_recipe():
+    """With what neither the time nor the seed leaves free."""
+    steps = [recipe for _, _, recipe in ablation.variants()]
+    assert steps[0] == named("paper") and len(set(steps)) == len(steps) - 1  # one is preprocessing
+    left = differences(steps[-1], named("modern"))
+    assert {line.split(":")[0] for line in left} == {"steps", "epochs", "recoveries"}
 
 
 # -- training against other generators -----------------------------------------------------------

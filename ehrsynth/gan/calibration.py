@@ -260,11 +260,10 @@ def _fit_tables(
     one_hot = shapes is not None
     levels = [_Level(known[0], where, None, None, n, one_hot, prior=0.0)]
     for one in known[1:]:
-        levels.append(_Level(one, where, one.shapes, shapes, n, one_hot))
+        prior = _PRIOR if one.shapes is None else None  # the outcome is in the cells: keep it clear
+        levels.append(_Level(one, where, one.shapes, shapes, n, one_hot, prior))
         if not (_is_plain(one.shapes) and _is_plain(shapes)):
-            levels.append(_Level(one, where, None, None, n, one_hot))
-    if not one_hot:  # codes and the outcome: each cell says itself how far to trust it
-        levels[1].prior = _PRIOR
+            levels.append(_Level(one, where, None, None, n, one_hot, prior))
     logits, buffer = logits.clone(), torch.empty_like(logits)
     for _ in range(_ROUNDS):
         largest = 0.0
