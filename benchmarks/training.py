@@ -439,13 +439,13 @@ def equal_table(results: pd.DataFrame) -> pd.DataFrame:
                 title = spec.title or spec.name.replace("_", " ").capitalize()
                 values = medians[label(spec.name, form)]
                 lines[f"{title}, {form} {arrow}"] = figures(values, "{:.4g}")
-    beaten = [
-        n for n in medians.index if n in MODELS and n != "modern" and "modern" in medians.index
-    ]
-    for form in FORMS:
-        lines[f"modern recipe better, of 10 {form}"] = [
-            f"{better(medians, name, form):g}" if name in beaten else "" for name in medians.index
-        ]
+    others = [name for name in medians.index if name in MODELS and name != "modern"]
+    for winner, words in ((FRESH, FRESH), ("modern", "modern recipe")):
+        for form in FORMS if winner in medians.index else ():
+            lines[f"{words} better, of 10 {form}"] = [
+                f"{better(medians, name, form, than=winner):g}" if name in others else ""
+                for name in medians.index
+            ]
     return pd.DataFrame(lines, index=titles).T.rename_axis("").reset_index()
 
 

@@ -83,6 +83,9 @@ def test_what_the_comparison_says_is_what_was_measured():
     assert speed["modern"] > 2 * speed[["ctgan", "mostlyai"]].max()
     leak = medians["membership_inference (published)"]
     assert leak["paper"] < leak["modern"]
+    others = [name for name in training.MODELS if name != "modern"]
+    won = [training.better(medians, name, "published", than=training.FRESH) for name in others]
+    assert max(won) < 10
     race = training.race_table(results).set_index("generator with its own settings")
     assert float(race.loc["CTGAN", "times as fast"]) > 20
     assert set(race.index) == {training.MODELS[m][0] for m in training.MODELS} - {
