@@ -47,7 +47,7 @@ from ehrsynth.preprocess import Encoded, Preprocessor
 RESULTS = Path(__file__).with_suffix(".csv")
 STEPS = {"modern": 300, "paper": 6}  # enough for three looks; a quarter of an epoch
 THREADS = (1, 2)
-GENERATED = (200_000, 1_000_000)
+GENERATED = (1_000_000, 3_000_000)  # fewer have not yet reached the most memory they need
 WANTED = 100_000_000
 # Patients and code level of the hospital that the generating model learned: about 16,000 x 480.
 GENERATOR = (24_500, "phecode")
