@@ -33,7 +33,6 @@ Writes ``benchmarks/training.csv``, one row for each model, and the tables of th
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -50,7 +49,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import torch
-from evaluation import MIN_PREVALENCE, tables
+from evaluation import MIN_PREVALENCE, peak_gb, tables
 from measuring import FRESH, measure
 
 import ehrsynth
@@ -322,8 +321,7 @@ def one(model: str, folder: Path, seed: int, seconds: float | None, steps: int |
     made, facts = MODELS[model][2](
         train, schema, seed, seconds, **({} if steps is None else {"steps": steps})
     )
-    # Kilobytes on Linux.
-    facts["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    facts["peak_gb"] = peak_gb()
     write_table(tidy(made, schema), folder / f"{model}.parquet")
     print(json.dumps(facts))
 

@@ -53,6 +53,12 @@ def refresh_statistics(
     generator.eval()
 
 
+def column_means(data: Tensor) -> Tensor:
+    """Mean of each matrix column; a few patients at a time, for the matrix is bytes."""
+    parts = data.split(_PART)
+    return sum(part.sum(dim=0, dtype=torch.float32) for part in parts) / len(data)
+
+
 def enough(counts: Tensor) -> int:
     """How many patients to generate to measure what train's patients (in cells) have.
 

@@ -20,6 +20,7 @@ from .calibration import (
     Counts,
     calibrate,
     calibrate_pairs,
+    column_means,
     draw_in_turn,
     enough,
     refresh_statistics,
@@ -31,7 +32,6 @@ from .training import (
     RECORD_EVERY,
     Checkpoint,
     Game,
-    column_means,
     fingerprint,
     new_game,
     new_generator,
@@ -303,15 +303,15 @@ class EMRWGAN:
     ) -> Tensor:
         """Draw the yes/no columns, of patients `x` whose other columns are drawn already."""
         columns, counts = self._columns, self._counts_of_codes
-        uniform = torch.ones_like(p, dtype=phase.dtype)
-        uniform[:, columns.yes_no] = spread(p[:, columns.yes_no], cell, phase)
+        p = p[:, columns.yes_no]
+        uniform = spread(p, cell, phase)
         codes = (uniform < p).to(p.dtype)
         if counts is not None:
-            where = columns.counted
+            where = torch.isin(columns.yes_no, columns.counted)
             codes[:, where] = counts.draw(
                 p[:, where], uniform[:, where], counts.group(x, cell), rng
             )
-        return codes[:, columns.yes_no]
+        return codes
 
     def _matched(
         self, n: int, block: Block, rng: torch.Generator, phase: Tensor, size: int

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import atomic_path
+from .calibration import column_means
 from .losses import critic_loss, distance, generator_loss, gradient_penalty
 from .monitor import APART, FIRST, QUALITY, Monitor, validation_rows
 from .networks import Columns, Critic, Generator
@@ -28,7 +29,6 @@ from .recipe import Recipe, differences
 RECORD_EVERY = 20  # steps between rows of the history
 _SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
-_PART = 8192  # patients who are counted at a time
 _MONITORED = 1024  # patients generated for one look at the prevalences
 
 
@@ -111,12 +111,6 @@ def stream(seed: int, *purpose: object, device: str | torch.device = "cpu") -> t
     """A random generator of its own for each purpose, so that no draw depends on another's."""
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "little"))
-
-
-def column_means(data: Tensor) -> Tensor:
-    """Mean of each matrix column; a few patients at a time, for the matrix is bytes."""
-    parts = data.split(_PART)
-    return sum(part.sum(dim=0, dtype=torch.float32) for part in parts) / len(data)
 
 
 def new_game(
