@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from .copula import Copula
 from .errors import InputError
 from .files import read_json, write_json
 from .imputation import Imputer
@@ -164,23 +165,37 @@ class Bins:
         index = np.searchsorted(self.edges, values, side="right")
         return np.where(np.isnan(values), len(self.knots), index)
 
-    def decode(self, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw a value for each bin number; NaN for one past the last bin."""
+    def limits(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest and highest rank in each bin, as shares of train; 0 and 1 for missing."""
+        ends = np.append(np.cumsum(self.shares), 1.0)
+        ends[-2:] = 1.0  # the sum may miss 1 by a hair
+        starts = np.append(0.0, ends[:-1])
+        starts[-1] = 0.0
+        return starts[index], ends[index]
+
+    def decode(self, index: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """The value at each place in its bin, from 0 to 1; NaN for one past the last bin."""
         values = np.full(len(index), np.nan)
-        which, place = rng.random((2, len(index)))
-        for i, knots in enumerate(self.knots):
+        for i in range(len(self.knots)):
             here = np.flatnonzero(index == i)
-            ends = np.cumsum(self.frequencies[i])
-            if not knots:
-                ends /= ends[-1]
-            chosen = np.searchsorted(ends, which[here], side="right")
-            known = chosen < len(ends)
-            values[here[known]] = np.array(self.frequent[i])[chosen[known]]
-            between = here[~known]
-            if len(between):
-                at = place[between] * (len(knots) - 1)
-                values[between] = np.interp(at, np.arange(len(knots)), knots)
+            values[here] = np.interp(place[here], *self._distribution(i))
         return values
+
+    def _distribution(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the bin's patients, rising from 0 to 1, and the values up to which they go."""
+        often, knots = np.array(self.frequent[i]), np.array(self.knots[i])
+        # A frequent value is a step: its place goes on while the value stays.
+        steps = np.append(0.0, np.cumsum(self.frequencies[i]))
+        if len(knots) == 0:
+            return np.repeat(steps, 2)[1:-1] / steps[-1], np.repeat(often, 2)
+        even = np.linspace(0, 1 - steps[-1], len(knots))
+        before = np.interp(often, knots, even) if len(often) else often
+        share = np.concatenate(
+            [even + steps[np.searchsorted(often, knots)], before + steps[:-1], before + steps[1:]]
+        )
+        value = np.concatenate([knots, often, often])
+        order = np.lexsort((share, value))
+        return share[order], value[order]
 
     def scores(self) -> tuple[float, ...]:
         """Normal score of each bin's middle rank, and 0 for missing."""
@@ -333,6 +348,9 @@ class Preprocessor:
             rows, columns=["column", "measured", "missing", "outside", "bins"]
         )
         self.schema_ = Schema(kept)
+        self._copula = None
+        if self._bins:
+            self._copula = Copula.fit(self.clip(train)[list(self._bins)])
         self._imputer = None
         if self.missing == "model":
             self._imputer = Imputer.fit(self.clip(train), self.schema_)
@@ -423,8 +441,9 @@ class Preprocessor:
     def inverse_transform(self, encoded: Encoded, seed: int = 0) -> pd.DataFrame:
         """Turn a matrix back into a patient table.
 
-        One-hot blocks take their largest entry, yes/no columns are rounded at 0.5, bins are drawn
-        from the training distribution inside the bin, and numbers keep their decimals and bounds.
+        One-hot blocks take their largest entry, yes/no columns are rounded at 0.5. A number is
+        drawn from the training distribution inside its bin, together with the patient's other
+        numbers (:class:`ehrsynth.copula.Copula`), and keeps its decimals and bounds.
 
         Parameters
         ----------
@@ -439,7 +458,7 @@ class Preprocessor:
                 "The encoded data has another layout than this preprocessor; "
                 "use the preprocessor that the model was trained with."
             )
-        rng = np.random.default_rng(seed)
+        drawn = self._draw(encoded, np.random.default_rng(seed))
         columns = {}
         for block, column in zip(encoded.layout, self.schema_.columns, strict=True):
             part = encoded[block.name]
@@ -450,7 +469,7 @@ class Preprocessor:
                 columns[block.name] = pd.Categorical.from_codes(codes, list(column.categories))
             else:
                 if block.kind == "bins":
-                    numbers = self._bins[block.name].decode(part.argmax(axis=1), rng)
+                    numbers = drawn[block.name]
                 else:
                     low, high = self._range(block.name)
                     # Rounding may lead a hair beyond the end.
@@ -461,6 +480,19 @@ class Preprocessor:
                     numbers = np.where(small, np.round(numbers, column.decimals), numbers)
                 columns[block.name] = np.clip(numbers, column.lower, column.upper)
         return self.schema_.attach(pd.DataFrame(columns))
+
+    def _draw(self, encoded: Encoded, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """A value inside the bin of each number that has bins, by column."""
+        if not self._bins:
+            return {}
+        index = {name: encoded[name].argmax(axis=1) for name in self._bins}
+        limits = [self._bins[name].limits(i) for name, i in index.items()]
+        low, high = (np.stack(ends, axis=1) for ends in zip(*limits, strict=True))
+        ranks = self._copula.draw(low, high, rng)
+        return {
+            name: self._bins[name].decode(i, _even(i, rank, rng))
+            for (name, i), rank in zip(index.items(), ranks.T, strict=True)
+        }
 
     # -- on disk -----------------------------------------------------------------------
 
@@ -474,6 +506,7 @@ class Preprocessor:
             },
             "schema": self.schema_.to_json(),
             "bins": {name: asdict(bins) for name, bins in self._bins.items()},
+            "copula": None if self._copula is None else asdict(self._copula),
             "observed": self._observed,
             "imputer": None if self._imputer is None else asdict(self._imputer),
             "dropped": self.dropped_.to_dict("records"),
@@ -490,6 +523,8 @@ class Preprocessor:
             prep = cls(**state["options"])
             prep.schema_ = Schema.from_json(state["schema"], where=str(path))
             prep._bins = {name: Bins(**bins) for name, bins in state["bins"].items()}
+            copula = state["copula"]
+            prep._copula = None if copula is None else Copula(**copula)
             prep._observed = state["observed"]
             imputer = state.get("imputer")
             prep._imputer = None if imputer is None else Imputer(**imputer)
@@ -502,6 +537,17 @@ class Preprocessor:
         except (KeyError, TypeError) as error:
             raise InputError(f"{path} is not a saved preprocessor ({error}).") from error
         return prep
+
+
+def _even(group: np.ndarray, ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Ranks spread evenly from 0 to 1 inside each group, in their order; shape (n,)."""
+    order = np.lexsort((ranks, group))
+    sizes = np.bincount(group)
+    before = np.arange(len(ranks)) - (np.cumsum(sizes) - sizes)[group[order]]
+    places = np.empty(len(ranks))
+    # Somewhere in its share, not in the middle: one patient alone can be anywhere.
+    places[order] = (before + rng.random(len(ranks))) / sizes[group[order]]
+    return places
 
 
 def within_bounds(values: np.ndarray, column: Column) -> np.ndarray:

@@ -26,6 +26,7 @@ from ehrsynth.gan.calibration import (
     Counts,
     calibrate,
     calibrate_pairs,
+    choose_cells,
     draw_in_turn,
     refresh_statistics,
     spread,
@@ -299,7 +300,7 @@ def test_pairs_are_as_frequent_as_in_train():
     layout, data = paired(20_000, rng)
     columns = Columns(layout, ["died"])
     groups, counts, prevalence = cells(data, columns, layout)
-    cell = torch.multinomial(counts, 20_000, replacement=True, generator=rng)
+    cell = choose_cells(counts, 20_000, rng)
     alone = starting_bias(columns, data.mean(dim=0)).expand(20_000, -1)  # no column knows another
 
     def made(logits: torch.Tensor, drawn: torch.Tensor | None = None) -> torch.Tensor:
@@ -312,7 +313,7 @@ def test_pairs_are_as_frequent_as_in_train():
     shift, pairs = calibrate_pairs(
         columns, alone, cell, counts, prevalence, together(data, columns), rng
     )
-    after = made(*draw_in_turn(columns, alone + shift[cell], pairs, rng))
+    after = made(*draw_in_turn(columns, alone + shift[cell], cell, pairs, rng))
     real, before = data.T @ data / len(data), made(alone)
     assert (before.T @ before / len(before) - real).abs().max() > 0.1
     assert (after.T @ after / len(after) - real).abs().max() < 0.015
@@ -324,7 +325,7 @@ def test_a_pair_that_few_patients_tell_about_hardly_moves():
     layout, data = paired(12, rng)
     columns = Columns(layout, ["died"])
     groups, counts, prevalence = cells(data, columns, layout)
-    cell = torch.multinomial(counts, 20_000, replacement=True, generator=rng)
+    cell = choose_cells(counts, 20_000, rng)
     logits = starting_bias(columns, data.mean(dim=0)).expand(20_000, -1)
     many = calibrate_pairs(
         columns, logits, cell, 1_000 * counts, prevalence, 1_000 * together(data, columns), rng
@@ -368,6 +369,47 @@ def test_the_prior_is_as_wide_as_the_effects_are():
     apart[0, 7] = 100.0
     prior = calibration._chance(apart, torch.full((1, 500), 100.0))
     assert prior[0, 7] < 1.1 and prior[0, 8] > 1e4
+
+
+def drawn_values(logits: torch.Tensor, cell: torch.Tensor, seed: int) -> torch.Tensor:
+    """0/1 of one block's values, as often as the logits say."""
+    layout = (Block("x", "category", "demographic", tuple("abcde"[: logits.shape[1]])),)
+    nothing, rng = torch.zeros(2 * [logits.shape[1]]), torch.Generator().manual_seed(seed)
+    return draw_in_turn(Columns(layout), logits, cell, nothing, rng)[1]
+
+
+def test_values_are_drawn_as_often_as_their_probabilities_say_for_each_patient():
+    rng = torch.Generator().manual_seed(0)
+    logits, cell = 2 * torch.randn(60, 5, generator=rng), torch.randint(3, (60,), generator=rng)
+    rounds = 4_000
+    mean = sum(drawn_values(logits, cell, seed) for seed in range(rounds)) / rounds
+    p = torch.softmax(logits, dim=1)
+    assert ((mean - p).abs() < 5 * (p * (1 - p) / rounds).sqrt() + 1e-3).all()
+
+
+def test_values_are_drawn_evenly_within_the_cells():
+    rng = torch.Generator().manual_seed(0)
+    logits, cell = torch.randn(6_000, 4, generator=rng), torch.randint(3, (6_000,), generator=rng)
+    logits[:, 2] = -200.0  # impossible
+    p, made = torch.softmax(logits, dim=1), drawn_values(logits, cell, seed=1)
+    assert (made.sum(dim=1) == 1).all() and made[:, 2].sum() == 0
+    for one in range(3):
+        own = cell == one
+        gap = made[own].sum(dim=0) - p[own].sum(dim=0)
+        assert gap[0].abs() < 1.01
+        chance = (p[own] * (1 - p[own])).sum(dim=0).sqrt()  # of independent draws
+        assert (gap.abs() <= 1.5 * chance + 1e-3).all()
+        assert gap.norm() < chance.norm()
+
+
+def test_cells_come_as_often_as_they_are_in_train():
+    rng = torch.Generator().manual_seed(0)
+    cell = choose_cells(torch.tensor([10.0, 0.0, 30.0, 60.0]), 1_000, rng)
+    assert torch.bincount(cell).tolist() == [100, 0, 300, 600]
+    assert (cell.diff() < 0).any()  # in random order
+    single = [int(choose_cells(torch.tensor([1.0, 0.0, 3.0]), 1, rng)) for _ in range(400)]
+    assert set(single) == {0, 2} and 60 < single.count(0) < 140
+    assert choose_cells(torch.tensor([0.0, 2.0]), 3, rng).tolist() == [1, 1, 1]
 
 
 def test_spread_numbers_are_uniform_and_even_within_the_cells():

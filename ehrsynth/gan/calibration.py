@@ -155,7 +155,7 @@ def _activate(logits: Tensor, one_hot: bool, out: Tensor) -> Tensor:
 
 
 def draw_in_turn(
-    columns: Columns, logits: Tensor, pairs: Tensor, rng: torch.Generator
+    columns: Columns, logits: Tensor, cell: Tensor, pairs: Tensor, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw the one-hot blocks one after another, each given those drawn before it.
 
@@ -163,6 +163,8 @@ def draw_in_turn(
     ----------
     columns : Columns
     logits : tensor, shape (n, width)
+    cell : tensor of int, shape (n,)
+        Among the patients of a cell the values are spread evenly.
     pairs : tensor, shape (width, width)
         Row i is added to the logits of the patients who have matrix column i.
 
@@ -175,14 +177,41 @@ def draw_in_turn(
     """
     drawn = torch.zeros_like(logits)
     for block in columns.turns:
-        pick = _pick(logits[:, block], rng)
+        pick = _pick(logits[:, block], cell, rng)
         drawn[:, block].scatter_(1, pick.unsqueeze(1), 1.0)
         logits = logits + pairs[block][pick]
     return logits, drawn
 
 
-def _pick(logits: Tensor, rng: torch.Generator) -> Tensor:
-    return torch.multinomial(torch.softmax(logits, dim=1), 1, generator=rng).squeeze(1)
+def _pick(logits: Tensor, cell: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw one value of a block for each patient, spread evenly over a cell's patients.
+
+    Of those who have none of the values before it, each value goes to as many as its probabilities
+    add up to, give or take one; see :func:`spread`.
+    """
+    order = torch.argsort(cell, stable=True)
+    p = torch.softmax(logits[order].double(), dim=1)
+    chance = p / p.flip(1).cumsum(dim=1).flip(1)  # of a value, for who has none of those before
+    last = p.shape[1] - 1
+    start = torch.rand(last, dtype=p.dtype, generator=rng, device=p.device)
+    pick, without = torch.full_like(order, last), torch.ones_like(order, dtype=torch.bool)
+    for value in range(last):
+        own = torch.where(without, chance[:, value], 0.0)
+        total = torch.cat([start[value : value + 1], own]).cumsum(dim=0)
+        # Whatever the rounding: the certain comes, and the impossible does not.
+        has = (total.floor().diff() > 0) & (own > 0) | (own >= 1)
+        pick[has] = value
+        without &= ~has
+    return torch.empty_like(pick).scatter_(0, order, pick)
+
+
+def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """The cells of `n` patients in random order, as frequent as `counts` says, give or take one."""
+    ends = (counts.double() / counts.sum()).cumsum(dim=0)
+    start = torch.rand(1, dtype=ends.dtype, generator=rng, device=ends.device)
+    place = (torch.arange(n, device=ends.device) + start) / max(n, 1)
+    cell = torch.searchsorted(ends[:-1], place, right=True)
+    return cell[torch.randperm(n, generator=rng, device=ends.device)]
 
 
 @torch.no_grad()
@@ -233,7 +262,7 @@ def calibrate_pairs(
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
         shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
         own = _fit_tables(logits[:, block], known, block, n, shapes)
-        known.append(_Known(_pick(own, rng), together[block], pairs[block], shapes))
+        known.append(_Known(_pick(own, cell, rng), together[block], pairs[block], shapes))
     if len(columns.yes_no):
         _fit_tables(logits[:, columns.yes_no], known, columns.yes_no, n)
     return shift + everybody, pairs

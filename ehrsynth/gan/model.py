@@ -20,6 +20,7 @@ from .calibration import (
     Counts,
     calibrate,
     calibrate_pairs,
+    choose_cells,
     column_means,
     draw_in_turn,
     enough,
@@ -188,7 +189,7 @@ class EMRWGAN:
             return
         rng = stream(self.seed, "calibration of draws", device=data.device)
         size = enough(self._counts) // 2  # seconds, even with thirty columns to draw in turn
-        cell = torch.multinomial(self._counts.double(), size, replacement=True, generator=rng)
+        cell = choose_cells(self._counts, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         both, drawn = together(data, columns), None
         if recipe.pairs:
@@ -196,7 +197,7 @@ class EMRWGAN:
                 columns, logits, cell, self._counts, self._prevalence, both, rng
             )
             self._shift = self._shift + shift
-            logits, drawn = draw_in_turn(columns, logits + shift[cell], self._pairs, rng)
+            logits, drawn = draw_in_turn(columns, logits + shift[cell], cell, self._pairs, rng)
         if recipe.code_counts and len(columns.counted) > 1:
             made = columns.draw(columns.probabilities(logits), rng)
             made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
@@ -270,11 +271,10 @@ class EMRWGAN:
         self, n: int, allowed: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Probabilities of `n` patients, their cells, and the blocks drawn in turn, if any."""
-        weights = torch.where(allowed, self._counts, 0).double()
-        cell = torch.multinomial(weights, n, replacement=True, generator=rng)
+        cell = choose_cells(torch.where(allowed, self._counts, 0), n, rng)
         logits, drawn = self._logits(cell, rng), None
         if self._pairs is not None:
-            logits, drawn = draw_in_turn(self._columns, logits, self._pairs, rng)
+            logits, drawn = draw_in_turn(self._columns, logits, cell, self._pairs, rng)
         p = self._columns.probabilities(logits)
         p[:, self._columns.condition] = self._cells[cell].float()
         return p, cell, drawn
