@@ -48,6 +48,9 @@ def test_pages_show_what_the_ablation_measured():
         shown = pd.read_csv(path, dtype=str, keep_default_na=False)
         assert shown.to_numpy().tolist() == fresh.to_numpy(str).tolist()
         assert shown["turned on"].tolist() == variants and f":file: {path.name}" in page
+    (size,) = set(results[["train", "columns", "seconds"]].itertuples(index=False, name=None))
+    words = "{:,} patients with {} columns, for the same time: {:.0f} seconds of one core"
+    assert words.format(*size) in " ".join(page.split())
 
 
 def test_the_ablation_ends_at_the_modern_recipe():
@@ -87,6 +90,9 @@ def test_what_the_comparison_says_is_what_was_measured():
     won = [training.better(medians, name, "published", than=training.FRESH) for name in others]
     assert max(won) < 10
     race = training.race_table(results).set_index("generator with its own settings")
+    assert (race["C2ST "].astype(float) < race["C2ST"].astype(float).min()).all()
+    assert set(race["steps"]) == {"25"} and race.loc["TVAE", "better, of 10 published"] == "6"
+    assert set(rows["budget"]) == {120.0} and set(rows["seed"]) == {0}  # two minutes, once
     assert float(race.loc["CTGAN", "times as fast"]) > 20
     assert set(race.index) == {training.MODELS[m][0] for m in training.MODELS} - {
         training.MODELS[m][0] for m in ("modern", "paper")
