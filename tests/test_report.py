@@ -199,6 +199,11 @@ def test_fresh_sample_is_close_useful_and_safe(fresh):
     assert levels["privacy"] in ("good", "care")  # one of many intervals may miss
 
 
+def test_groups_too_small_to_judge_are_named_where_the_answer_is(fresh):
+    small = fresh["subgroup_auroc_loss"].note.partition("Too few patients to judge: ")[2]
+    assert small and small in " ".join(fresh.verdicts()["fairness"].sentences)
+
+
 def test_copy_is_close_and_useful_but_must_not_be_released(copied):
     verdicts = copied.verdicts()
     assert verdicts["fidelity"].level == "good"

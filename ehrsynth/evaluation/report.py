@@ -349,10 +349,11 @@ def _fairness(report: Report) -> Verdict:
             "unknown", "Cannot be said for every group",
             [f"Without a value: {_listed(titles)}, because {' and '.join(why)}."],
         )  # fmt: skip
-    return Verdict(
-        "good", "No group stands out",
-        ["No group is served worse than by real patients, as far as these numbers can tell."],
-    )  # fmt: skip
+    said = ["No group is served worse than by real patients, as far as these numbers can tell."]
+    loss = _find(report, "subgroup_auroc_loss")
+    if loss and loss.note:  # also who is too few to be judged
+        said.append(f"{loss.title}: {loss.note[:1].lower()}{loss.note[1:]}")
+    return Verdict("good", "No group stands out", said)
 
 
 def _alarm(report: Report, metric: Metric) -> int:
