@@ -463,7 +463,7 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None, ax: Axes | No
 def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Which metric notices which defect: a heat map, metrics by defects.
 
-    Dark cells are noticed. A ring marks what was expected to be.
+    Orange cells are noticed. A ring marks what was expected to be.
 
     Parameters
     ----------
@@ -477,7 +477,7 @@ def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table.pivot(index="title", columns="defect", values=name).loc[titles, defects].eq(True)
         for name in ("notices", "expected")
     )
-    ax = _axes(ax, (0.36 * len(defects) + 4.4, 0.27 * len(titles) + 1.9))
+    ax = _axes(ax, (0.3 * len(defects) + 3.3, 0.24 * len(titles) + 1.9))
     mix = plt.matplotlib.colors.ListedColormap(["#E4E7EB", COLORS["synthetic"]])
     ax.imshow(grid, cmap=mix, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     row, column = np.nonzero(ring.to_numpy())
@@ -503,8 +503,7 @@ def _share_of(frame: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _title(row, form: str | None) -> str:
-    title = str(row.name).replace("_", " ")
-    title = title[:1].upper() + title[1:]
+    title = getattr(row, "title", None) or str(row.name).replace("_", " ").capitalize()
     return f"{title} ({row.form})" if form is None else title
 
 

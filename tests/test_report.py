@@ -199,6 +199,11 @@ def test_fresh_sample_is_close_useful_and_safe(fresh):
     assert levels["privacy"] in ("good", "care")  # one of many intervals may miss
 
 
+def test_groups_too_small_to_judge_are_named_where_the_answer_is(fresh):
+    small = fresh["subgroup_auroc_loss"].note.partition("Too few patients to judge: ")[2]
+    assert small and small in " ".join(fresh.verdicts()["fairness"].sentences)
+
+
 def test_copy_is_close_and_useful_but_must_not_be_released(copied):
     verdicts = copied.verdicts()
     assert verdicts["fidelity"].level == "good"
@@ -263,8 +268,22 @@ def test_columns_only_in_one_table_are_left_out_and_named(people):
 def test_tiny_tables_give_a_report_that_says_so():
     tables = population(58, 30, seed=1), population(25, 30, seed=2), population(58, 30, seed=3)
     report = complete(evaluate(*tables, profile="fast"), pictures=True)
-    assert report.verdicts()["privacy"].level == "unknown"
+    verdicts = report.verdicts()
+    assert verdicts["privacy"].level == "unknown"
     assert "1 %" in report["membership_inference_at_1_percent"].reason
+    assert report["subgroup_auroc_loss"].value is None
+    assert verdicts["fairness"].level == "unknown"
+    # What nobody knows to be safe is good for nothing outside, and each reason is listed once.
+    assert all("inside the institution" in use for use in report.advice()["good"])
+    assert any("Leaving the institution" in use for use in report.advice()["bad"])
+    listed = report.to_html(pictures=False).split("what was left out</h2>")[1]
+    assert listed.count(report["subgroup_auroc_loss"].reason) == 1
+
+
+def test_the_mean_says_how_many_numbers_it_is_of(fresh):
+    counted = [m for m in fresh.of("fidelity") if m.share is not None]
+    said = f"Counted are the {len(counted)} of {len(fresh.of('fidelity'))} numbers"
+    assert said in fresh.verdicts()["fidelity"].sentences[0]
 
 
 @pytest.mark.parametrize("rows", [5, 12])

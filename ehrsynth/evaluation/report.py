@@ -219,9 +219,10 @@ def _find(report: Report, name: str) -> Metric | None:
     return metric if metric.value is not None else None
 
 
-def _mean_share(report: Report, family: str, least: int = 3) -> float | None:
+def _shares(report: Report, family: str) -> list[float]:
+    """How far each metric has come that can tell best from worst, between 0 and 1."""
     shares = [m.share for m in report.of(family) if m.share is not None]
-    return float(np.clip(shares, 0, 1).mean()) if len(shares) >= least else None
+    return np.clip(shares, 0, 1).tolist()
 
 
 def _doubts(report: Report) -> list[str]:
@@ -255,8 +256,8 @@ def _fidelity(report: Report) -> Verdict:
     doubts = _doubts(report)
     if doubts:
         return Verdict("unknown", "Cannot be judged with these held-out patients", doubts)
-    way = _mean_share(report, "fidelity")
-    if way is None:
+    shares = _shares(report, "fidelity")
+    if len(shares) < 3:
         return Verdict(
             "unknown", "Too few patients to say",
             [
@@ -264,6 +265,7 @@ def _fidelity(report: Report) -> Verdict:
                 "were drawn independently."
             ],
         )  # fmt: skip
+    way = float(np.mean(shares))
     behind = [m for m in report.of("fidelity") if m.notices]
     # A mean hides the one thing that is badly wrong.
     half_way = all(m.share is None or m.share >= 0.5 for m in behind)
@@ -276,7 +278,8 @@ def _fidelity(report: Report) -> Verdict:
     }[level]
     said = [
         f"On average it has come {100 * way:.0f} % of the way from columns drawn independently "
-        "(0 %) to real patients held out (100 %)."
+        f"(0 %) to real patients held out (100 %). Counted are the {len(shares)} of "
+        f"{len(report.of('fidelity'))} numbers that can tell these two apart here."
     ]
     test = _find(report, "classifier_two_sample_test")
     if test:
@@ -311,10 +314,11 @@ def _utility(report: Report) -> Verdict:
         f"A model trained on the synthetic patients reaches an AUROC of {_number(test.value)} "
         f"{_in_brackets(test)} on real patients it has not seen"
         + (
-            f"; the same model trained on real patients reaches {_number(test.best)}."
+            f"; the same model trained on real patients reaches {_number(test.best)}"
             if test.best is not None
-            else "."
+            else ""
         )
+        + " (0.5 is guessing, 1 is perfect)."
     ]
     if test.share is None:
         return Verdict("unknown", "Too few patients to say", said)
@@ -337,10 +341,19 @@ def _fairness(report: Report) -> Verdict:
         return Verdict(
             "care", "Some groups are served worse", [f"{m.title}: {m.sentence}" for m in behind]
         )
-    return Verdict(
-        "good", "No group stands out",
-        ["No group is served worse than by real patients, as far as these numbers can tell."],
-    )  # fmt: skip
+    unknown = [m for m in report.of("fairness") if m.value is None]
+    if unknown:
+        titles = [m.title[:1].lower() + m.title[1:] for m in unknown]
+        why = dict.fromkeys(str(m.reason) for m in unknown)
+        return Verdict(
+            "unknown", "Cannot be said for every group",
+            [f"Without a value: {_listed(titles)}, because {' and '.join(why)}."],
+        )  # fmt: skip
+    said = ["No group is served worse than by real patients, as far as these numbers can tell."]
+    loss = _find(report, "subgroup_auroc_loss")
+    if loss and loss.note:  # also who is too few to be judged
+        said.append(f"{loss.title}: {loss.note[:1].lower()}{loss.note[1:]}")
+    return Verdict("good", "No group stands out", said)
 
 
 def _alarm(report: Report, metric: Metric) -> int:
@@ -376,7 +389,7 @@ def _privacy(report: Report) -> Verdict:
     same = _find(report, "exact_copies")
     if same:
         found = round(same.value * report.rows.get("synthetic", 0))
-        chance = "" if same.best is None else f" (held-out patients: {_per_100(same.best)} of 100)"
+        chance = "" if same.best is None else f" (held-out patients: {_per_100(same.best)} %)"
         said.append(
             f"{found:,} of {report.rows.get('synthetic', 0):,} synthetic patients equal a used "
             f"patient in every column{chance}."
@@ -393,7 +406,7 @@ def _privacy(report: Report) -> Verdict:
     if doubts or worst == 2:
         return Verdict("bad", "Patients are exposed: do not release", said)
     if worst == 1:
-        return Verdict("care", "Some trace of the patients: release with care", said)
+        return Verdict("care", "Some trace of the patients: not before a review", said)
     if not member or member.ci_high > 0.6:
         said.append(
             f"With {report.rows.get('holdout', 0):,} held-out patients these attacks can miss a "
@@ -449,7 +462,7 @@ def _advice(report: Report, verdicts: dict[str, Verdict]) -> dict[str, list[str]
     if _doubts(report):
         bad.append("Any use that relies on these numbers: the held-out patients are no reference.")
         return {"good": good, "bad": bad}
-    place = " inside the institution" if safe == "bad" else ""
+    place = "" if safe == "good" else " inside the institution"
     if looks in ("good", "care"):
         good.append(f"Building and testing software, pipelines and dashboards{place}.")
         if learns != "bad":
@@ -462,9 +475,11 @@ def _advice(report: Report, verdicts: dict[str, Verdict]) -> dict[str, list[str]
     if report.absent:
         bad.append(f"Questions about who is missing: no synthetic patient has {_absent(report)}.")
     if looks == "good":
-        good.append("Planning a study: cohort sizes, which columns go together, what to ask for.")
+        good.append(
+            f"Planning a study{place}: cohort sizes, which columns go together, what to ask for."
+        )
     if learns == "good" and looks != "bad":
-        good.append("Developing prediction models, to be validated on real patients.")
+        good.append(f"Developing prediction models{place}, to be validated on real patients.")
     elif learns == "care":
         bad.append("Training the final prediction model: part of the signal is lost.")
     elif learns == "bad":
@@ -472,7 +487,7 @@ def _advice(report: Report, verdicts: dict[str, Verdict]) -> dict[str, list[str]
     if safe == "good" and looks != "bad":
         good.append("Sharing under an agreement, after the review that your rules require.")
     elif safe in ("care", "unknown"):
-        bad.append("Open release, until a privacy officer has read the numbers below.")
+        bad.append("Leaving the institution, until a privacy officer has read the whole report.")
     rare = _find(report, "log_prevalence_r2")
     if rare and rare.value < min(0.9, (rare.best if rare.best is not None else 1) - 0.02):
         bad.append(f"Questions about rare codes: their prevalences are off (R2 {rare.value:.2f}).")
@@ -591,7 +606,7 @@ def _track(metric: Metric) -> dict | None:
 
 
 def _left_out(report: Report) -> list[str]:
-    """Sentences about what was not compared."""
+    """Sentences about what was not compared or has no value."""
     where = {
         "train": "only in the real tables, so nothing is known of them here",
         "holdout": "in the held-out table but not in all three",
@@ -611,6 +626,12 @@ def _left_out(report: Report) -> list[str]:
                 f"In the {role} table, values outside the plausible bounds count as not "
                 f"measured: {listed}."
             )
+    without: dict[str, list[str]] = {}
+    for m in report.metrics:
+        if m.value is None:
+            form = " (as published)" if m.form == "published" else ""
+            without.setdefault(str(m.reason), []).append(f"{m.title}{form}")
+    sentences += [f"No value for {', '.join(them)}: {why}." for why, them in without.items()]
     return sentences
 
 
