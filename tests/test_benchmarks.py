@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from known_truth import population
 
 from ehrsynth.evaluation import SPECS
@@ -16,7 +17,9 @@ from ehrsynth.schema import Schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPOSITORY / "benchmarks"))  # where they find each other
-benchmark, training, ablation = map(import_module, ("evaluation", "training", "ablation"))
+benchmark, training, ablation, gap = map(
+    import_module, ("evaluation", "training", "ablation", "gap")
+)
 
 
 def test_page_shows_what_the_benchmark_measured():
@@ -59,6 +62,28 @@ def test_the_ablation_ends_at_the_modern_recipe():
     assert steps[0] == named("paper") and len(set(steps)) == len(steps) - 1  # one is preprocessing
     left = differences(steps[-1], named("modern"))
     assert {line.split(":")[0] for line in left} == {"steps", "epochs", "recoveries"}
+
+
+def test_the_page_shows_what_is_not_learned_and_what_is_learned_by_heart():
+    results = pd.read_csv(gap.RESULTS)
+    shown = pd.read_csv(gap.PAGE_TABLE, dtype=str, keep_default_na=False)
+    assert shown.to_numpy().tolist() == gap.page_table(results).to_numpy(str).tolist()
+    page = (REPOSITORY / "book" / "ablation.md").read_text("utf-8")
+    assert f":file: {gap.PAGE_TABLE.name}" in page
+    missed, all_found = (results[name].median() - 0.5 for name in gap.AGAINST)
+    assert 0.35 < missed / all_found < 0.65, "the page says: about half"
+
+
+@pytest.mark.parametrize("by_heart", [False, True])
+def test_what_train_has_too_is_told_from_what_the_model_lacks(by_heart):
+    """Generated patients are shifted; train is as new patients are, or shifted with them."""
+    rng = np.random.default_rng(0)
+    new, made, strangers, unseen, train = rng.normal(size=(5, 4_000, 3)).astype(np.float32)
+    for shifted in (made, unseen, train) if by_heart else (made, unseen):
+        shifted[:, 1] += 1
+    against_train, against_new = gap.found((new, made), unseen, (train, strangers), seed=0)
+    assert abs(against_new - 0.76) < 0.03  # of two normals that lie a standard deviation apart
+    assert abs(against_train - (0.5 if by_heart else against_new)) < 0.02
 
 
 # -- training against other generators -----------------------------------------------------------

@@ -295,6 +295,11 @@ def paired(n: int, rng: torch.Generator) -> tuple[tuple[Block, ...], torch.Tenso
     return layout, torch.cat([part.float() for part in parts], dim=1)
 
 
+def everybody_of(cells) -> torch.Tensor:
+    """One group, to which all cells belong."""
+    return torch.ones(1, len(cells), dtype=torch.bool)
+
+
 def test_pairs_are_as_frequent_as_in_train():
     rng = torch.Generator().manual_seed(0)
     layout, data = paired(20_000, rng)
@@ -310,14 +315,47 @@ def test_pairs_are_as_frequent_as_in_train():
         x[:, 0] = groups[cell, 0]
         return x
 
-    shift, pairs = calibrate_pairs(
-        columns, alone, cell, counts, prevalence, together(data, columns), rng
-    )
-    after = made(*draw_in_turn(columns, alone + shift[cell], cell, pairs, rng))
+    everybody, both = everybody_of(groups), together(data, columns)[None]
+    shift, pairs = calibrate_pairs(columns, alone, cell, counts, prevalence, both, everybody, rng)
+    after = made(*draw_in_turn(columns, alone + shift[cell], cell, pairs, everybody, rng))
     real, before = data.T @ data / len(data), made(alone)
     assert (before.T @ before / len(before) - real).abs().max() > 0.1
     assert (after.T @ after / len(after) - real).abs().max() < 0.015
-    assert (pairs.T[columns.turns[0]] == 0).all()  # the first block follows nothing
+    assert (pairs[0].T[columns.turns[0]] == 0).all()  # the first block follows nothing
+
+
+def test_pairs_that_depend_on_the_outcome():
+    """Survivors have the same value twice, the others two different ones."""
+    rng = torch.Generator().manual_seed(0)
+    n, one_hot = 20_000, torch.nn.functional.one_hot
+    layout = (
+        Block("died", "binary", "outcome", ("0", "1")),
+        Block("first", "category", "demographic", ("a", "b")),
+        Block("second", "category", "demographic", ("a", "b")),
+    )
+    died, first = torch.rand(n, generator=rng) < 0.3, torch.randint(2, (n,), generator=rng)
+    usual = torch.rand(n, generator=rng) < 0.9
+    second = torch.where(usual ^ died, first, 1 - first)
+    data = torch.cat([died[:, None], one_hot(first), one_hot(second)], dim=1).float()
+    columns = Columns(layout, ["died"])
+    given, counts, prevalence = cells(data, columns, layout)
+    cell = choose_cells(counts, n, rng)
+    alone = starting_bias(columns, data.mean(dim=0)).expand(n, -1)
+    groups = torch.stack([torch.ones(2, dtype=torch.bool), given[:, 0] == 1])
+    both = torch.stack([together(data, columns), together(data[died], columns)])
+
+    def alike(most: int) -> list[float]:
+        """Share who have the same value twice, of the survivors and of the others."""
+        shift, pairs = calibrate_pairs(
+            columns, alone, cell, counts, prevalence, both[:most], groups[:most], rng
+        )
+        logits = alone + shift[cell]
+        _, drawn = draw_in_turn(columns, logits, cell, pairs, groups[:most], rng)
+        same = (drawn[:, 1] == drawn[:, 3]).float()
+        return [float(same[given[cell, 0] == value].mean()) for value in (0, 1)]
+
+    assert alike(2) == pytest.approx([0.9, 0.1], abs=0.02)
+    assert alike(1) == pytest.approx([0.66, 0.66], abs=0.02)  # of both together
 
 
 def test_a_pair_that_few_patients_tell_about_hardly_moves():
@@ -327,10 +365,13 @@ def test_a_pair_that_few_patients_tell_about_hardly_moves():
     groups, counts, prevalence = cells(data, columns, layout)
     cell = choose_cells(counts, 20_000, rng)
     logits = starting_bias(columns, data.mean(dim=0)).expand(20_000, -1)
-    many = calibrate_pairs(
-        columns, logits, cell, 1_000 * counts, prevalence, 1_000 * together(data, columns), rng
+    everybody, both = everybody_of(groups), together(data, columns)[None]
+    many, few = (
+        calibrate_pairs(
+            columns, logits, cell, times * counts, prevalence, times * both, everybody, rng
+        )
+        for times in (1_000, 1)
     )
-    few = calibrate_pairs(columns, logits, cell, counts, prevalence, together(data, columns), rng)
     assert 2.5 * few[1].abs().max() < many[1].abs().max()
 
 
@@ -349,11 +390,12 @@ def test_a_table_does_not_copy_the_accidents_of_train():
     _, counts, prevalence = cells(train, columns, layout)
     both = together(train, columns)
     shift, pairs = calibrate_pairs(
-        columns, logits, torch.zeros(20_000, dtype=torch.long), counts, prevalence, both, rng
-    )
+        columns, logits, torch.zeros(20_000, dtype=torch.long), counts, prevalence, both[None],
+        everybody_of([0]), rng,
+    )  # fmt: skip
     expected = both[first, first].diag()[:, None] * both[second, second].diag()[None] / 800
     accident = (both[first, second] / expected).log()
-    assert accident.std() > 0.2 and pairs[first, second].std() < accident.std() / 4
+    assert accident.std() > 0.2 and pairs[0, first, second].std() < accident.std() / 4
     assert shift.abs().max() < 0.1
 
 
@@ -375,7 +417,9 @@ def drawn_values(logits: torch.Tensor, cell: torch.Tensor, seed: int) -> torch.T
     """0/1 of one block's values, as often as the logits say."""
     layout = (Block("x", "category", "demographic", tuple("abcde"[: logits.shape[1]])),)
     nothing, rng = torch.zeros(2 * [logits.shape[1]]), torch.Generator().manual_seed(seed)
-    return draw_in_turn(Columns(layout), logits, cell, nothing, rng)[1]
+    return draw_in_turn(Columns(layout), logits, cell, nothing[None], everybody_of([0, 1, 2]), rng)[
+        1
+    ]
 
 
 def test_values_are_drawn_as_often_as_their_probabilities_say_for_each_patient():

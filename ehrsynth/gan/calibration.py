@@ -155,8 +155,9 @@ def _activate(logits: Tensor, one_hot: bool, out: Tensor) -> Tensor:
 
 
 def draw_in_turn(
-    columns: Columns, logits: Tensor, cell: Tensor, pairs: Tensor, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
+    columns: Columns, logits: Tensor, cell: Tensor, pairs: Tensor, groups: Tensor,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Draw the one-hot blocks one after another, each given those drawn before it.
 
     Parameters
@@ -165,8 +166,10 @@ def draw_in_turn(
     logits : tensor, shape (n, width)
     cell : tensor of int, shape (n,)
         Among the patients of a cell the values are spread evenly.
-    pairs : tensor, shape (width, width)
-        Row i is added to the logits of the patients who have matrix column i.
+    pairs : tensor, shape (groups, width, width)
+        Row i is added to the logits of the group's patients who have matrix column i.
+    groups : tensor of bool, shape (groups, cells)
+        Which cells belong to each group.
 
     Returns
     -------
@@ -175,12 +178,19 @@ def draw_in_turn(
     drawn : tensor, shape (n, width)
         0/1; zero outside the blocks.
     """
-    drawn = torch.zeros_like(logits)
+    drawn, logits = torch.zeros_like(logits), logits.clone()
+    who = [_members(group, cell) for group in groups]
     for block in columns.turns:
         pick = _pick(logits[:, block], cell, rng)
         drawn[:, block].scatter_(1, pick.unsqueeze(1), 1.0)
-        logits = logits + pairs[block][pick]
+        for table, own in zip(pairs, who, strict=True):
+            logits.index_add_(0, own, table[block][pick[own]])
     return logits, drawn
+
+
+def _members(group: Tensor, cell: Tensor) -> Tensor:
+    """Row numbers of the patients whose cell is in the group."""
+    return torch.nonzero(group[cell]).squeeze(1)
 
 
 def _pick(logits: Tensor, cell: Tensor, rng: torch.Generator) -> Tensor:
@@ -217,7 +227,7 @@ def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
 @torch.no_grad()
 def calibrate_pairs(
     columns: Columns, logits: Tensor, cell: Tensor, counts: Tensor, prevalence: Tensor,
-    together: Tensor, rng: torch.Generator,
+    together: Tensor, groups: Tensor, rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Shifts at which pairs of columns are as frequent as in train.
 
@@ -232,6 +242,9 @@ def calibrate_pairs(
     by more than chance (empirical Bayes; Efron and Morris 1973, "Stein's estimation rule and its
     competitors"). What is smooth over the bins of a number is shifted first, the single bins after.
 
+    Which columns go together can depend on the outcome, and a model that predicts it lives on that.
+    So a group of patients can have shifts of its own, on top of those that all have.
+
     Parameters
     ----------
     columns : Columns
@@ -241,42 +254,50 @@ def calibrate_pairs(
         The cell of each. A column's prevalence within the cells is kept up with the pairs.
     counts, prevalence : tensors, shapes (cells,), (cells, width)
         As in :func:`calibrate`.
-    together : tensor, shape (width, width)
-        Training patients who have both of two matrix columns; only the blocks' rows are read.
+    together : tensor, shape (groups, width, width)
+        Training patients of each group who have both of two matrix columns; only the blocks' rows
+        are read.
+    groups : tensor of bool, shape (groups, cells)
+        Which cells belong to each group.
 
     Returns
     -------
     shift : tensor, shape (cells, width)
         To be added to the logits of the cell's patients.
-    pairs : tensor, shape (width, width)
+    pairs : tensor, shape (groups, width, width)
         For :func:`draw_in_turn`.
     """
     everybody, shift = torch.zeros_like(prevalence[:1]), torch.zeros_like(prevalence)
     pairs = torch.zeros_like(together)
     counted = counts.unsqueeze(1) * prevalence
+    n, everyone = float(counts.sum()), torch.arange(len(cell), device=cell.device)
     known = [
-        _Known(torch.zeros_like(cell), counted.sum(dim=0, keepdim=True), everybody),
-        _Known(cell, counted, shift),
+        _Known(everyone, n, torch.zeros_like(cell), counted.sum(dim=0, keepdim=True), everybody),
+        _Known(everyone, n, cell, counted, shift),
     ]
-    n = float(counts.sum())
+    who = [(_members(group, cell), float(counts[group].sum())) for group in groups]
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
         shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
-        own = _fit_tables(logits[:, block], known, block, n, shapes)
-        known.append(_Known(_pick(own, cell, rng), together[block], pairs[block], shapes))
+        pick = _pick(_fit_tables(logits[:, block], known, block, shapes), cell, rng)
+        for (own, size), both, table in zip(who, together, pairs, strict=True):
+            known.append(_Known(own, size, pick[own], both[block], table[block], shapes))
     if len(columns.yes_no):
-        _fit_tables(logits[:, columns.yes_no], known, columns.yes_no, n)
+        _fit_tables(logits[:, columns.yes_no], known, columns.yes_no)
     return shift + everybody, pairs
 
 
 @dataclass
 class _Known:
-    """What is known of a patient when later columns are drawn: everybody, the cell, a block.
+    """What is known of patients when later columns are drawn: all of them, the cell, a block.
 
-    `drawn` is its value of each generated patient, shape (m,); `counted` has the training patients
-    with each of its values and each matrix column, `table` the shifts to be found, both of shape
-    (values, width); `shapes` is as in :class:`~ehrsynth.gan.networks.Columns`.
+    `rows` are the generated patients of whom it is known, `n` the number of such training patients.
+    `drawn` is what is known of each row; `counted` has the training patients with each of these
+    values and each matrix column, `table` the shifts to be found, both of shape (values, width);
+    `shapes` is as in :class:`~ehrsynth.gan.networks.Columns`.
     """
 
+    rows: Tensor
+    n: float
     drawn: Tensor
     counted: Tensor
     table: Tensor
@@ -284,27 +305,26 @@ class _Known:
 
 
 def _fit_tables(
-    logits: Tensor, known: list[_Known], where: slice | Tensor, n: float,
-    shapes: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    logits: Tensor, known: list[_Known], where: slice | Tensor, shapes: Tensor | None = None
+) -> Tensor:
     """Fill the tables of all that is known, for the columns `where`; their shifted logits.
 
     `shapes` are those of a block's values, None for yes/no columns. Damped Newton steps, one table
     after another, each coefficient for itself.
     """
     one_hot = shapes is not None
-    levels = [_Level(known[0], where, None, None, n, one_hot, prior=0.0)]
+    levels = [_Level(known[0], where, None, None, one_hot, prior=0.0)]
     for one in known[1:]:
         prior = _PRIOR if one.shapes is None else None  # the outcome is in the cells: keep it clear
-        levels.append(_Level(one, where, one.shapes, shapes, n, one_hot, prior))
+        levels.append(_Level(one, where, one.shapes, shapes, one_hot, prior))
         if not (_is_plain(one.shapes) and _is_plain(shapes)):
-            levels.append(_Level(one, where, None, None, n, one_hot, prior))
+            levels.append(_Level(one, where, None, None, one_hot, prior))
     logits, buffer = logits.clone(), torch.empty_like(logits)
     for _ in range(_ROUNDS):
         largest = 0.0
         for level in levels:
             step = level.step(_activate(logits, one_hot, buffer))
-            logits += torch.index_select(step, 0, level.known.drawn, out=buffer)
+            logits.index_add_(0, level.known.rows, step[level.known.drawn])
             largest = max(largest, float(step.abs().max()))
         if largest < _NEAR:
             break
@@ -341,9 +361,9 @@ class _Level:
 
     def __init__(
         self, known: _Known, where: slice | Tensor, inside: Tensor | None, outside: Tensor | None,
-        n: float, one_hot: bool, prior: float | None = None,
+        one_hot: bool, prior: float | None = None,
     ):  # fmt: skip
-        self.known, self.where, self.n, self.prior = known, where, n, prior
+        self.known, self.where, self.prior = known, where, prior
         self.one_hot = one_hot
         self.inside = None if _is_plain(inside) else inside
         self.outside = None if _is_plain(outside) else outside
@@ -361,7 +381,8 @@ class _Level:
 
     def step(self, p: Tensor) -> Tensor:
         """Move the coefficients towards train's sums; what it adds to the logits, by value."""
-        scale = self.n / len(p)
+        p = p[self.known.rows]
+        scale = self.known.n / max(len(p), 1)
         values = len(self.known.counted)
         model = scale * self._outward(_sums(p, self.known.drawn, values), self.inside)
         if self.outside is None:
@@ -477,7 +498,8 @@ class Counts:
     ) -> "Counts":  # fmt: skip
         """From generated and training patients, shapes (m, width) and (n, width), and their cells.
 
-        `together` is as in :func:`calibrate_pairs`: it holds all that least squares need.
+        `together`, shape (width, width), has the training patients with both of two matrix
+        columns: all that least squares need.
         """
         rows = torch.nonzero(columns.in_turn).squeeze(1)
         weights = torch.zeros(columns.width, device=made.device)

@@ -191,17 +191,29 @@ class EMRWGAN:
         size = enough(self._counts) // 2  # seconds, even with thirty columns to draw in turn
         cell = choose_cells(self._counts, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
-        both, drawn = together(data, columns), None
+        member, groups, drawn = self._member(data), self._groups(), None
+        both = torch.stack([together(data[group[member]], columns) for group in groups])
         if recipe.pairs:
             shift, self._pairs = calibrate_pairs(
-                columns, logits, cell, self._counts, self._prevalence, both, rng
+                columns, logits, cell, self._counts, self._prevalence, both, groups, rng
             )
             self._shift = self._shift + shift
-            logits, drawn = draw_in_turn(columns, logits + shift[cell], cell, self._pairs, rng)
+            logits, drawn = draw_in_turn(
+                columns, logits + shift[cell], cell, self._pairs, groups, rng
+            )
         if recipe.code_counts and len(columns.counted) > 1:
             made = columns.draw(columns.probabilities(logits), rng)
             made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
-            self._counts_of_codes = Counts.fit(columns, made, cell, data, self._member(data), both)
+            self._counts_of_codes = Counts.fit(columns, made, cell, data, member, both[0])
+
+    def _groups(self) -> Tensor:
+        """The cells of everybody, and where it is given, of the patients with the outcome."""
+        given = tuple(b for b in self.layout_ if b.name in self.conditions_)
+        groups = [torch.ones(len(self._cells), dtype=torch.bool, device=self._cells.device)]
+        for block in given:
+            if block.role == "outcome":
+                groups.append(self._cells[:, places(given)[block.name].stop - 1] == 1)
+        return torch.stack(groups)
 
     def _member(self, data: Tensor) -> Tensor:
         """The cell of each patient in a matrix, shape (n,)."""
@@ -274,7 +286,8 @@ class EMRWGAN:
         cell = choose_cells(torch.where(allowed, self._counts, 0), n, rng)
         logits, drawn = self._logits(cell, rng), None
         if self._pairs is not None:
-            logits, drawn = draw_in_turn(self._columns, logits, cell, self._pairs, rng)
+            groups = self._groups()
+            logits, drawn = draw_in_turn(self._columns, logits, cell, self._pairs, groups, rng)
         p = self._columns.probabilities(logits)
         p[:, self._columns.condition] = self._cells[cell].float()
         return p, cell, drawn

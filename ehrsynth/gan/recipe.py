@@ -62,7 +62,8 @@ class Recipe:
         or also within outcome x sex as far as there are patients to tell (which `pairs` includes).
     pairs : bool
         Also calibrate how columns go together: categories and bins are drawn one after another,
-        and each drawn value shifts the logits of all that come later. With `sampled_codes` only.
+        and each drawn value shifts the logits of all that come later; where the outcome is given,
+        by more or less among the patients who have it. With `sampled_codes` only.
     code_counts : bool
         Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
     keep : {"last", "best", "smallest_loss"}
