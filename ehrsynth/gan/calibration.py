@@ -324,7 +324,12 @@ def _fit_tables(
         largest = 0.0
         for level in levels:
             step = level.step(_activate(logits, one_hot, buffer))
-            logits.index_add_(0, level.known.rows, step[level.known.drawn])
+            rows = level.known.rows
+            added = torch.index_select(step, 0, level.known.drawn, out=buffer[: len(rows)])
+            if len(rows) < len(logits):
+                logits.index_add_(0, rows, added)
+            else:
+                logits += added
             largest = max(largest, float(step.abs().max()))
         if largest < _NEAR:
             break
@@ -381,7 +386,8 @@ class _Level:
 
     def step(self, p: Tensor) -> Tensor:
         """Move the coefficients towards train's sums; what it adds to the logits, by value."""
-        p = p[self.known.rows]
+        if len(self.known.rows) < len(p):
+            p = p[self.known.rows]
         scale = self.known.n / max(len(p), 1)
         values = len(self.known.counted)
         model = scale * self._outward(_sums(p, self.known.drawn, values), self.inside)
