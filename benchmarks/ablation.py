@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measuring import FRESH, measure
+from measuring import FRESH, measure, over_seeds
 
 import ehrsynth
 from ehrsynth.datasets.truth import oracle_sample
@@ -107,12 +107,8 @@ def page_table(results: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
     if "C2ST" in metrics:
         table["steps"] = groups["steps"].median().astype(int).map("{:,}".format).to_numpy()
     for name in metrics:
-        middle, low, high = (groups[name].agg(f).to_numpy() for f in ("median", "min", "max"))
         digits = 1 if name == "prevalence" else 3
-        table[name] = [
-            f"{m:.{digits}f} ({a:.{digits}f} to {b:.{digits}f})"
-            for m, a, b in zip(middle, low, high, strict=True)
-        ]
+        table[name] = groups[name].agg(over_seeds, digits).to_numpy()
     return table
 
 

@@ -13,6 +13,12 @@ from ehrsynth.schema import Schema
 FRESH = "new patients of the same hospital"
 
 
+def over_seeds(values: pd.Series, digits: int) -> str:
+    """Median over the seeds, with the smallest and the largest in brackets."""
+    middle, low, high = (f"{v:.{digits}f}" for v in (values.median(), values.min(), values.max()))
+    return f"{middle} ({low} to {high})"
+
+
 def measure(
     train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema,
     specs: Iterable[Spec], profile: str, seed: int,

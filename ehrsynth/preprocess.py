@@ -319,10 +319,10 @@ class Preprocessor:
             )
         self._bins: dict[str, Bins] = {}
         self._observed: dict[str, list[float]] = {}
-        rows = []
+        rows, numbers = [], {}
         for column in (c for c in kept if c.kind == "continuous"):
             values = train[column.name].to_numpy(float)
-            inside = within_bounds(values, column)
+            inside = numbers[column.name] = within_bounds(values, column)
             observed = np.sort(inside[~np.isnan(inside)])
             if self.continuous == "bins":
                 self._bins[column.name] = Bins.fit(observed, self.bins)
@@ -350,7 +350,7 @@ class Preprocessor:
         self.schema_ = Schema(kept)
         self._copula = None
         if self._bins:
-            self._copula = Copula.fit(self.clip(train)[list(self._bins)])
+            self._copula = Copula.fit(pd.DataFrame(numbers))
         self._imputer = None
         if self.missing == "model":
             self._imputer = Imputer.fit(self.clip(train), self.schema_)

@@ -416,10 +416,10 @@ def test_the_prior_is_as_wide_as_the_effects_are():
 def drawn_values(logits: torch.Tensor, cell: torch.Tensor, seed: int) -> torch.Tensor:
     """0/1 of one block's values, as often as the logits say."""
     layout = (Block("x", "category", "demographic", tuple("abcde"[: logits.shape[1]])),)
-    nothing, rng = torch.zeros(2 * [logits.shape[1]]), torch.Generator().manual_seed(seed)
-    return draw_in_turn(Columns(layout), logits, cell, nothing[None], everybody_of([0, 1, 2]), rng)[
-        1
-    ]
+    width, rng = logits.shape[1], torch.Generator().manual_seed(seed)
+    nothing, everybody = torch.zeros(1, width, width), everybody_of(cell.unique())
+    _, drawn = draw_in_turn(Columns(layout), logits, cell, nothing, everybody, rng)
+    return drawn
 
 
 def test_values_are_drawn_as_often_as_their_probabilities_say_for_each_patient():

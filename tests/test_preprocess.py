@@ -254,7 +254,7 @@ def test_any_yes_no_and_category_come_back_exactly(flags, texts):
 def test_bins_of_a_constant():
     bins = Bins.fit(np.full(30, 7.0), 24)
     assert bins.edges == [] and bins.frequent == [[7.0]] and bins.knots == [[]]
-    assert bins.decode(np.array([0]), np.array([0.3])) == 7.0
+    assert bins.decode(np.array([0, 1]), np.array([0.3, 0.3]))[0] == 7.0
 
 
 def test_an_unknown_category_is_named(train):

@@ -180,8 +180,9 @@ def draw_in_turn(
     """
     drawn, logits = torch.zeros_like(logits), logits.clone()
     who = [_members(group, cell) for group in groups]
+    order = torch.argsort(cell, stable=True)
     for block in columns.turns:
-        pick = _pick(logits[:, block], cell, rng)
+        pick = _pick(logits[:, block], order, rng)
         drawn[:, block].scatter_(1, pick.unsqueeze(1), 1.0)
         for table, own in zip(pairs, who, strict=True):
             logits.index_add_(0, own, table[block][pick[own]])
@@ -193,13 +194,13 @@ def _members(group: Tensor, cell: Tensor) -> Tensor:
     return torch.nonzero(group[cell]).squeeze(1)
 
 
-def _pick(logits: Tensor, cell: Tensor, rng: torch.Generator) -> Tensor:
+def _pick(logits: Tensor, order: Tensor, rng: torch.Generator) -> Tensor:
     """Draw one value of a block for each patient, spread evenly over a cell's patients.
 
-    Of those who have none of the values before it, each value goes to as many as its probabilities
-    add up to, give or take one; see :func:`spread`.
+    `order` has the patients' row numbers, cell after cell. Of those who have none of the values
+    before it, each value goes to as many as its probabilities add up to, give or take one; see
+    :func:`spread`.
     """
-    order = torch.argsort(cell, stable=True)
     p = torch.softmax(logits[order].double(), dim=1)
     chance = p / p.flip(1).cumsum(dim=1).flip(1)  # of a value, for who has none of those before
     last = p.shape[1] - 1
@@ -276,9 +277,10 @@ def calibrate_pairs(
         _Known(everyone, n, cell, counted, shift),
     ]
     who = [(_members(group, cell), float(counts[group].sum())) for group in groups]
+    order = torch.argsort(cell, stable=True)
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
         shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
-        pick = _pick(_fit_tables(logits[:, block], known, block, shapes), cell, rng)
+        pick = _pick(_fit_tables(logits[:, block], known, block, shapes), order, rng)
         for (own, size), both, table in zip(who, together, pairs, strict=True):
             known.append(_Known(own, size, pick[own], both[block], table[block], shapes))
     if len(columns.yes_no):

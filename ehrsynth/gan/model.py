@@ -192,7 +192,7 @@ class EMRWGAN:
         cell = choose_cells(self._counts, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         member, groups, drawn = self._member(data), self._groups(), None
-        both = torch.stack([together(data[group[member]], columns) for group in groups])
+        both = torch.stack([together(data, columns, group[member]) for group in groups])
         if recipe.pairs:
             shift, self._pairs = calibrate_pairs(
                 columns, logits, cell, self._counts, self._prevalence, both, groups, rng
@@ -471,14 +471,16 @@ def condition_names(layout: tuple[Block, ...]) -> list[str]:
     return names
 
 
-def together(data: Tensor, columns: Columns) -> Tensor:
+def together(data: Tensor, columns: Columns, own: Tensor | None = None) -> Tensor:
     """How many patients have both of two matrix columns, shape (width, width).
 
-    Only the rows of one-hot blocks are counted; the others stay zero.
+    Only the rows of one-hot blocks are counted; the others stay zero. `own` says which patients
+    count, a tensor of bool, shape (n,); None for all.
     """
+    own = torch.ones(len(data), dtype=torch.bool, device=data.device) if own is None else own
     counts = torch.zeros(columns.width, columns.width, device=data.device)
-    for part in data.split(_CHUNK):
-        x = part.float()
+    for part, mine in zip(data.split(_CHUNK), own.split(_CHUNK), strict=True):
+        x = part[mine].float()
         for block in columns.turns:
             counts[block] += x[:, block].T @ x
     return counts
