@@ -10,6 +10,7 @@ written. Further ones stand in a YAML or JSON file, a list of one rule an entry:
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -27,7 +28,7 @@ FILE = "rules.json"
 _NEIGHBORS = 25
 
 
-class Rule:
+class Rule(ABC):
     """Something that holds for every possible patient; each kind of rule is one class."""
 
     @property
@@ -36,9 +37,9 @@ class Rule:
         return type(self).__name__.lower()
 
     @property
+    @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """Every column the rule speaks of."""
-        raise NotImplementedError
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -57,15 +58,15 @@ class Rule:
                     "write it so that another column gives way."
                 )
 
+    @abstractmethod
     def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
         """Which patients break the rule, and to which it applies: arrays of bool, shape (n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def repair(
         self, table: pd.DataFrame, wrong: np.ndarray, schema: Schema, rng: np.random.Generator
     ) -> None:
         """Make the patients who are `wrong` keep the rule, in place."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
