@@ -24,6 +24,7 @@ import ehrsynth
 from ehrsynth.datasets.truth import oracle_sample
 from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.metric import auroc
+from ehrsynth.evaluation.tables import Encoder
 from ehrsynth.evaluation.utility import boost, predict
 from ehrsynth.files import write_table
 from ehrsynth.gan import EMRWGAN
@@ -55,13 +56,6 @@ def found(
     return [round(float(auroc(made, predict(model, other)).value), 4) for other in others]
 
 
-def matrix(table: pd.DataFrame) -> np.ndarray:
-    """Categories as numbers; a tree can ask for each of them."""
-    texts = table.select_dtypes("category").columns
-    codes = {name: table[name].cat.codes for name in texts}
-    return table.assign(**codes).to_numpy(np.float32)
-
-
 def page_table(results: pd.DataFrame) -> pd.DataFrame:
     """Median over the seeds, with the smallest and the largest."""
     areas = [over_seeds(results[name], 3) for name in AGAINST]
@@ -79,14 +73,16 @@ def main() -> None:
     train, _ = ehrsynth.split(ehrsynth.build_patients(hospital), seed=0)
     prep = Preprocessor.for_recipe("modern", min_prevalence=1e-3).fit(train)
     encoded, names = prep.transform(train), prep.schema_.names
-    new = matrix(prep.clip(oracle_sample(2 * len(train), 0, like=train)[names]))
-    known, strangers = np.array_split(new, 2)
-    old = matrix(prep.clip(train[names]))
+    old = prep.clip(train[names])
+    new = prep.clip(oracle_sample(2 * len(train), 0, like=train)[names])
+    encoder = Encoder.fit(prep.schema_, old)
+    known, strangers = np.array_split(encoder.transform(new), 2)
+    old = encoder.transform(old)
     rows = []
     for seed in range(options.seeds):
         gan = EMRWGAN("modern", seed).fit(encoded)
         made = ehrsynth.postprocess(gan.sample(2 * len(train), seed=seed), prep, seed=seed)
-        learned, unseen = np.array_split(matrix(made), 2)
+        learned, unseen = np.array_split(encoder.transform(made), 2)
         values = found((known, learned), unseen, (old, strangers), seed)
         rows.append({"seed": seed, "train": len(train), "columns": len(names)}
                     | dict(zip(AGAINST, values, strict=True)))  # fmt: skip
