@@ -20,11 +20,12 @@ import torch
 from measuring import FRESH, measure, over_seeds
 
 import ehrsynth
-from ehrsynth.datasets.truth import oracle_sample
 from ehrsynth.evaluation import SPECS
 from ehrsynth.files import write_table
-from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.gan.recipe import MODERN, PAPER, Recipe
+from ehrsynth.hospital.truth import oracle_sample
+from ehrsynth.model import EMRWGAN
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 
 RESULTS = Path(__file__).with_suffix(".csv")

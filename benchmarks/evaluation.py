@@ -32,10 +32,10 @@ import pandas as pd
 import ehrsynth
 from ehrsynth import evaluation
 from ehrsynth.evaluation import privacy
-from ehrsynth.evaluation.metric import Spec
-from ehrsynth.evaluation.tables import PROFILES, Encoder, independent
+from ehrsynth.evaluation.intervals import Spec
+from ehrsynth.evaluation.setting import PROFILES, Encoder, independent
 from ehrsynth.files import write_table
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 
 RESULTS = Path(__file__).with_suffix(".csv")

@@ -35,8 +35,8 @@ LONGEST = 60  # seconds of the loop after which no larger hospital is tried
 
 
 def by_ehrsynth(folder: Path) -> pd.DataFrame:
-    from ehrsynth.cohort import build_patients
-    from ehrsynth.datasets import mimic_iv
+    from ehrsynth.datasets import build_patients
+    from ehrsynth.sources import mimic_iv
 
     return build_patients(mimic_iv.scan(folder))
 
@@ -45,7 +45,7 @@ def by_pandas(folder: Path) -> pd.DataFrame:
     sys.path.insert(0, str(HERE.parent / "tests"))
     import plain_cohort
 
-    from ehrsynth.datasets import mimic_iv
+    from ehrsynth.sources import mimic_iv
 
     return plain_cohort.build_patients(mimic_iv.load(folder))
 

@@ -21,14 +21,14 @@ import torch
 from measuring import FRESH, over_seeds
 
 import ehrsynth
-from ehrsynth.datasets.truth import oracle_sample
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.metric import auroc
-from ehrsynth.evaluation.tables import Encoder
+from ehrsynth.evaluation.intervals import auroc
+from ehrsynth.evaluation.setting import Encoder
 from ehrsynth.evaluation.utility import boost, predict
 from ehrsynth.files import write_table
-from ehrsynth.gan import EMRWGAN
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.hospital.truth import oracle_sample
+from ehrsynth.model import EMRWGAN
+from ehrsynth.preprocessing.encode import Preprocessor
 
 RESULTS = Path(__file__).with_suffix(".csv")
 PAGE_TABLE = Path(__file__).resolve().parents[1] / "book" / "gap.csv"

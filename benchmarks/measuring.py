@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.metric import NotComputable, Spec
-from ehrsynth.evaluation.tables import settings
+from ehrsynth.evaluation.intervals import NotComputable, Spec
+from ehrsynth.evaluation.setting import settings
 from ehrsynth.schema import Schema
 
 FRESH = "new patients of the same hospital"

@@ -39,10 +39,12 @@ import torch
 from evaluation import MIN_PREVALENCE
 
 import ehrsynth
+from ehrsynth import model
 from ehrsynth.files import write_table
-from ehrsynth.gan import EMRWGAN, model, monitor
+from ehrsynth.gan import monitor
 from ehrsynth.gan.recipe import RECIPES, Recipe
-from ehrsynth.preprocess import Encoded, Preprocessor
+from ehrsynth.model import EMRWGAN
+from ehrsynth.preprocessing.encode import Encoded, Preprocessor
 
 RESULTS = Path(__file__).with_suffix(".csv")
 STEPS = {"modern": 300, "paper": 6}  # enough for three looks; a quarter of an epoch

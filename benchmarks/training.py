@@ -53,13 +53,13 @@ from evaluation import MIN_PREVALENCE, peak_gb, tables
 from measuring import FRESH, measure
 
 import ehrsynth
-from ehrsynth.datasets.truth import oracle_sample
 from ehrsynth.evaluation import PROFILES, SPECS
-from ehrsynth.evaluation.tables import independent
+from ehrsynth.evaluation.setting import independent
 from ehrsynth.files import read_table, write_table
-from ehrsynth.gan import EMRWGAN
 from ehrsynth.gan.recipe import Recipe, named
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.hospital.truth import oracle_sample
+from ehrsynth.model import EMRWGAN
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 
 RESULTS = Path(__file__).with_suffix(".csv")

@@ -15,14 +15,15 @@ The package reads like the tutorial::
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from .cohort import build_patients, split
-from .datasets import DATASETS, describe, fetch, load
+from .cohort import split
+from .datasets import DATASETS, build_patients, describe, load
 from .errors import InputError
 
 # The function shares its module's name: bound here, it wins over the module for good.
-from .postprocess import postprocess
-from .preprocess import Encoded, Preprocessor
+from .generation.decode import postprocess
+from .preprocessing.encode import Encoded, Preprocessor
 from .schema import Column, Schema
+from .sources.fetch import fetch
 
 try:
     __version__ = version("ehrsynth")
@@ -31,13 +32,13 @@ except PackageNotFoundError:  # a clone that is on the path but not installed
 
 # Torch, LightGBM and Matplotlib take seconds to import: only who asks for them waits.
 _LAZY = {
-    "EMRWGAN": "ehrsynth.gan",
-    "Recipe": "ehrsynth.gan",
+    "EMRWGAN": "ehrsynth.model",
+    "Recipe": "ehrsynth.gan.recipe",
     "evaluate": "ehrsynth.evaluation",
     "rank": "ehrsynth.evaluation",
     "Report": "ehrsynth.evaluation",
     "Pipeline": "ehrsynth.pipeline",
-    "generate": "ehrsynth.streaming",
+    "generate": "ehrsynth.stream",
 }
 
 __all__ = [

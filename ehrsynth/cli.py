@@ -67,7 +67,7 @@ def simulate(
 
     Example:  ehrsynth simulate --patients 20000 --out hospital
     """
-    from .datasets import simulated
+    from .hospital import writing as simulated
 
     simulated.write(out, patients=patients, seed=seed)
     typer.echo(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
@@ -180,10 +180,10 @@ def generate(
 
     Example:  ehrsynth generate --model first-run/model --n 100000 --out more.parquet
     """
-    from .gan import EMRWGAN
-    from .preprocess import Preprocessor
+    from .model import EMRWGAN
+    from .preprocessing.encode import Preprocessor
     from .rules import FILE, chosen_rules, read_rules, summary
-    from .streaming import generate as write
+    from .stream import generate as write
 
     prep = Preprocessor.load(model)
     if rules is None and (model / FILE).is_file():

@@ -1,45 +1,47 @@
-"""From hospital tables to one row per patient: who is in, the index admission, the outcome."""
+"""From hospital tables to one row per patient: who is in, the index admission, the outcome.
+
+It is one lazy expression of Ibis, written once, so that the same lines run in DuckDB and on Spark.
+BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis:
+:func:`ehrsynth.sources.mimic_iv.from_database` takes the tables there. That the expression becomes
+SQL for BigQuery is tested; that it runs there is not, since it needs an account.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from . import drugs, extract, phecode
 from .errors import InputError
-from .schema import MISSING, Column, Schema
+from .phecode import indicators, zeros_and_ones
+from .schema import AGE, DIE_1Y, DIE_ANY, MISSING, RACE, SEX, VISIT_1Y, Column, Schema
+from .sources import drugs
+from .sources.engine import ROW, collect, distinct_codes, lazy
+from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, RACES, UNITS, check_included
+
+if TYPE_CHECKING:
+    import ibis
 
 log = logging.getLogger(__name__)
 
-RACES = ("WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER")
-
 OUTCOMES = {
-    "DIE_1y": "Death within a year of discharge",
-    "DIE_any": "Any recorded death after discharge",
-    "VISIT_1y": "Another admission within a year of discharge",
+    DIE_1Y: "Death within a year of discharge",
+    DIE_ANY: "Any recorded death after discharge",
+    VISIT_1Y: "Another admission within a year of discharge",
 }
 # The calendar of MIMIC-IV is shifted for each patient, so nobody can say who was seen how long.
-_SHIFTED_OUTCOMES = ("DIE_1y", "DIE_any")
+_SHIFTED_OUTCOMES = (DIE_1Y, DIE_ANY)
+_YEAR = 365  # days
+_RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
 _FEWEST = 10  # patients that each class should have when the outcome is chosen for the user
 
 DEMOGRAPHICS = (
-    Column("sex", "categorical", "demographic", "Sex", categories=("F", "M")),
-    Column("race", "categorical", "demographic", "Race", categories=RACES),
-    Column("age", "continuous", "demographic", "Age", unit="years", lower=18, upper=extract.OLDEST,
+    Column(SEX, "categorical", "demographic", "Sex", categories=("F", "M")),
+    Column(RACE, "categorical", "demographic", "Race", categories=RACES),
+    Column(AGE, "continuous", "demographic", "Age", unit="years", lower=18, upper=OLDEST,
            decimals=0),
-)  # fmt: skip
-# The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
-_PLAUSIBLE = {
-    "bmi": ("Body mass index", 10, 60, 1),
-    "systolic": ("Systolic blood pressure", 60, 250, 0),
-    "diastolic": ("Diastolic blood pressure", 30, 150, 0),
-}
-MEASUREMENTS = tuple(
-    Column(name, "continuous", "measurement", label, unit=extract.MEASURED[name], lower=lower,
-           upper=upper, decimals=decimals)
-    for name, (label, lower, upper, decimals) in _PLAUSIBLE.items()
 )  # fmt: skip
 
 
@@ -58,13 +60,12 @@ def build_patients(
     Parameters
     ----------
     tables : dict of str to DataFrame or ibis Table
-        What :func:`ehrsynth.load` or :func:`ehrsynth.datasets.scan` returns.
+        Hospital tables, see :mod:`ehrsynth.sources.tables`.
     outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}, optional
         Death within 365 days of the index discharge, any recorded death after it, or another
         admission within 365 days of it (OMOP only; the index is then the last admission that
         ended a year before the end of the database). The default is the first of them; of an OMOP
-        database the first that at least ten patients have and ten have not. Flat data sets bring
-        their own outcome.
+        database the first that at least ten patients have and ten have not.
     code_level : {"phecode", "leaf", "category"}
         Whole phecodes, their most specific form, or their categories.
     include : sequence of {"procedures", "medications", "labs"}
@@ -82,12 +83,8 @@ def build_patients(
     InputError
         If no patient is left, or the outcome is the same for all.
     """
-    flat = _flat_source(tables)
-    if flat is not None:
-        _check_included(include, tables)
-        return _checked(flat(tables, outcome, code_level))
-    _check_included(include, tables)
-    tables = extract.lazy(tables)
+    _check_tables(tables, include)
+    tables = lazy(tables)
     # Only a database that says when a diagnosis was made has a calendar that is true for all.
     dated = "time" in tables["diagnoses"].columns
     known = tuple(OUTCOMES) if dated else _SHIFTED_OUTCOMES
@@ -95,26 +92,26 @@ def build_patients(
         outcome = _choose_outcome(tables, known) if dated else known[0]
     if outcome not in known:
         raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
-    expression, index = extract.patients(tables, outcome)
-    people = extract.collect(expression)
+    expression, index = patients(tables, outcome)
+    people = collect(expression)
     if people.empty:
         raise _nobody(tables)
     subjects = people.pop("subject_id").to_numpy()
     people, columns = _describe_people(people, outcome, dated)
-    row, number, found = extract.distinct_codes(
+    row, number, found = distinct_codes(
         tables["diagnoses"], index, ["icd_version", "icd_code"], subjects
     )
-    blocks = [_phecodes(row, number, found, len(subjects), code_level)]
-    for name in extract.EVENTS:
+    blocks = [indicators(row, number, found, len(subjects), code_level)]
+    for name in EVENTS:
         if name in tables and name in ("concepts", *include):
             written = "drug" in tables[name].columns  # a drug's name, not yet a code
             keys = ["drug"] if written else ["code", "label"]
-            events = extract.distinct_codes(tables[name], index, keys, subjects)
+            events = distinct_codes(tables[name], index, keys, subjects)
             make = _drugs if written else _events
             blocks.append(make(name, *events, len(subjects)))
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
-    return _checked(schema.attach(table))
+    return check_outcome(schema.attach(table))
 
 
 def split(
@@ -155,6 +152,131 @@ def split(
     return train, test
 
 
+# -- the expression --------------------------------------------------------------------
+
+
+def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Table", "ibis.Table"]:
+    """One row per patient, and the index admissions it starts from.
+
+    Parameters
+    ----------
+    tables : mapping of str to Table
+        ``patients``, ``admissions`` and ``measurements``.
+    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}
+
+    Returns
+    -------
+    table : Table
+        By subject_id: ``subject_id``, the outcome (0/1), ``sex``, ``race``, ``age`` (years) and
+        the measurements (NULL when not measured).
+    index : Table
+        The index admission of everyone in the cohort.
+    """
+    index = index_admissions(tables["patients"], tables["admissions"], outcome)
+    measured = latest_measurements(tables["measurements"], index)
+    table = index.select(
+        "subject_id",
+        _outcome(index, outcome).cast("int8").name(outcome),
+        "sex",
+        race_group(index["race"]).name("race"),
+        _age(index).name("age"),
+    )
+    table = table.left_join(measured, "subject_id").select(*table.columns, *UNITS)
+    return table.order_by("subject_id"), index
+
+
+def index_admissions(
+    patients: "ibis.Table", admissions: "ibis.Table", outcome: str = DIE_1Y
+) -> "ibis.Table":
+    """The index admission of everyone who did not die in hospital, with what is known of them.
+
+    It is the last one. For the outcome "VISIT_1y" it is the last one that ended a year or more
+    before the last admission of the whole database: whoever is seen again in this year is known.
+
+    Returns
+    -------
+    Table
+        The columns of both tables, and ``next_time``, when the next admission begins (NULL if it
+        is the last).
+    """
+    import ibis
+
+    dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
+    alive = admissions.anti_join(dead, "subject_id")
+    order = [alive[name] for name in ("admit_time", "discharge_time", "hadm_id")]
+    following = alive["admit_time"].lead().over(group_by="subject_id", order_by=order)
+    alive = alive.mutate(next_time=following)
+    if outcome == VISIT_1Y:
+        end = admissions["admit_time"].max().as_scalar().date()
+        alive = alive.filter(_a_year_after(alive["discharge_time"]) <= end)
+    newest = ibis.row_number().over(
+        group_by="subject_id",
+        order_by=[ibis.desc(alive[n]) for n in ("admit_time", "discharge_time", "hadm_id")],
+    )
+    last = alive.mutate(place=newest).filter(lambda t: t["place"] == 0).drop("place")
+    return last.inner_join(patients, "subject_id").select(
+        *last.columns, *(name for name in patients.columns if name != "subject_id")
+    )
+
+
+def _a_year_after(time: "ibis.Value") -> "ibis.Value":
+    import ibis
+
+    return (time.date() + ibis.interval(days=_YEAR)).cast("date")
+
+
+def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibis.Table":
+    """The latest value of each measurement up to each index discharge (the day included).
+
+    Of two values of one day the later row of the file is kept, and both numbers of a pressure
+    come from the same reading.
+    """
+    import ibis
+
+    until = index.select("subject_id", "discharge_time")
+    known = measurements.filter(measurements["name"].isin(list(UNITS)))
+    known = known.inner_join(until, "subject_id")
+    known = known.filter(known["time"].date() <= known["discharge_time"].date())
+    newest = ibis.row_number().over(
+        group_by=["subject_id", "name"], order_by=[ibis.desc(known["time"]), ibis.desc(known[ROW])]
+    )
+    latest = known.mutate(place=newest).filter(lambda t: t["place"] == 0)
+    wide = latest.group_by("subject_id").aggregate(
+        **{n: latest["value"].max(where=latest["name"] == n) for n in UNITS}
+    )
+    # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
+    # two numbers, and nobody can tell which of them is right.
+    upside_down = (wide["diastolic"] >= wide["systolic"]).fill_null(False)
+    right = {n: upside_down.ifelse(None, wide[n]) for n in ("systolic", "diastolic")}
+    return wide.mutate(**right)
+
+
+def race_group(race: "ibis.Value") -> "ibis.Value":
+    """MIMIC-IV's strings ("WHITE - RUSSIAN", "UNABLE TO OBTAIN", ...) to six races."""
+    import ibis
+
+    text = race.cast("string").fill_null("UNKNOWN").strip().upper()
+    group = text.re_search(_RACE_UNKNOWN).ifelse("UNKNOWN", "OTHER")
+    for name in ("WHITE", "BLACK", "ASIAN", "HISPANIC"):
+        group = text.startswith(name).ifelse(ibis.literal(name), group)
+    return group
+
+
+def _age(index: "ibis.Table") -> "ibis.Value":
+    import ibis
+
+    age = index["anchor_age"] + index["admit_time"].year() - index["anchor_year"]
+    return ibis.least(age.cast("int64"), OLDEST).cast("float64")
+
+
+def _outcome(index: "ibis.Table", outcome: str) -> "ibis.Value":
+    if outcome == DIE_ANY:
+        return index["death_date"].notnull()
+    # Deaths are dated by the day, so the discharge is too.
+    what = index["next_time" if outcome == VISIT_1Y else "death_date"]
+    return (what.date() <= _a_year_after(index["discharge_time"])).fill_null(False)
+
+
 # -- the parts of the patient table ----------------------------------------------------
 
 
@@ -162,8 +284,8 @@ def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
     """The first outcome that enough patients have and have not, else the one nearest to it."""
     fewer = {}
     for outcome in known:
-        table, _ = extract.patients(tables, outcome)
-        counts = extract.collect(table.aggregate(n=table.count(), ones=table[outcome].sum()))
+        table, _ = patients(tables, outcome)
+        counts = collect(table.aggregate(n=table.count(), ones=table[outcome].sum()))
         n, ones = counts.fillna(0).astype(int).iloc[0]
         fewer[outcome] = int(min(ones, n - ones))
         if fewer[outcome] >= _FEWEST:
@@ -206,7 +328,7 @@ def _events(
     name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Patient `row` has the event `number` of `found`: a 0/1 column for each code."""
-    role, prefix = extract.EVENTS[name]
+    role, prefix = EVENTS[name]
     known = found["code"].notna()
     if not known.all():
         log.info(
@@ -219,7 +341,7 @@ def _events(
     place = labels.index.get_indexer(names)[number]
     columns = [Column(c, "binary", role, label) for c, label in labels.items()]
     there = place >= 0
-    return _zeros_and_ones(row[there], place[there], n, list(labels.index)), columns
+    return zeros_and_ones(row[there], place[there], n, list(labels.index)), columns
 
 
 def _drugs(
@@ -242,67 +364,6 @@ def _drugs(
     return _events(name, given["row"].to_numpy(), given["pair"].to_numpy(), codes, n)
 
 
-def code_table(
-    diagnoses: pd.DataFrame, subjects: pd.Index, level: str
-) -> tuple[pd.DataFrame, list[Column]]:
-    """One 0/1 column for each code that these subjects have, and what the columns are.
-
-    Parameters
-    ----------
-    diagnoses : DataFrame
-        ``subject_id``, ``icd_code``, ``icd_version``; others' rows are left out.
-    subjects : Index
-        The subject_id of each row of the result.
-    level : {"phecode", "leaf", "category"}
-    """
-    known = diagnoses[["subject_id", "icd_code", "icd_version"]]
-    known = known[known["subject_id"].isin(subjects)]
-    keys = ["icd_version", "icd_code"]
-    number = known.groupby(keys, dropna=False).ngroup().to_numpy()
-    found = known.groupby(keys, dropna=False).size().rename("rows").reset_index()
-    row = subjects.get_indexer(known["subject_id"])
-    codes, columns = _phecodes(row, number, found, len(subjects), level)
-    return codes.set_axis(subjects), columns
-
-
-def _phecodes(
-    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` has the ICD code `number` of `found`: a 0/1 column for each phecode."""
-    mapped = phecode.map_icd(found, level)
-    _report_unmapped(found, mapped.index)
-    codes = np.sort(mapped["phecode"].unique())
-    meaning = phecode.definitions(level)
-    columns = [
-        Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis", meaning.at[code, "name"],
-               code=code, sex=meaning.at[code, "sex"])
-        for code in codes
-    ]  # fmt: skip
-    place = pd.Index(codes).get_indexer(mapped["phecode"])
-    pairs = pd.DataFrame({"number": mapped.index, "place": place})
-    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    return _zeros_and_ones(has["row"], has["place"], n, [c.name for c in columns]), columns
-
-
-def _zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
-    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8)."""
-    # Column by column in memory, as pandas will read it.
-    values = np.zeros((n, len(names)), dtype=np.uint8, order="F")
-    values[np.asarray(row), np.asarray(place)] = 1
-    return pd.DataFrame(values, columns=names, copy=False)
-
-
-def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
-    lost = found[~found.index.isin(mapped)]
-    if len(lost):
-        often = lost.sort_values(["rows", "icd_version", "icd_code"], ascending=[False, True, True])
-        log.info(
-            "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
-            f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
-            ", ".join(often["icd_code"].head(5).astype(str)),
-        )  # fmt: skip
-
-
 def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
     strange = found[~found.index.isin(named.index[named["known"]])]
     if len(strange):
@@ -317,27 +378,12 @@ def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
 # -- checks ----------------------------------------------------------------------------
 
 
-def _flat_source(tables: dict[str, pd.DataFrame]) -> Callable | None:
-    """The function that makes the patient table of a flat data set, None for hospital tables."""
-    if "encounters" in tables:
-        from .datasets import diabetes130
-
-        return diabetes130.to_patients
-    if "table" in tables:
-        from .datasets import table
-
-        return table.to_patients
+def _check_tables(tables: dict, include: Sequence[str]) -> None:
     missing = {"patients", "admissions", "diagnoses", "measurements"} - set(tables)
     if missing:
         raise InputError(f"The table {sorted(missing)[0]!r} is missing from the hospital tables.")
-    return None
-
-
-def _check_included(include: Sequence[str], tables: dict) -> None:
-    extract.check_included(include)
+    check_included(include)
     for name in include:
-        if "encounters" in tables or "table" in tables:
-            raise InputError(f"A flat data set has no {name} to add; leave them out.")
         if name not in tables:
             raise InputError(f"These tables were read without {name}; read them with include.")
 
@@ -353,7 +399,7 @@ def _nobody(tables: dict) -> InputError:
     )
 
 
-def _checked(patients: pd.DataFrame) -> pd.DataFrame:
+def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
     """The table itself, unless its outcome is the same for everybody."""
     schema = Schema.of(patients)
     if schema.outcome is not None:

@@ -9,12 +9,17 @@ The table is phecode 1.2 (Wei et al. 2017, doi 10.1371/journal.pone.0175508; Wu 
 doi 10.2196/14325); ``tools/make_phecode_table.py`` makes it and ``data/README.md`` says from what.
 """
 
+import logging
 from functools import lru_cache
 from importlib.resources import as_file, files
 
+import numpy as np
 import pandas as pd
 
 from .errors import InputError
+from .schema import Column
+
+log = logging.getLogger(__name__)
 
 LEVELS = ("phecode", "leaf", "category")
 _KEY = ["icd_version", "icd_code"]
@@ -196,6 +201,67 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     table = pd.concat(found, ignore_index=True)
     order = table["phi"].abs().sort_values(ascending=False, kind="stable").index
     return table.loc[order].reset_index(drop=True)
+
+
+def code_table(
+    diagnoses: pd.DataFrame, subjects: pd.Index, level: str
+) -> tuple[pd.DataFrame, list[Column]]:
+    """One 0/1 column for each code that these subjects have, and what the columns are.
+
+    Parameters
+    ----------
+    diagnoses : DataFrame
+        ``subject_id``, ``icd_code``, ``icd_version``; others' rows are left out.
+    subjects : Index
+        The subject_id of each row of the result.
+    level : {"phecode", "leaf", "category"}
+    """
+    known = diagnoses[["subject_id", "icd_code", "icd_version"]]
+    known = known[known["subject_id"].isin(subjects)]
+    keys = ["icd_version", "icd_code"]
+    number = known.groupby(keys, dropna=False).ngroup().to_numpy()
+    found = known.groupby(keys, dropna=False).size().rename("rows").reset_index()
+    row = subjects.get_indexer(known["subject_id"])
+    codes, columns = indicators(row, number, found, len(subjects), level)
+    return codes.set_axis(subjects), columns
+
+
+def indicators(
+    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Patient `row` has the ICD code `number` of `found`: a 0/1 column for each phecode."""
+    mapped = map_icd(found, level)
+    _report_unmapped(found, mapped.index)
+    codes = np.sort(mapped["phecode"].unique())
+    meaning = definitions(level)
+    columns = [
+        Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis", meaning.at[code, "name"],
+               code=code, sex=meaning.at[code, "sex"])
+        for code in codes
+    ]  # fmt: skip
+    place = pd.Index(codes).get_indexer(mapped["phecode"])
+    pairs = pd.DataFrame({"number": mapped.index, "place": place})
+    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
+    return zeros_and_ones(has["row"], has["place"], n, [c.name for c in columns]), columns
+
+
+def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
+    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8)."""
+    # Column by column in memory, as pandas will read it.
+    values = np.zeros((n, len(names)), dtype=np.uint8, order="F")
+    values[np.asarray(row), np.asarray(place)] = 1
+    return pd.DataFrame(values, columns=names, copy=False)
+
+
+def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
+    lost = found[~found.index.isin(mapped)]
+    if len(lost):
+        often = lost.sort_values(["rows", "icd_version", "icd_code"], ascending=[False, True, True])
+        log.info(
+            "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
+            f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
+            ", ".join(often["icd_code"].head(5).astype(str)),
+        )  # fmt: skip
 
 
 def _distinct_codes(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:

@@ -19,23 +19,24 @@ import pandas as pd
 from filelock import FileLock
 
 from . import __version__, datasets
-from .cohort import build_patients, split
-from .datasets.table import show
+from .cohort import split
+from .datasets import build_patients
 from .errors import InputError
 from .evaluation import USE_CASES, Report, chance_of_first, compare, evaluate, rank
-from .evaluation.ranking import check_use_case
+from .evaluation.choose import check_use_case
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan import EMRWGAN, Recipe, fit_runs, run_seeds
-from .gan.model import MODEL_FILES, check_number
-from .gan.recipe import named
-from .postprocess import violations
-from .preprocess import FILE as PREPROCESSOR_FILE
-from .preprocess import Preprocessor
+from .gan.recipe import Recipe, named
+from .generation.decode import violations
+from .model import EMRWGAN, MODEL_FILES, check_number
+from .preprocessing.encode import FILE as PREPROCESSOR_FILE
+from .preprocessing.encode import Preprocessor
 from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
+from .runs import fit_runs, run_seeds
 from .schema import Schema
-from .streaming import generate
+from .sources.flat.table import show
+from .stream import generate
 
 try:
     import resource
@@ -121,7 +122,7 @@ class Pipeline:
         The outcome column of a flat table, which needs it; or one of the outcomes of
         :func:`ehrsynth.build_patients`.
     columns : path, optional
-        What the columns of the data set "table" are (:mod:`ehrsynth.datasets.columns_file`).
+        What the columns of the data set "table" are (:mod:`ehrsynth.sources.flat.columns_file`).
     rules : path, optional
         Clinical rules beside those of the schema (:mod:`ehrsynth.rules`).
     n : int, optional

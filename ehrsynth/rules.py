@@ -20,7 +20,7 @@ import pandas as pd
 
 from .errors import InputError
 from .files import read_by_hand, write_json
-from .schema import Column, Schema, category_text, near
+from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema, category_text, near
 
 log = logging.getLogger(__name__)
 
@@ -274,9 +274,9 @@ class Implies(Rule):
 
 KINDS = {kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies)}
 
-ORDERED = (Above("systolic", "diastolic"),)
+ORDERED = (Above(SYSTOLIC, DIASTOLIC),)
 # Once for each of the two that is the outcome: the other one gives way.
-DEATHS = (Implies({"DIE_1y": 1}, {"DIE_any": 1}), Implies({"DIE_any": 0}, {"DIE_1y": 0}))
+DEATHS = (Implies({DIE_1Y: 1}, {DIE_ANY: 1}), Implies({DIE_ANY: 0}, {DIE_1Y: 0}))
 
 
 def clinical_rules(schema: Schema) -> list[Rule]:

@@ -25,6 +25,10 @@ ROLES = (
     "feature",
 )  # fmt: skip
 MISSING = "(missing)"
+# The columns that the house knows by name; nobody else writes these words.
+SEX, RACE, AGE = "sex", "race", "age"
+BMI, SYSTOLIC, DIASTOLIC = "bmi", "systolic", "diastolic"
+DIE_1Y, DIE_ANY, VISIT_1Y = "DIE_1y", "DIE_any", "VISIT_1y"
 _ATTRIBUTE = "ehrsynth_schema"
 MAX_CATEGORIES = 60
 _DEMOGRAPHIC_NAMES = ("sex", "gender", "race", "ethnicity", "age")

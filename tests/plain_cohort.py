@@ -1,10 +1,12 @@
-"""The reference for :mod:`ehrsynth.extract`: the same patient table in plain pandas."""
+"""The reference for :mod:`ehrsynth.sources.engine`: the same patient table in plain pandas."""
 
 import numpy as np
 import pandas as pd
 
-from ehrsynth.cohort import DEMOGRAPHICS, MEASUREMENTS, OUTCOMES, RACES, code_table
+from ehrsynth.cohort import DEMOGRAPHICS, OUTCOMES
+from ehrsynth.phecode import code_table
 from ehrsynth.schema import Column, Schema
+from ehrsynth.sources.tables import MEASUREMENTS, RACES
 
 OLDEST = 91
 YEAR = 365  # days

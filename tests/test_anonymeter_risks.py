@@ -7,8 +7,8 @@ import pytest
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES, anonymeter_risks
-from ehrsynth.evaluation.metric import NotComputable
-from ehrsynth.evaluation.tables import settings
+from ehrsynth.evaluation.intervals import NotComputable
+from ehrsynth.evaluation.setting import settings
 from ehrsynth.schema import Schema
 
 SPECS = {s.name: s for s in anonymeter_risks.SPECS}

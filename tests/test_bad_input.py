@@ -18,7 +18,7 @@ import pytest
 from toy import toy_patients
 
 from ehrsynth import EMRWGAN, Preprocessor, Schema, cli
-from ehrsynth.gan.model import WEIGHTS
+from ehrsynth.model import WEIGHTS
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample" / "hosp"
 

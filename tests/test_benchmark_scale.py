@@ -10,8 +10,8 @@ import pytest
 from conftest import REPOSITORY
 from toy import toy_patients
 
-from ehrsynth.gan import MODERN, PAPER
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.gan.recipe import MODERN, PAPER
+from ehrsynth.preprocessing.encode import Preprocessor
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import scale

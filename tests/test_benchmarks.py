@@ -12,7 +12,7 @@ from known_truth import population
 from ehrsynth.evaluation import SPECS
 from ehrsynth.evaluation.privacy import nearest_distance
 from ehrsynth.gan.recipe import differences, named
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]

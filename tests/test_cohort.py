@@ -8,7 +8,8 @@ import pytest
 
 import ehrsynth
 from ehrsynth import datasets
-from ehrsynth.cohort import build_patients, split
+from ehrsynth.cohort import split
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.schema import Schema
 

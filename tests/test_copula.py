@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp, kstest
 
-from ehrsynth.copula import Copula
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.preprocessing.copula import Copula
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Column, Schema
 
 

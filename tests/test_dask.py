@@ -7,7 +7,7 @@ import pytest
 from toy import toy_patients
 
 import ehrsynth as es
-from ehrsynth.gan import fit_runs
+from ehrsynth.runs import fit_runs
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "command-line.md"
 ADDRESS, FOLDER, SEED = '"tcp://scheduler:8786"', '"results/', "seed=0"

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from ehrsynth import datasets
-from ehrsynth.cohort import build_patients, split
-from ehrsynth.datasets import diabetes130
+from ehrsynth.cohort import split
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema
+from ehrsynth.sources import diabetes130
 
 
 @pytest.fixture(scope="module")

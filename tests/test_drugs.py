@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from ehrsynth import drugs
-from ehrsynth.datasets import care
+from ehrsynth.hospital import care
+from ehrsynth.sources import drugs
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_names_that_are_not_known_stay_and_are_marked():
 
 
 def test_the_list_is_in_order():
-    with (drugs.files("ehrsynth") / "ingredients.csv").open(encoding="utf-8") as file:
+    with (drugs.files("ehrsynth.sources") / "ingredients.csv").open(encoding="utf-8") as file:
         rows = pd.read_csv(file)
     assert not rows.duplicated().any()
     assert rows.equals(rows.sort_values(["written", "ingredient"], ignore_index=True))

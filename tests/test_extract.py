@@ -9,19 +9,22 @@ import pandas as pd
 import plain_cohort
 import pytest
 
-from ehrsynth import datasets, extract
-from ehrsynth.cohort import MEASUREMENTS, build_patients
-from ehrsynth.datasets import mimic_iv, omop, simulated
+from ehrsynth import cohort, datasets
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
+from ehrsynth.hospital import writing as simulated
 from ehrsynth.schema import Schema
+from ehrsynth.sources import engine as extract
+from ehrsynth.sources import mimic_iv, omop
+from ehrsynth.sources.tables import INCLUDABLE, MEASUREMENTS, UNITS
 
 MORE = ("procedures", "medications", "labs")
 
 
 def test_readers_and_columns_have_what_there_can_be_of_a_patient():
-    assert tuple(mimic_iv.INCLUDED) == tuple(omop._INCLUDED) == extract.INCLUDABLE
-    assert [column.name for column in MEASUREMENTS] == list(extract.MEASURED)
-    assert [name for _, name in omop._MEASURED.values()] == list(extract.MEASURED)
+    assert tuple(mimic_iv.INCLUDED) == tuple(omop._INCLUDED) == INCLUDABLE
+    assert [column.name for column in MEASUREMENTS] == list(UNITS)
+    assert [name for _, name in omop._MEASURED.values()] == list(UNITS)
 
 
 @pytest.fixture(scope="module", params=extract.ENGINES)
@@ -81,7 +84,7 @@ def example(containing):
     return code
 
 
-@pytest.mark.parametrize("words", ['mimic_iv.scan("mimic-iv-3.1")', 'extract.connect("spark")'])
+@pytest.mark.parametrize("words", ['mimic_iv.scan("mimic-iv-3.1")', 'engine.connect("spark")'])
 def test_the_examples_of_the_page(engine, hospital, words):
     """Run as they are printed, but on a folder that is here."""
     if ("spark" in words) != (engine.name == "pyspark"):
@@ -138,7 +141,7 @@ def test_the_query_can_be_written_for_bigquery(database):
 
     raw = {name: database.table(name) for name in database.list_tables()}
     tables = mimic_iv.from_database(raw, MORE)
-    table, index = extract.patients(tables, "DIE_1y")
+    table, index = cohort.patients(tables, "DIE_1y")
     events = [tables[name].semi_join(index, "subject_id") for name in ("diagnoses", *MORE)]
     for expression in (table, *events):
         query = ibis.to_sql(expression, dialect="bigquery")

@@ -6,8 +6,8 @@ import pytest
 from known_truth import population
 
 from ehrsynth.evaluation import PROFILES, fairness
-from ehrsynth.evaluation.metric import NotComputable, auroc, auroc_parts, largest_of
-from ehrsynth.evaluation.tables import settings, subgroups
+from ehrsynth.evaluation.intervals import NotComputable, auroc, auroc_parts, largest_of
+from ehrsynth.evaluation.setting import settings, subgroups
 from ehrsynth.schema import Column, Schema
 
 SPECS = {s.name: s for s in fairness.SPECS}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ehrsynth.errors import InputError
-from ehrsynth.gan import family
+from ehrsynth.gan import toy as family
 
 
 def test_centers_lie_on_the_unit_circle_and_points_around_them():

@@ -14,12 +14,13 @@ import plain_cohort
 import pytest
 
 from ehrsynth import datasets, phecode
-from ehrsynth.cohort import build_patients, split
-from ehrsynth.datasets import mimic_iv
+from ehrsynth.cohort import split
+from ehrsynth.datasets import build_patients
 from ehrsynth.pipeline import Pipeline
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.rules import Above
 from ehrsynth.schema import Schema
+from ehrsynth.sources import mimic_iv
 
 PRESSURE = ["systolic", "diastolic"]
 

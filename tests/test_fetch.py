@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ehrsynth import datasets
-from ehrsynth.datasets import fetch as fetch_data
-from ehrsynth.datasets.fetch import FOLDER_VARIABLE, URL_VARIABLE, registry
 from ehrsynth.errors import InputError
+from ehrsynth.sources.fetch import fetch as fetch_data
+from ehrsynth.sources.fetch import FOLDER_VARIABLE, URL_VARIABLE, registry
 
 DEMO_FILE = "hosp/d_icd_diagnoses.csv.gz"  # the largest
 

@@ -11,7 +11,7 @@ from toy import toy_patients, toy_schema
 
 from ehrsynth.cohort import split
 from ehrsynth.evaluation import PROFILES, evaluate, fidelity
-from ehrsynth.evaluation.metric import (
+from ehrsynth.evaluation.intervals import (
     NotComputable,
     auroc,
     group_sums,
@@ -19,7 +19,7 @@ from ehrsynth.evaluation.metric import (
     mean_of,
     wilson,
 )
-from ehrsynth.evaluation.tables import Encoder, independent, settings
+from ehrsynth.evaluation.setting import Encoder, independent, settings
 from ehrsynth.schema import Column, Schema
 
 SPECS = {(s.name, s.form): s for s in fidelity.SPECS}

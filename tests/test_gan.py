@@ -20,9 +20,15 @@ from safetensors import safe_open
 from toy import toy_patients
 
 from ehrsynth.errors import InputError
-from ehrsynth.gan import EMRWGAN, MODERN, PAPER, Recipe, TrainingError, calibration, training
 from ehrsynth.gan import monitor as quality_monitor
-from ehrsynth.gan.calibration import (
+from ehrsynth.gan import train as training
+from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
+from ehrsynth.gan.monitor import QUALITY, Monitor, collapse, correlation, two_sample_test
+from ehrsynth.gan.networks import Columns, Critic, Generator
+from ehrsynth.gan.recipe import MODERN, PAPER, Recipe
+from ehrsynth.gan.train import TrainingError, _set_rates, new_game, starting_bias, stream
+from ehrsynth.generation import calibration
+from ehrsynth.generation.calibration import (
     Counts,
     calibrate,
     calibrate_pairs,
@@ -31,13 +37,9 @@ from ehrsynth.gan.calibration import (
     refresh_statistics,
     spread,
 )
-from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
-from ehrsynth.gan.model import cells, together
-from ehrsynth.gan.monitor import QUALITY, Monitor, collapse, correlation, two_sample_test
-from ehrsynth.gan.networks import Columns, Critic, Generator
-from ehrsynth.gan.training import _set_rates, new_game, starting_bias, stream
-from ehrsynth.postprocess import postprocess
-from ehrsynth.preprocess import Block, Encoded, Preprocessor
+from ehrsynth.generation.decode import postprocess
+from ehrsynth.model import EMRWGAN, cells, together
+from ehrsynth.preprocessing.encode import Block, Encoded, Preprocessor
 
 SMALL = {"width": 32, "layers": 2, "latent": 8, "batch": 64}
 SMALL_MODERN = dataclasses.replace(MODERN, **SMALL)
@@ -557,7 +559,7 @@ def test_cells_are_the_combinations_in_train(encoded):
 
 @pytest.mark.parametrize("switch", ["generator", "critic"])
 def test_each_step_changes_its_own_player_only(encoded, switch):
-    from ehrsynth.gan.training import critic_step, generator_step
+    from ehrsynth.gan.train import critic_step, generator_step
 
     columns = Columns(encoded.layout, ["DIE_1y", "sex"], 0.7)
     data = torch.from_numpy(encoded.values)
@@ -944,8 +946,9 @@ KILLED = """
 import sys
 from test_gan import SMALL_MODERN
 from toy import toy_patients
-from ehrsynth.gan import EMRWGAN, training
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.gan import train as training
+from ehrsynth.model import EMRWGAN
+from ehrsynth.preprocessing.encode import Preprocessor
 
 training.APART = 80
 train = toy_patients(600)

@@ -6,11 +6,13 @@ import shutil
 import pandas as pd
 import pytest
 
-from ehrsynth import datasets, extract
-from ehrsynth.cohort import build_patients
-from ehrsynth.datasets import mimic_iv, simulated
+from ehrsynth import cohort, datasets
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
+from ehrsynth.hospital import writing as simulated
 from ehrsynth.schema import Schema
+from ehrsynth.sources import engine as extract
+from ehrsynth.sources import mimic_iv
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +267,7 @@ def test_the_demo_as_a_wide_table_counted_by_hand(shared_data):
     schema = Schema.of(patients)
     assert len(patients) == 85 and patients.shape[1] >= 1_400
     index = extract.collect(
-        extract.index_admissions(tables["patients"], tables["admissions"]).order_by("subject_id")
+        cohort.index_admissions(tables["patients"], tables["admissions"]).order_by("subject_id")
     )
     until = index.set_index("subject_id")["discharge_time"].dt.normalize() + pd.Timedelta(days=1)
 
@@ -305,7 +307,7 @@ def test_what_patients_were_given(hospital, caplog):
     caplog.set_level("INFO", "ehrsynth")
     tables = mimic_iv.scan(hospital, include=("medications",))
     patients = build_patients(tables, include=("medications",))
-    index = extract.collect(extract.index_admissions(tables["patients"], tables["admissions"]))
+    index = extract.collect(cohort.index_admissions(tables["patients"], tables["admissions"]))
     index = index.set_index("subject_id").sort_index()
     table["subject_id"] = table["subject_id"].astype(int)
     day = pd.to_datetime(table["starttime"]).dt.normalize()

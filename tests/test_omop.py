@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from ehrsynth import datasets
-from ehrsynth.cohort import build_patients
-from ehrsynth.datasets import omop
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema
+from ehrsynth.sources import omop
 
 DAY = np.timedelta64(1, "D")
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import ehrsynth as es
-from ehrsynth import pipeline, rules, streaming
+from ehrsynth import pipeline, rules
+from ehrsynth import stream as streaming
 
 FILES = [name for names in pipeline.STAGES.values() for name in names]
 

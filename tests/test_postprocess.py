@@ -6,8 +6,8 @@ import pytest
 from toy import toy_patients, toy_schema
 
 from ehrsynth.errors import InputError
-from ehrsynth.postprocess import postprocess, repair, violations
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.generation.decode import postprocess, repair, violations
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.rules import Above, Between, Implies, Only, clinical_rules
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from toy import toy_patients, toy_schema
 
 from ehrsynth.errors import InputError
-from ehrsynth.preprocess import Bins, Preprocessor
+from ehrsynth.preprocessing.encode import Bins, Preprocessor
 from ehrsynth.schema import MISSING, Column, Schema
 
 

@@ -6,7 +6,7 @@ import pytest
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES, privacy
-from ehrsynth.evaluation.tables import settings
+from ehrsynth.evaluation.setting import settings
 from ehrsynth.schema import Schema
 
 SPECS = {(s.name, s.form): s for s in privacy.SPECS}

@@ -16,7 +16,7 @@ from known_truth import noisy_copy, population
 import ehrsynth
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
-from ehrsynth.evaluation.tables import Encoder, independent, plausible
+from ehrsynth.evaluation.setting import Encoder, independent, plausible
 from ehrsynth.schema import Column, Schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ehrsynth.errors import InputError
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import MISSING, Column, Schema
 
 TINY, HUGE = 5e-324, 1e100

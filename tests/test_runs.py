@@ -9,8 +9,10 @@ import torch
 from toy import toy_patients
 
 from ehrsynth.errors import InputError
-from ehrsynth.gan import EMRWGAN, MODERN, fit_runs, run_seeds
-from ehrsynth.preprocess import Encoded, Preprocessor
+from ehrsynth.gan.recipe import MODERN
+from ehrsynth.model import EMRWGAN
+from ehrsynth.preprocessing.encode import Encoded, Preprocessor
+from ehrsynth.runs import fit_runs, run_seeds
 
 SMALL = dataclasses.replace(MODERN, width=16, layers=1, latent=8, batch=32)
 

@@ -13,12 +13,15 @@ import pytest
 from conftest import REPOSITORY
 
 from ehrsynth import cli, datasets, phecode
-from ehrsynth.cohort import RACES, build_patients
-from ehrsynth.datasets import care, hospital, simulated, truth
-from ehrsynth.datasets.simulated import PUBLISHED
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation.report import Report
+from ehrsynth.hospital import care, truth
+from ehrsynth.hospital import people as hospital
+from ehrsynth.hospital import writing as simulated
+from ehrsynth.hospital.writing import PUBLISHED
 from ehrsynth.schema import Schema
+from ehrsynth.sources.tables import RACES
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
 

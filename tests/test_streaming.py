@@ -14,8 +14,8 @@ import pytest
 from toy import toy_patients
 
 import ehrsynth as es
-from ehrsynth import streaming
-from ehrsynth.gan import MODERN
+from ehrsynth import stream as streaming
+from ehrsynth.gan.recipe import MODERN
 from ehrsynth.rules import Between, write_rules
 
 OWN = [Between("age", 30, 80)]
@@ -163,8 +163,8 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, model):
 
 GENERATE = """
 import sys
-from ehrsynth import cli, streaming
-streaming.CHUNK = 50
+from ehrsynth import cli, stream
+stream.CHUNK = 50
 sys.argv[0] = "ehrsynth"
 cli.main()
 """

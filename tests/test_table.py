@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from ehrsynth import datasets
-from ehrsynth.cohort import build_patients, split
-from ehrsynth.datasets import units
-from ehrsynth.datasets.table import show
+from ehrsynth.cohort import split
+from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema, category_text
+from ehrsynth.sources.flat import units
+from ehrsynth.sources.flat.table import show
 
 
 @pytest.fixture(scope="module")

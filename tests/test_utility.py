@@ -7,10 +7,10 @@ import pytest
 from known_truth import population
 from scipy.special import expit
 
-from ehrsynth.datasets.truth import codes, oracle_sample
 from ehrsynth.evaluation import PROFILES, utility
-from ehrsynth.evaluation.metric import Estimate, NotComputable, magnitude
-from ehrsynth.evaluation.tables import settings
+from ehrsynth.evaluation.intervals import Estimate, NotComputable, magnitude
+from ehrsynth.evaluation.setting import settings
+from ehrsynth.hospital.truth import codes, oracle_sample
 from ehrsynth.schema import Schema
 
 SPECS = {(s.name, s.form): s for s in utility.SPECS}

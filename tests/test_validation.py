@@ -12,7 +12,6 @@ import pytest
 
 import ehrsynth as es
 from ehrsynth import plots
-from ehrsynth.datasets import truth
 from ehrsynth.evaluation import SPECS, compare
 from ehrsynth.evaluation.validation import (
     COPIES,
@@ -26,7 +25,8 @@ from ehrsynth.evaluation.validation import (
     summary,
     validate,
 )
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.hospital import truth
+from ehrsynth.preprocessing.encode import Preprocessor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CELLS = [(defect, metric) for defect, metrics in EXPECTED.items() for metric in metrics]

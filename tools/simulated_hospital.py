@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ehrsynth.datasets.truth import published_against_simulated
 from ehrsynth.files import write_table
+from ehrsynth.hospital.truth import published_against_simulated
 
 PAGE_TABLE = Path(__file__).resolve().parents[1] / "book" / "simulated-hospital.csv"
 

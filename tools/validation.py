@@ -9,10 +9,10 @@ more patients than the tests have time for. Some minutes.
 from pathlib import Path
 
 import ehrsynth
-from ehrsynth.datasets import truth
 from ehrsynth.evaluation import validation
 from ehrsynth.files import write_table
-from ehrsynth.preprocess import Preprocessor
+from ehrsynth.hospital import truth
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 
 PATIENTS, SEED, MIN_PREVALENCE = 4_000, 0, 0.01

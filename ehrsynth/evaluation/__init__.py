@@ -12,10 +12,10 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..schema import Schema
 from . import anonymeter_risks, fairness, fidelity, privacy, utility
-from .metric import Estimate, Metric, NotComputable, Spec, mean_of
-from .ranking import USE_CASES, chance_of_first, rank, sensitivity
+from .choose import USE_CASES, chance_of_first, rank, sensitivity
+from .intervals import Estimate, Metric, NotComputable, Spec, mean_of
 from .report import Report
-from .tables import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
+from .setting import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
 
 SPECS: tuple[Spec, ...] = (
     *fidelity.SPECS, *utility.SPECS, *privacy.SPECS, *anonymeter_risks.SPECS, *fairness.SPECS,

@@ -13,9 +13,9 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from .metric import Estimate, NotComputable, Spec, around
+from .intervals import Estimate, NotComputable, Spec, around
 from .privacy import excess_risk
-from .tables import Setting
+from .setting import Setting
 
 ATTACKS = 200  # more narrow the intervals and take minutes
 KNOWN_CODES = 60  # the most frequent ones; rare codes hardly tell two patients apart

@@ -1,7 +1,7 @@
 """Fairness: is the synthetic data as good for every group of patients?
 
 Groups are by sex, race, age band and other demographics. Every metric is about the group that
-fares worst, which is chosen by looking: :func:`~ehrsynth.evaluation.metric.largest_of` takes
+fares worst, which is chosen by looking: :func:`~ehrsynth.evaluation.intervals.largest_of` takes
 the luck of the choice out. Intervals are about the patients who are looked at, not about the
 training of the models.
 """
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from .metric import Estimate, NotComputable, Spec, auroc_parts, largest_of
-from .tables import Setting, subgroups
+from .intervals import Estimate, NotComputable, Spec, auroc_parts, largest_of
+from .setting import Setting, subgroups
 from .utility import predict
 
 FEWEST = 10  # patients of a group with and without the outcome; smaller groups are left out

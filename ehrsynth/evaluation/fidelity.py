@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from .metric import (
+from .intervals import (
     BENCHMARK,
     TUTORIAL,
     Z95,
@@ -23,7 +23,7 @@ from .metric import (
     mean_of,
     wilson,
 )
-from .tables import Setting
+from .setting import Setting
 
 MALE_CODES = ("600", "185", "605")
 FEMALE_CODES = ("649", "655", "646")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .metric import (
+from .intervals import (
     BENCHMARK,
     TUTORIAL,
     Estimate,
@@ -29,7 +29,7 @@ from .metric import (
     mean_of,
     wilson,
 )
-from .tables import Encoder, Setting, Side, subgroups
+from .setting import Encoder, Setting, Side, subgroups
 
 BLOCK = 1_024
 RADIUS = 5.0

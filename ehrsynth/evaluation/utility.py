@@ -11,7 +11,7 @@ from scipy.special import expit
 from scipy.stats import t
 
 from ..schema import Schema
-from .metric import (
+from .intervals import (
     BENCHMARK,
     TUTORIAL,
     Z95,
@@ -24,7 +24,7 @@ from .metric import (
     jackknife,
     magnitude,
 )
-from .tables import Effort, Setting, Side
+from .setting import Effort, Setting, Side
 
 TOP = 20
 FEWEST_IN_CELL = 10  # patients in each cell of code by outcome, for an odds ratio worth comparing
@@ -241,7 +241,7 @@ def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
         Real or synthetic patients, the schema attached.
     truth : Series
         True log odds ratios by phecode, such as ``truth.codes()["log_odds_ratio"]`` of the
-        simulated hospital (:mod:`ehrsynth.datasets.truth`).
+        simulated hospital (:mod:`ehrsynth.hospital.truth`).
 
     Returns
     -------

@@ -19,7 +19,7 @@ from ..files import read_table
 from ..schema import Schema
 from . import compare
 from .report import Report
-from .tables import independent
+from .setting import independent
 
 FRESH = "fresh sample"
 RESULTS = "validation.csv"

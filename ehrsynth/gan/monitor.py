@@ -123,8 +123,8 @@ def two_sample_test(real: np.ndarray, made: np.ndarray, seed: int) -> tuple[floa
     tested against several sets of generated patients, which makes their half of the variance small.
     """
     from ..evaluation.fidelity import c2st
-    from ..evaluation.metric import Z95
-    from ..evaluation.tables import PROFILES
+    from ..evaluation.intervals import Z95
+    from ..evaluation.setting import PROFILES
 
     effort = replace(
         PROFILES["fast"], classified=MOST, folds=_FOLDS, rounds=_TREES, learning_rate=0.2

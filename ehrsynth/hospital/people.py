@@ -200,7 +200,7 @@ def hospital() -> Hospital:
 
 def declared() -> pd.DataFrame:
     """``hospital.csv`` by phecode."""
-    with as_file(files("ehrsynth.datasets") / "hospital.csv") as path:
+    with as_file(files("ehrsynth.hospital") / "hospital.csv") as path:
         return pd.read_csv(path, dtype={"phecode": str}).set_index("phecode")
 
 

@@ -19,10 +19,9 @@ from tqdm import tqdm
 
 from .errors import InputError
 from .files import atomic_path, read_json, write_json
-from .gan import EMRWGAN
-from .gan.model import check_number
-from .postprocess import postprocess
-from .preprocess import Preprocessor
+from .generation.decode import postprocess
+from .model import EMRWGAN, check_number
+from .preprocessing.encode import Preprocessor
 from .rules import Rule
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ def generate(
     progress : bool
         Show a progress bar.
     rules : bool or list of Rule
-        As in :func:`ehrsynth.postprocess`.
+        As in :func:`ehrsynth.generation.decode`.
 
     Returns
     -------

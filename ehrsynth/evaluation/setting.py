@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..preprocess import within_bounds
+from ..preprocessing.encode import within_bounds
 from ..schema import Schema
-from .metric import NotComputable
+from .intervals import NotComputable
 
 FEWEST = 5  # rows of each table
 AT_A_TIME = 16_384  # rows turned into numbers at once

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import extract
 from ..errors import InputError
+from . import engine
+from .tables import UNITS, check_included
 
 if TYPE_CHECKING:
     import ibis
@@ -106,7 +107,7 @@ _MAGIC = slice(8, 12)  # where a DuckDB file says that it is one
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
     """The tables of :func:`scan` in memory."""
-    return {name: extract.collect(table) for name, table in scan(data, include=include).items()}
+    return {name: engine.collect(table) for name, table in scan(data, include=include).items()}
 
 
 def scan(
@@ -119,7 +120,7 @@ def scan(
     data : str or Path
         A folder or ``.zip`` file with one CSV or Parquet file a table, or a DuckDB file.
     con : ibis backend, optional
-        A DuckDB of :func:`ehrsynth.extract.connect`; by default one of its own.
+        A DuckDB of :func:`ehrsynth.sources.engine.connect`; by default one of its own.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, by standard concept.
     visits : {"inpatient", "all", "days"}, optional
@@ -129,7 +130,7 @@ def scan(
     Returns
     -------
     dict of str to Table
-        The tables of :func:`ehrsynth.datasets.mimic_iv.scan` (``diagnoses`` with their ``time``),
+        The tables of :func:`ehrsynth.sources.mimic_iv.scan` (``diagnoses`` with their ``time``),
         ``concepts(subject_id, time, code, label)`` with the conditions that have no ICD code, and
         those of `include`, of the same form.
 
@@ -138,8 +139,8 @@ def scan(
     InputError
         For a missing table or column, and a value that cannot be used.
     """
-    extract.check_included(include)
-    con = extract.connect() if con is None else con
+    check_included(include)
+    con = engine.connect() if con is None else con
     find = _finder(con, Path(data))
     wanted = [*_NEEDED, "measurement", "death", *(_INCLUDED[name] for name in include)]
     raw = {}
@@ -203,7 +204,7 @@ def _file(con, folder: Path, where: Path, name: str) -> tuple[str, "ibis.Table"]
     path = paths[0]
     label = str(path) if where == folder else f"{path.name} in {where}"
     try:
-        return label, extract.read_file(con, path, tabs=_has_tabs(path))
+        return label, engine.read_file(con, path, tabs=_has_tabs(path))
     except Exception as error:  # the engine has kinds of its own
         reason = (str(error).strip().splitlines() or ["it is broken"])[0].rstrip(".")
         raise InputError(
@@ -278,7 +279,7 @@ def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
         elif kind != "text":
             blank = text.isnull() | (text.cast("string").strip() == "")
             faults[column] = value.isnull() & ~blank
-    found = extract.collect(
+    found = engine.collect(
         table.aggregate(**{column: fault.sum() for column, fault in faults.items()})
     ).iloc[0]
     for column, number in found.fillna(0).items():
@@ -286,7 +287,7 @@ def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
             text = table[written[column]]
             rows = table.select(value=text.cast("string"), row=ibis.row_number(),
                                 fault=faults[column])  # fmt: skip
-            first = extract.collect(rows.filter(rows["fault"]).order_by("row").limit(1)).iloc[0]
+            first = engine.collect(rows.filter(rows["fault"]).order_by("row").limit(1)).iloc[0]
             shown = "nothing" if pd.isna(first["value"]) else repr(str(first["value"]))
             what = _WHAT[TABLES[name][column].rstrip("?")]
             raise InputError(
@@ -299,7 +300,7 @@ def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
 def _check_people(raw: Mapping[str, "ibis.Table"], data: object) -> None:
     """Raise for nobody, and for somebody who is there twice."""
     person = raw["person"]
-    counts = extract.collect(person.group_by("person_id").aggregate(n=person.count()))
+    counts = engine.collect(person.group_by("person_id").aggregate(n=person.count()))
     if counts.empty:
         raise InputError(f"The table person of {data} has no rows.")
     twice = counts.loc[counts["n"] > 1, "person_id"]
@@ -349,17 +350,17 @@ def _patients(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     for concept, name in _SEXES.items():
         sex = (person["gender_concept_id"] == concept).fill_null(False).ifelse(name, sex)
     patients = person.select(
-        subject_id="person_id", sex=sex, anchor_age=extract.literal(0), anchor_year="year_of_birth"
+        subject_id="person_id", sex=sex, anchor_age=engine.literal(0), anchor_year="year_of_birth"
     )
     if "death" not in raw:
-        return patients.mutate(death_date=extract.literal(None).cast("timestamp"))
+        return patients.mutate(death_date=engine.literal(None).cast("timestamp"))
     death = raw["death"].group_by("person_id").aggregate(death_date=lambda t: t["death_date"].min())
     joined = patients.left_join(death, patients["subject_id"] == death["person_id"])
     return joined.select(*patients.columns, "death_date")
 
 
 def _race(person: "ibis.Table", concepts: "ibis.Table") -> "ibis.Table":
-    """``person_id`` and ``race``, in the words that :func:`ehrsynth.extract.race_group` knows."""
+    """``person_id`` and ``race``, in the words that the cohort knows."""
     table = person.left_join(concepts, person["race_concept_id"] == concepts["concept_id"])
     concept = table["race_concept_id"]
     named = (concept > 0).fill_null(False).ifelse(table["concept_name"], None)
@@ -382,7 +383,7 @@ def _conditions(condition: "ibis.Table", concept: "ibis.Table") -> "ibis.Table":
     table = condition.left_join(icd, condition["condition_source_concept_id"] == icd["concept_id"])
     value = table["condition_source_value"].upper()
     no_concept = table["condition_source_concept_id"].fill_null(0) == 0
-    old = table["condition_start_date"] < extract.literal(_ICD10_SINCE).cast("timestamp")
+    old = table["condition_start_date"] < engine.literal(_ICD10_SINCE).cast("timestamp")
     both = value.re_search("^[EV]")
     looks = {v: (value.re_search(pattern) & no_concept).fill_null(False)
              for v, pattern in _ICD_LOOKS.items()}  # fmt: skip
@@ -414,7 +415,7 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
         "inpatient": all_visits.filter(inpatient).drop("kind"),
         "all": all_visits.drop("kind"),
         "days": day.select(
-            "subject_id", hadm_id=extract.literal(0), admit_time="time", discharge_time="time"
+            "subject_id", hadm_id=engine.literal(0), admit_time="time", discharge_time="time"
         ),
     }
     kind = _kind(kinds) if wanted is None else wanted
@@ -427,7 +428,7 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
     )
     age = table["admit_time"].year() - table["anchor_year"]
     possible = (age >= 0) & (age <= _OLDEST)
-    never = int(extract.collect(table.aggregate(n=(~possible).sum()))["n"].fillna(0).iloc[0])
+    never = int(engine.collect(table.aggregate(n=(~possible).sum()))["n"].fillna(0).iloc[0])
     if never:
         log.info(
             "%s of them begin before the birth or past the age of %s and are left out.",
@@ -442,7 +443,7 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
         table = table.mutate(died_in_hospital=died.fill_null(False))
     else:  # a visit on the day of death is a certificate as a rule
         table = table.filter((table["admit_time"].date() < death).fill_null(True))
-        table = table.mutate(died_in_hospital=extract.literal(False))
+        table = table.mutate(died_in_hospital=engine.literal(False))
     table = table.drop("death_date")
     table = table.left_join(race, table["subject_id"] == race["person_id"])
     return table.drop("person_id")
@@ -450,7 +451,7 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
 
 def _kind(kinds: Mapping[str, "ibis.Table"]) -> str:
     people = {
-        name: int(extract.collect(t.aggregate(n=t["subject_id"].nunique()))["n"].iloc[0])
+        name: int(engine.collect(t.aggregate(n=t["subject_id"].nunique()))["n"].iloc[0])
         for name, t in kinds.items()
     }
     for name, number in people.items():
@@ -462,9 +463,9 @@ def _kind(kinds: Mapping[str, "ibis.Table"]) -> str:
 def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     if "measurement" not in raw:
         return raw["person"].limit(0).select(
-            subject_id="person_id", row=extract.literal(0), name=extract.literal(""),
-            time=extract.literal(None).cast("timestamp"), value=extract.literal(0.0),
-            unit=extract.literal(""),
+            subject_id="person_id", row=engine.literal(0), name=engine.literal(""),
+            time=engine.literal(None).cast("timestamp"), value=engine.literal(0.0),
+            unit=engine.literal(""),
         )  # fmt: skip
     measurement = raw["measurement"]
     parts = []
@@ -479,9 +480,9 @@ def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
                 subject_id="person_id",
                 row="measurement_id",
                 time="measurement_date",
-                name=extract.literal(name),
+                name=engine.literal(name),
                 value="value_as_number",
-                unit=extract.literal(extract.MEASURED[name]),
+                unit=engine.literal(UNITS[name]),
             )  # fmt: skip
         )
     return reduce(lambda a, b: a.union(b), parts)

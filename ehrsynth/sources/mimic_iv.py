@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from .. import extract
 from ..errors import InputError, ValueFault
 from ..files import read_columns, read_table
+from . import engine
+from .tables import UNITS, check_included
 
 if TYPE_CHECKING:
     import ibis
@@ -118,7 +119,7 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     tables = convert(raw, files)
     if include:
         more = scan(data, include=include)
-        tables |= {name: extract.collect(more[name]) for name in include}
+        tables |= {name: engine.collect(more[name]) for name in include}
     return tables
 
 
@@ -132,7 +133,7 @@ def scan(
     data : str or Path
         As for :func:`load`.
     con : ibis backend, optional
-        The engine, see :func:`ehrsynth.extract.connect`; by default a DuckDB of its own.
+        The engine, see :func:`ehrsynth.sources.engine.connect`; by default a DuckDB of its own.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, see :func:`events`.
     progress : bool
@@ -149,7 +150,7 @@ def scan(
         As :func:`load` does.
     """
     layout = _layout(include)
-    con = extract.connect() if con is None else con
+    con = engine.connect() if con is None else con
     files = {name: find_file(data, name) for name in layout}
     with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
         raw = {name: _checked(con, name, path, layout[name]) for name, path in bar}
@@ -184,13 +185,13 @@ def from_database(
     for name, columns in layout.items():
         _find_missing(raw[name].columns, columns, f"the table {name!r}")
     typed = {name: _cast(raw[name], columns) for name, columns in layout.items() if name != "omr"}
-    order = {extract.ROW: raw["omr"]["seq_num"]}
+    order = {engine.ROW: raw["omr"]["seq_num"]}
     return _hospital(typed | {"omr": _cast(raw["omr"], COLUMNS["omr"], **order)}, include)
 
 
 def _layout(include: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """The columns that are used, by table."""
-    extract.check_included(include)
+    check_included(include)
     return reduce(lambda tables, name: tables | INCLUDED[name], include, COLUMNS)
 
 
@@ -205,8 +206,8 @@ def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict
     }
     parts = [
         rows.filter(rows["result_value"].notnull()).select(
-            "subject_id", extract.ROW, time="chartdate", name=extract.literal(name),
-            value=value(rows["result_value"]), unit=extract.literal(extract.MEASURED[name]),
+            "subject_id", engine.ROW, time="chartdate", name=engine.literal(name),
+            value=value(rows["result_value"]), unit=engine.literal(UNITS[name]),
         )
         for name, (rows, value) in values.items()
     ]  # fmt: skip
@@ -227,7 +228,7 @@ def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     """What happened, as one row for each time that a code was given to a patient.
 
     Procedures are ICD procedure codes. Medications are the names of drugs as they were written,
-    which :mod:`ehrsynth.drugs` turns into ingredients; what they are dissolved in is left out. Labs
+    which :mod:`.drugs` turns into ingredients; what they are dissolved in is left out. Labs
     are results above or below the range of the laboratory.
 
     Parameters
@@ -268,9 +269,9 @@ def _events_of_frames(name: str, raw: Mapping[str, pd.DataFrame]) -> pd.DataFram
     missing = sorted(set(INCLUDED[name]) - set(raw))
     if missing:
         raise InputError(f"The table {missing[0]!r} is missing, which {name} are made from.")
-    lazily = extract.lazy({table: raw[table] for table in INCLUDED[name]})
+    lazily = engine.lazy({table: raw[table] for table in INCLUDED[name]})
     typed = {table: _cast(lazily[table], columns) for table, columns in INCLUDED[name].items()}
-    return extract.collect(events(name, typed))
+    return engine.collect(events(name, typed))
 
 
 def convert(
@@ -297,7 +298,7 @@ def convert(
         ``diagnoses(subject_id, hadm_id, icd_code, icd_version)``,
         ``measurements(subject_id, time, name, value, unit)``.
     """
-    extract.check_included(include)
+    check_included(include)
     files = {name: str((files or {}).get(name, f"Table {name!r}")) for name in COLUMNS}
     for name, columns in COLUMNS.items():
         _check(name, raw[name], columns, files[name])
@@ -333,20 +334,20 @@ def find_file(data: str | Path, name: str) -> Path:
 def _checked(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.Table":
     """A file with its columns typed, in which nothing is left that cannot be used."""
     try:
-        text = extract.read_file(con, path, rows=name == "omr")
+        text = engine.read_file(con, path, rows=name == "omr")
         if not set(columns) <= set(text.columns):
             _explain(name, path, columns)
         typed = _cast(text, columns, fault=_fault_in(name, text, columns))
         if name in COLUMNS:
             # One pass over the file: everything else reads what the engine has kept of it. The
             # tables of INCLUDED can be much larger, of which little is used.
-            typed = extract.store(con, typed)
+            typed = engine.store(con, typed)
         key = _KEYS.get(name)
-        found = extract.collect(
+        found = engine.collect(
             typed.aggregate(
                 rows=typed.count(),
                 faults=typed["fault"].sum(),
-                twice=typed[key].count() - typed[key].nunique() if key else extract.literal(0),
+                twice=typed[key].count() - typed[key].nunique() if key else engine.literal(0),
             )
         ).iloc[0]
         sound = found["rows"] and not found[["faults", "twice"]].fillna(0).any()
@@ -362,7 +363,7 @@ def _checked(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.Ta
 def _cast(text: "ibis.Table", columns: Mapping[str, str], **more) -> "ibis.Table":
     """These columns with their types (what cannot be read is NULL), and `more`."""
     typed = {name: text[name].try_cast(_ENGINE[kind]) for name, kind in columns.items()}
-    rows = [extract.ROW] if extract.ROW in text.columns else []
+    rows = [engine.ROW] if engine.ROW in text.columns else []
     return text.select(*rows, **typed, **more)
 
 
@@ -537,7 +538,7 @@ def _measurements(omr: pd.DataFrame, where: str) -> pd.DataFrame:
                     "time": rows["chartdate"],
                     "name": name,
                     "value": values.astype("float64"),
-                    "unit": extract.MEASURED[name],
+                    "unit": UNITS[name],
                 }
             )
             for name, rows, values in parts

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .preprocess import Encoded, Preprocessor
-from .rules import Rule, check_rules, clinical_rules
-from .schema import Schema
+from ..errors import InputError
+from ..preprocessing.encode import Encoded, Preprocessor
+from ..rules import Rule, check_rules, clinical_rules
+from ..schema import Schema
 
 _PASSES = 5  # the repair of one rule may break another
 

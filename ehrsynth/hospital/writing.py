@@ -5,13 +5,13 @@ hard: two ICD versions, "110/70" pressures, impossible values, vitals missing fo
 patients, several admissions, deaths in hospital, sub-divided race strings. Its margins follow the
 published aggregates of MIMIC-IV (:data:`PUBLISHED`); no real record was used.
 
-The people and their diseases come from :mod:`ehrsynth.datasets.hospital`. Here they are admitted,
+The people and their diseases come from :mod:`ehrsynth.hospital.people`. Here they are admitted,
 coded, measured and written down: more admissions with more morbidity, every disease coded at one
 of them or more, readings at visits before and after discharge. Procedures, prescriptions and
-laboratory results are made in :mod:`ehrsynth.datasets.care`.
+laboratory results are made in :mod:`ehrsynth.hospital.care`.
 
 The hospital never changes and the patients depend on a seed, so a fresh sample from the same truth
-is ``load("simulated", seed=another)``; :mod:`ehrsynth.datasets.truth` draws one as a patient table
+is ``load("simulated", seed=another)``; :mod:`ehrsynth.hospital.truth` draws one as a patient table
 and says all that is true of the hospital.
 """
 
@@ -23,9 +23,10 @@ import pandas as pd
 from ..errors import InputError
 from ..files import write_blocks, write_json, write_table
 from ..phecode import definitions
-from . import care, mimic_iv
+from ..sources import mimic_iv
+from . import care
 from .care import ICD10_SINCE, Lives
-from .hospital import (
+from .people import (
     AGES,
     PUBLISHED,
     RACES,
@@ -118,12 +119,12 @@ def load(
     seed : int
         Of the patients. Another seed gives other patients of the same hospital.
     include : tuple of {"procedures", "medications", "labs"}
-        Further tables of what happened, see :func:`ehrsynth.datasets.mimic_iv.events`.
+        Further tables of what happened, see :func:`ehrsynth.sources.mimic_iv.events`.
 
     Returns
     -------
     dict of str to DataFrame
-        See :func:`ehrsynth.datasets.mimic_iv.convert`, which makes them.
+        See :func:`ehrsynth.sources.mimic_iv.convert`, which makes them.
     """
     return mimic_iv.convert(raw_tables(patients, seed, with_care=bool(include)), include=include)
 
@@ -134,7 +135,7 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
     Parameters
     ----------
     folder : str or Path
-        Gets ``hosp/*.csv.gz`` and ``truth.json`` (see :func:`ehrsynth.datasets.truth.as_dict`).
+        Gets ``hosp/*.csv.gz`` and ``truth.json`` (see :func:`ehrsynth.hospital.truth.as_dict`).
     patients, seed : int
         As for :func:`load`, which gives the same patients.
 

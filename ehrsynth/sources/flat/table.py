@@ -1,7 +1,7 @@
 """Any flat patient table: one row per patient, as CSV or Parquet.
 
 What each column is, is worked out from its values and listed for the user; a columns file
-(:mod:`ehrsynth.datasets.columns_file`) overrules it. What could give a patient away, or cannot be
+(:mod:`.columns_file`) overrules it. What could give a patient away, or cannot be
 read in one way only, is refused.
 """
 
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
-from ..files import MISSING_TEXTS, read_table
-from ..schema import (
+from ...errors import InputError
+from ...files import MISSING_TEXTS, read_table
+from ...schema import (
     MAX_CATEGORIES,
     MISSING,
     Column,

@@ -28,7 +28,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import pandas as pd
 
-from .hospital import age_units
+from .people import age_units
 
 FILES = ("procedures_icd", "prescriptions", "labevents")
 PEOPLE_AT_A_TIME = 4_096
@@ -51,7 +51,7 @@ class Lives:
     Parameters
     ----------
     people : DataFrame
-        See :func:`ehrsynth.datasets.hospital.draw_people`.
+        See :func:`ehrsynth.hospital.people.draw_people`.
     has : ndarray of bool (people, W)
         Which whole phecodes each person has.
     stays : DataFrame
@@ -73,7 +73,7 @@ class Lives:
 def catalog(name: str) -> pd.DataFrame:
     """``drugs``, ``procedures`` or ``labs``, as declared."""
     text = dict.fromkeys(("indication", "effects", "icd9", "icd10", "dose", "low", "high"), str)
-    with as_file(files("ehrsynth.datasets") / f"{name}.csv") as path:
+    with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
         return pd.read_csv(path, dtype=text, keep_default_na=False)
 
 

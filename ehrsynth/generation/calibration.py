@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .networks import Columns, Generator
+from ..gan.networks import Columns, Generator
 
 _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
 _PART = 8_192  # patients of train who are counted at a time

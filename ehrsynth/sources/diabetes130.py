@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ..cohort import code_table
 from ..errors import InputError
 from ..files import read_columns
+from ..phecode import code_table
 from ..schema import MISSING, Column, Schema
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 Three members that differ in one thing each: the vanilla GAN (Goodfellow et al. 2014), the
 Wasserstein GAN with clipped weights (Arjovsky et al. 2017), and with a gradient penalty
-(Gulrajani et al. 2017). The game for patients is in :mod:`ehrsynth.gan.training`.
+(Gulrajani et al. 2017). The game for patients is in :mod:`ehrsynth.gan.train`.
 """
 
 from dataclasses import dataclass

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import read_by_hand
-from ..schema import KINDS, ROLES, near
+from ...errors import InputError
+from ...files import read_by_hand
+from ...schema import KINDS, ROLES, near
 
 WISHED_KINDS = (*KINDS, "date")
 WISHED_ROLES = tuple(role for role in ROLES if role != "outcome")

@@ -13,10 +13,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..errors import InputError
-from ..files import atomic_path, read_json, write_json
-from ..preprocess import Block, Encoded, places
-from .calibration import (
+from .errors import InputError
+from .files import atomic_path, read_json, write_json
+from .gan.networks import Columns, Generator
+from .gan.recipe import Recipe, named
+from .gan.train import (
+    RECORD_EVERY,
+    Checkpoint,
+    Game,
+    fingerprint,
+    new_game,
+    new_generator,
+    stream,
+    train,
+)
+from .generation.calibration import (
     Counts,
     calibrate,
     calibrate_pairs,
@@ -27,18 +38,7 @@ from .calibration import (
     refresh_statistics,
     spread,
 )
-from .networks import Columns, Generator
-from .recipe import Recipe, named
-from .training import (
-    RECORD_EVERY,
-    Checkpoint,
-    Game,
-    fingerprint,
-    new_game,
-    new_generator,
-    stream,
-    train,
-)
+from .preprocessing.encode import Block, Encoded, places
 
 SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
 MODEL_FILES = (SETTINGS, WEIGHTS)
@@ -261,7 +261,7 @@ class EMRWGAN:
         return (self._generate(m, allowed, rng, phase) for m in sizes)
 
     def _phase(self, seed: int) -> Tensor:
-        """Where :func:`~ehrsynth.gan.calibration.spread` starts, shape (cells, yes/no columns)."""
+        """Where ``calibration.spread`` starts, shape (cells, yes/no columns)."""
         rng = stream(seed, "phase", device=self._shift.device)
         shape = len(self._cells), len(self._columns.yes_no)
         return torch.rand(shape, dtype=torch.double, generator=rng, device=self._shift.device)

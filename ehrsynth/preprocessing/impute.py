@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .rules import ORDERED
-from .schema import Schema
+from ..rules import ORDERED
+from ..schema import Schema
 
 _RIDGE = 1.0  # pulls weights to 0; standardized columns
 _QUANTILES = np.linspace(0, 1, 201)  # that stand for a distribution

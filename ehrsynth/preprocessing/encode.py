@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from ..errors import InputError
+from ..files import read_json, write_json
+from ..schema import MISSING, Column, Schema
 from .copula import Copula
-from .errors import InputError
-from .files import read_json, write_json
-from .imputation import Imputer
-from .schema import MISSING, Column, Schema
+from .impute import Imputer
 
 FILE = "preprocessor.json"
 _KNOTS = 64  # points of the distribution kept inside each bin
@@ -230,7 +230,7 @@ class Preprocessor:
         Category: "not measured" is a bin of its own. Draw: a missing value is replaced by one drawn
         from the column's observed training values, as published. Model: it is predicted from the
         patient's other columns, with the scatter that measured values have
-        (:class:`ehrsynth.imputation.Imputer`).
+        (:class:`ehrsynth.preprocessing.impute.Imputer`).
     bins : int
         Most bins for a column; a column with few distinct values gets one bin for each.
     min_prevalence : float
@@ -443,7 +443,7 @@ class Preprocessor:
 
         One-hot blocks take their largest entry, yes/no columns are rounded at 0.5. A number is
         drawn from the training distribution inside its bin, together with the patient's other
-        numbers (:class:`ehrsynth.copula.Copula`), and keeps its decimals and bounds.
+        numbers (:class:`ehrsynth.preprocessing.copula.Copula`), and keeps its decimals and bounds.
 
         Parameters
         ----------

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import atomic_path
-from .calibration import column_means
+from ..generation.calibration import column_means
 from .losses import critic_loss, distance, generator_loss, gradient_penalty
 from .monitor import APART, FIRST, QUALITY, Monitor, validation_rows
 from .networks import Columns, Critic, Generator

@@ -1,7 +1,7 @@
 """What a metric is, and the intervals that every metric uses.
 
 A metric is described once, as a :class:`Spec`: its name, what it asks, where its formula comes
-from, and a pure function of a :class:`~ehrsynth.evaluation.tables.Setting` (train, holdout and a
+from, and a pure function of a :class:`~ehrsynth.evaluation.setting.Setting` (train, holdout and a
 candidate table). The driver evaluates that function three times, with the synthetic data, with
 the best and with the worst table one could release in its place, and keeps the three numbers as
 one :class:`Metric`.

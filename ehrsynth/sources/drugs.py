@@ -37,7 +37,7 @@ _NO_DRUG = {"", "sw", "water", "sterile water", "sterile", "orthopedic", "bulk",
 @lru_cache(maxsize=1)
 def _known() -> dict[tuple[str, ...], tuple[str, ...]]:
     """The ingredients that each name of the list stands for, by its words."""
-    with (files("ehrsynth") / "ingredients.csv").open(encoding="utf-8") as file:
+    with (files("ehrsynth.sources") / "ingredients.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, dtype=str)
     groups = table.groupby("written")["ingredient"]
     return {tuple(written.split()): tuple(sorted(names)) for written, names in groups}

@@ -9,9 +9,9 @@ import joblib
 import numpy as np
 import torch
 
-from ..errors import InputError
-from ..preprocess import Encoded
+from .errors import InputError
 from .model import EMRWGAN
+from .preprocessing.encode import Encoded
 
 
 def fit_runs(

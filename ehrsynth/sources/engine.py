@@ -1,18 +1,13 @@
-"""From hospital tables of any size to one row per patient: one lazy expression, written once.
+"""Engines for hospital tables of any size: DuckDB in this process, Spark, any backend of Ibis.
 
-The expressions are Ibis's, so the same lines run in DuckDB (in this process, the default) and on
-Spark. The engine streams the files and keeps what it needs of them within its own memory limit, on
-disk beyond it; what comes back is one row per patient and the distinct codes of each patient.
-
-BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis:
-:func:`ehrsynth.datasets.mimic_iv.from_database` takes the tables there. That the expression becomes
-SQL for BigQuery is tested; that it runs there is not, since it needs an account.
+A table is a lazy expression of Ibis. The engine streams the files and keeps what it needs of them
+within its own memory limit, on disk beyond it; what comes back is small.
 """
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -21,37 +16,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from .errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import ibis
 
 ENGINES = ("duckdb", "spark")
-# What there can be of each patient: the measurements with their units, and the tables of
-# what happened beside the diagnoses, with the role and the beginning of their columns' names.
-MEASURED = {"bmi": "kg/m2", "systolic": "mmHg", "diastolic": "mmHg"}
-EVENTS = {
-    "concepts": ("diagnosis", "con"),
-    "procedures": ("procedure", "pro"),
-    "medications": ("medication", "med"),
-    "labs": ("lab", "lab"),
-}
-INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are always there
 MEMORY = "2GB"
 ROW = "row"  # the place of a measurement in its file: of two of one day the later one counts
 _BATCH = 500_000  # rows that come back from the engine at a time
-_YEAR = 365  # days
-OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
-_RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
-
-
-def check_included(include: Iterable[str]) -> None:
-    """Raise for a name that is not in :data:`INCLUDABLE`."""
-    for name in include:
-        if name not in INCLUDABLE:
-            raise InputError(
-                f"Unknown kind of columns {name!r}; use one of {', '.join(INCLUDABLE)}."
-            )
 
 
 # -- engines ---------------------------------------------------------------------------
@@ -187,131 +160,6 @@ def literal(value: object) -> "ibis.Value":
     import ibis
 
     return ibis.literal(value)
-
-
-# -- the expression --------------------------------------------------------------------
-
-
-def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Table", "ibis.Table"]:
-    """One row per patient, and the index admissions it starts from.
-
-    Parameters
-    ----------
-    tables : mapping of str to Table
-        ``patients``, ``admissions`` and ``measurements``.
-    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}
-
-    Returns
-    -------
-    table : Table
-        By subject_id: ``subject_id``, the outcome (0/1), ``sex``, ``race``, ``age`` (years) and
-        the measurements (NULL when not measured).
-    index : Table
-        The index admission of everyone in the cohort.
-    """
-    index = index_admissions(tables["patients"], tables["admissions"], outcome)
-    measured = latest_measurements(tables["measurements"], index)
-    table = index.select(
-        "subject_id",
-        _outcome(index, outcome).cast("int8").name(outcome),
-        "sex",
-        race_group(index["race"]).name("race"),
-        _age(index).name("age"),
-    )
-    table = table.left_join(measured, "subject_id").select(*table.columns, *MEASURED)
-    return table.order_by("subject_id"), index
-
-
-def index_admissions(
-    patients: "ibis.Table", admissions: "ibis.Table", outcome: str = "DIE_1y"
-) -> "ibis.Table":
-    """The index admission of everyone who did not die in hospital, with what is known of them.
-
-    It is the last one. For the outcome "VISIT_1y" it is the last one that ended a year or more
-    before the last admission of the whole database: whoever is seen again in this year is known.
-
-    Returns
-    -------
-    Table
-        The columns of both tables, and ``next_time``, when the next admission begins (NULL if it
-        is the last).
-    """
-    import ibis
-
-    dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
-    alive = admissions.anti_join(dead, "subject_id")
-    order = [alive[name] for name in ("admit_time", "discharge_time", "hadm_id")]
-    following = alive["admit_time"].lead().over(group_by="subject_id", order_by=order)
-    alive = alive.mutate(next_time=following)
-    if outcome == "VISIT_1y":
-        end = admissions["admit_time"].max().as_scalar().date()
-        alive = alive.filter(_a_year_after(alive["discharge_time"]) <= end)
-    newest = ibis.row_number().over(
-        group_by="subject_id",
-        order_by=[ibis.desc(alive[n]) for n in ("admit_time", "discharge_time", "hadm_id")],
-    )
-    last = alive.mutate(place=newest).filter(lambda t: t["place"] == 0).drop("place")
-    return last.inner_join(patients, "subject_id").select(
-        *last.columns, *(name for name in patients.columns if name != "subject_id")
-    )
-
-
-def _a_year_after(time: "ibis.Value") -> "ibis.Value":
-    import ibis
-
-    return (time.date() + ibis.interval(days=_YEAR)).cast("date")
-
-
-def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibis.Table":
-    """The latest value of each measurement up to each index discharge (the day included).
-
-    Of two values of one day the later row of the file is kept, and both numbers of a pressure
-    come from the same reading.
-    """
-    import ibis
-
-    until = index.select("subject_id", "discharge_time")
-    known = measurements.filter(measurements["name"].isin(list(MEASURED)))
-    known = known.inner_join(until, "subject_id")
-    known = known.filter(known["time"].date() <= known["discharge_time"].date())
-    newest = ibis.row_number().over(
-        group_by=["subject_id", "name"], order_by=[ibis.desc(known["time"]), ibis.desc(known[ROW])]
-    )
-    latest = known.mutate(place=newest).filter(lambda t: t["place"] == 0)
-    wide = latest.group_by("subject_id").aggregate(
-        **{n: latest["value"].max(where=latest["name"] == n) for n in MEASURED}
-    )
-    # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
-    # two numbers, and nobody can tell which of them is right.
-    upside_down = (wide["diastolic"] >= wide["systolic"]).fill_null(False)
-    right = {n: upside_down.ifelse(None, wide[n]) for n in ("systolic", "diastolic")}
-    return wide.mutate(**right)
-
-
-def race_group(race: "ibis.Value") -> "ibis.Value":
-    """MIMIC-IV's strings ("WHITE - RUSSIAN", "UNABLE TO OBTAIN", ...) to six races."""
-    import ibis
-
-    text = race.cast("string").fill_null("UNKNOWN").strip().upper()
-    group = text.re_search(_RACE_UNKNOWN).ifelse("UNKNOWN", "OTHER")
-    for name in ("WHITE", "BLACK", "ASIAN", "HISPANIC"):
-        group = text.startswith(name).ifelse(ibis.literal(name), group)
-    return group
-
-
-def _age(index: "ibis.Table") -> "ibis.Value":
-    import ibis
-
-    age = index["anchor_age"] + index["admit_time"].year() - index["anchor_year"]
-    return ibis.least(age.cast("int64"), OLDEST).cast("float64")
-
-
-def _outcome(index: "ibis.Table", outcome: str) -> "ibis.Value":
-    if outcome == "DIE_any":
-        return index["death_date"].notnull()
-    # Deaths are dated by the day, so the discharge is too.
-    what = index["next_time" if outcome == "VISIT_1y" else "death_date"]
-    return (what.date() <= _a_year_after(index["discharge_time"])).fill_null(False)
 
 
 # -- codes -----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _TIMEOUT = 30  # seconds without a byte
 @lru_cache(maxsize=1)
 def registry() -> dict[str, dict]:
     """The public data sets: title, license, attribution, url, and sha256 of every file."""
-    return json.loads((files("ehrsynth.datasets") / "registry.json").read_text("utf-8"))
+    return json.loads((files("ehrsynth.sources") / "registry.json").read_text("utf-8"))
 
 
 def cache_folder(name: str) -> Path:

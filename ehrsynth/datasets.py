@@ -1,29 +1,34 @@
 """The sources of data: every one yields the same few hospital tables, or one flat table."""
 
 import inspect
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 
-from .. import extract
-from ..errors import InputError
-from ..phecode import map_icd, unmapped
-from .fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
+from .cohort import build_patients as from_hospital
+from .cohort import check_outcome
+from .errors import InputError
+from .phecode import map_icd, unmapped
+from .sources.engine import collect, lazy
+from .sources.fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
 
 __all__ = ["DATASETS", "describe", "fetch", "load", "scan", "source"]
 
 # The reader of each data set.
 _READERS = {
-    "simulated": "simulated",
-    "mimic-iv-demo": "mimic_iv",
-    "mimic-iv": "mimic_iv",
-    "diabetes130": "diabetes130",
-    "omop": "omop",
-    "table": "table",
+    "simulated": "hospital.writing",
+    "mimic-iv-demo": "sources.mimic_iv",
+    "mimic-iv": "sources.mimic_iv",
+    "diabetes130": "sources.diabetes130",
+    "omop": "sources.omop",
+    "table": "sources.flat.table",
 }
 DATASETS = tuple(_READERS)
+# Flat data sets by the table that only they have.
+_FLAT = {"encounters": "diabetes130", "table": "table"}
 
 
 def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.DataFrame]:
@@ -144,6 +149,38 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
     return {"data set": f"the table {Path(data).name}" if data else name}
 
 
+def build_patients(
+    tables: dict,
+    outcome: str | None = None,
+    code_level: str = "phecode",
+    include: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Make the patient table, one row per patient, with its schema attached.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame or ibis Table
+        What :func:`load` or :func:`scan` returns.
+    outcome, code_level, include
+        As for :func:`ehrsynth.cohort.build_patients`; a flat data set brings its own outcome.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        If no patient is left, or the outcome is the same for all.
+    """
+    for key, name in _FLAT.items():
+        if key in tables:
+            if include:
+                raise InputError(f"A flat data set has no {include[0]} to add; leave them out.")
+            return check_outcome(_reader(name).to_patients(tables, outcome, code_level))
+    return from_hospital(tables, outcome, code_level, include)
+
+
 # -- what is in it ---------------------------------------------------------------------
 
 
@@ -170,7 +207,7 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
             "columns of the file left out": int((tables["columns"]["kind"] == "dropped").sum()),
             "missing values (%)": _percent(table.isna().to_numpy().mean()),
         }
-    tables = extract.lazy(tables)
+    tables = lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
     sex = patients["sex"]
     return {
@@ -198,12 +235,12 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
 
 def _counts(table, counts: dict) -> dict[str, int]:
     """These sums over a table, in one pass; 0 where there is nothing to sum."""
-    found = extract.collect(table.aggregate(**counts)).iloc[0].fillna(0)
+    found = collect(table.aggregate(**counts)).iloc[0].fillna(0)
     return {name: int(found[name]) for name in counts}
 
 
 def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
-    codes = extract.collect(
+    codes = collect(
         diagnoses.group_by(["icd_version", "icd_code"]).aggregate(rows=diagnoses.count())
     )
     version = diagnoses["icd_version"]
@@ -265,12 +302,12 @@ def _describe_measurements(measurements) -> dict[str, int | float]:
     )
     if not facts["BMI values"]:
         return facts
-    largest = extract.collect(people.aggregate(largest=people["largest"].max()))
+    largest = collect(people.aggregate(largest=people["largest"].max()))
     return facts | {"largest BMI": float(largest["largest"].iloc[0])}
 
 
 def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:
-    from .diabetes130 import diagnoses
+    from .sources.diabetes130 import diagnoses
 
     rows = diagnoses(encounters)
     visits = encounters["patient_nbr"].value_counts()

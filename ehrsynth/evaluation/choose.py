@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from .metric import Z95
+from .intervals import Z95
 
 # Weights by metric. "machine-learning development" is the tutorial's own profile; "education"
 # and "software testing" are the companion benchmark's (its "system design"), doi

@@ -18,8 +18,10 @@ from ..cohort import build_patients
 from ..errors import InputError
 from ..phecode import definitions
 from ..schema import Schema
-from . import care, mimic_iv, simulated
-from .hospital import (
+from ..sources import mimic_iv
+from . import care
+from . import writing as simulated
+from .people import (
     AGES,
     BMI_DISEASES,
     FACTORS,

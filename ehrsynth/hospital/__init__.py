@@ -1,0 +1,1 @@
+"""The simulated hospital, whose truth is known."""

@@ -1,0 +1,1 @@
+"""From a patient table to the matrix a GAN learns, and back."""

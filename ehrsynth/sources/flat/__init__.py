@@ -1,0 +1,1 @@
+"""One table of patients from a file."""
