@@ -32,7 +32,7 @@ import pandas as pd
 import ehrsynth
 from ehrsynth import evaluation
 from ehrsynth.evaluation import privacy
-from ehrsynth.evaluation.intervals import Spec
+from ehrsynth.evaluation.metric import Spec
 from ehrsynth.evaluation.setting import PROFILES, Encoder, independent
 from ehrsynth.files import write_table
 from ehrsynth.preprocessing.encode import Preprocessor

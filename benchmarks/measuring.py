@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.intervals import NotComputable, Spec
+from ehrsynth.evaluation.intervals import NotComputable
+from ehrsynth.evaluation.metric import Spec
 from ehrsynth.evaluation.setting import settings
 from ehrsynth.schema import Schema
 

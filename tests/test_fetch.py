@@ -13,8 +13,8 @@ import pytest
 
 from ehrsynth import datasets
 from ehrsynth.errors import InputError
-from ehrsynth.sources.fetch import fetch as fetch_data
 from ehrsynth.sources.fetch import FOLDER_VARIABLE, URL_VARIABLE, registry
+from ehrsynth.sources.fetch import fetch as fetch_data
 
 DEMO_FILE = "hosp/d_icd_diagnoses.csv.gz"  # the largest
 

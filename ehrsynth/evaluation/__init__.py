@@ -13,7 +13,8 @@ from ..errors import InputError
 from ..schema import Schema
 from . import anonymeter_risks, fairness, fidelity, privacy, utility
 from .choose import USE_CASES, chance_of_first, rank, sensitivity
-from .intervals import Estimate, Metric, NotComputable, Spec, mean_of
+from .intervals import Estimate, NotComputable, mean_of
+from .metric import Metric, Spec
 from .report import Report
 from .setting import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
 

@@ -13,7 +13,8 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from .intervals import Estimate, NotComputable, Spec, around
+from .intervals import Estimate, NotComputable, around
+from .metric import described
 from .privacy import excess_risk
 from .setting import Setting
 
@@ -137,27 +138,9 @@ def _inference(setting: Setting, rng) -> Estimate:
     return _excess(evaluator, n_jobs=1)
 
 
-SPECS = tuple(
-    Spec(
-        name, "privacy", "corrected", "lower", "share of what can be gained",
-        "Giomi et al., PoPETs 2023(2):312-328, package anonymeter", sentence,
-        compute, best="half", worst="train", bounds=(-np.inf, 1), title=title,
-    )
-    for name, compute, title, sentence in (
-        (
-            "singling_out", _singling_out, "Singling out",
-            "How much oftener a guess of five attributes that fits one synthetic patient fits "
-            "exactly one used patient than exactly one of as many held-out ones; 0 means no leak.",
-        ),
-        (
-            "linkability", _linkability, "Linkability",
-            "How much oftener two halves of a used patient's record are linked by their nearest "
-            "synthetic patient than those of a held-out one; 0 means no leak.",
-        ),
-        (
-            "inference", _inference, "Inference of the outcome",
-            "How much oftener the outcome of a used patient is guessed from the nearest synthetic "
-            "patient than that of a held-out one; 0 means no leak.",
-        ),
-    )
-)  # fmt: skip
+COMPUTE = {
+    ("singling_out", "corrected"): _singling_out,
+    ("linkability", "corrected"): _linkability,
+    ("inference", "corrected"): _inference,
+}
+SPECS = described(COMPUTE)

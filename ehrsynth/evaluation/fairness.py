@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from .intervals import Estimate, NotComputable, Spec, auroc_parts, largest_of
+from .intervals import Estimate, NotComputable, auroc_parts, largest_of
+from .metric import described
 from .setting import Setting, subgroups
 from .utility import predict
 
@@ -162,29 +163,13 @@ def _worst_risk(setting: Setting) -> str:
     )
 
 
-SPECS = (
-    Spec(
-        "subgroup_auroc_loss", "fairness", "corrected", "lower", "AUROC",
-        "largest difference by group, corrected after Chernozhukov et al., Econometrica "
-        "2013;81:667-737; ehrsynth",
-        "How much worse a model trained on synthetic patients ranks the real, held-out patients "
-        "of the group that loses most, compared with a model trained on real patients.",
-        _largest_over_groups(_auroc_loss), best="train", bounds=(-1, 1), draws=4,
-        title="Loss of AUROC in the worst group", note=_worst_auroc,
-    ),
-    Spec(
-        "subgroup_risk_error", "fairness", "corrected", "lower", "percentage points",
-        "calibration in the large, largest by group; ehrsynth; best: the model trained on train",
-        "How far the mean predicted risk is from the share of patients with the outcome, in the "
-        "group for which it is farthest off.",
-        _largest_over_groups(_risk_excess, both_ways=True), best="train", bounds=(0, 100),
-        draws=4, title="Error of the mean risk in the worst group", note=_worst_risk,
-    ),
-    Spec(
-        "subgroup_missing", "fairness", "corrected", "lower", "share of the group",
-        "largest shortfall by group; ehrsynth",
-        "Which share of the most under-represented group of patients is missing; 1 means that "
-        "the whole group is.",
-        _missing_group, bounds=(-np.inf, 1), title="Missing share of a group",
-    ),
-)  # fmt: skip
+COMPUTE = {
+    ("subgroup_auroc_loss", "corrected"): _largest_over_groups(_auroc_loss),
+    ("subgroup_risk_error", "corrected"): _largest_over_groups(_risk_excess, both_ways=True),
+    ("subgroup_missing", "corrected"): _missing_group,
+}
+NOTES = {
+    ("subgroup_auroc_loss", "corrected"): _worst_auroc,
+    ("subgroup_risk_error", "corrected"): _worst_risk,
+}
+SPECS = described(COMPUTE, NOTES)

@@ -10,12 +10,9 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from .intervals import (
-    BENCHMARK,
-    TUTORIAL,
     Z95,
     Estimate,
     NotComputable,
-    Spec,
     around,
     auroc,
     group_sums,
@@ -23,6 +20,7 @@ from .intervals import (
     mean_of,
     wilson,
 )
+from .metric import described
 from .setting import Setting
 
 MALE_CODES = ("600", "185", "605")
@@ -568,152 +566,27 @@ def _violation_corrected(setting: Setting, rng) -> Estimate:
 
 # -- the metrics ---------------------------------------------------------------------------
 
-SPECS = (
-    Spec(
-        "classifier_two_sample_test", "fidelity", "corrected", "lower", "AUROC",
-        "Lopez-Paz and Oquab, ICLR 2017",
-        "How often a classifier that sees one real and one synthetic patient says which is "
-        "which; 0.5 is guessing, 1 is always.",
-        _c2st, best="swap", bounds=(0, 1), title="Classifier two-sample test",
-    ),
-    Spec(
-        "dimension_wise_distribution_binary", "fidelity", "published", "lower",
-        "patients per 1,000", f"{TUTORIAL}, step 1.a; {BENCHMARK}, Table 1 (APD)",
-        "Mean absolute difference between the real and the synthetic prevalence of a code.",
-        _prevalence_published, bounds=(0, np.inf), title="Prevalence of codes",
-    ),
-    Spec(
-        "dimension_wise_distribution_binary", "fidelity", "corrected", "lower",
-        "patients per 1,000", f"after {TUTORIAL}, step 1.a",
-        "The same, with the outcome and missing values counted and with as many synthetic "
-        "patients as held-out ones, so that size alone does not win.",
-        _prevalence_corrected, bounds=(0, np.inf), title="Prevalence of codes",
-    ),
-    Spec(
-        "dimension_wise_distribution_continuous", "fidelity", "published", "lower",
-        "share of the range", f"{TUTORIAL}, step 1.a; {BENCHMARK}, Table 1 (AWD)",
-        "Mean distance between the real and the synthetic distribution of a measurement, as a "
-        "share of its range.",
-        _wasserstein_published, bounds=(0, np.inf), title="Distribution of measurements",
-    ),
-    Spec(
-        "dimension_wise_distribution_continuous", "fidelity", "corrected", "lower",
-        "standard deviations", f"after {TUTORIAL}, step 1.a",
-        "The same in standard deviations, because a range depends on one extreme patient.",
-        _wasserstein_corrected, bounds=(0, np.inf), title="Distribution of measurements",
-    ),
-    Spec(
-        "log_prevalence_r2", "fidelity", "corrected", "higher", "R2",
-        "agreement of log prevalences; ehrsynth",
-        "How well prevalences agree on a log scale, where rare codes count as much as common "
-        "ones; 1 is perfect.",
-        _log_prevalence, bounds=(-np.inf, 1), title="Prevalence on a log scale",
-    ),
-    *(
-        Spec(
-            f"prevalence_of_{name}_codes", "fidelity", "corrected", "lower", "factor",
-            "mean absolute log ratio of prevalences; ehrsynth",
-            f"By which factor the prevalence of a code that {people} have is typically "
-            "off, too high or too low; 1 is perfect, and what held-out patients score is chance.",
-            _prevalence_stratum(name), bounds=(1, np.inf),
-            title=f"Prevalence of {name} codes",
-        )
-        for name, people in (
-            ("frequent", "at least 10 in 1,000 patients"),
-            ("uncommon", "1 to 10 in 1,000 patients"),
-            ("rare", "fewer than 1 in 1,000 patients"),
-        )
-    ),
-    Spec(
-        "column_wise_correlation", "fidelity", "published", "lower", "norm per column pair x 1e6",
-        f"{TUTORIAL}, step 1.b; {BENCHMARK}, Table 1",
-        "Distance between the real and the synthetic correlation matrix; it shrinks when "
-        "columns are added.",
-        _correlation_published, bounds=(0, np.inf),
-    ),
-    Spec(
-        "column_wise_correlation", "fidelity", "corrected", "lower", "correlation",
-        f"after {TUTORIAL}, step 1.b",
-        "Mean absolute difference of the correlation of two columns, whatever their number.",
-        _correlation_corrected, bounds=(0, 2),
-    ),
-    Spec(
-        "latent_cluster_analysis", "fidelity", "published", "lower", "log2",
-        f"{TUTORIAL}, step 1.c; {BENCHMARK}, Table 1; Goncalves et al., BMC Med Res Methodol "
-        "2020;20:108",
-        "How unequally real and synthetic patients share five clusters (fewer, where fewer than "
-        "five patients differ); a logarithm that runs off to minus infinity when they share them "
-        "well.",
-        _latent_published,
-    ),
-    Spec(
-        "latent_cluster_analysis", "fidelity", "corrected", "lower", "share of patients",
-        f"after {TUTORIAL}, step 1.c",
-        "Share of the synthetic patients that would have to move to another cluster of real "
-        "patients to fill all clusters as real ones do.",
-        _latent_corrected, bounds=(0, 1),
-    ),
-    Spec(
-        "medical_concept_abundance", "fidelity", "published", "lower", "share of patients",
-        f"{TUTORIAL}, step 1.d; {BENCHMARK}, Table 1",
-        "Distance between the distributions of the number of codes a patient has.",
-        _abundance_published, bounds=(0, np.inf),
-    ),
-    Spec(
-        "medical_concept_abundance", "fidelity", "corrected", "lower", "share of patients",
-        f"after {TUTORIAL}, step 1.d",
-        "The same with equally full bins for both tables: the share of patients with the wrong "
-        "number of codes.",
-        _abundance_corrected, bounds=(0, 1),
-    ),
-    *(
-        Spec(
-            name, "fidelity", "corrected", "higher", unit, source, sentence,
-            _neighborhoods(statistic), best="swap", bounds=(0, upper),
-            title=title,
-        )
-        for name, statistic, unit, source, sentence, upper, title in (
-            (
-                "improved_precision", Neighborhoods.precision, "share of synthetic patients",
-                "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
-                "Share of synthetic patients who are as near to some real patient as real "
-                "patients are to each other; one odd real patient can vouch for many.",
-                1, "Precision (nearest neighbors)",
-            ),
-            (
-                "recall", Neighborhoods.recall, "share of real patients",
-                "Kynkäänniemi et al., NeurIPS 2019;32:3927-3936",
-                "Share of real patients who are as near to some synthetic patient as synthetic "
-                "patients are to each other; widely scattered synthetic patients reach anybody.",
-                1, "Recall (nearest neighbors)",
-            ),
-            (
-                "density", Neighborhoods.density, "neighborhoods over 5",
-                "Naeem et al., ICML 2020, PMLR 119:7176-7185",
-                "In how many real patients' neighborhoods a synthetic patient lies, over the "
-                "number expected; 1 is as crowded as among real patients.",
-                np.inf, "Density of synthetic patients",
-            ),
-            (
-                "coverage", Neighborhoods.coverage, "share of real patients",
-                "Naeem et al., ICML 2020, PMLR 119:7176-7185",
-                "Share of real patients who have a synthetic patient in their neighborhood.",
-                1, "Coverage of real patients",
-            ),
-        )
-    ),
-    Spec(
-        "clinical_knowledge_violation", "fidelity", "published", "lower", "sum of two shares",
-        f"{TUTORIAL}, step 1.e; {BENCHMARK}, Table 1",
-        "Share of women among patients with three male-only phecodes plus share of men among "
-        "patients with three female-only ones.",
-        _violation_published, bounds=(0, 2),
-    ),
-    Spec(
-        "clinical_knowledge_violation", "fidelity", "corrected", "lower", "share of patients",
-        f"after {TUTORIAL}, step 1.e",
-        "Share of patients with at least one diagnosis that their sex cannot have, over all "
-        "sex-restricted codes.",
-        _violation_corrected, bounds=(0, 1),
-    ),
-)  # fmt: skip
+COMPUTE = {
+    ("classifier_two_sample_test", "corrected"): _c2st,
+    ("dimension_wise_distribution_binary", "published"): _prevalence_published,
+    ("dimension_wise_distribution_binary", "corrected"): _prevalence_corrected,
+    ("dimension_wise_distribution_continuous", "published"): _wasserstein_published,
+    ("dimension_wise_distribution_continuous", "corrected"): _wasserstein_corrected,
+    ("log_prevalence_r2", "corrected"): _log_prevalence,
+    ("column_wise_correlation", "published"): _correlation_published,
+    ("column_wise_correlation", "corrected"): _correlation_corrected,
+    ("latent_cluster_analysis", "published"): _latent_published,
+    ("latent_cluster_analysis", "corrected"): _latent_corrected,
+    ("medical_concept_abundance", "published"): _abundance_published,
+    ("medical_concept_abundance", "corrected"): _abundance_corrected,
+    ("clinical_knowledge_violation", "published"): _violation_published,
+    ("clinical_knowledge_violation", "corrected"): _violation_corrected,
+    ("prevalence_of_frequent_codes", "corrected"): _prevalence_stratum("frequent"),
+    ("prevalence_of_uncommon_codes", "corrected"): _prevalence_stratum("uncommon"),
+    ("prevalence_of_rare_codes", "corrected"): _prevalence_stratum("rare"),
+    ("improved_precision", "corrected"): _neighborhoods(Neighborhoods.precision),
+    ("recall", "corrected"): _neighborhoods(Neighborhoods.recall),
+    ("density", "corrected"): _neighborhoods(Neighborhoods.density),
+    ("coverage", "corrected"): _neighborhoods(Neighborhoods.coverage),
+}
+SPECS = described(COMPUTE)

@@ -17,11 +17,8 @@ import numpy as np
 import pandas as pd
 
 from .intervals import (
-    BENCHMARK,
-    TUTORIAL,
     Estimate,
     NotComputable,
-    Spec,
     around,
     auroc,
     auroc_parts,
@@ -29,6 +26,7 @@ from .intervals import (
     mean_of,
     wilson,
 )
+from .metric import described
 from .setting import Encoder, Setting, Side, subgroups
 
 BLOCK = 1_024
@@ -979,146 +977,26 @@ def _copies(setting: Setting, rng) -> Estimate:
 
 # -- the metrics -----------------------------------------------------------------------------
 
-SPECS = (
-    Spec(
-        "membership_inference", "privacy", "published", "lower", "F1",
-        f"{TUTORIAL}, step 2.a; {BENCHMARK}, Table 1",
-        "How well an attacker who accuses every patient within a fixed distance of a synthetic "
-        "one finds those whose data was used; without a reference the number says little.",
-        _membership_published, best="half", worst="train", bounds=(0, 1),
-        title="Membership inference (F1 at a fixed distance)",
-    ),
-    Spec(
-        "membership_inference", "privacy", "corrected", "lower", "AUROC",
-        f"after {TUTORIAL}, step 2.a; Hilprecht et al., PoPETs 2019(4):232-249",
-        "How often an attacker who knows two whole records, one used and one not, says which "
-        "was used by its distance to the synthetic data; 0.5 is guessing.",
-        _membership_auroc, best="half", worst="train", bounds=(0, 1),
-        title="Membership inference",
-    ),
-    Spec(
-        "membership_inference_at_1_percent", "privacy", "corrected", "lower",
-        "share of used patients found", "Carlini et al., IEEE S&P 2022:1897-1914",
-        "Share of the patients whose data was used that an attacker finds when he may accuse "
-        "one in 100 others falsely; 0.01 is guessing.",
-        _membership_rare, best="half", worst="train", bounds=(0, 1),
-        title="Membership found at 1 % false accusations",
-    ),
-    Spec(
-        "membership_of_most_exposed", "privacy", "corrected", "lower", "AUROC",
-        "after Meeus et al., arXiv 2023;2306.10308",
-        "Membership inference among the tenth of the patients who are least like others: how "
-        "often an attacker says which of two such patients was used; 0.5 is guessing.",
-        _membership_exposed, best="half", worst="train", bounds=(0, 1),
-        title="Membership of the most exposed",
-    ),
-    Spec(
-        "membership_by_subgroup", "privacy", "corrected", "lower", "AUROC",
-        "largest by group, corrected after Chernozhukov et al., Econometrica 2013;81:667-737",
-        "Membership inference among patients of one sex, race or age, for the group in which it "
-        "works best; 0.5 is guessing.",
-        _membership_subgroup, best="half", worst="train", bounds=(0, 1),
-        title="Membership in the worst group", note=_worst_group,
-    ),
-    Spec(
-        "density_ratio_attack", "privacy", "corrected", "lower", "AUROC",
-        "van Breugel et al., AISTATS 2023, PMLR 206:3493-3514",
-        "How often an attacker who also has records of the same hospital says which of two "
-        "patients was used, by where the synthetic data is denser than it should be; 0.5 is "
-        "guessing.",
-        _density_ratio, best="half", worst="train", bounds=(0, 1),
-        title="Membership by density ratio",
-    ),
-    Spec(
-        "attribute_inference", "privacy", "published", "lower", "weighted F1",
-        f"{TUTORIAL}, step 2.b; {BENCHMARK}, Table 1",
-        "How well the hidden columns of a patient whose data was used are guessed from the most "
-        "similar synthetic patient; most of it is knowledge about anybody, not a leak.",
-        _attribute_published, best="half", worst="train", bounds=(0, 1),
-        title="Attribute inference",
-    ),
-    Spec(
-        "attribute_inference", "privacy", "corrected", "lower", "share of what can be learned",
-        f"after {TUTORIAL}, step 2.b; Giomi et al., PoPETs 2023(2):312-328",
-        "How much better the same guesses are for patients whose data was used than for others; "
-        "0 means no leak.",
-        _attribute_corrected, best="half", worst="train", bounds=(-np.inf, 1),
-        title="Attribute inference beyond holdout",
-    ),
-    Spec(
-        "meaningful_identity_disclosure", "privacy", "published", "lower", "probability",
-        f"{BENCHMARK}, Table 1; El Emam et al., J Med Internet Res 2020;22:e23139",
-        "Chance that a patient is matched to a synthetic one by demographics and diagnoses and "
-        "that the match teaches something new.",
-        _identity_published, best="half", worst="train", bounds=(0, 1),
-        title="Meaningful identity disclosure",
-    ),
-    Spec(
-        "meaningful_identity_disclosure", "privacy", "corrected", "lower", "probability",
-        f"after {BENCHMARK}, Table 1",
-        "How much greater that chance is for patients whose data was used than for others; 0 "
-        "means no leak.",
-        _identity_corrected, best="half", worst="train", bounds=(-1, 1),
-        title="Identity disclosure beyond holdout",
-    ),
-    Spec(
-        "nearest_neighbor_adversarial_accuracy", "privacy", "published", "lower",
-        "difference of two accuracies",
-        f"{BENCHMARK}, Table 1; Yale et al., Neurocomputing 2020;416:244-255",
-        "How much closer the synthetic data is to train than to holdout; ties are not counted, "
-        "which spoils it for sparse records.",
-        _adversarial_published, best="half", worst="train", bounds=(-1, 1),
-        title="Adversarial accuracy (privacy loss)",
-    ),
-    Spec(
-        "nearest_neighbor_adversarial_accuracy", "privacy", "corrected", "lower",
-        "difference of two accuracies", f"after {BENCHMARK}, Table 1",
-        "The same with ties counted half and without cutting the tables; 0 means no leak.",
-        _adversarial_corrected, best="half", worst="train", bounds=(-1, 1),
-        title="Adversarial accuracy (privacy loss)",
-    ),
-    Spec(
-        "closer_to_train", "privacy", "corrected", "lower", "share of synthetic patients",
-        "distance to closest record, train against holdout; Platzer and Reutterer, Front Big "
-        "Data 2021;4:679939",
-        "Share of synthetic patients nearer to a used patient than to one of as many held-out "
-        "ones; 0.5 means no leak.",
-        _closer_to_train, best="half", worst="train", bounds=(0, 1),
-        title="Closer to train than to holdout",
-    ),
-    Spec(
-        "holdout_exposure", "privacy", "corrected", "lower", "AUROC",
-        "the membership attack turned around; ehrsynth",
-        "How often the nearer of two patients, one used and one held out, is the held-out one; "
-        "0.5 is right, and more means that the generator has seen the held-out patients, so "
-        "that no number here can be believed.",
-        _holdout_exposure, best="half", worst="holdout", bounds=(0, 1),
-        title="Held-out patients in the synthetic data",
-    ),
-    Spec(
-        "nearest_neighbor_distance_ratio", "privacy", "corrected", "lower",
-        "share of synthetic patients",
-        "nearest over second nearest, train against holdout; Zhao et al., ACML 2021, PMLR "
-        "157:97-112",
-        "Share of synthetic patients whose nearest used patient stands out from the second "
-        "nearest more than among as many held-out ones; 0.5 means no leak.",
-        _ratio_smaller, best="half", worst="train", bounds=(0, 1),
-        title="One used patient stands out",
-    ),
-    Spec(
-        "near_copies", "privacy", "corrected", "lower", "share of synthetic patients",
-        "count of close records, train minus holdout; ehrsynth",
-        "Share of synthetic patients very near to a used patient, beyond those as near to one of "
-        "as many held-out ones; very near is what 1 in 100 held-out patients is. 0 means no leak.",
-        _near_copies, best="half", worst="train", bounds=(-1, 1),
-        title="Near copies beyond holdout",
-    ),
-    Spec(
-        "exact_copies", "privacy", "corrected", "lower", "share of synthetic patients",
-        "count of equal records; ehrsynth",
-        "Share of synthetic patients that equal a used patient in every column; held-out "
-        "patients do so by chance.",
-        _copies, best="holdout", worst="train", bounds=(0, 1),
-        title="Exact copies",
-    ),
-)  # fmt: skip
+COMPUTE = {
+    ("membership_inference", "published"): _membership_published,
+    ("membership_inference", "corrected"): _membership_auroc,
+    ("membership_inference_at_1_percent", "corrected"): _membership_rare,
+    ("membership_of_most_exposed", "corrected"): _membership_exposed,
+    ("membership_by_subgroup", "corrected"): _membership_subgroup,
+    ("density_ratio_attack", "corrected"): _density_ratio,
+    ("attribute_inference", "published"): _attribute_published,
+    ("attribute_inference", "corrected"): _attribute_corrected,
+    ("meaningful_identity_disclosure", "published"): _identity_published,
+    ("meaningful_identity_disclosure", "corrected"): _identity_corrected,
+    ("nearest_neighbor_adversarial_accuracy", "published"): _adversarial_published,
+    ("nearest_neighbor_adversarial_accuracy", "corrected"): _adversarial_corrected,
+    ("closer_to_train", "corrected"): _closer_to_train,
+    ("holdout_exposure", "corrected"): _holdout_exposure,
+    ("nearest_neighbor_distance_ratio", "corrected"): _ratio_smaller,
+    ("near_copies", "corrected"): _near_copies,
+    ("exact_copies", "corrected"): _copies,
+}
+NOTES = {
+    ("membership_by_subgroup", "corrected"): _worst_group,
+}
+SPECS = described(COMPUTE, NOTES)

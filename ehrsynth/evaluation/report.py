@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..files import atomic_path, read_json, write_json
 from ..schema import Schema
-from .intervals import Metric
+from .metric import Metric
 
 FAMILIES = {
     "fidelity": "Does it look like real patients?",

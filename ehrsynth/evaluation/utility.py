@@ -11,19 +11,8 @@ from scipy.special import expit
 from scipy.stats import t
 
 from ..schema import Schema
-from .intervals import (
-    BENCHMARK,
-    TUTORIAL,
-    Z95,
-    Estimate,
-    NotComputable,
-    Spec,
-    around,
-    auroc,
-    group_sums,
-    jackknife,
-    magnitude,
-)
+from .intervals import Z95, Estimate, NotComputable, around, auroc, group_sums, jackknife, magnitude
+from .metric import described
 from .setting import Effort, Setting, Side
 
 TOP = 20
@@ -304,73 +293,19 @@ _effect_difference = _effects(lambda a, error_a, b, error_b: np.abs(a - b))
 _effect_overlap = _effects(interval_overlap)
 
 
-SPECS = (
-    Spec(
-        "tstr_auroc", "utility", "published", "higher", "AUROC",
-        f"{TUTORIAL}, step 1.f; {BENCHMARK}, Table 1 (TSTR); best: the model trained on train",
-        "How well a model trained on synthetic patients ranks real, held-out patients by risk; "
-        "0.5 is guessing.",
-        _tstr, best="train", bounds=(0, 1), title="Train on synthetic, test on real",
-        draws=4,
+COMPUTE = {
+    ("tstr_auroc", "published"): _tstr,
+    ("trts_auroc", "published"): _trts,
+    ("calibration_error", "corrected"): _calibration_error,
+    ("mean_risk_error", "corrected"): _mean_risk_error,
+    ("calibration_slope_error", "corrected"): _slope_error,
+    ("feature_importance", "published"): _importance(
+        top_overlap, lambda setting: setting.candidate
     ),
-    Spec(
-        "trts_auroc", "utility", "published", "higher", "AUROC",
-        f"{TUTORIAL}, step 1.g; {BENCHMARK}, Table 1 (TRTS); best: train in the test's place",
-        "How well a model trained on real, held-out patients ranks synthetic patients by risk.",
-        _trts, best="train", bounds=(0, 1), title="Train on real, test on synthetic",
-        draws=4,
+    ("feature_importance", "corrected"): _importance(
+        shared_importance, lambda setting: setting.even_candidate, refits=5
     ),
-    Spec(
-        "calibration_error", "utility", "corrected", "lower", "percentage points",
-        "expected calibration error, Naeini et al., AAAI 2015:2901-2907; best: the model "
-        "trained on train",
-        "How far the risks predicted by a model trained on synthetic patients are from what "
-        "happens, on average over ten groups of held-out patients by predicted risk.",
-        _calibration_error, best="train", bounds=(0, 100), draws=4,
-    ),
-    Spec(
-        "mean_risk_error", "utility", "corrected", "lower", "percentage points",
-        "calibration in the large, Van Calster et al., BMC Med 2019;17:230; best: the model "
-        "trained on train",
-        "Difference between the mean predicted risk and the share of held-out patients with the "
-        "outcome.",
-        _mean_risk_error, best="train", bounds=(0, 100), draws=4,
-    ),
-    Spec(
-        "calibration_slope_error", "utility", "corrected", "lower", "difference from slope 1",
-        "calibration slope, Van Calster et al., BMC Med 2019;17:230; best: the model trained on "
-        "train",
-        "How far the calibration slope is from 1; below 1 the risks predicted for held-out "
-        "patients are too extreme, above 1 too timid.",
-        _slope_error, best="train", bounds=(0, np.inf), draws=4,
-    ),
-    Spec(
-        "feature_importance", "utility", "published", "higher", f"share of the top {TOP}",
-        f"{TUTORIAL}, step 1.h; {BENCHMARK}, Table 1",
-        f"Share of the {TOP} most important features of a model trained on real patients that "
-        "are also among those of a model trained on synthetic ones.",
-        _importance(top_overlap, lambda setting: setting.candidate), bounds=(0, 1),
-    ),
-    Spec(
-        "feature_importance", "utility", "corrected", "higher", "share of importance",
-        f"after {TUTORIAL}, step 1.h",
-        "Share of the importance that the real and the synthetic model put on the same features.",
-        _importance(shared_importance, lambda setting: setting.even_candidate, refits=5),
-        bounds=(0, 1),
-    ),
-    Spec(
-        "effect_estimates", "utility", "corrected", "lower", "log odds ratio",
-        "odds ratios with half a patient added to every cell, Haldane, Ann Hum Genet "
-        "1956;20:309-311",
-        "Mean absolute difference between the log odds ratios of the outcome for each code, in "
-        "the synthetic and in held-out patients; 0.1 is an odds ratio off by a tenth.",
-        _effect_difference, best="swap", bounds=(0, np.inf), title="Odds ratios of codes",
-    ),
-    Spec(
-        "effect_interval_overlap", "utility", "corrected", "higher", "share of the intervals",
-        "Karr et al., Am Stat 2006;60:224-232",
-        "How much of the confidence intervals of these odds ratios, from synthetic and from as "
-        "many held-out patients, is common to both.",
-        _effect_overlap, best="swap", bounds=(0, 1), title="Overlap of odds ratios' intervals",
-    ),
-)  # fmt: skip
+    ("effect_estimates", "corrected"): _effect_difference,
+    ("effect_interval_overlap", "corrected"): _effect_overlap,
+}
+SPECS = described(COMPUTE)

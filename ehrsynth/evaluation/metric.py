@@ -1,0 +1,225 @@
+"""What a metric is: its description (a row of ``metrics.csv``), its function, its value.
+
+The function takes a :class:`~ehrsynth.evaluation.setting.Setting` (train, holdout and a candidate
+table). It is computed three times, with the synthetic data, with the best and with the worst table
+that one could release in its place, and the three numbers are kept as one :class:`Metric`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.resources import files
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from .intervals import Estimate, NotComputable
+
+LOST = 0.1  # of the way from best to worst; see Metric.notices
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a metric asks and how it is computed.
+
+    Parameters
+    ----------
+    name : str
+        Name in snake case; the published and the corrected form share it.
+    family : {"fidelity", "utility", "privacy", "fairness"}
+    form : {"published", "corrected"}
+        As in the tutorial and its companion benchmark, or as it can be believed. A metric that
+        they do not have is "corrected".
+    direction : {"lower", "higher"}
+        Which way is better.
+    unit : str
+    source : str
+        Paper and place of the formula.
+    sentence : str
+        One plain sentence: what the number says.
+    compute : callable
+        Function of a Setting and a numpy Generator that returns an :class:`Estimate` or raises
+        :class:`NotComputable`.
+    best : {"holdout", "swap", "train", "half"}
+        Which table stands for the best: holdout itself; holdout compared with train, where the
+        metric compares with holdout; train, where holdout is the test set; or one half of
+        holdout, attacked together with the other half, where the metric is an attack.
+    worst : {"independent", "train", "holdout"}
+        Independent columns drawn from train, or train or holdout released as it is.
+    bounds : tuple of float
+        What the value can be; intervals are cut there.
+    title : str
+        What a person reads in a table; made from the name by default.
+    draws : int
+        Independent tables over which the worst reference is averaged: a model of noise scores
+        0.5 only on average.
+    note : callable, optional
+        Function of a Setting: a sentence on what is behind the value, e.g. which group.
+    """
+
+    name: str
+    family: str
+    form: str
+    direction: str
+    unit: str
+    source: str
+    sentence: str
+    compute: Callable
+    best: str = "holdout"
+    worst: str = "independent"
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    title: str = ""
+    draws: int = 1
+    note: Callable | None = None
+
+    def generator(self, seed: int) -> np.random.Generator:
+        """The metric's own random numbers: adding a metric never changes another's value."""
+        return np.random.default_rng([seed, crc32(f"{self.name}/{self.form}".encode())])
+
+    def evaluate(self, setting, seed: int) -> Estimate:
+        """The value in this setting, with the interval cut to what is possible."""
+        value, low, high = self.compute(setting, self.generator(seed))
+        if not np.isfinite(value):
+            raise NotComputable("the formula gives no finite number for these tables")
+        bounds = [
+            None if b is None or not np.isfinite(b) else float(np.clip(b, *self.bounds))
+            for b in (low, high)
+        ]
+        return Estimate(float(value), *bounds)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of one synthetic data set, beside its two references.
+
+    Attributes
+    ----------
+    value, ci_low, ci_high : float or None
+        The number and its 95 % interval.
+    best, worst : float or None
+        What the best and the worst table score in the synthetic data's place.
+    share : float or None
+        The way from worst (0) to best (1) that the value has come; it may lie outside. None
+        when the two references cannot be told apart on these data.
+    behind : bool or None
+        Whether the value is worse than the best reference by more than both intervals explain
+        (one-sided, at 2.5 %).
+    reason : str or None
+        Why there is no value.
+    note : str or None
+        What is behind the value, e.g. in which group of patients it is worst.
+    """
+
+    name: str
+    title: str
+    family: str
+    form: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    best: float | None
+    worst: float | None
+    share: float | None
+    direction: str
+    unit: str
+    source: str
+    sentence: str
+    behind: bool | None = None
+    reason: str | None = None
+    note: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        spec: Spec,
+        value: Estimate | None,
+        best: Estimate | None = None,
+        worst: Estimate | None = None,
+        reason: str | None = None,
+        note: str | None = None,
+    ) -> "Metric":
+        """Put the three estimates of one metric together."""
+        return cls(
+            name=spec.name, title=spec.title or spec.name.replace("_", " ").capitalize(),
+            family=spec.family, form=spec.form,
+            value=None if value is None else value.value,
+            ci_low=None if value is None else value.low,
+            ci_high=None if value is None else value.high,
+            best=None if best is None else best.value,
+            worst=None if worst is None else worst.value,
+            share=_share(spec, value, best, worst),
+            direction=spec.direction, unit=spec.unit, source=spec.source,
+            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason, note=note,
+        )  # fmt: skip
+
+    @property
+    def notices(self) -> bool:
+        """Whether the metric objects to the data: behind the best, and not by a trifle.
+
+        It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
+        wrong) and has lost more than a tenth of the way from best to worst, because with enough
+        patients every difference, however small, is more than chance. Metrics of single columns
+        have no such way: independent columns, their worst reference, have the right margins. For
+        them the first condition decides.
+        """
+        return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
+
+    def to_dict(self) -> dict:
+        """Plain numbers and texts, rounded so that the file is the same on every machine."""
+        return {
+            k: float(f"{v:.9g}") if isinstance(v, float) else v for k, v in asdict(self).items()
+        }
+
+
+def _share(spec: Spec, value, best, worst) -> float | None:
+    if value is None or best is None or worst is None:
+        return None
+    span = best.value - worst.value
+    if span == 0 or (span > 0) != (spec.direction == "higher"):
+        return None
+    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (best, worst)]
+    if abs(span) <= np.hypot(*halves):  # within chance of each other
+        return None
+    return (value.value - worst.value) / span
+
+
+def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool | None:
+    if value is None or best is None:
+        return None
+    worse = value.value - best.value if spec.direction == "lower" else best.value - value.value
+    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (value, best)]
+    return bool(worse > np.hypot(*halves))
+
+
+@lru_cache(maxsize=1)
+def descriptions() -> pd.DataFrame:
+    """The table of all metrics, one row each, in the order of the report."""
+    with (files("ehrsynth.evaluation") / "metrics.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file, keep_default_na=False, dtype={"low": str, "high": str})
+    for name, bound in (("low", -np.inf), ("high", np.inf)):
+        table[name] = [float(text) if text else bound for text in table[name]]
+    return table
+
+
+def described(
+    compute: Mapping[tuple[str, str], Callable],
+    notes: Mapping[tuple[str, str], Callable] | None = None,
+) -> tuple[Spec, ...]:
+    """The metrics whose functions these are, in the order of the table.
+
+    Parameters
+    ----------
+    compute : mapping of (name, form) to callable
+        Functions of a Setting and a Generator that return an Estimate.
+    notes : mapping of (name, form) to callable, optional
+        Functions of a Setting that say what is behind the value.
+    """
+    specs = []
+    for row in descriptions().to_dict("records"):
+        key = row["name"], row["form"]
+        if key in compute:
+            bounds = row.pop("low"), row.pop("high")
+            note = (notes or {}).get(key)
+            specs.append(Spec(**row, bounds=bounds, compute=compute[key], note=note))
+    return tuple(specs)
