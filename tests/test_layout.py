@@ -1,0 +1,140 @@
+"""The house: every module in its room, imports that go down only, code that names its chapter."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import architecture  # noqa: E402
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 450, 60
+# What the chapters teach; the report is not among it.
+TAUGHT = (
+    "schema", "rules", "cohort", "phecode", "preprocessing", "gan", "generation", "model",
+    "evaluation",
+)  # fmt: skip
+NOT_TAUGHT = ("evaluation.report", "evaluation.page", "evaluation")
+FILES = architecture.modules()
+
+
+def is_taught(module: str) -> bool:
+    name = module.removeprefix("ehrsynth.")
+    return name.split(".")[0] in TAUGHT and name not in NOT_TAUGHT
+
+
+# -- imports ------------------------------------------------------------------------------
+
+
+def test_imports_go_down_only_and_none_is_hidden():
+    assert architecture.problems() == []
+
+
+def test_there_is_no_circle():
+    assert architecture.circles() == []
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A package of a few made-up modules in the place of ours."""
+
+    def build(**texts: str) -> None:
+        for name, text in ({"__init__": ""} | texts).items():
+            path = tmp_path / "ehrsynth" / f"{name.replace('__of__', '/')}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        monkeypatch.setattr(architecture, "ROOT", tmp_path)
+        monkeypatch.setattr(architecture, "PACKAGE", tmp_path / "ehrsynth")
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "complaint"),
+    [
+        ("schema", "from .rules import Rule", "imports ehrsynth.rules, which comes later"),
+        ("schema", "from . import rules", "imports ehrsynth.rules, which comes later"),
+        ("schema", "import ehrsynth.rules", "imports ehrsynth.rules, which comes later"),
+        ("schema", "if True:\n    from .rules import Rule", "which comes later"),
+        (
+            "rules",
+            "def f():\n    from .schema import Schema",
+            "hides the import of ehrsynth.schema",
+        ),
+        ("rules", "def f():\n    import json", "hides the import of json"),
+        ("surprise", "", "has no room"),
+    ],
+)
+def test_a_fault_of_the_house_is_seen(house, module, text, complaint):
+    house(**({"schema": "", "rules": ""} | {module: text}))
+    (found,) = architecture.problems()
+    assert complaint in found and f"{module}.py" in found
+
+
+def test_what_is_allowed_is_not_complained_of(house):
+    house(
+        errors="",
+        schema="from .errors import InputError",
+        rules="import json\nfrom .schema import Schema\ndef f():\n    import torch",
+        cli="def f():\n    from . import schema",
+    )
+    assert architecture.problems() == [] and architecture.circles() == []
+
+
+def test_a_circle_is_seen(house):
+    house(schema="def f():\n    from .rules import Rule", rules="from .schema import Schema")
+    assert architecture.circles() == [["ehrsynth.schema", "ehrsynth.rules", "ehrsynth.schema"]]
+
+
+def test_the_page_shows_the_code_as_it_is():
+    assert architecture.stale() == []
+
+
+# -- size ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_module_is_read_in_one_sitting_and_a_function_on_one_screen(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= MOST_LINES_OF_A_FUNCTION, f"{node.name} has {lines} lines"
+
+
+def test_the_package_stays_small():
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in FILES.items()}
+    assert sum(lines.values()) <= 18_000
+    assert sum(n for name, n in lines.items() if is_taught(name)) <= 9_500
+
+
+# -- book and code point at each other ----------------------------------------------------
+
+
+def headings(slug: str) -> set[str]:
+    number, file = architecture.chapters()[slug]
+    notebook = nbformat.read(ROOT / f"{file}.ipynb", as_version=4)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return set(re.findall(r"^#{2,4} (.+?)\s*$", prose, re.MULTILINE))
+
+
+def public_things(path: Path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, " ".join((ast.get_docstring(node) or "").split())
+
+
+@pytest.mark.parametrize("name", sorted(filter(is_taught, FILES)))
+def test_every_public_function_of_a_taught_module_names_its_chapter(name):
+    for thing, text in public_things(FILES[name]):
+        found = re.findall(r'Chapter ([a-z-]+), "([^"]+)"', text)
+        assert found, f"{thing} does not say which chapter teaches it"
+        for slug, section in found:
+            assert slug in architecture.chapters(), f"{thing}: there is no chapter {slug}"
+            assert section in headings(slug), f"{thing}: {slug} has no section {section!r}"
