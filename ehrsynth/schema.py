@@ -115,6 +115,14 @@ class Column:
         label = self.label or self.name
         return f"{label} ({self.unit})" if self.unit else label
 
+    def within(self, values: np.ndarray) -> np.ndarray:
+        """A copy of `values` as floats, those outside the plausible bounds set to NaN."""
+        values = np.array(values, dtype=float)
+        low = -np.inf if self.lower is None else self.lower
+        high = np.inf if self.upper is None else self.upper
+        values[(values < low) | (values > high)] = np.nan
+        return values
+
 
 @dataclass(frozen=True)
 class Schema:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..preprocessing.encode import within_bounds
 from ..schema import Schema
 from .intervals import NotComputable
 
@@ -164,7 +163,7 @@ def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
     table, counts = table.copy(deep=False), {}
     for name in schema.of_kind("continuous"):
         values = table[name].to_numpy(float)
-        inside = within_bounds(values, schema[name])
+        inside = schema[name].within(values)
         outside = int(np.isnan(inside).sum() - np.isnan(values).sum())
         if outside:
             counts[name] = outside

@@ -322,7 +322,7 @@ class Preprocessor:
         rows, numbers = [], {}
         for column in (c for c in kept if c.kind == "continuous"):
             values = train[column.name].to_numpy(float)
-            inside = numbers[column.name] = within_bounds(values, column)
+            inside = numbers[column.name] = column.within(values)
             observed = np.sort(inside[~np.isnan(inside)])
             if self.continuous == "bins":
                 self._bins[column.name] = Bins.fit(observed, self.bins)
@@ -409,7 +409,7 @@ class Preprocessor:
             elif block.kind == "category":
                 values[rows, start + series.cat.codes.to_numpy().astype(int)] = 1
             else:
-                numbers = self._fill(within_bounds(series.to_numpy(float), column), column, rng)
+                numbers = self._fill(column.within(series), column, rng)
                 if block.kind == "bins":
                     values[rows, start + self._bins[column.name].encode(numbers)] = 1
                 else:
@@ -423,7 +423,7 @@ class Preprocessor:
         self._check_fitted()
         table = self.schema_.cast(table)
         for name in self.schema_.of_kind("continuous"):
-            table[name] = within_bounds(table[name].to_numpy(float), self.schema_[name])
+            table[name] = self.schema_[name].within(table[name])
         return table
 
     def _fill(self, values: np.ndarray, column: Column, rng: np.random.Generator) -> np.ndarray:
@@ -548,12 +548,3 @@ def _even(group: np.ndarray, ranks: np.ndarray, rng: np.random.Generator) -> np.
     # Somewhere in its share, not in the middle: one patient alone can be anywhere.
     places[order] = (before + rng.random(len(ranks))) / sizes[group[order]]
     return places
-
-
-def within_bounds(values: np.ndarray, column: Column) -> np.ndarray:
-    """A copy of `values` with those outside the column's plausible bounds set to NaN."""
-    values = np.array(values, dtype=float)
-    low = -np.inf if column.lower is None else column.lower
-    high = np.inf if column.upper is None else column.upper
-    values[(values < low) | (values > high)] = np.nan
-    return values
