@@ -17,7 +17,7 @@ import pandas as pd
 from ..errors import InputError
 from ..files import read_table
 from ..schema import Schema
-from . import compare
+from .judge import compare
 from .report import Report
 from .setting import independent
 
