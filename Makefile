@@ -24,7 +24,7 @@ export OMP_NUM_THREADS ?= 1
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test test-browser test-colab test-spark notebooks lint format hooks serve clean distclean
+.PHONY: help setup book test test-browser test-colab test-spark test-mutations notebooks lint format hooks serve clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test: $(STAMP)  ## run the unit tests and the chapters as regression tests
 	$(BIN)/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py || status=1; \
 	exit $$status
 
+test-mutations: $(STAMP)  ## break a promise at a time (tests/mutations.csv); a test must notice each
+	@$(BIN)/python tools/mutations.py --jobs $(JOBS)
+
 test-browser: $(STAMP)  ## look at the built pages in headless Chromium (after make book)
 	@$(BIN)/python -m pytest -q -rs tests/test_browser.py
 
@@ -87,18 +90,25 @@ test-spark: $(STAMP)  ## the extraction on Spark and the training on Dask, as do
 notebooks: $(STAMP)  ## run the chapters and refresh their committed outputs in place
 	@$(BIN)/python tools/notebooks.py refresh --jobs $(JOBS)
 
-lint: $(STAMP)  ## check style, formatting and the committed chapters
+lint: $(STAMP)  ## check style, types, docstrings, the house and the committed chapters
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python tools/docstrings.py
+	@$(BIN)/python tools/architecture.py --check
+	@$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema -q --builtin-schema vendor.github-issue-forms \
+		.github/ISSUE_TEMPLATE/fault.yml .github/ISSUE_TEMPLATE/wish.yml
+	@$(BIN)/pre-commit validate-config
 	@$(BIN)/python tools/notebooks.py check
 
 format: $(STAMP)  ## put the code into shape
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-hooks: $(STAMP)  ## let git refuse notebooks with output from credentialed data
-	@git config core.hooksPath tools/hooks
-	@echo "git now runs tools/hooks/pre-commit before each commit."
+hooks: $(STAMP)  ## let git refuse credentialed patients, and ask for style before each commit
+	@git config --unset core.hooksPath || true
+	@$(BIN)/pre-commit install
 
 serve: $(STAMP)  ## show the built book at http://localhost:8000
 	@test -f _build/html/index.html || $(MAKE) book
