@@ -138,3 +138,37 @@ def test_every_public_function_of_a_taught_module_names_its_chapter(name):
         for slug, section in found:
             assert slug in architecture.chapters(), f"{thing}: there is no chapter {slug}"
             assert section in headings(slug), f"{thing}: {slug} has no section {section!r}"
+
+
+CHAPTERS = sorted(architecture.chapters())
+
+
+@pytest.mark.parametrize("slug", CHAPTERS)
+def test_every_chapter_ends_with_the_code_to_open(slug):
+    _, file = architecture.chapters()[slug]
+    notebook = nbformat.read(ROOT / f"{file}.ipynb", as_version=4)
+    (cell,) = [c.source for c in notebook.cells if "## Now open the code" in c.source]
+    name, path = re.search(
+        r"\*\*Open \[`(\S+)`\]\(https?://\S+/(ehrsynth/\S*)\) now\.\*\*", cell
+    ).groups()
+    assert name == path and (ROOT / path).exists()
+    for other in re.findall(r"`([\w/]+(?:\.py|\.csv|/))`", cell):
+        folder = (ROOT / path).parent if not other.startswith("ehrsynth/") else ROOT
+        assert any((at / other).exists() for at in (folder, ROOT / "ehrsynth", ROOT)), other
+
+
+def test_a_chapter_shows_that_each_taught_module_does_what_it_builds():
+    """A cell tagged "agrees:gan.losses" compares the chapter's own code with the package's."""
+    shown = set()
+    for _, file in architecture.chapters().values():
+        for cell in nbformat.read(ROOT / f"{file}.ipynb", as_version=4).cells:
+            for tag in cell.metadata.get("tags", []):
+                if tag.startswith("agrees:"):
+                    assert re.search(r"\bassert\b|\bsame\b", cell.source), (
+                        f"{file}, {tag}: no check"
+                    )
+                    shown.add(tag.removeprefix("agrees:"))
+    assert all(f"ehrsynth.{name}" in FILES for name in shown)
+    taught = {name.removeprefix("ehrsynth.").split(".")[0] for name in FILES if is_taught(name)}
+    assert {name.split(".")[0] for name in shown} >= taught - {"model"}
+    assert shown >= {"gan.losses", "gan.train", "evaluation.fidelity", "evaluation.utility"}
