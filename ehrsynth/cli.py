@@ -80,7 +80,7 @@ def fetch(
         Path | None, typer.Option(help="Folder to put it in; by default the user's cache folder.")
     ] = None,
 ) -> None:
-    """Download a public data set, checked against known checksums; can be resumed.
+    """Download a public data set, or what is missing of it, checked against known checksums.
 
     Example:  ehrsynth fetch mimic-iv-demo
     """

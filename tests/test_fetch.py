@@ -20,7 +20,7 @@ DEMO_FILE = "hosp/d_icd_diagnoses.csv.gz"  # the largest
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; understands Range, and stops early when told to."""
+    """Serves a folder, and stops early when told to."""
 
     def log_message(self, *args):
         pass
@@ -30,27 +30,14 @@ class Handler(SimpleHTTPRequestHandler):
         if not path.is_file():
             return self.send_error(404)
         data = path.read_bytes()
-        self.server.asked.append((self.path.lstrip("/"), self.headers.get("Range")))
-        start = 0
-        span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if span and self.server.ranges:
-            start = int(span[1])
-            if start >= len(data):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(data)}")
-                self.send_header("Content-Length", "0")
-                return self.end_headers()
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(data) - start))
+        self.server.asked.append(self.path.lstrip("/"))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        part = data[start:]
-        if self.server.stop_after is not None and len(part) > self.server.stop_after:
-            part = part[: self.server.stop_after]
+        if self.server.stop_after is not None and len(data) > self.server.stop_after:
+            data = data[: self.server.stop_after]
             self.close_connection = True
-        self.wfile.write(part)
+        self.wfile.write(data)
 
 
 @pytest.fixture
@@ -58,9 +45,9 @@ def serve():
     """Start a server of a folder; gives the server, whose ``url`` is its address."""
     servers = []
 
-    def start(folder, ranges=True):
+    def start(folder):
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-        server.asked, server.stop_after, server.ranges = [], None, ranges
+        server.asked, server.stop_after = [], None
         server.url = f"http://127.0.0.1:{server.server_port}/"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -95,7 +82,9 @@ def test_the_demo_is_fetched_and_read(demo, tmp_path, caplog):
     assert "Open Database License" in caplog.text and "Please cite: Johnson" in caplog.text
     for file, sha256 in registry()["mimic-iv-demo"]["files"].items():
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == sha256
-    assert not list(folder.rglob("*.part"))
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} == set(
+        registry()["mimic-iv-demo"]["files"]
+    )
     assert len(datasets.load("mimic-iv-demo", data=folder)["patients"]) == 100
 
 
@@ -105,37 +94,22 @@ def test_what_is_there_is_not_fetched_again(demo, tmp_path):
     (tmp_path / "hosp/patients.csv.gz").write_bytes(b"spoiled")
     demo.asked.clear()
     fetch_data("mimic-iv-demo", tmp_path, demo.url)
-    assert {file for file, _ in demo.asked} == {"hosp/omr.csv.gz", "hosp/patients.csv.gz"}
+    assert set(demo.asked) == {"hosp/omr.csv.gz", "hosp/patients.csv.gz"}
 
 
-def test_an_interrupted_file_goes_on_where_it_stopped(demo, tmp_path):
+def test_an_interrupted_file_leaves_nothing_half_written(demo, tmp_path):
     demo.stop_after = 300_000
     with pytest.raises(InputError, match="'ehrsynth fetch mimic-iv-demo' again, what is there"):
         fetch_data("mimic-iv-demo", tmp_path, demo.url)
-    part = tmp_path / f"{DEMO_FILE}.part"
-    have = part.stat().st_size
-    assert 0 < have <= 300_000
-    assert not (tmp_path / DEMO_FILE).exists()
+    there = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert DEMO_FILE not in there and "LICENSE.txt" in there
+    hashes = registry()["mimic-iv-demo"]["files"]
+    for file in there:
+        assert hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() == hashes[file]
     demo.stop_after = None
     demo.asked.clear()
     fetch_data("mimic-iv-demo", tmp_path, demo.url)
-    assert demo.asked == [(DEMO_FILE, f"bytes={have}-")]
-    assert not part.exists()
-
-
-def test_a_file_that_was_complete_but_not_renamed_is_taken(demo, shared_data, tmp_path):
-    fetch_data("mimic-iv-demo", tmp_path, demo.url)
-    (tmp_path / DEMO_FILE).rename(tmp_path / f"{DEMO_FILE}.part")
-    fetch_data("mimic-iv-demo", tmp_path, demo.url)
-    assert (tmp_path / DEMO_FILE).is_file()
-
-
-def test_a_server_without_ranges_starts_the_file_again(shared_data, serve, tmp_path):
-    server = serve(shared_data / "mimic-iv-demo-2.2", ranges=False)
-    (tmp_path / "hosp").mkdir()
-    (tmp_path / f"{DEMO_FILE}.part").write_bytes(b"the first bytes of something else")
-    fetch_data("mimic-iv-demo", tmp_path, server.url)
-    assert (tmp_path / DEMO_FILE).is_file()
+    assert set(demo.asked) == set(hashes) - there
 
 
 def test_a_wrong_checksum_is_said_and_nothing_is_left(shared_data, serve, tmp_path):
@@ -174,17 +148,12 @@ def test_the_archive_is_unpacked(archive, serve, tmp_path):
     assert server.asked == []
 
 
-def test_an_interrupted_archive_goes_on_where_it_stopped(archive, serve, tmp_path):
+def test_an_interrupted_archive_leaves_nothing(archive, serve, tmp_path):
     server = serve(archive)
     server.stop_after = 1_000_000
-    with pytest.raises(InputError, match="it goes on from there"):
+    with pytest.raises(InputError, match="'ehrsynth fetch diabetes130' again"):
         fetch_data("diabetes130", tmp_path / "out", server.url)
-    (part,) = (tmp_path / "out").glob("*.part")
-    have = part.stat().st_size
-    server.stop_after = None
-    server.asked.clear()
-    fetch_data("diabetes130", tmp_path / "out", server.url)
-    assert server.asked == [(registry()["diabetes130"]["archive"], f"bytes={have}-")]
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def raw(**changes):
 
 
 def test_pressures_are_taken_apart():
-    found = mimic_iv.convert(raw())["measurements"]
+    found = mimic_iv.from_frames(raw())["measurements"]
     assert found[["subject_id", "name", "value", "unit"]].values.tolist() == [
         [1, "bmi", 25.4, "kg/m2"],
         [1, "systolic", 110.0, "mmHg"],
@@ -181,7 +181,7 @@ def test_a_pressure_that_is_none_is_named(value):
     omr = raw()["omr"]
     omr.loc[1, "result_value"] = value
     with pytest.raises(InputError, match=f"'result_value' of .*'omr'.*'{value}' in row 2"):
-        mimic_iv.convert(raw(omr=omr))
+        mimic_iv.from_frames(raw(omr=omr))
 
 
 @pytest.mark.parametrize("table", list(mimic_iv.COLUMNS))
@@ -331,7 +331,7 @@ def test_what_is_asked_for_must_be_there(shared_data, hospital):
     with pytest.raises(InputError, match="Unknown kind of columns 'notes'; use one of procedures"):
         build_patients(mimic_iv.scan(folder), include=("notes",))
     with pytest.raises(InputError, match="'prescriptions' is missing, which medications are made"):
-        mimic_iv.convert(raw(), include=("medications",))
+        mimic_iv.from_frames(raw(), include=("medications",))
     (hospital / "hosp" / "labevents.csv.gz").unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"labevents\.csv\.gz is missing"):
         mimic_iv.scan(hospital, include=("labs",))

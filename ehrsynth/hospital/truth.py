@@ -105,7 +105,7 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
     simulated.check_size(n, seed)
     people = 200 + int(n / _IN_COHORT + 6 * np.sqrt(n))  # some die in hospital or never come
     rng = np.random.default_rng([_ORACLE_STREAM, seed])
-    patients = build_patients(mimic_iv.convert(simulated.simulate(people, rng)[1]))
+    patients = build_patients(mimic_iv.from_frames(simulated.simulate(people, rng)[1]))
     schema, patients = Schema.of(patients), patients.head(n)
     if like is None:
         empty = [c.name for c in schema.columns if c.code and not patients[c.name].any()]

@@ -86,14 +86,15 @@ def lazy(tables: Mapping[str, object]) -> dict[str, "ibis.Table"]:
         return dict(tables)
     con = connect()
     return {
-        name: _hand_over(con, name, frames[name]) if name in frames else table
+        name: hand_over(con, name, table, rows=name == "measurements") if name in frames else table
         for name, table in tables.items()
     }
 
 
-def _hand_over(con, name: str, frame: pd.DataFrame) -> "ibis.Table":
+def hand_over(con, name: str, frame: pd.DataFrame, rows: bool = False) -> "ibis.Table":
+    """A DataFrame as a table of DuckDB, with :data:`ROW` if `rows`."""
     frame = frame.reset_index(drop=True)
-    if name == "measurements":
+    if rows:
         frame = frame.assign(**{ROW: np.arange(len(frame))})
     table = pa.Table.from_pandas(frame, preserve_index=False)
     for i, field in enumerate(table.schema):
@@ -125,7 +126,7 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.
         source = (
             f"read_parquet({quoted})"
             if parquet
-            else f"read_csv({quoted}, header = true, all_varchar = true, nullstr = '', "
+            else f"read_csv({quoted}, header = true, skip = 0, all_varchar = true, nullstr = '', "
             f"compression = '{zipped}', "
             + ("delim = '\t', quote = '')" if tabs else "delim = ',', quote = '\"', escape = '\"')")
         )

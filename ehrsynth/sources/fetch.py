@@ -1,4 +1,4 @@
-"""Download public data sets: license shown, checksums checked, interrupted downloads resumed.
+"""Download public data sets: license shown, checksums checked.
 
 What can be downloaded, from where, and under which license is in ``registry.json``.
 """
@@ -6,7 +6,6 @@ What can be downloaded, from where, and under which license is in ``registry.jso
 import json
 import logging
 import os
-import shutil
 import zipfile
 from functools import lru_cache
 from importlib.resources import files
@@ -19,8 +18,8 @@ log = logging.getLogger(__name__)
 
 URL_VARIABLE = "EHRSYNTH_DATA_URL"  # takes the place of the registry's address (a mirror)
 FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of the user's cache
-_CHUNK = 1 << 16
-_TIMEOUT = 30  # seconds without a byte
+# Give up after so many seconds without a byte; bytes come as published, or checksums are wrong.
+_REQUEST = {"timeout": 30, "headers": {"Accept-Encoding": "identity"}}
 
 
 @lru_cache(maxsize=1)
@@ -30,33 +29,36 @@ def registry() -> dict[str, dict]:
 
 
 def cache_folder(name: str) -> Path:
-    """Where :func:`fetch` puts a data set when no folder is given."""
+    """Where :func:`fetch` puts this data set when no folder is given."""
     import pooch
 
-    root = os.environ.get(FOLDER_VARIABLE)
-    return (Path(root) if root else Path(pooch.os_cache("ehrsynth"))) / name
+    return Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("ehrsynth")) / name
 
 
-def is_fetched(name: str, data_dir: str | Path | None = None) -> bool:
-    """Whether all files of a data set are in the folder (their content is not checked)."""
-    folder = Path(data_dir) if data_dir else cache_folder(name)
-    return all((folder / file).is_file() for file in registry()[name]["files"])
+def is_fetched(name: str) -> bool:
+    """Whether all files of this data set are in its cache folder (whatever they hold)."""
+    return all((cache_folder(name) / file).is_file() for file in registry()[name]["files"])
+
+
+def credentialed_help(name: str) -> str:
+    """How to get this data set, which cannot simply be downloaded, in one sentence."""
+    return (
+        f"{name} is for credentialed users: take the training and sign the agreement at "
+        f"{registry()[name]['url']}, download the hosp folder there, and give its folder "
+        f"with --data (the open {name}-demo needs none of this)."
+    )
 
 
 def fetch(
-    name: str,
-    data_dir: str | Path | None = None,
-    base_url: str | None = None,
+    name: str, data_dir: str | Path | None = None, base_url: str | None = None,
     progress: bool = False,
-) -> Path:
-    """Download a public data set, or what is still missing of it.
-
-    Files that are there and whole are kept; a file that was interrupted goes on where it
-    stopped. Every file is checked against its published sha256.
+) -> Path:  # fmt: skip
+    """Download a public data set, or what is still missing of it, and check it.
 
     Parameters
     ----------
     name : {"mimic-iv-demo", "diabetes130"}
+        Of its files those that are there and right are kept.
     data_dir : str or Path, optional
         Folder for the files; the user's cache folder by default.
     base_url : str, optional
@@ -67,167 +69,90 @@ def fetch(
     Returns
     -------
     Path
-        The folder with the files.
+        The folder with the files, of which none is ever half-written.
 
     Raises
     ------
     InputError
         For an unknown or credentialed data set, no connection, or a wrong checksum.
     """
-    entry = _entry(name)
-    folder = Path(data_dir) if data_dir else cache_folder(name)
+    public = [key for key, entry in registry().items() if not entry.get("credentialed")]
+    if name not in registry():
+        raise InputError(f"There is nothing to download for {name!r}; use {' or '.join(public)}.")
+    if name not in public:
+        raise InputError(credentialed_help(name))
+    entry, folder = registry()[name], Path(data_dir) if data_dir else cache_folder(name)
     log.info("%s", entry["title"])
     log.info("License: %s, %s", entry["license"], entry["license_url"])
     log.info("Please cite: %s", entry["attribution"])
     url = (base_url or os.environ.get(URL_VARIABLE) or entry["url"]).rstrip("/") + "/"
-    if "archive" in entry:
-        _fetch_archive(name, entry, url, folder, progress)
-    else:
-        _fetch_files(name, entry["files"], url, folder, progress)
+    if "archive" not in entry:
+        _download(name, entry["files"], url, folder, progress)
+    elif not all(_right(folder / file, sha256) for file, sha256 in entry["files"].items()):
+        archive = folder / entry["archive"]
+        archive.unlink(missing_ok=True)  # one that could not be used
+        _download(name, {archive.name: None}, url, folder, progress)
+        try:
+            _unpack(archive, entry["files"], folder, f"{url}{archive.name}")
+        finally:
+            archive.unlink(missing_ok=True)
     return folder
 
 
-def _entry(name: str) -> dict:
-    public = [key for key, entry in registry().items() if not entry.get("credentialed")]
-    entry = registry().get(name)
-    if entry is None:
-        raise InputError(f"There is nothing to download for {name!r}; use {' or '.join(public)}.")
-    if entry.get("credentialed"):
-        raise InputError(credentialed_help(name))
-    return entry
-
-
-def credentialed_help(name: str) -> str:
-    """How to get a data set that cannot simply be downloaded, in one sentence."""
-    return (
-        f"{name} is for credentialed users: take the training and sign the agreement at "
-        f"{registry()[name]['url']}, download the hosp folder there, and give its folder "
-        f"with --data (the open {name}-demo needs none of this)."
-    )
-
-
-def _fetch_files(name: str, hashes: dict, url: str, folder: Path, progress: bool) -> None:
+def _download(name: str, hashes: dict, url: str, folder: Path, progress: bool) -> None:
+    """Download these files unless they are there and right; a hash of None is not checked."""
     import pooch
+    import requests
 
-    _make(folder)
-    keeper = pooch.create(
-        path=folder, base_url=url, registry={k: v and f"sha256:{v}" for k, v in hashes.items()}
-    )
     pooch.get_logger().setLevel("WARNING")
+    known = {file: sha256 and f"sha256:{sha256}" for file, sha256 in hashes.items()}
+    keeper = pooch.create(folder, url, registry=known, retry_if_failed=1)
+    downloader = pooch.HTTPDownloader(progressbar=progress, **_REQUEST)
     for file in hashes:
         try:
-            keeper.fetch(file, downloader=_Resuming(name, folder / f"{file}.part", progress))
-        except InputError:  # the downloader has said it
-            raise
-        except ValueError as error:  # pooch's word for a wrong checksum
-            raise InputError(
-                f"{url}{file} does not have the published sha256 checksum; try again later, and "
-                "if it stays so, the publisher has changed the file."
-            ) from error
-        except OSError as error:
-            raise InputError(
-                f"Cannot write {folder / file}: {error.strerror or error}; "
-                "choose a folder you can write to with enough free space."
-            ) from error
-
-
-def _fetch_archive(name: str, entry: dict, url: str, folder: Path, progress: bool) -> None:
-    """Download a zip file and take the files out of it, unless they are there and right."""
-    import pooch
-
-    def right(path: Path, sha256: str) -> bool:
-        return path.is_file() and pooch.file_hash(str(path), alg="sha256") == sha256
-
-    if all(right(folder / file, sha256) for file, sha256 in entry["files"].items()):
-        return
-    archive = entry["archive"]
-    (folder / archive).unlink(missing_ok=True)  # one that could not be used
-    _fetch_files(name, {archive: None}, url, folder, progress)
-    try:
-        with zipfile.ZipFile(folder / archive) as packed:
-            members = {Path(member).name: member for member in packed.namelist()}
-            for file, sha256 in entry["files"].items():
-                if file not in members:
-                    raise InputError(f"{file} is not in {url}{archive}; the publisher changed it.")
-                with atomic_path(folder / file) as temporary:
-                    with packed.open(members[file]) as source, open(temporary, "wb") as target:
-                        shutil.copyfileobj(source, target)
-                    if not right(temporary, sha256):
-                        raise InputError(
-                            f"{file} in {url}{archive} does not have the published sha256 "
-                            "checksum; try again later, and if it stays so, the publisher has "
-                            "changed the file."
-                        )
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{url}{archive} is not a zip file; try again later.") from error
-    finally:
-        (folder / archive).unlink(missing_ok=True)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"Cannot make {folder}: {error.strerror}; choose another folder."
-        ) from error
-
-
-class _Resuming:
-    """A downloader for pooch that keeps what it has and asks the server for the rest.
-
-    Pooch's own deletes an unfinished file; a 20 MB file over a slow line then never ends.
-    """
-
-    def __init__(self, name: str, part: Path, progress: bool):
-        self.name, self.part, self.progress = name, part, progress
-
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        import requests
-
-        try:
-            self._download(url)
+            keeper.fetch(file, downloader=downloader)
         except requests.HTTPError as error:
             raise InputError(
-                f"{url} answers {error.response.status_code} {error.response.reason}; the "
+                f"{url}{file} answers {error.response.status_code} {error.response.reason}; the "
                 "address may have changed, so download it by hand and give the folder with --data."
             ) from error
         except requests.RequestException as error:
             raise InputError(
-                f"Cannot download {url} (no connection?); go online and run "
-                f"'ehrsynth fetch {self.name}' again, what is there is kept and it goes on from "
-                "there."
+                f"Cannot download {url}{file} (no connection?); go online and run 'ehrsynth fetch "
+                f"{name}' again, what is there is kept."
             ) from error
-        shutil.move(self.part, output_file)
+        except ValueError as error:  # pooch's word for a wrong checksum
+            raise _wrong(f"{url}{file}") from error
+        except OSError as error:
+            raise InputError(
+                f"Cannot make {folder / file}: {error.strerror or error}; choose a folder you can "
+                "write to with enough free space."
+            ) from error
 
-    def _download(self, url: str) -> None:
-        import requests
-        from tqdm import tqdm
 
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        have = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Accept-Encoding": "identity"}  # bytes as published, so that sizes add up
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-            if have and answer.status_code == 416:  # nothing is left to send
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                if total == str(have):
-                    return
-                self.part.unlink()
-                return self._download(url)
-            answer.raise_for_status()
-            if answer.status_code != 206:  # the server sends everything again
-                have = 0
-            size = answer.headers.get("Content-Length")
-            expected = None if size is None else have + int(size)
-            with (
-                open(self.part, "ab" if have else "wb") as file,
-                tqdm(total=expected, initial=have, unit="B", unit_scale=True,
-                     desc=url.rpartition("/")[2], disable=not self.progress) as bar,
-            ):  # fmt: skip
-                for chunk in answer.iter_content(_CHUNK):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-        if expected is not None and self.part.stat().st_size < expected:
-            raise requests.ConnectionError(f"{url} ended early")
+def _unpack(archive: Path, hashes: dict[str, str], folder: Path, where: str) -> None:
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = {Path(member).name: member for member in packed.namelist()}
+            for file, sha256 in hashes.items():
+                if file not in members:
+                    raise InputError(f"{file} is not in {where}; the publisher changed it.")
+                with atomic_path(folder / file) as temporary:
+                    temporary.write_bytes(packed.read(members[file]))
+                    if not _right(temporary, sha256):
+                        raise _wrong(f"{file} in {where}")
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{where} is not a zip file; try again later.") from error
+
+
+def _right(path: Path, sha256: str) -> bool:
+    import pooch
+
+    return path.is_file() and pooch.file_hash(str(path), alg="sha256") == sha256
+
+
+def _wrong(what: str) -> InputError:
+    return InputError(
+        f"{what} does not have the published sha256 checksum; try again later, and if it stays so, "
+        "the publisher has changed the file."
+    )

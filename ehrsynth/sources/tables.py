@@ -14,6 +14,7 @@ from ..schema import BMI, DIASTOLIC, SYSTOLIC, Column
 
 RACES = ("WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER")
 OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
+LONGEST_LIFE = 120  # years; what is beyond it is a slip of the keyboard
 # The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
 _PLAUSIBLE = (
     (BMI, "Body mass index", "kg/m2", 10, 60, 1),

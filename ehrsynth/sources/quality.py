@@ -1,0 +1,114 @@
+"""The one place that finds and names what cannot be used of a table: column, row and value.
+
+A reader says which values are at fault and what the column should hold; the sentence is made here.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import pandas as pd
+
+from ..errors import InputError
+from .engine import ROW, collect
+
+if TYPE_CHECKING:
+    import ibis
+
+# The kinds of values in the files of a hospital: their types in an engine, and their names.
+TYPES = {"whole": "int64", "date": "timestamp", "text": "string", "number": "float64"}
+WORDS = {
+    "whole": "whole numbers", "text": "text", "number": "numbers",
+    "date": "dates like 2150-01-31 or 2150-01-31 12:00:00",
+}  # fmt: skip
+
+
+class Fault(NamedTuple):
+    """Which rows of a lazy table have a value in `column` that is not `what` it should hold."""
+
+    column: str
+    what: str
+    wrong: "ibis.Value"
+
+
+def check(table: "ibis.Table", faults: Sequence[Fault], where: object) -> None:
+    """Raise for the first of these faults that a lazy table has; all are sought in one pass.
+
+    Parameters
+    ----------
+    table : Table
+        With :data:`ehrsynth.sources.engine.ROW` where its engine does not keep the rows in order.
+    faults : sequence of Fault
+    where : object
+        What to call the table.
+
+    Raises
+    ------
+    InputError
+        That names the column, row and value.
+    """
+    sums = {str(i): fault.wrong.fill_null(False).sum() for i, fault in enumerate(faults)}
+    found = collect(table.aggregate(**sums)).iloc[0].fillna(0)
+    for fault, number in zip(faults, found, strict=True):
+        if number:
+            refuse_first(table, fault, where)
+
+
+def refuse_first(table: "ibis.Table", fault: Fault, where: object) -> NoReturn:
+    """Raise for the first row that has this fault.
+
+    Parameters
+    ----------
+    table, where
+        As for :func:`check`.
+    fault : Fault
+        It may need the whole table to be seen, as a value does that is there twice.
+    """
+    import ibis
+
+    order = {"order_by": ROW} if ROW in table.columns else {}
+    rows = table.select(
+        value=table[fault.column].cast("string"), row=ibis.row_number().over(**order),
+        wrong=fault.wrong,
+    )  # fmt: skip
+    first = collect(rows.filter(rows["wrong"]).order_by("row").limit(1)).iloc[0]
+    shown = "nothing" if pd.isna(first["value"]) else repr(str(first["value"]))
+    _refuse(fault.column, where, f"hold {fault.what} but has {shown}", int(first["row"]))
+
+
+def check_values(values: pd.Series, wrong: pd.Series, where: object, what: str) -> None:
+    """Raise for the first of these values (of a file, in its order) that is `wrong`.
+
+    Parameters
+    ----------
+    values : Series
+        Named as its column.
+    wrong : Series of bool
+    where : object
+        What to call the file.
+    what : str
+        What a value should be.
+    """
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        _refuse(values.name, where, f"be {what} but is {str(values.iloc[row])!r}", row)
+
+
+def _refuse(column: object, where: object, should: str, row: int) -> NoReturn:
+    raise InputError(
+        f"Column {column!r} of {where} should {should} in row {row + 1}; correct the file."
+    )
+
+
+def check_columns(found: Iterable[str], wanted: Iterable[str], where: object) -> None:
+    """Raise for the first of the wanted columns that is not there.
+
+    Parameters
+    ----------
+    found, wanted : iterable of str
+    where : object
+        What to call the table.
+    """
+    there = set(found)
+    for name in wanted:
+        if name not in there:
+            raise InputError(f"Column {name!r} is missing from {where}.")
