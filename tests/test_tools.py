@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import build_book  # noqa: E402
+import chapter_links  # noqa: E402
 import colab  # noqa: E402
 import notebooks  # noqa: E402
 
@@ -365,3 +366,9 @@ def test_colab_versions_that_changed_are_named():
     ]
     assert "numpy" in colab.pinned()
     assert colab.CONSTRAINTS.exists()
+
+
+def test_a_docstring_that_names_its_chapter_links_to_it():
+    linked = chapter_links.link_chapters('See Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
+    assert ':doc:`Chapter 7, "One column" </book/chapters/07-utility>`' in linked
+    assert 'Chapter nowhere, "x".' in linked

@@ -217,7 +217,8 @@ def build_site() -> int:
 
 def _site_env() -> dict[str, str]:
     # Warnings of Sphinx about the book matter; those of Python about Sphinx do not.
-    return {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"}
+    path = os.pathsep.join(filter(None, [str(ROOT / "tools"), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONPATH": path}
 
 
 def main() -> int:
