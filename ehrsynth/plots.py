@@ -519,7 +519,7 @@ def distances(
     ----------
     train, holdout : array of float
         For each patient the distance to the nearest synthetic patient, as
-        :func:`ehrsynth.evaluation.privacy.nearest_distance` gives it.
+        :func:`ehrsynth.statistics.nearest_distance` gives it.
     """
     ax = _axes(ax, (6.4, 3.4))
     both = np.concatenate([np.asarray(train, float), np.asarray(holdout, float)])

@@ -10,10 +10,10 @@ import pytest
 from known_truth import population
 
 from ehrsynth.evaluation import SPECS
-from ehrsynth.evaluation.privacy import nearest_distance
 from ehrsynth.gan.recipe import differences, named
 from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
+from ehrsynth.statistics import nearest_distance
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPOSITORY / "benchmarks"))  # where they find each other

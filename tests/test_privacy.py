@@ -38,35 +38,6 @@ def scene(people, synthetic, name="synthetic"):
     return settings(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)[name]
 
 
-# -- distances -----------------------------------------------------------------------------
-
-
-def test_nearest_distance_equals_the_naive_loop():
-    rng = np.random.default_rng(0)
-    a, b = rng.random((70, 9)).astype("f4"), (rng.random((2500, 9)) < 0.3).astype("f4")
-    naive = [np.sqrt(((b - row) ** 2).sum(axis=1).min()) for row in a]
-    np.testing.assert_allclose(privacy.nearest_distance(a, b), naive, atol=1e-4)
-
-
-def test_nearest_distance_over_several_blocks_and_without_oneself(monkeypatch):
-    monkeypatch.setattr(privacy, "BLOCK", 4)
-    rng = np.random.default_rng(1)
-    rows = rng.random((90, 6)).astype("f4")
-    chosen = np.array([3, 40, 89])
-    found = privacy.nearest_distance(rows[chosen], rows, chosen)
-    naive = [
-        np.sqrt(np.delete(((rows - rows[i]) ** 2).sum(axis=1), i).min()) for i in chosen
-    ]  # fmt: skip
-    np.testing.assert_allclose(found, naive, atol=1e-4)
-    assert (privacy.nearest_distance(rows[chosen], rows) == 0).all()
-    three = privacy.nearest_distances(rows[chosen], rows, 3, chosen)
-    expected = [np.sort(np.delete(row, i))[:3] for row, i in zip(
-        privacy.distances(rows[chosen], rows), chosen, strict=True)]  # fmt: skip
-    np.testing.assert_allclose(three, expected, atol=1e-4)
-    few = privacy.nearest_distances(rows[:1], rows[:2], 3)
-    assert few[0, 0] == 0 and np.isinf(few[0, 2])
-
-
 # -- membership ----------------------------------------------------------------------------
 
 

@@ -9,15 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from ..statistics import distances, nearest_distances, two_sample_test
 from .intervals import (
     Z95,
     Estimate,
     NotComputable,
     around,
-    auroc,
     group_sums,
     jackknife,
-    mean_of,
     wilson,
 )
 from .metric import described
@@ -433,21 +432,9 @@ def c2st(real: np.ndarray, candidate: np.ndarray, effort, rng: np.random.Generat
 
     Source: Lopez-Paz and Oquab, ICLR 2017.
     """
-    from .utility import boost, predict
-
-    n = min(len(real), len(candidate), effort.classified)
-    if n < 10:
-        raise NotComputable("fewer than 10 patients on a side")
-    rows = [x[np.sort(rng.choice(len(x), n, replace=False))] for x in (real, candidate)]
-    x, truth = np.concatenate(rows), np.repeat([0, 1], n)
-    fold = np.concatenate([rng.permutation(n) % effort.folds for _ in range(2)])
-    seed = _seed(rng)
-    areas = []
-    for k in range(effort.folds):
-        model = boost(x[fold != k], truth[fold != k], effort, seed)
-        score, label = predict(model, x[fold == k]), truth[fold == k]
-        areas.append(auroc(score[label == 1], score[label == 0]))
-    return mean_of(areas)
+    return two_sample_test(
+        real, candidate, rng, effort.classified, effort.folds, effort.rounds, effort.learning_rate
+    )
 
 
 def _c2st(setting: Setting, rng) -> Estimate:
@@ -468,8 +455,6 @@ class Neighborhoods(NamedTuple):
 
     @classmethod
     def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
-        from .privacy import distances, nearest_distances
-
         if min(len(real), len(candidate)) <= k:
             raise NotComputable(f"no more than {k} patients in a table")
         if not np.ptp(real, axis=0).any():

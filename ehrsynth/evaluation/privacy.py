@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..statistics import nearest_distance, nearest_distances
 from .intervals import (
     Estimate,
     NotComputable,
@@ -29,69 +30,7 @@ from .intervals import (
 from .metric import described
 from .setting import Encoder, Setting, Side, subgroups
 
-BLOCK = 1_024
 RADIUS = 5.0
-SQUARED_DECIMALS = 4  # float32 distances of equal rows agree to here
-
-
-# -- distances -----------------------------------------------------------------------------
-
-
-def distances(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """All Euclidean distances of two small tables, rounded as in :func:`nearest_distances`."""
-    lengths = (np.einsum("ij,ij->i", x, x) for x in (queries, rows))
-    squared = np.add.outer(*lengths) - 2 * (queries @ rows.T)
-    return np.sqrt(np.round(np.maximum(squared, 0), SQUARED_DECIMALS))
-
-
-def nearest_distances(
-    queries: np.ndarray, rows: np.ndarray, k: int, skip: np.ndarray | None = None
-) -> np.ndarray:
-    """Euclidean distances of each query to its `k` nearest rows, computed in blocks.
-
-    Parameters
-    ----------
-    queries, rows : array, shape (n, width) and (m, width)
-        Encoded patients, float32.
-    k : int
-    skip : array of int, optional
-        For each query the row that does not count (itself).
-
-    Returns
-    -------
-    array of float32, shape (n, k)
-        The nearest first; infinite where there are fewer rows. Rounded in the square to four
-        decimals, so that equal rows have distance 0 and ties are ties.
-    """
-    nearest = np.full((len(queries), k), np.inf, dtype=np.float32)
-    queries = np.ascontiguousarray(queries, dtype=np.float32)
-    length_q = np.einsum("ij,ij->i", queries, queries)[:, None]
-    for start in range(0, len(rows), 8 * BLOCK):
-        block = np.ascontiguousarray(rows[start : start + 8 * BLOCK], dtype=np.float32)
-        length_b = np.einsum("ij,ij->i", block, block)
-        for first in range(0, len(queries), BLOCK):
-            part = slice(first, first + BLOCK)
-            squared = queries[part] @ block.T
-            squared *= -2
-            squared += length_b
-            if skip is not None:
-                own = skip[part] - start
-                inside = np.flatnonzero((own >= 0) & (own < len(block)))
-                squared[inside, own[inside]] = np.inf
-            if k == 1:
-                found = squared.min(axis=1, keepdims=True)
-            else:
-                found = np.partition(squared, min(k, len(block)) - 1, axis=1)[:, :k]
-            found = np.concatenate([nearest[part], found + length_q[part]], axis=1)
-            nearest[part] = np.sort(found, axis=1)[:, :k]
-    return np.sqrt(np.round(np.maximum(nearest, 0), SQUARED_DECIMALS))
-
-
-def nearest_distance(
-    queries: np.ndarray, rows: np.ndarray, skip: np.ndarray | None = None
-) -> np.ndarray:
-    """Euclidean distance of each query to its nearest row (see :func:`nearest_distances`)."""
-    return nearest_distances(queries, rows, 1, skip)[:, 0]
 
 
 # -- membership inference --------------------------------------------------------------------

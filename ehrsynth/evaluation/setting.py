@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..schema import Schema
+from ..statistics import nearest_distance
 from .intervals import NotComputable
 
 FEWEST = 5  # rows of each table
@@ -477,8 +478,6 @@ class Setting:
     @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
-        from .privacy import nearest_distance
-
         return tuple(
             nearest_distance(side.matrix[rows], self.candidate.matrix)
             for side, rows in zip((self.train, self.holdout), self.attacked, strict=True)

@@ -11,6 +11,7 @@ from scipy.special import expit
 from scipy.stats import t
 
 from ..schema import Schema
+from ..statistics import boosted_trees
 from .intervals import Z95, Estimate, NotComputable, around, auroc, group_sums, jackknife, magnitude
 from .metric import described
 from .setting import Effort, Setting, Side
@@ -26,16 +27,7 @@ def boost(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
     -------
     lightgbm.Booster
     """
-    import lightgbm
-
-    parameters = {
-        "objective": "binary", "verbosity": -1, "seed": seed, "deterministic": True,
-        "force_row_wise": True, "learning_rate": effort.learning_rate, "num_leaves": 15,
-        "min_data_in_leaf": int(np.clip(len(x) // 100, 2, 20)), "feature_fraction": 0.5,
-        "lambda_l2": 1.0, "max_bin": 63, "min_data_in_bin": 1,
-    }  # fmt: skip
-    data = lightgbm.Dataset(np.ascontiguousarray(x), np.asarray(y), free_raw_data=True)
-    return lightgbm.train(parameters, data, num_boost_round=effort.rounds)
+    return boosted_trees(x, y, effort.rounds, effort.learning_rate, seed)
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):

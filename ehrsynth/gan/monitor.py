@@ -15,12 +15,13 @@ beside patients held back.)
 """
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .. import statistics
 from .networks import Columns, Generator
 from .recipe import Recipe
 
@@ -28,7 +29,8 @@ MOST, SHARE, LEAST = 2_000, 0.1, 20  # patients in a look; validation share, and
 FIRST = 1 / 3  # of the steps before the first look: earlier weights have hardly begun
 APART = 100  # steps between two looks, at least; they cost a few per cent of those
 QUALITY = ("validation_prevalence_error", "c2st", "c2st_error", "correlation", "kept")
-_TREES, _FOLDS, _TESTED = 20, 2, 1_200  # of the two-sample test; patients tested at least
+_TREES, _LEARNING_RATE, _FOLDS = 20, 0.2, 2  # of the two-sample test
+_TESTED = 1_200  # patients tested at least
 _FREQUENT = 10  # validation patients with a code whose correlations are looked at
 _EXPECTED = 20  # generated patients with a category, of whom chance does not make none
 
@@ -116,23 +118,19 @@ def generate(
 
 
 def two_sample_test(real: np.ndarray, made: np.ndarray, seed: int) -> tuple[float, float]:
-    """A light form of :func:`~ehrsynth.evaluation.fidelity.c2st`, with its standard error.
+    """A light form of :func:`~ehrsynth.statistics.two_sample_test`, with its standard error.
 
     Few trees see less than the evaluation's classifier, so the number is nearer to 0.5 than the
     one in the report. A value below 0.5 is chance, and counts as 0.5. A small validation part is
     tested against several sets of generated patients, which makes their half of the variance small.
     """
-    from ..evaluation.fidelity import c2st
-    from ..evaluation.intervals import Z95
-    from ..evaluation.setting import PROFILES
-
-    effort = replace(
-        PROFILES["fast"], classified=MOST, folds=_FOLDS, rounds=_TREES, learning_rate=0.2
-    )
     sets = max(1, min(_TESTED // len(real), len(made) // len(real)))
     rng = np.random.default_rng(seed)
-    tests = [c2st(real, part, effort, rng) for part in np.array_split(made, sets)]
-    error = float(np.mean([test.high - test.low for test in tests])) / (2 * Z95)
+    tests = [
+        statistics.two_sample_test(real, part, rng, MOST, _FOLDS, _TREES, _LEARNING_RATE)
+        for part in np.array_split(made, sets)
+    ]
+    error = float(np.mean([test.high - test.low for test in tests])) / (2 * statistics.Z95)
     value = float(np.mean([test.value for test in tests]))
     return max(value, 0.5), error * ((1 + 1 / sets) / 2) ** 0.5
 
