@@ -9,7 +9,7 @@ from ehrsynth import datasets
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema
-from ehrsynth.sources import omop
+from ehrsynth.sources import omop, omop_files
 
 DAY = np.timedelta64(1, "D")
 
@@ -329,7 +329,7 @@ def test_measurements_and_deaths_may_be_missing(tmp_path):
 @pytest.mark.parametrize(
     ("table", "column"),
     [(t, c) for t in ("person", "visit_occurrence", "condition_occurrence", "concept", "death")
-     for c, kind in omop.TABLES[t].items() if not kind.endswith("?")],
+     for c, kind in omop_files.TABLES[t].items() if not kind.endswith("?")],
 )  # fmt: skip
 def test_a_missing_column_is_named(tmp_path, table, column):
     tables = toy()

@@ -8,6 +8,7 @@ unless told otherwise), and ICD-9 codes have lost their leading zeros (38 is 038
 """
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,8 @@ import pyarrow as pa
 from ..errors import InputError
 from ..files import read_columns
 from ..phecode import code_table
-from ..schema import MISSING, Column, Schema
+from ..schema import AGE, MISSING, RACE, SEX, Column, Schema
+from .quality import check_values
 
 log = logging.getLogger(__name__)
 
@@ -109,14 +111,15 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
         raise InputError(f"{path} has no rows.")
     for name in _WHOLE:
         numbers = pd.to_numeric(table[name], errors="coerce")
-        _check(numbers.isna() | (numbers % 1 != 0), table[name], path, "a whole number")
+        check_values(table[name], ~(numbers % 1 == 0), path, "a whole number")
         least = _COUNTS.get(name, (0, ""))[0]
-        _check(numbers < least, table[name], path, f"{least} or more")
+        check_values(table[name], numbers < least, path, f"{least} or more")
         table[name] = numbers.astype("int64")
-    for name, values in _CHOICES.items():
-        _check(~table[name].isin(values), table[name], path, f"one of {', '.join(values)}")
-    encounters = table["encounter_id"]
-    _check(encounters.duplicated(), encounters.astype(str), path, "there once")
+    for name, choices in _CHOICES.items():
+        wrong = ~table[name].isin(choices)
+        check_values(table[name], wrong, path, f"one of {', '.join(choices)}")
+    twice = table["encounter_id"].duplicated()
+    check_values(table["encounter_id"], twice, path, "there once")
     return {"encounters": table, "labels": _labels(path.with_name(LABELS_FILE))}
 
 
@@ -141,52 +144,63 @@ def to_patients(
     -------
     DataFrame
         With its schema attached.
+
+    Raises
+    ------
+    InputError
+        For another outcome, and where nobody is left.
     """
     if outcome not in (None, OUTCOME):
         raise InputError(f"Unknown outcome {outcome!r}; diabetes130 has {OUTCOME}.")
     encounters = _first_encounters(tables["encounters"])
-    columns: dict[str, tuple[Column, pd.Series]] = {}
-
-    def add(column: Column, values: pd.Series) -> None:
-        columns[column.name] = (column, values)
-
-    add(
-        Column(OUTCOME, "binary", "outcome", "Readmission within 30 days"),
-        (encounters["readmitted"] == "<30"),
-    )
-    add(*_category("sex", "Sex", "demographic", encounters["gender"].map(_SEXES), ("F", "M")))
-    add(*_category("race", "Race", "demographic", encounters["race"], _RACES))
-    bands = encounters["age"].map(_AGE_BANDS)
-    add(*_category("age", "Age (years)", "demographic", bands, tuple(_AGE_BANDS.values())))
-    for name, (new, label) in _CODED.items():
-        texts = _label(encounters[name], name, tables["labels"])
-        add(*_category(new, label, "feature", texts))
-    for name, label in _TEXTS.items():
-        add(*_category(name, label, "feature", encounters[name]))
-    for name, (least, label) in _COUNTS.items():
-        column = Column(name, "continuous", "feature", label, lower=least, decimals=0)
-        add(column, encounters[name].astype("float64"))
-    for name, (label, values) in _RESULTS.items():
-        add(*_category(name, label, "measurement", encounters[name], values))
-    for name in _MEDICATIONS:
-        add(*_medication(name, encounters[name]))
-    for name, (yes, _, label) in _FLAGS.items():
-        add(Column(name, "binary", "medication", label), encounters[name] == yes)
-
-    constant = [n for n, (c, v) in columns.items() if c.role != "outcome" and v.nunique() < 2]
+    known, constant = [], []
+    for column, values in _columns(encounters, tables["labels"]):
+        if column.role != "outcome" and values.nunique() < 2:
+            constant.append(column.name)
+        else:
+            known.append((column, values.astype("uint8") if column.kind == "binary" else values))
     if constant:
         log.info("Dropped because they have one value only: %s.", ", ".join(constant))
-    kept = {name: pair for name, pair in columns.items() if name not in constant}
-    table = pd.DataFrame(
-        {n: v.astype("uint8") if c.kind == "binary" else v for n, (c, v) in kept.items()}
-    )
+    table = pd.DataFrame({column.name: values for column, values in known})
     codes, code_columns = code_table(diagnoses(encounters), table.index, code_level)
-    schema = Schema((*(column for column, _ in kept.values()), *code_columns))
+    schema = Schema((*(column for column, _ in known), *code_columns))
     return schema.attach(pd.concat([table, codes], axis=1))
+
+
+def _columns(encounters: pd.DataFrame, labels: pd.DataFrame) -> Iterator[tuple[Column, pd.Series]]:
+    """Each column of the patient table but the codes, with its values."""
+    outcome = Column(OUTCOME, "binary", "outcome", "Readmission within 30 days")
+    yield outcome, encounters["readmitted"] == "<30"
+    yield _category(SEX, "Sex", "demographic", encounters["gender"].map(_SEXES), ("F", "M"))
+    yield _category(RACE, "Race", "demographic", encounters["race"], _RACES)
+    bands = encounters["age"].map(_AGE_BANDS)
+    yield _category(AGE, "Age (years)", "demographic", bands, tuple(_AGE_BANDS.values()))
+    for name, (new, label) in _CODED.items():
+        yield _category(new, label, "feature", _label(encounters[name], name, labels))
+    for name, label in _TEXTS.items():
+        yield _category(name, label, "feature", encounters[name])
+    for name, (least, label) in _COUNTS.items():
+        column = Column(name, "continuous", "feature", label, lower=least, decimals=0)
+        yield column, encounters[name].astype("float64")
+    for name, (label, values) in _RESULTS.items():
+        yield _category(name, label, "measurement", encounters[name], values)
+    for name in _MEDICATIONS:
+        doses = encounters[name]
+        if set(doses.unique()) <= {"No", "Steady"}:
+            yield Column(name, "binary", "medication", name.capitalize()), doses == "Steady"
+        else:
+            yield _category(name, name.capitalize(), "medication", doses, _DOSES)
+    for name, (yes, _, label) in _FLAGS.items():
+        yield Column(name, "binary", "medication", label), encounters[name] == yes
 
 
 def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
     """The three diagnoses of each encounter, with their leading zeros back.
+
+    Parameters
+    ----------
+    encounters : DataFrame
+        As :func:`load` gives them.
 
     Returns
     -------
@@ -241,13 +255,6 @@ def _category(
     return column, pd.Series(pd.Categorical(values, categories=ordered), index=values.index)
 
 
-def _medication(name: str, doses: pd.Series) -> tuple[Column, pd.Series]:
-    label = name.capitalize()
-    if set(doses.unique()) <= {"No", "Steady"}:
-        return Column(name, "binary", "medication", label), doses == "Steady"
-    return _category(name, label, "medication", doses, _DOSES)
-
-
 def _label(numbers: pd.Series, column: str, labels: pd.DataFrame) -> pd.Series:
     known = labels[labels["column"] == column].set_index("number")["label"]
     text = numbers.map(known)
@@ -268,12 +275,3 @@ def _labels(path: Path) -> pd.DataFrame:
             elif column and number.strip().isdigit():
                 rows.append((column, int(number), " ".join(label.split())))
     return pd.DataFrame(rows, columns=["column", "number", "label"])
-
-
-def _check(wrong: pd.Series, values: pd.Series, path: Path, what: str) -> None:
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise InputError(
-            f"Column {values.name!r} of {path} should be {what} but is {values.iloc[row]!r} "
-            f"in row {row + 1}; correct the file."
-        )

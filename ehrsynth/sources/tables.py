@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from ..errors import InputError
 from ..schema import BMI, DIASTOLIC, SYSTOLIC, Column
 
-RACES = ("WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER")
+WHITE, BLACK, ASIAN, HISPANIC, UNKNOWN, OTHER = RACES = (
+    "WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER",
+)  # fmt: skip
 OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
 LONGEST_LIFE = 120  # years; what is beyond it is a slip of the keyboard
 # The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
