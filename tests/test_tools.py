@@ -369,6 +369,6 @@ def test_colab_versions_that_changed_are_named():
 
 
 def test_a_docstring_that_names_its_chapter_links_to_it():
-    linked = chapter_links.link_chapters('See Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
+    linked = chapter_links.link_chapters('Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
     assert ':doc:`Chapter 7, "One column" </book/chapters/07-utility>`' in linked
     assert 'Chapter nowhere, "x".' in linked

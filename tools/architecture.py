@@ -50,7 +50,8 @@ HOUSE = {
     "utility": {
         "evaluation": (
             "intervals", "learners", "neighbours", "metric", "setting", "fidelity", "utility",
-            "fairness", "inference", "privacy", "verdict", "choose", "report", "validation",
+            "fairness", "inference", "privacy", "verdict", "choose", "report", "page", "judge",
+            "validation",
         )
     },
     "Work": {"audit": (), "release": (), "pipeline": (), "cli": (), "book": ()},
