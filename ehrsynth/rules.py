@@ -20,7 +20,8 @@ import pandas as pd
 
 from .errors import InputError
 from .files import read_by_hand, write_json
-from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema, category_text, near
+from .kinds import category_text
+from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema, near
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +282,7 @@ DEATHS = (Implies({DIE_1Y: 1}, {DIE_ANY: 1}), Implies({DIE_ANY: 0}, {DIE_1Y: 0})
 
 def clinical_rules(schema: Schema) -> list[Rule]:
     """The rules that the schema's columns call for, without being asked."""
-    rules = []
+    rules: list[Rule] = []
     if schema.sex is not None:
         rules += [Only(c.name, c.sex) for c in schema.columns if c.sex and c.role != "outcome"]
     for rule in (*ORDERED, *DEATHS):

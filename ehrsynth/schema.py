@@ -6,7 +6,6 @@ as ``schema.json``.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -16,33 +15,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
+from .errors import InputError, first_bad
 from .files import read_json, write_json
+from .kinds import MISSING, category_text, guess, ordered
 
 KINDS = ("categorical", "binary", "continuous")
 ROLES = (
     "outcome", "demographic", "diagnosis", "measurement", "medication", "procedure", "lab",
     "feature",
 )  # fmt: skip
-MISSING = "(missing)"
 # The columns that the house knows by name; nobody else writes these words.
 SEX, RACE, AGE = "sex", "race", "age"
 BMI, SYSTOLIC, DIASTOLIC = "bmi", "systolic", "diastolic"
 DIE_1Y, DIE_ANY, VISIT_1Y = "DIE_1y", "DIE_any", "VISIT_1y"
+SEX_NAMES = (SEX, "gender")
+_DEMOGRAPHIC_NAMES = (*SEX_NAMES, RACE, "ethnicity", AGE)
 _ATTRIBUTE = "ehrsynth_schema"
-MAX_CATEGORIES = 60
-_DEMOGRAPHIC_NAMES = ("sex", "gender", "race", "ethnicity", "age")
-# A text column is a spoiled number column when most of its many different values are numbers.
-_NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 _LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
-_ROWS_A_CODE = 10  # on average
-# Fewer rows than this can be all different by chance.
-_LEAST_IDENTIFIERS = 50
-_IDENTIFIER_NAME = re.compile(
-    r"(?:^|_)(?:id|ids|nr|nbr|mrn|ssn|guid|uuid|pid|key|identifier)$"
-    r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
-    r"|num|number|key)$|^(?:patient|subject)s?$",
-)
 
 
 @dataclass(frozen=True)
@@ -87,26 +76,25 @@ class Column:
     sex: str = ""
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise InputError(
-                f"Column {self.name!r} has kind {self.kind!r}; use one of {', '.join(KINDS)}."
-            )
-        if self.role not in ROLES:
-            raise InputError(
-                f"Column {self.name!r} has role {self.role!r}; use one of {', '.join(ROLES)}."
-            )
+        for what, known, said in (
+            ("kind", KINDS, f"one of {', '.join(KINDS)}"),
+            ("role", ROLES, f"one of {', '.join(ROLES)}"),
+            ("sex", ("", "F", "M"), "F, M or nothing"),
+        ):
+            if getattr(self, what) not in known:
+                raise InputError(
+                    f"Column {self.name!r} has {what} {getattr(self, what)!r}; use {said}."
+                )
         for bound in (self.lower, self.upper):
             if not (bound is None or isinstance(bound, int | float | np.number)):
                 raise InputError(
                     f"Column {self.name!r} has the bound {bound!r}; use a number or nothing."
                 )
-        if None not in (self.lower, self.upper) and self.lower > self.upper:
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise InputError(
                 f"Column {self.name!r} has lower {self.lower:g} above upper {self.upper:g}; "
                 "swap them."
             )
-        if self.sex not in ("", "F", "M"):
-            raise InputError(f"Column {self.name!r} has sex {self.sex!r}; use F, M or nothing.")
         object.__setattr__(self, "categories", tuple(self.categories))
 
     @property
@@ -246,13 +234,11 @@ class Schema:
                 f"Outcome column {outcome!r} is not in the table; {near(outcome, table.columns)}."
             )
         columns = []
-        for name in table.columns:
-            if name == outcome and table[name].nunique() != 2:
-                as_outcome(Column(str(name), "binary"), table[name])
-            column = infer_column(str(name), table[name])
-            if name == outcome:
-                column = as_outcome(column, table[name])
-            columns.append(column)
+        for name, values in table.items():
+            if name == outcome and values.nunique() != 2:
+                as_outcome(Column(str(name), "binary"), values)  # says in which way it is none
+            column = Column(str(name), role=role_of(str(name)), **guess(str(name), values))
+            columns.append(as_outcome(column, values) if name == outcome else column)
         return cls(tuple(columns))
 
     def cast(self, table: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
@@ -341,156 +327,9 @@ def _some(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def infer_column(name: str, values: pd.Series, few: int = 2, identifiers: bool = False) -> Column:
-    """Guess what one column is.
-
-    Parameters
-    ----------
-    name : str
-    values : Series
-    few : int
-        Numbers of at most this many values are categories (whole numbers only when it is more
-        than 2, and only where each value has ten rows on average).
-    identifiers : bool
-        Accept numbers that look like an identifier.
-
-    Raises
-    ------
-    InputError
-        For what :meth:`Schema.infer` refuses.
-    """
-    present = values.dropna().infer_objects()
-    if present.empty:
-        raise InputError(f"Column {name!r} has no values at all; drop it from the table.")
-    role = "demographic" if name.strip().lower() in _DEMOGRAPHIC_NAMES else "feature"
-    if pd.api.types.is_numeric_dtype(present) and not pd.api.types.is_bool_dtype(present):
-        if np.isinf(present.to_numpy(float)).any():
-            row = _row(pd.Series(np.isinf(pd.to_numeric(values).to_numpy(float, na_value=0))))
-            raise InputError(
-                f"Column {name!r} has an infinite value in row {row}; correct it or leave it empty."
-            )
-        if present.nunique() > 2 and not few_codes(present, few):
-            if not identifiers and looks_like_identifier(name, present):
-                raise InputError(
-                    f"Column {name!r} is different in every row, like an identifier; "
-                    "drop it, or describe it in a schema if it is a measurement."
-                )
-            return continuous_column(name, role, present)
-    elif not pd.api.types.is_bool_dtype(present):
-        _refuse_text(name, values, present)
-    texts = present.map(category_text).unique()
-    if set(texts) <= {"0", "1"} and len(present) == len(values):
-        return Column(name, "binary", role)
-    if isinstance(present.dtype, pd.CategoricalDtype):  # whoever made it has chosen the order
-        used = set(texts)
-        categories = tuple(t for t in map(category_text, present.cat.categories) if t in used)
-    else:
-        categories = ordered(texts)
-    if len(present) < len(values) and MISSING not in categories:
-        categories = (*categories, MISSING)
-    return Column(name, "categorical", role, categories=categories)
-
-
-def few_codes(present: pd.Series, few: int) -> bool:
-    """Whether these numbers (none missing) are codes or grades: whole, few, each of many rows."""
-    distinct = present.nunique()
-    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and _whole(present)
-
-
-def continuous_column(name: str, role: str, present: pd.Series) -> Column:
-    """A column of numbers with the decimals of these values (none missing).
-
-    It has no bounds: what was seen is not what is plausible, and of a table that is not split yet
-    the smallest and largest value may be a holdout patient's.
-    """
-    numbers = present.astype("float64")
-    return Column(name, "continuous", role, decimals=0 if _whole(numbers) else _decimals(numbers))
-
-
-def looks_like_identifier(name: str, present: pd.Series) -> bool:
-    """Whether these values (none missing) single out the patients rather than describe them.
-
-    Texts do when no two are equal. Whole numbers do when no two are equal and they lie close
-    together, have six digits or more and all the same number of them, or the name says so; or
-    when the name says so and most of them differ. A laboratory value with decimals never does.
-    """
-    if len(present) <= _LEAST_IDENTIFIERS:
-        return False
-    share = present.nunique() / len(present)
-    named = bool(_IDENTIFIER_NAME.search(name.strip().lower().replace(" ", "_").replace("-", "_")))
-    if not pd.api.types.is_numeric_dtype(present):
-        return share == 1 or (named and share > 0.5)
-    numbers = present.to_numpy(float)
-    if not np.isfinite(numbers).all() or not _whole(numbers):
-        return False
-    if named and share > 0.5:
-        return True
-    if share < 1:
-        return False
-    low, high = numbers.min(), numbers.max()
-    dense = high - low + 1 <= 2 * len(numbers)
-    same_length = low >= 10**5 and len(str(int(low))) == len(str(int(high)))
-    # Counts such as platelets per microliter are rounded; numbers that are given out are not.
-    return dense or (same_length and not np.all(numbers % 10 == 0))
-
-
-def _whole(values: pd.Series | np.ndarray) -> bool:
-    return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))
-
-
-def _refuse_text(name: str, values: pd.Series, present: pd.Series) -> None:
-    """Raise for dates, numbers spoiled by text, identifiers and free text."""
-    if not pd.api.types.is_string_dtype(present) and not isinstance(
-        present.dtype, pd.CategoricalDtype
-    ):
-        if present.map(lambda value: hasattr(value, "year")).all():
-            raise _dates(name)
-    text = present.astype(str)
-    distinct = text.unique()
-    numeric = pd.to_numeric(text, errors="coerce").notna()
-    if (
-        not isinstance(present.dtype, pd.CategoricalDtype)
-        and numeric.mean() >= _NUMERIC_SHARE
-        and not numeric.all()
-        and text[numeric].nunique() > _NUMERIC_VALUES
-    ):
-        wrong = values.notna() & ~numeric.reindex(values.index, fill_value=True)
-        raise InputError(
-            f"Column {name!r} should hold numbers but has {values[wrong].iloc[0]!r} in row "
-            f"{_row(wrong)}; correct it or leave it empty."
-        )
-    if len(distinct) <= MAX_CATEGORIES and not (len(distinct) == len(text) > 50):
-        return
-    sample = pd.Series(distinct[:100])
-    if sample.str.fullmatch(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*").all():
-        raise _dates(name)
-    raise InputError(
-        f"Column {name!r} has {len(distinct)} different texts, for example "
-        f"{min(distinct)[:40]!r}; group them into at most {MAX_CATEGORIES} categories, "
-        "or drop the column if it is an identifier, a date or free text."
-    )
-
-
-def _dates(name: str) -> InputError:
-    return InputError(
-        f"Column {name!r} holds dates; replace it by a number such as age or days, or drop it."
-    )
-
-
-def ordered(texts: Iterable[str]) -> tuple[str, ...]:
-    """Categories in order: by number where all of them are numbers, else by text."""
-    texts = list(texts)
-    numbers = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce")
-    if numbers.notna().all():
-        return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
-    return tuple(sorted(texts))
-
-
-def _decimals(values: pd.Series) -> int | None:
-    for decimals in (1, 2, 3):
-        if np.allclose(values, values.round(decimals), rtol=0, atol=1e-9):
-            return decimals
-    return None
+def role_of(name: str) -> str:
+    """The role that a column's name tells: "demographic", or "feature" for everything else."""
+    return "demographic" if name.strip().lower() in _DEMOGRAPHIC_NAMES else "feature"
 
 
 def as_outcome(column: Column, values: pd.Series) -> Column:
@@ -507,56 +346,35 @@ def as_outcome(column: Column, values: pd.Series) -> Column:
 
 
 def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
+    what = f"Column {column.name!r} of {where}"
     if column.kind == "categorical":
-        text = values.astype(object).where(values.notna(), MISSING)
-        text = text.map(category_text)
+        text = values.astype(object).where(values.notna(), MISSING).map(category_text)
         unknown = sorted(set(text.unique()) - set(column.categories))
         if unknown:
-            what = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
+            found = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
             raise InputError(
-                f"Column {column.name!r} of {where} has {what}, which is not one of its "
-                f"categories ({_some(column.categories)})."
+                f"{what} has {found}, which is not one of its categories "
+                f"({_some(column.categories)})."
             )
         return pd.Series(pd.Categorical(text, categories=list(column.categories)), values.index)
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    wrong = numbers.isna() & values.notna()
-    if wrong.any():
+    if bad := first_bad(values, numbers.isna() & values.notna()):
         raise InputError(
-            f"Column {column.name!r} of {where} should hold numbers but has "
-            f"{str(values[wrong].iloc[0])!r} in row {_row(wrong)}; correct it or leave it empty."
+            f"{what} should hold numbers but has {str(bad.value)!r} in row {bad.row}; "
+            "correct it or leave it empty."
         )
-    if np.isinf(numbers).any():
+    if bad := first_bad(numbers, np.isinf(numbers)):
         raise InputError(
-            f"Column {column.name!r} of {where} has an infinite value in row "
-            f"{_row(np.isinf(numbers))}; correct it or leave it empty."
+            f"{what} has an infinite value in row {bad.row}; correct it or leave it empty."
         )
     if column.kind == "continuous":
-        if (numbers.abs() > _LARGEST).any():
-            wrong = numbers.abs() > _LARGEST
+        if bad := first_bad(numbers, numbers.abs() > _LARGEST):
             raise InputError(
-                f"Column {column.name!r} of {where} has {numbers[wrong].iloc[0]:g} in row "
-                f"{_row(wrong)}, which is no measurement; correct it or leave it empty."
+                f"{what} has {bad.value:g} in row {bad.row}, which is no measurement; "
+                "correct it or leave it empty."
             )
         return numbers
-    wrong = ~numbers.isin((0.0, 1.0))
-    if wrong.any():
-        missing = pd.isna(values[wrong].iloc[0])
-        raise InputError(
-            f"Column {column.name!r} of {where} should be 0 or 1 but has "
-            f"{'no value' if missing else values[wrong].iloc[0]} in row {_row(wrong)}."
-        )
+    if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
+        found = "no value" if pd.isna(bad.value) else bad.value
+        raise InputError(f"{what} should be 0 or 1 but has {found} in row {bad.row}.")
     return numbers.astype("uint8")
-
-
-def category_text(value: object) -> str:
-    """0.0 and False read from a file mean the category "0"; everything else is its own text."""
-    if isinstance(value, bool | np.bool_):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _row(mask: pd.Series) -> int:
-    """1-based number of the first row where `mask` holds."""
-    return int(np.flatnonzero(mask.to_numpy())[0]) + 1

@@ -15,7 +15,8 @@ from ehrsynth import datasets
 from ehrsynth.cohort import split
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
-from ehrsynth.schema import MISSING, Schema, category_text
+from ehrsynth.kinds import category_text
+from ehrsynth.schema import MISSING, Schema
 from ehrsynth.sources.flat import units
 from ehrsynth.sources.flat.table import show
 

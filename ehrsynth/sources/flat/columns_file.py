@@ -9,16 +9,14 @@ name is worked out from its values::
      "crp":   {"missing": ["not done"], "role": "measurement"}}
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError
 from ...files import read_by_hand
 from ...schema import KINDS, ROLES, near
-
-WISHED_KINDS = (*KINDS, "date")
-WISHED_ROLES = tuple(role for role in ROLES if role != "outcome")
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,6 @@ class Wish:
 
 
 NOTHING = Wish()
-_CHOICES = {
-    "kind": WISHED_KINDS, "role": WISHED_ROLES, "sex": ("F", "M"), "identifier": ("allowed",),
-    "missing_rows": ("drop",),
-}  # fmt: skip
 KEYS = tuple(Wish.__dataclass_fields__)
 
 
@@ -104,33 +98,49 @@ def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
     return wishes
 
 
-def _value(path: Path, name: str, key: object, value: object) -> object:
+def _value(path: Path, name: str, key: object, value: Any) -> Any:
     if key not in KEYS:
         raise InputError(f"{path} has the key {key!r} for column {name!r}; use {', '.join(KEYS)}.")
-    if key in _CHOICES:
-        good, wanted = value in _CHOICES[key], f"one of {', '.join(_CHOICES[key])}"
-    elif key == "bounds":
-        good = isinstance(value, list) and len(value) == 2
-        good = good and all(v is None or _is_number(v) for v in value)
-        good = good and (None in value or value[0] <= value[1])
-        wanted = "two numbers, the smaller first, as in [0, 120]"
-    elif key == "decimals":
-        good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 12
-        wanted = "a whole number from 0 to 12"
-    elif key == "drop":
-        good, wanted = isinstance(value, bool), "true or false"
-    elif key == "missing":
-        value = value if isinstance(value, list) else [value]
-        good = all(isinstance(v, str | int | float) for v in value)
-        wanted = 'a list of values, as in ["-9", "not done"]'
-    elif key == "positive":
-        good, wanted = isinstance(value, str | int | float), "one of the outcome's two values"
-    else:
-        good, wanted = isinstance(value, str), "a text"
-    if not good:
+    if key == "missing" and not isinstance(value, list):
+        value = [value]
+    good, wanted = _WANTED.get(str(key), (lambda v: isinstance(v, str), "a text"))
+    if not good(value):
         raise InputError(f"{path} says {key} {value!r} for column {name!r}; use {wanted}.")
     return tuple(value) if isinstance(value, list) else value
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _are_bounds(value: Any) -> bool:
+    if not (isinstance(value, list) and len(value) == 2):
+        return False
+    return all(v is None or _is_number(v) for v in value) and (
+        None in value or value[0] <= value[1]
+    )
+
+
+def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in choices, f"one of {', '.join(choices)}"
+
+
+# What may stand behind a key, and how that is said; behind the others a text.
+_WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "kind": _one_of(*KINDS, "date"),
+    "role": _one_of(*(role for role in ROLES if role != "outcome")),
+    "sex": _one_of("F", "M"),
+    "identifier": _one_of("allowed"),
+    "missing_rows": _one_of("drop"),
+    "bounds": (_are_bounds, "two numbers, the smaller first, as in [0, 120]"),
+    "decimals": (
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 12,
+        "a whole number from 0 to 12",
+    ),
+    "drop": (lambda v: isinstance(v, bool), "true or false"),
+    "missing": (
+        lambda value: all(isinstance(v, str | int | float) for v in value),
+        'a list of values, as in ["-9", "not done"]',
+    ),
+    "positive": (lambda v: isinstance(v, str | int | float), "one of the outcome's two values"),
+}

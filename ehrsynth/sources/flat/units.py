@@ -4,7 +4,6 @@ What counts as a unit is a list, so that "2 wards" and "1a" stay what they are: 
 """
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 import pandas as pd
@@ -50,12 +49,12 @@ def unit_of(text: str) -> str | None:
         known[0] = ""
     if known[-1] is None and known[0] and _SPAN.fullmatch(parts[-1]):  # "mg/24h"
         known[-1] = parts[-1]
-    return None if None in known else "/".join(known)
+    return None if None in known else "/".join(map(str, known))
 
 
-def take_apart(texts: Iterable[str]) -> pd.DataFrame:
+def take_apart(texts: pd.Series) -> pd.DataFrame:
     """The ``number`` (text), the ``unit`` and how it is ``written``, missing for other texts."""
-    texts = pd.Series(texts, dtype="object")
+    texts = texts.astype(object)
     # "$12.50" is written the other way round.
     parts = texts.str.replace(r"^\s*([$€£])\s*(?=\d)(.*)$", r"\2 \1", regex=True).str.extract(_FORM)
     found = pd.DataFrame(

@@ -1,0 +1,197 @@
+"""What kind of column values make, worked out from the values alone.
+
+:meth:`ehrsynth.Schema.infer` and the column reader of flat tables build on it, so that both call
+the same thing an identifier, a code, a category or a number.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .errors import Bad, InputError, first_bad
+
+MISSING = "(missing)"
+MAX_CATEGORIES = 60
+# A text column is a spoiled number column when most of its many different values are numbers.
+NUMERIC_SHARE, NUMERIC_VALUES = 0.8, 10
+_ROWS_A_CODE = 10  # on average
+# Fewer rows than this can be all different by chance.
+_LEAST_IDENTIFIERS = 50
+_IDENTIFIER_NAME = re.compile(
+    r"(?:^|_)(?:id|ids|nr|nbr|mrn|ssn|guid|uuid|pid|key|identifier)$"
+    r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
+    r"|num|number|key)$|^(?:patient|subject)s?$",
+)
+_DATE = r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*"
+
+
+def guess(name: str, values: pd.Series, few: int = 2, identifiers: bool = False) -> dict[str, Any]:
+    """Guess what one column is.
+
+    Chapter data-types, "The patient table and its schema".
+
+    Parameters
+    ----------
+    name : str
+        What to call the column in errors; some names are those of identifiers.
+    values : Series
+        All its values.
+    few : int
+        Numbers of at most this many values are categories (whole numbers only when it is more
+        than 2, and only where each value has ten rows on average).
+    identifiers : bool
+        Accept numbers that look like an identifier.
+
+    Returns
+    -------
+    dict of str to object
+        The ``kind``, and the ``categories`` or ``decimals``, as of :class:`ehrsynth.Column`.
+
+    Raises
+    ------
+    InputError
+        For what :meth:`ehrsynth.Schema.infer` refuses.
+    """
+    present = values.dropna().infer_objects()
+    if present.empty:
+        raise InputError(f"Column {name!r} has no values at all; drop it from the table.")
+    if is_number(present):
+        if bad := _first_present(values, np.isinf(present.to_numpy(float))):
+            raise InputError(
+                f"Column {name!r} has an infinite value in row {bad.row}; correct it or leave it "
+                "empty."
+            )
+        if present.nunique() > 2 and not few_codes(present, few):
+            if not identifiers and looks_like_identifier(name, present):
+                raise InputError(
+                    f"Column {name!r} is different in every row, like an identifier; "
+                    "drop it, or describe it in a schema if it is a measurement."
+                )
+            return {"kind": "continuous", "decimals": decimals(present)}
+    elif not pd.api.types.is_bool_dtype(present):
+        _refuse_text(name, values, present)
+    if set(present.map(category_text).unique()) <= {"0", "1"} and len(present) == len(values):
+        return {"kind": "binary"}
+    return {"kind": "categorical", "categories": categories(values)}
+
+
+def categories(values: pd.Series) -> tuple[str, ...]:
+    """The categories of these values, in order; last MISSING where some are not there."""
+    present = values.dropna()
+    texts = present.map(category_text).unique()
+    if isinstance(present.dtype, pd.CategoricalDtype):  # whoever made it has chosen the order
+        used = set(texts)
+        found = tuple(t for t in map(category_text, present.cat.categories) if t in used)
+    else:
+        found = ordered(texts)
+    return (*found, MISSING) if len(present) < len(values) and MISSING not in found else found
+
+
+def ordered(texts: Iterable[str]) -> tuple[str, ...]:
+    """Categories in order: by number where all of them are numbers, else by text."""
+    texts = list(texts)
+    numbers = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce")
+    if numbers.notna().all():
+        return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
+    return tuple(sorted(texts))
+
+
+def category_text(value: object) -> str:
+    """What a value is called as a category: 0.0 and False are "0", else its own text."""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def is_number(values: pd.Series) -> bool:
+    """Whether the column is one of numbers; yes and no (booleans) are none."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def few_codes(present: pd.Series, few: int) -> bool:
+    """Whether these numbers (none missing) are codes: whole, at most `few`, each of many rows."""
+    distinct = present.nunique()
+    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and _whole(present)
+
+
+def looks_like_identifier(name: str, present: pd.Series) -> bool:
+    """Whether these values (none missing) single out the patients rather than describe them.
+
+    Texts do when no two are equal. Whole numbers do when no two are equal and they lie close
+    together, have six digits or more and all the same number of them, or the name says so; or
+    when the name says so and most of them differ. A laboratory value with decimals never does.
+    """
+    if len(present) <= _LEAST_IDENTIFIERS:
+        return False
+    share = present.nunique() / len(present)
+    named = bool(_IDENTIFIER_NAME.search(name.strip().lower().replace(" ", "_").replace("-", "_")))
+    if not pd.api.types.is_numeric_dtype(present):
+        return share == 1 or (named and share > 0.5)
+    numbers = present.to_numpy(float)
+    if not np.isfinite(numbers).all() or not _whole(numbers):
+        return False
+    if named and share > 0.5:
+        return True
+    if share < 1:
+        return False
+    low, high = numbers.min(), numbers.max()
+    dense = high - low + 1 <= 2 * len(numbers)
+    same_length = low >= 10**5 and len(str(int(low))) == len(str(int(high)))
+    # Counts such as platelets per microliter are rounded; numbers that are given out are not.
+    return bool(dense or (same_length and not np.all(numbers % 10 == 0)))
+
+
+def decimals(present: pd.Series) -> int | None:
+    """How many decimals these numbers (none missing) have; None for more than three."""
+    numbers = present.astype("float64")
+    if _whole(numbers):
+        return 0
+    for places in (1, 2, 3):
+        if np.allclose(numbers, numbers.round(places), rtol=0, atol=1e-9):
+            return places
+    return None
+
+
+def _whole(values: pd.Series | np.ndarray) -> bool:
+    return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))
+
+
+def _refuse_text(name: str, values: pd.Series, present: pd.Series) -> None:
+    """Raise for dates, numbers spoiled by text, identifiers and free text."""
+    dates = InputError(
+        f"Column {name!r} holds dates; replace it by a number such as age or days, or drop it."
+    )
+    chosen = isinstance(present.dtype, pd.CategoricalDtype)
+    if not chosen and not pd.api.types.is_string_dtype(present):
+        if present.map(lambda value: hasattr(value, "year")).all():
+            raise dates
+    text = present.astype(str)
+    numeric = pd.to_numeric(text, errors="coerce").notna()
+    spoiled = numeric.mean() >= NUMERIC_SHARE and text[numeric].nunique() > NUMERIC_VALUES
+    if not chosen and spoiled and (bad := _first_present(values, ~numeric.to_numpy())):
+        raise InputError(
+            f"Column {name!r} should hold numbers but has {bad.value!r} in row {bad.row}; correct "
+            "it or leave it empty."
+        )
+    distinct = text.unique()
+    if len(distinct) <= MAX_CATEGORIES and not len(distinct) == len(text) > _LEAST_IDENTIFIERS:
+        return
+    if pd.Series(distinct[:100]).str.fullmatch(_DATE).all():
+        raise dates
+    raise InputError(
+        f"Column {name!r} has {len(distinct)} different texts, for example "
+        f"{min(distinct)[:40]!r}; group them into at most {MAX_CATEGORIES} categories, "
+        "or drop the column if it is an identifier, a date or free text."
+    )
+
+
+def _first_present(values: pd.Series, wrong: np.ndarray) -> Bad | None:
+    """The first bad value, where `wrong` speaks of those that are there."""
+    mask = values.notna().to_numpy(bool, copy=True)
+    mask[mask] = wrong
+    return first_bad(values, mask)
