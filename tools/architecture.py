@@ -50,7 +50,7 @@ HOUSE = {
     "utility": {
         "evaluation": (
             "intervals", "learners", "neighbours", "metric", "setting", "fidelity", "utility",
-            "fairness", "inference", "privacy", "verdict", "choose", "report", "page", "judge",
+            "fairness", "inference", "privacy", "verdict", "choose", "page", "report", "judge",
             "validation",
         )
     },

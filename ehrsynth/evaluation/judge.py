@@ -92,7 +92,8 @@ def compare(
     """
     if profile not in PROFILES:
         raise InputError(f"There is no profile {profile!r}; use one of {', '.join(PROFILES)}.")
-    reports, known = {}, {}
+    reports: dict[str, Report] = {}
+    known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
         originals = (train, holdout, synthetic)
         tables = align({"train": train, "holdout": holdout, "synthetic": synthetic}, schema)

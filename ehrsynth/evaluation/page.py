@@ -1,0 +1,160 @@
+"""The report as one HTML page that needs nothing else and no network, and as a page of Markdown."""
+
+import base64
+import io
+from functools import cache
+from importlib.resources import files
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from .. import plots
+from ..schema import Schema
+from .metric import Metric
+from .verdict import FAMILIES, Findings, interval_text, level_of, number_text
+
+
+def render(found: Findings, pictures: bool = True) -> str:
+    """The whole report in HTML, drawn unless `pictures` is False."""
+    facts = {name: plain(value) for name, value in found.facts.items()}
+    lists = {name: value for name, value in found.facts.items() if isinstance(value, list)}
+    return _fill(
+        "report.html", found, pictures=_pictures(found) if pictures else {}, lists=lists,
+        facts={name: value for name, value in facts.items() if name not in lists},
+        number=number_text, interval=interval_text, track=_track, left_out=_left_out(found),
+    )  # fmt: skip
+
+
+def card(found: Findings) -> str:
+    """The data-set card, in Markdown: one page that travels with the synthetic data."""
+    unknown = "not stated: write it here before you pass the data on"
+    return _fill("card.md", found, facts=found.facts, unknown=unknown)
+
+
+def table(found: Findings) -> str:
+    """The metrics that can be believed as a short HTML table, for a notebook."""
+    rows = [
+        {
+            "family": family, "metric": m.title, "value": number_text(m.value),
+            "95 % interval": interval_text(m), "best": number_text(m.best),
+            "worst": number_text(m.worst),
+            "way to best": "" if m.share is None else f"{100 * np.clip(m.share, 0, 1):.0f} %",
+        }
+        for family in FAMILIES
+        for m in found.of(family)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).to_html(index=False, border=0)
+
+
+def plain(value: object) -> int | float | str | bool | None:
+    """A number or text that JSON knows."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, int | float | str | bool | None) else str(value)
+
+
+def _track(metric: Metric) -> dict | None:
+    """Where the dot and the interval are on the line from worst (0) to best (100)."""
+    if metric.share is None or metric.best is None or metric.worst is None:
+        return None
+    span = metric.best - metric.worst
+    ends = [metric.value if b is None else b for b in (metric.ci_low, metric.ci_high)]
+    low, high = sorted((float(end or 0) - metric.worst) / span for end in ends)
+    dot, low, high = (100 * float(np.clip(x, 0, 1)) for x in (metric.share, low, high))
+    return {"dot": dot, "low": low, "width": high - low, "level": level_of(metric.share)}
+
+
+def _left_out(found: Findings) -> list[str]:
+    """Sentences about what was not compared or has no value."""
+    where = {
+        "train": "only in the real tables, so nothing is known of them here",
+        "holdout": "in the held-out table but not in all three",
+        "synthetic": "only in the synthetic table, so nothing real to compare with",
+    }
+    sentences = []
+    for role, names in found.left_out.items():
+        if role == "holdout":  # a real column is named once
+            names = [n for n in names if n not in found.left_out.get("train", [])]
+        if names:
+            shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" * (len(names) > 12))
+            sentences.append(f"{len(names):,} columns are {where[role]}: {shown}.")
+    for role, counts in found.outside.items():
+        if counts:
+            listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+            sentences.append(
+                f"In the {role} table, values outside the plausible bounds count as not "
+                f"measured: {listed}."
+            )
+    without: dict[str, list[str]] = {}
+    for m in found.metrics:
+        if m.value is None:
+            form = " (as published)" if m.form == "published" else ""
+            without.setdefault(str(m.reason), []).append(f"{m.title}{form}")
+    sentences += [f"No value for {', '.join(them)}: {why}." for why, them in without.items()]
+    return sentences
+
+
+def _pictures(found: Findings) -> dict[str, list[dict]]:
+    """By family, pictures as base64 PNG with caption and alternative text."""
+    if not found.tables:
+        return {}
+    train, synthetic = found.tables["train"], found.tables["synthetic"]
+    pictures: dict[str, list[dict]] = {"fidelity": [], "utility": [], "privacy": []}
+
+    def add(family: str, drawn, caption: str) -> None:
+        figure = getattr(drawn, "figure", drawn)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+        plt.close(figure)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        pictures[family].append({"data": data, "caption": caption})
+
+    if Schema.of(train).of_kind("binary"):
+        add(
+            "fidelity", plots.prevalence(train, synthetic),
+            "Every dot is a code. On the line, as many synthetic as real patients have it; within "
+            "the gray band the difference is no more than chance.",
+        )  # fmt: skip
+    if Schema.of(train).of_kind("continuous"):
+        add(
+            "fidelity", plots.distributions(train, synthetic, across=2),
+            "Measurements of real (blue) and synthetic (orange) patients; the outlines should "
+            "agree.",
+        )  # fmt: skip
+    if found.predictions:
+        curves = {f"{name} training data": xy for name, xy in found.predictions.items()}
+        add(
+            "utility", plots.roc(curves),
+            "How well two models rank held-out patients by risk, one trained on real and one on "
+            "synthetic patients; the nearer to the upper left corner the better.",
+        )  # fmt: skip
+    if found.nearest is not None:
+        add(
+            "privacy", plots.distances(*found.nearest),
+            "Distance to the nearest synthetic patient. When the two outlines agree, a patient "
+            "whose data was used (blue) cannot be told from one whose was not (green); blue far "
+            "to the left means copies.",
+        )  # fmt: skip
+    return pictures
+
+
+def _fill(template: str, found: Findings, **values) -> str:
+    """A template beside this module, filled with the verdicts and these values."""
+    return _template(template).render(
+        report=found, answer=found.answer(), verdicts=found.verdicts(), advice=found.advice(),
+        families=FAMILIES, size=lambda role: f"{found.rows.get(role, 0):,}", **values,
+    )  # fmt: skip
+
+
+@cache
+def _template(name: str):
+    from jinja2 import Environment
+
+    html = name.endswith(".html")
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return Environment(
+        autoescape=html, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=not html
+    ).from_string(text)
