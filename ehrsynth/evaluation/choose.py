@@ -7,6 +7,7 @@ the worst reference to the best. :func:`chance_of_first` says how sure the first
 """
 
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -14,67 +15,21 @@ import pandas as pd
 from ..errors import InputError
 from .intervals import Z95
 
+
+def _use_cases() -> dict[str, dict[str, float]]:
+    with (files(__package__) / "use_cases.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file)
+    return {
+        str(name): dict(zip(rows["metric"], rows["weight"], strict=True))
+        for name, rows in table.groupby("use_case", sort=False)
+    }
+
+
 # Weights by metric. "machine-learning development" is the tutorial's own profile; "education"
 # and "software testing" are the companion benchmark's (its "system design"), doi
 # 10.1038/s41467-022-35295-1, Table 2, whose one weight for distributions is shared by the two
 # kinds of columns, and the one for prediction by TSTR and TRTS. "data sharing" is ours.
-USE_CASES: dict[str, dict[str, float]] = {
-    "machine-learning development": {
-        "dimension_wise_distribution_binary": 0.05,
-        "dimension_wise_distribution_continuous": 0.05,
-        "latent_cluster_analysis": 0.1,
-        "medical_concept_abundance": 0.1,
-        "clinical_knowledge_violation": 0.1,
-        "tstr_auroc": 0.2,
-        "feature_importance": 0.2,
-        "membership_inference": 0.1,
-        "attribute_inference": 0.1,
-    },
-    "education": {
-        "dimension_wise_distribution_binary": 0.125,
-        "dimension_wise_distribution_continuous": 0.125,
-        "column_wise_correlation": 0.15,
-        "latent_cluster_analysis": 0.05,
-        "tstr_auroc": 0.025,
-        "trts_auroc": 0.025,
-        "feature_importance": 0.05,
-        "clinical_knowledge_violation": 0.15,
-        "medical_concept_abundance": 0.1,
-        "attribute_inference": 0.05,
-        "membership_inference": 0.05,
-        "meaningful_identity_disclosure": 0.05,
-        "nearest_neighbor_adversarial_accuracy": 0.05,
-    },
-    "software testing": {
-        "dimension_wise_distribution_binary": 0.075,
-        "dimension_wise_distribution_continuous": 0.075,
-        "column_wise_correlation": 0.04,
-        "latent_cluster_analysis": 0.04,
-        "tstr_auroc": 0.02,
-        "trts_auroc": 0.02,
-        "feature_importance": 0.04,
-        "clinical_knowledge_violation": 0.04,
-        "medical_concept_abundance": 0.15,
-        "attribute_inference": 0.125,
-        "membership_inference": 0.125,
-        "meaningful_identity_disclosure": 0.125,
-        "nearest_neighbor_adversarial_accuracy": 0.125,
-    },
-    "data sharing": {
-        "dimension_wise_distribution_binary": 0.05,
-        "dimension_wise_distribution_continuous": 0.05,
-        "column_wise_correlation": 0.1,
-        "latent_cluster_analysis": 0.05,
-        "medical_concept_abundance": 0.05,
-        "clinical_knowledge_violation": 0.05,
-        "tstr_auroc": 0.1,
-        "feature_importance": 0.05,
-        "membership_inference": 0.2,
-        "attribute_inference": 0.15,
-        "meaningful_identity_disclosure": 0.1,
-        "nearest_neighbor_adversarial_accuracy": 0.05,
-    },
-}
+USE_CASES = _use_cases()
 
 
 def rank(
@@ -83,6 +38,8 @@ def rank(
     weights: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Rank candidate data sets for a use case, as published and corrected.
+
+    Chapter choosing-and-releasing, "From many metrics to one order".
 
     Parameters
     ----------
@@ -112,27 +69,22 @@ def rank(
     frame = _mean_of_runs(_long(reports))
     weights = _weights(frame, use_case, weights)
     names = list(dict.fromkeys(frame["candidate"]))
-    ranks, lost_ranks = _table(frame, weights, "published", "value", names)
+    values, lost_values = _table(frame, weights, "published", "value", names)
     shares, lost_shares = _table(frame, weights, "corrected", "share", names)
-    if ranks.empty and shares.empty:
+    if values.empty and shares.empty:
         raise InputError("The reports have no metric in common that has a value.")
-    lower = frame.drop_duplicates("name").set_index("name")["direction"] == "lower"
-    for metric in ranks.columns:
-        ranks[metric] = ranks[metric].rank(method="average", ascending=bool(lower[metric]))
+    lower = set(frame.loc[frame["direction"] == "lower", "name"])
+    ranks = pd.DataFrame({m: values[m].rank(ascending=m in lower) for m in values}, index=names)
     result = pd.DataFrame(
-        {
-            "rank_sum": _weighted(ranks, weights),
-            "score": _weighted(shares.clip(0, 1), weights),
-        },
+        {"score": _weighted(shares.clip(0, 1), weights), "rank_sum": _weighted(ranks, weights)},
         index=pd.Index(names, name="candidate"),
     )
+    result.insert(1, "corrected_rank", result["score"].rank(method="min", ascending=False))
     result["published_rank"] = result["rank_sum"].rank(method="min")
-    result["corrected_rank"] = result["score"].rank(method="min", ascending=False)
-    result = result.sort_values(
-        ["corrected_rank", "published_rank"], kind="stable", na_position="last"
-    )
-    result.attrs["left_out"] = {"published": lost_ranks, "corrected": lost_shares}
-    return result[["score", "corrected_rank", "rank_sum", "published_rank"]]
+    order = ["corrected_rank", "published_rank"]
+    result = result.sort_values(order, kind="stable", na_position="last")
+    result.attrs["left_out"] = {"published": lost_values, "corrected": lost_shares}
+    return result
 
 
 def chance_of_first(
@@ -143,6 +95,8 @@ def chance_of_first(
     seed: int = 0,
 ) -> pd.Series:
     """How likely each candidate is really the first, by its corrected score.
+
+    Chapter choosing-and-releasing, "How sure is the first place?".
 
     Everything that made the scores is drawn again: the runs of a candidate with replacement
     (where there are several), and each metric within its interval, which says what other
@@ -160,6 +114,11 @@ def chance_of_first(
     -------
     Series
         By candidate, summing to 1.
+
+    Raises
+    ------
+    InputError
+        As for :func:`rank`.
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
@@ -170,13 +129,10 @@ def chance_of_first(
     weight = np.array([weights[metric] for metric in kept.columns])
     rng = np.random.default_rng(seed)
     score = np.empty((draws, len(names)))
+    rows = _of_form(frame, "corrected")
     for column, name in enumerate(names):
-        runs = [
-            [_table(run, weights, "corrected", what, [name], kept.columns)[0] for what in
-             ("share", "error")]
-            for _, run in frame[frame["candidate"] == name].groupby("run", sort=False)
-        ]  # fmt: skip
-        share, error = (np.vstack([run[i].to_numpy(float) for run in runs]) for i in (0, 1))
+        runs = rows[rows["candidate"] == name].pivot(index="run", columns="name")
+        share, error = (runs[what][kept.columns].to_numpy(float) for what in ("share", "error"))
         chosen = rng.integers(0, len(runs), (draws, len(runs)))
         drawn = np.clip(rng.normal(share[chosen], error[chosen]), 0, 1)
         score[:, column] = drawn.mean(axis=1) @ (weight / weight.sum())
@@ -192,12 +148,27 @@ def sensitivity(
 ) -> pd.DataFrame:
     """The score of each candidate while one family gets more and more of the total weight.
 
-    Inside the family, and outside it, the use case's weights keep their proportions.
+    Chapter choosing-and-releasing, "How much depends on the weights?".
+
+    Parameters
+    ----------
+    reports, use_case
+        As for :func:`rank`.
+    family : {"privacy", "fidelity", "utility", "fairness"}
+        Whose weight moves. Inside the family, and outside it, the use case's weights keep their
+        proportions.
+    steps : int
+        Shares of the weight that are tried, from 0 to 1.
 
     Returns
     -------
     DataFrame
-        Scores by the family's share of the weight (rows, 0 to 1) and candidate.
+        Scores by the family's share of the weight (rows) and candidate.
+
+    Raises
+    ------
+    InputError
+        If the use case gives the family no weight, or all of it.
     """
     frame = _long(reports)
     base = _weights(frame, use_case, None)
@@ -217,7 +188,19 @@ def sensitivity(
 
 
 def check_use_case(name: str) -> None:
-    """Raise InputError unless there is a use case of this name."""
+    """Refuse a use case that there is not.
+
+    Chapter choosing-and-releasing, "Look: one order for each use case".
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    InputError
+        If :data:`USE_CASES` has no such name.
+    """
     if name not in USE_CASES:
         raise InputError(f"There is no use case {name!r}; use one of {', '.join(USE_CASES)}.")
 
@@ -263,22 +246,21 @@ def _mean_of_runs(frame: pd.DataFrame) -> pd.DataFrame:
     return means.join(numbers[["direction"]].first()).reset_index()
 
 
-def _table(frame, weights, form: str, column: str, names: list[str], only=None):
-    """Candidates by metrics, in this form (or the only one there is), where all have a value.
+def _of_form(frame: pd.DataFrame, form: str) -> pd.DataFrame:
+    """The rows of this form, and those of metrics that have only the other one."""
+    has = set(frame.loc[frame["form"] == form, "name"])
+    return frame[(frame["form"] == form) | ~frame["name"].isin(has)]
 
-    `only` names the metrics to take, whatever their values.
-    """
-    kept, lost = {}, []
-    for metric in weights if only is None else only:
-        rows = frame[frame["name"] == metric]
-        if (rows["form"] == form).any():
-            rows = rows[rows["form"] == form]
-        values = rows.set_index("candidate")[column].reindex(names).astype(float)
-        if weights[metric] > 0 and (values.notna().all() or only is not None):
-            kept[metric] = values
-        elif weights[metric] > 0:
-            lost.append(metric)
-    return pd.DataFrame(kept, index=names), lost
+
+def _table(
+    frame: pd.DataFrame, weights: Mapping[str, float], form: str, column: str, names: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Candidates by metrics where all have a value; the metrics where not all have one."""
+    wide = _of_form(frame, form).pivot(index="candidate", columns="name", values=column)
+    wanted = [metric for metric, weight in weights.items() if weight > 0]
+    wide = wide.reindex(index=names, columns=wanted).astype(float)
+    kept = wide.notna().all()
+    return wide.loc[:, kept], [metric for metric in wanted if not kept[metric]]
 
 
 def _weighted(table: pd.DataFrame, weights: Mapping[str, float]) -> np.ndarray:
