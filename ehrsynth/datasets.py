@@ -12,6 +12,7 @@ from .cohort import build_patients as from_hospital
 from .cohort import check_outcome
 from .errors import InputError
 from .phecode import map_icd, unmapped
+from .schema import BMI, SEX, SYSTOLIC
 from .sources.engine import collect, lazy
 from .sources.fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
 
@@ -209,7 +210,7 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
         }
     tables = lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
-    sex = patients["sex"]
+    sex = patients[SEX]
     return {
         **_counts(
             patients,
@@ -285,7 +286,7 @@ def _describe_concepts(tables: dict) -> dict[str, int]:
 
 
 def _describe_measurements(measurements) -> dict[str, int | float]:
-    bmi, pressure = (measurements["name"] == name for name in ("bmi", "systolic"))
+    bmi, pressure = (measurements["name"] == name for name in (BMI, SYSTOLIC))
     people = measurements.group_by("subject_id").aggregate(
         bmi=bmi.sum(), pressure=pressure.sum(), largest=measurements["value"].max(where=bmi)
     )
