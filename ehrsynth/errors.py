@@ -14,10 +14,6 @@ class InputError(ValueError):
     """
 
 
-class ValueFault(InputError):
-    """A file whose form is right holds a value of the wrong kind."""
-
-
 class Bad(NamedTuple):
     """A value that cannot be used: the value, the number of its row (from 1), its index label."""
 

@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+import yaml
 
-from .errors import InputError, ValueFault
+from .errors import InputError
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 # What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
@@ -55,30 +56,27 @@ def write_json(value: object, path: str | Path) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read JSON, or say which file is missing or broken."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the name.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not readable JSON: {error}.") from error
+    return _parsed(path, json.loads, "JSON")
 
 
-def read_by_hand(path: str | Path) -> object:
+def read_by_hand(path: str | Path) -> Any:
     """Read JSON or YAML, by the ending of `path`, or say which file is missing or broken."""
-    import yaml
-
-    path = Path(path)
-    if path.suffix.lower() == ".json":
+    suffix = Path(path).suffix.lower()
+    if suffix == ".json":
         return read_json(path)
-    if path.suffix.lower() not in (".yaml", ".yml"):
+    if suffix not in (".yaml", ".yml"):
         raise InputError(f"{path} has an unknown ending; use .json, .yaml or .yml.")
+    return _parsed(path, yaml.safe_load, "YAML")
+
+
+def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the name.") from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"{path} is not readable YAML: {reason}.") from error
+        raise InputError(f"{path} is not readable {form}: {reason}.") from error
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -162,48 +160,53 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
             return pd.read_parquet(path)
         missing = {"keep_default_na": False, "na_values": list(MISSING_TEXTS)}
         return pd.read_csv(path, **(missing | csv_options))
-    except (OSError, ValueError, EOFError, UnicodeDecodeError) as error:
-        # pandas' parser errors and pyarrow's errors are ValueErrors.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        reason = reason.removeprefix("Error tokenizing data. C error: ").rstrip(".")
+    except (OSError, ValueError, EOFError) as error:  # a ValueError: of pandas or pyarrow
+        reason = _reason(error).removeprefix("Error tokenizing data. C error: ")
         raise InputError(f"{path} cannot be read as {suffix}: {reason}.") from error
 
 
 def read_columns(
-    path: str | Path, types: Mapping[str, pa.DataType], null_values: Sequence[str] = ("",)
+    path: str | Path, names: Iterable[str], null_values: Sequence[str] = ("",)
 ) -> pd.DataFrame:
-    """Read some columns of a large CSV (plain or gzipped), fast and with given types.
+    """Read some columns of a large CSV (plain or gzipped) fast, as the text that is written there.
 
     Parameters
     ----------
     path : path
-    types : mapping of str to DataType
-        The columns to read and what they hold.
+        The file.
+    names : iterable of str
+        The columns to read.
     null_values : sequence of str
         Texts that mean that there is no value.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
     InputError
         If a column is missing or the file is broken.
-    ValueFault
-        If a value is not of its column's type.
     """
+    names = list(names)
     options = pa_csv.ConvertOptions(
-        include_columns=list(types), column_types=dict(types), null_values=list(null_values),
-        strings_can_be_null=bool(null_values), quoted_strings_can_be_null=bool(null_values),
+        include_columns=names, column_types=dict.fromkeys(names, pa.string()),
+        null_values=list(null_values), strings_can_be_null=bool(null_values),
     )  # fmt: skip
     try:
         zipped = "gzip" if str(path).lower().endswith(".gz") else None
         with pa.input_stream(str(path), compression=zipped) as stream:
             return pa_csv.read_csv(stream, convert_options=options).to_pandas()
     except pa.ArrowKeyError as error:
-        missing = [name for name in types if f"'{name}'" in str(error)] or [str(error)]
+        missing = [name for name in names if f"'{name}'" in str(error)] or [str(error)]
         raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error
     except (OSError, EOFError, pa.ArrowInvalid) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error) else "it is broken"
-        kind = ValueFault if "conversion error" in reason else InputError
-        raise kind(f"{path} cannot be read as CSV: {reason}.") from error
+        raise InputError(f"{path} cannot be read as CSV: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what another library says, without a full stop."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def _suffix(path: str | Path) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from ..errors import InputError
 from ..files import read_columns
@@ -106,7 +105,7 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     if not path.is_file():
         raise InputError(f"{path} is missing; fetch it with 'ehrsynth fetch diabetes130'.")
     columns = [*_WHOLE, *_CHOICES, *_TEXTS, *_DIAGNOSES]
-    table = read_columns(path, dict.fromkeys(columns, pa.string()), null_values=[])
+    table = read_columns(path, columns, null_values=())
     if table.empty:
         raise InputError(f"{path} has no rows.")
     for name in _WHOLE:

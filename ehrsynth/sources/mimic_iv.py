@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from tqdm import tqdm
 
 from ..errors import InputError
@@ -344,7 +343,7 @@ def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.
         if path.suffix.lower() == ".parquet":
             read_table(path)
         else:
-            read_columns(path, dict.fromkeys(columns, pa.string()))
+            read_columns(path, columns)
         raise InputError(
             f"{path} cannot be read by the engine; check that it is a plain CSV file."
         ) from error

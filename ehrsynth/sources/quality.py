@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, first_bad
 from .engine import ROW, collect
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def refuse_first(table: "ibis.Table", fault: Fault, where: object) -> NoReturn:
     )  # fmt: skip
     first = collect(rows.filter(rows["wrong"]).order_by("row").limit(1)).iloc[0]
     shown = "nothing" if pd.isna(first["value"]) else repr(str(first["value"]))
-    _refuse(fault.column, where, f"hold {fault.what} but has {shown}", int(first["row"]))
+    _refuse(fault.column, where, f"hold {fault.what} but has {shown}", int(first["row"]) + 1)
 
 
 def check_values(values: pd.Series, wrong: pd.Series, where: object, what: str) -> None:
@@ -88,14 +88,13 @@ def check_values(values: pd.Series, wrong: pd.Series, where: object, what: str) 
     what : str
         What a value should be.
     """
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        _refuse(values.name, where, f"be {what} but is {str(values.iloc[row])!r}", row)
+    if bad := first_bad(values, wrong):
+        _refuse(values.name, where, f"be {what} but is {str(bad.value)!r}", bad.row)
 
 
 def _refuse(column: object, where: object, should: str, row: int) -> NoReturn:
     raise InputError(
-        f"Column {column!r} of {where} should {should} in row {row + 1}; correct the file."
+        f"Column {column!r} of {where} should {should} in row {row}; correct the file."
     )
 
 
