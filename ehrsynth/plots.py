@@ -4,28 +4,24 @@ Real data is always blue, synthetic data orange and holdout green (Okabe-Ito col
 color-blind readers can tell apart). Figures have an opaque near-white background, so that
 they read the same on a white and on a dark page. Every function takes tables and returns the
 matplotlib Axes or Figure it drew; labels and units come from the :class:`~ehrsynth.schema.Schema`.
-:func:`slider` makes a film of such figures.
+:func:`ehrsynth.slider.slider` makes a film of such figures.
 """
 
-import base64
-import hashlib
-import html
-import io
-import json
-from collections.abc import Iterable, Mapping
-from string import Template
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from PIL import Image
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from .errors import InputError
-from .schema import MISSING, Schema
+from .schema import Schema
 
 COLORS = {
     "real": "#0072B2",
@@ -48,43 +44,38 @@ def use_style() -> None:
     sns.set_theme(context="notebook", style="whitegrid", rc=_style())
 
 
-def _style() -> dict:
+def _style() -> dict[str, Any]:
+    faces = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    letters = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
+    small = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    lines = [COLORS["real"], COLORS["synthetic"], COLORS["holdout"], "#CC79A7", "#56B4E9"]
     return {
-        "figure.facecolor": BACKGROUND,
-        "axes.facecolor": BACKGROUND,
-        "savefig.facecolor": BACKGROUND,
+        **dict.fromkeys(faces, BACKGROUND),
+        **dict.fromkeys(letters, INK),
+        **dict.fromkeys(small, 9.5),
         "figure.dpi": 100,
         "figure.constrained_layout.use": True,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
         "axes.edgecolor": "#9AA5B1",
         "grid.color": "#E4E7EB",
         "axes.titlesize": 12,
         "axes.titlelocation": "left",
         "axes.labelsize": 10.5,
-        "xtick.labelsize": 9.5,
-        "ytick.labelsize": 9.5,
-        "legend.fontsize": 9.5,
         "legend.frameon": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.prop_cycle": plt.cycler(
-            color=[COLORS["real"], COLORS["synthetic"], COLORS["holdout"], "#CC79A7", "#56B4E9"]
-        ),
+        "axes.prop_cycle": plt.cycler(color=lines),
     }
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """The given axes, or new ones in the book's style (whatever the caller's style is)."""
-    if ax is not None:
-        return ax
+def _axes(size: tuple[float, float]) -> Axes:
+    """New axes in the book's style (whatever the caller's style is)."""
     return _grid(1, 1, size)[1][0, 0]
 
 
-def _grid(rows: int, columns: int, size: tuple[float, float], **options):
-    with plt.rc_context({**sns.axes_style("whitegrid"), **_style()}):
+def _grid(
+    rows: int, columns: int, size: tuple[float, float], **options
+) -> tuple[Figure, np.ndarray]:
+    with plt.rc_context(sns.axes_style("whitegrid") | _style()):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
         interactive = plt.isinteractive()
     # A notebook's first figure switches interactive drawing on; leaving the context undid that,
@@ -93,8 +84,8 @@ def _grid(rows: int, columns: int, size: tuple[float, float], **options):
     return figure, axes
 
 
-def _common(schema: Schema, names: Iterable[str], *tables: pd.DataFrame) -> list[str]:
-    return [name for name in names if name in schema and all(name in t.columns for t in tables)]
+def _in_both(schema: Schema, kind: str, *tables: pd.DataFrame) -> list[str]:
+    return [name for name in schema.of_kind(kind) if all(name in t.columns for t in tables)]
 
 
 def prevalence(
@@ -114,6 +105,10 @@ def prevalence(
     ----------
     real, synthetic : DataFrame
         Patient tables.
+    schema : Schema, optional
+        Of the codes to draw; by default that of `real`.
+    ax : Axes, optional
+        Where to draw; by default a new picture.
     name_farthest : int
         How many of the codes farthest outside the band are named.
 
@@ -122,34 +117,29 @@ def prevalence(
     Axes
     """
     schema = schema or Schema.of(real)
-    names = _common(schema, schema.of_kind("binary"), real, synthetic)
-    ax = _axes(ax, (5.2, 5))
-    p = real[names].to_numpy(float).mean(axis=0) if names else np.zeros(0)
-    q = synthetic[names].to_numpy(float).mean(axis=0) if names else np.zeros(0)
-    x, y = np.maximum(p, 0.5 / len(real)), np.maximum(q, 0.5 / len(synthetic))
+    names = _in_both(schema, "binary", real, synthetic)
+    ax = ax or _axes((5.2, 5))
+    x, y = (np.maximum(t[names].to_numpy(float).mean(0), 0.5 / len(t)) for t in (real, synthetic))
     low = min(x.min(initial=0.5), y.min(initial=0.5)) * 0.7
     line = np.geomspace(max(low, 1e-6), 1, 200)
-    error = 1.96 * np.sqrt(line * (1 - line) * (1 / len(synthetic) + 1 / len(real)))
+
+    def spread(share: np.ndarray) -> np.ndarray:
+        return np.sqrt(share * (1 - share) * (1 / len(synthetic) + 1 / len(real)))
+
+    error = 1.96 * spread(line)
     ax.fill_between(
         line, np.maximum(line - error, low), np.minimum(line + error, 1),
         color=COLORS["neutral"], alpha=0.15, linewidth=0, label="chance alone (95 %)",
     )  # fmt: skip
     ax.plot(line, line, color=COLORS["neutral"], linewidth=1)
     ax.scatter(x, y, s=14, alpha=0.65, color=COLORS["synthetic"], linewidth=0)
-    spread = np.sqrt(x * (1 - x) * (1 / len(synthetic) + 1 / len(real)))
-    off = np.abs(y - x) / np.maximum(spread, 1e-9)
+    off = np.abs(y - x) / np.maximum(spread(x), 1e-9)
     for i in np.argsort(-off, kind="stable")[:name_farthest]:
         if off[i] > 4:
-            column = schema[names[i]]
-            ax.annotate(
-                _short(column.label or column.name, 26), (x[i], y[i]), fontsize=7.5,
-                xytext=(5, -3), textcoords="offset points",
-            )  # fmt: skip
-    ax.set(
-        xscale="log", yscale="log", xlim=(low, 1.2), ylim=(low, 1.2),
-        xlabel="Real patients with the code (%)",
-        ylabel="Synthetic patients with the code (%)",
-    )  # fmt: skip
+            ax.annotate(_label(schema, names[i], 26), (x[i], y[i]), fontsize=7.5,
+                        xytext=(5, -3), textcoords="offset points")  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlim=(low, 1.2), ylim=(low, 1.2))
+    ax.set(xlabel="Real patients with the code (%)", ylabel="Synthetic patients with the code (%)")
     ax.set_title(f"Prevalence of {len(names)} codes", loc="left")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: f"{100 * value:g}")
@@ -157,37 +147,30 @@ def prevalence(
     return ax
 
 
-def distributions(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    columns: Iterable[str] | None = None,
-    schema: Schema | None = None,
-    across: int = 4,
-) -> Figure:
-    """One panel a continuous column: the real and the synthetic distribution.
+def distributions(real: pd.DataFrame, synthetic: pd.DataFrame) -> Figure:
+    """One panel a continuous column: how it is distributed where it is not missing.
 
-    Missing values are left out (see :func:`missingness`).
+    Parameters
+    ----------
+    real, synthetic : DataFrame
+        Patient tables; `real` has the schema.
+
+    Returns
+    -------
+    Figure
     """
-    schema = schema or Schema.of(real)
-    wanted = schema.of_kind("continuous") if columns is None else columns
-    names = _common(schema, wanted, real, synthetic)
-    across = min(max(len(names), 1), across)
-    down = max(1, -(-len(names) // across))
+    schema = Schema.of(real)
+    names = _in_both(schema, "continuous", real, synthetic)
+    across, down = min(max(len(names), 1), 2), max(1, -(-len(names) // 2))
     figure, axes = _grid(down, across, (2.9 * across + 0.4, 2.6 * down))
     for ax, name in zip(axes.flat, names, strict=False):
         a, b = real[name].dropna().to_numpy(float), synthetic[name].dropna().to_numpy(float)
         edges = _edges(np.concatenate([a, b]), schema[name].decimals)
         for values, role in ((a, "real"), (b, "synthetic")):
             if len(values):
-                weights = np.full(len(values), 100 / len(values))
-                ax.hist(
-                    values, bins=edges, weights=weights, histtype="stepfilled",
-                    alpha=0.25, color=COLORS[role], linewidth=0,
-                )  # fmt: skip
-                ax.hist(
-                    values, bins=edges, weights=weights, histtype="step",
-                    color=COLORS[role], linewidth=1.6, label=role,
-                )  # fmt: skip
+                same = {"bins": edges, "weights": _percent(values), "color": COLORS[role]}
+                ax.hist(values, **same, histtype="stepfilled", alpha=0.25, linewidth=0)
+                ax.hist(values, **same, histtype="step", linewidth=1.6, label=role)
         ax.set(xlabel=schema[name].title, ylabel="Patients (%)")
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
@@ -196,6 +179,11 @@ def distributions(
     else:
         axes.flat[0].text(0, 0.5, "no continuous columns in both tables")
     return figure
+
+
+def _percent(values: np.ndarray) -> np.ndarray:
+    """Weights that make the bars of a histogram sum to 100."""
+    return np.full(len(values), 100 / max(len(values), 1))
 
 
 def _edges(values: np.ndarray, decimals: int | None, most: int = 30) -> np.ndarray:
@@ -211,145 +199,6 @@ def _edges(values: np.ndarray, decimals: int | None, most: int = 30) -> np.ndarr
     return np.linspace(low, high, most + 1)
 
 
-def categories(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    column: str,
-    schema: Schema | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Share of each category of one column, real beside synthetic."""
-    schema = schema or Schema.of(real)
-    labels = list(schema[column].categories)
-    ax = _axes(ax, (5.2, 0.5 * len(labels) + 1.2))
-    place = np.arange(len(labels))
-    for offset, table, role in ((-0.2, real, "real"), (0.2, synthetic, "synthetic")):
-        shares = table[column].astype(str).value_counts(normalize=True)
-        ax.barh(
-            place + offset, [100 * shares.get(label, 0.0) for label in labels],
-            height=0.38, color=COLORS[role], label=role,
-        )  # fmt: skip
-    ax.set_yticks(place, [label.strip("()") if label == MISSING else label for label in labels])
-    ax.invert_yaxis()
-    ax.set_xlabel("Patients (%)")
-    ax.set_title(schema[column].title, loc="left")
-    ax.grid(axis="y", visible=False)
-    ax.legend(frameon=False)
-    return ax
-
-
-def correlations(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    columns: Iterable[str] | None = None,
-    schema: Schema | None = None,
-    most: int = 30,
-) -> Figure:
-    """Correlation matrices of real and synthetic data side by side, and their difference.
-
-    Without `columns`, the continuous columns and the most frequent codes are shown
-    (`most` in all).
-    """
-    schema = schema or Schema.of(real)
-    if columns is None:
-        continuous = _common(schema, schema.of_kind("continuous"), real, synthetic)
-        binary = _common(schema, schema.of_kind("binary"), real, synthetic)
-        frequent = real[binary].mean().sort_values(ascending=False, kind="stable").index
-        columns = continuous + list(frequent[: max(most - len(continuous), 0)])
-    names = _common(schema, columns, real, synthetic)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a = real[names].astype(float).corr().to_numpy()
-        b = synthetic[names].astype(float).corr().to_numpy()
-    figure, axes = _grid(1, 3, (12, 4.2))
-    limit = np.nanquantile(np.abs(a - np.diag(np.diag(a))), 0.995) if len(names) > 1 else 1.0
-    limit = max(float(np.nan_to_num(limit)), 0.1)
-    for ax, matrix, title in zip(
-        axes.flat, (a, b, b - a), ("Real", "Synthetic", "Synthetic minus real"), strict=True
-    ):
-        image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-        ax.set_title(title, loc="left")
-        ax.grid(False)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    if len(names) <= 40:
-        labels = [_short(schema[name].label or name, 24) for name in names]
-        axes[0, 0].set_yticks(range(len(names)), labels, fontsize=6.5)
-    figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.8, label="Correlation")
-    return figure
-
-
-def missingness(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    schema: Schema | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Share of patients without a value, for each column that has missing values anywhere."""
-    schema = schema or Schema.of(real)
-    rows = []
-    for name in _common(schema, schema.of_kind("continuous", "categorical"), real, synthetic):
-        shares = [_missing(table[name]) for table in (real, synthetic)]
-        if max(shares) > 0:
-            rows.append((schema[name].label or name, *shares))
-    ax = _axes(ax, (5.2, 0.55 * max(len(rows), 1) + 1.2))
-    place = np.arange(len(rows))
-    for offset, position, role in ((-0.2, 1, "real"), (0.2, 2, "synthetic")):
-        ax.barh(
-            place + offset, [100 * row[position] for row in rows],
-            height=0.38, color=COLORS[role], label=role,
-        )  # fmt: skip
-    ax.set_yticks(place, [row[0] for row in rows])
-    ax.invert_yaxis()
-    ax.set(xlabel="Patients without a value (%)", xlim=(0, 100))
-    ax.grid(axis="y", visible=False)
-    if rows:
-        ax.legend(frameon=False)
-    else:
-        ax.text(2, 0, "no missing values", va="center")
-    return ax
-
-
-def _missing(values: pd.Series) -> float:
-    return float((values.isna() | (values.astype(str) == MISSING)).mean())
-
-
-def history(
-    history: pd.DataFrame,
-    columns: Iterable[str] | None = None,
-    x: str = "step",
-    smooth: int = 1,
-    ax: Axes | None = None,
-) -> Axes:
-    """Curves over the training steps, for example the two losses.
-
-    Parameters
-    ----------
-    history : DataFrame
-        One row a logged step; the column `x` (or the index) is the horizontal axis.
-    columns : iterable of str, optional
-        What to draw; by default every column whose name ends in "loss".
-    smooth : int
-        Width of a running median, in rows; 1 draws the values as they are.
-    """
-    ax = _axes(ax, (6.4, 3.4))
-    at = history[x] if x in history.columns else history.index
-    if columns is None:
-        columns = [name for name in history.columns if str(name).endswith("loss")]
-        columns = columns or [name for name in history.columns if name != x]
-    for name in columns:
-        values = history[name].astype(float)
-        if smooth > 1:
-            values = values.rolling(smooth, center=True, min_periods=1).median()
-        known = values.notna().to_numpy()
-        ax.plot(
-            np.asarray(at)[known], values[known], linewidth=1.6,
-            label=str(name).replace("_", " "),
-        )  # fmt: skip
-    ax.set(xlabel=f"Training {x}", ylabel="Value")
-    ax.legend(frameon=False)
-    return ax
-
-
 def monitor(history: pd.DataFrame) -> Figure:
     """What the critic says in training, above what the quality monitor found.
 
@@ -360,6 +209,10 @@ def monitor(history: pd.DataFrame) -> Figure:
     ----------
     history : DataFrame
         ``history_`` of a model whose recipe has looks.
+
+    Returns
+    -------
+    Figure
     """
     looks = history.dropna(subset="c2st")
     step, score, error = (looks[name].to_numpy() for name in ("step", "c2st", "c2st_error"))
@@ -380,13 +233,10 @@ def monitor(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def overview(
-    report,
-    family: str | None = None,
-    form: str | None = "corrected",
-    ax: Axes | None = None,
-) -> Axes:
+def overview(report, family: str | None = None) -> Axes:
     """How far each metric has come from the worst (0 %) to the best reachable (100 %).
+
+    Of a metric that exists in two forms, the corrected one is drawn.
 
     Parameters
     ----------
@@ -394,39 +244,43 @@ def overview(
         What :func:`ehrsynth.evaluate` returns, or its ``to_frame()``.
     family : {"fidelity", "utility", "privacy", "fairness"}, optional
         Draw only this family.
-    form : {"corrected", "published"} or None
-        Which form of the metrics; None draws both. A metric that exists in one form only is
-        always drawn.
+
+    Returns
+    -------
+    Axes
     """
     frame = report if isinstance(report, pd.DataFrame) else report.to_frame()
-    frame = frame[frame["share"].notna()]
+    frame = frame.dropna(subset="share")
     if family is not None:
         frame = frame[frame["family"] == family]
-    if form is not None:
-        twice = frame.groupby("name")["form"].transform("nunique") > 1
-        frame = frame[~twice | (frame["form"] == form)]
-    frame = frame.iloc[::-1]
-    ax = _axes(ax, (6.4, 0.38 * max(len(frame), 1) + 1.1))
+    twice = frame.groupby("name")["form"].transform("nunique") > 1
+    frame = frame[~twice | (frame["form"] == "corrected")].iloc[::-1]
+    ax = _axes((6.4, 0.38 * max(len(frame), 1) + 1.1))
     place = np.arange(len(frame))
     share = frame["share"].to_numpy(float).clip(-0.05, 1.05)
-    ends = np.sort(
-        np.column_stack([_share_of(frame, "ci_low"), _share_of(frame, "ci_high")]), axis=1
-    ).clip(-0.05, 1.05)
+    ends = np.sort([_way(frame, "ci_low"), _way(frame, "ci_high")], axis=0).clip(-0.05, 1.05)
     ax.axvspan(0.9, 1.06, color=COLORS["holdout"], alpha=0.12, linewidth=0)
     ax.axvspan(-0.06, 0.5, color=COLORS["synthetic"], alpha=0.08, linewidth=0)
     ax.hlines(place, 0, share, color="#CBD2D9", linewidth=2)
-    ax.hlines(place, ends[:, 0], ends[:, 1], color=COLORS["synthetic"], alpha=0.45, linewidth=5)
+    ax.hlines(place, *ends, color=COLORS["synthetic"], alpha=0.45, linewidth=5)
     ax.scatter(share, place, s=52, color=COLORS["synthetic"], zorder=3)
-    ax.set_yticks(place, [_title(row, form) for row in frame.itertuples()])
+    ax.set_yticks(place, frame["title"])
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.7, len(frame) - 0.3))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set_xlabel("0 %: worst reference, 100 %: real patients held out")
-    ax.set_title(_FAMILY_TITLES.get(family, "From worst to best"), loc="left")
+    ax.set_title(_FAMILY_TITLES.get(family or "", "From worst to best"), loc="left")
     ax.grid(axis="y", visible=False)
     return ax
 
 
-def sensitivity(paths: pd.DataFrame, current: float | None = None, ax: Axes | None = None) -> Axes:
+def _way(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """The way from worst to best of a bound of the interval (the value's where there is none)."""
+    span = (frame["best"] - frame["worst"]).to_numpy(float)
+    value = frame[column].fillna(frame["value"]).to_numpy(float)
+    return (value - frame["worst"].to_numpy(float)) / np.where(span == 0, np.nan, span)
+
+
+def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
     """How the candidates' scores change with the weights; the first place is shaded.
 
     Parameters
@@ -435,19 +289,18 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None, ax: Axes | No
         What :func:`ehrsynth.evaluation.sensitivity` returns.
     current : float, optional
         The weight that the use case has, drawn as a line.
+
+    Returns
+    -------
+    Axes
     """
-    ax = _axes(ax, (7, 3.8))
-    colors = plt.cycler(color=sns.color_palette("colorblind", len(paths.columns)))
-    styles = ["-", "--", ":", "-."]
-    drawn = {}
-    for i, (name, options) in enumerate(zip(paths.columns, colors, strict=False)):
-        drawn[name] = options["color"]
-        ax.plot(
-            paths.index, paths[name], linewidth=2, color=drawn[name],
-            linestyle=styles[i % len(styles)], label=str(name),
-        )  # fmt: skip
+    ax = _axes((7, 3.8))
+    palette = sns.color_palette("colorblind", len(paths.columns))
+    drawn = dict(zip(paths.columns, palette, strict=True))
+    for name, style in zip(paths.columns, cycle(["-", "--", ":", "-."]), strict=False):
+        ax.plot(paths.index, paths[name], style, linewidth=2, color=drawn[name], label=str(name))
     at = paths.index.to_numpy(float)
-    edges = np.concatenate([at[:1], (at[1:] + at[:-1]) / 2, at[-1:]])
+    edges = [at[0], *(at[1:] + at[:-1]) / 2, at[-1]]
     for low, high, name in zip(edges[:-1], edges[1:], paths.idxmax(axis=1), strict=True):
         ax.axvspan(low, high, color=drawn[name], alpha=0.10, linewidth=0)
     if current is not None:
@@ -460,7 +313,7 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None, ax: Axes | No
     return ax
 
 
-def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def noticed(table: pd.DataFrame) -> Axes:
     """Which metric notices which defect: a heat map, metrics by defects.
 
     Orange cells are noticed. A ring marks what was expected to be.
@@ -470,6 +323,10 @@ def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     table : DataFrame
         What :func:`ehrsynth.evaluation.validation.as_table` or ``results`` returns; only the
         forms that can be believed are drawn.
+
+    Returns
+    -------
+    Axes
     """
     table = table[table["believed"]]
     defects, titles = table["defect"].unique(), table["title"].unique()
@@ -477,8 +334,8 @@ def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table.pivot(index="title", columns="defect", values=name).loc[titles, defects].eq(True)
         for name in ("notices", "expected")
     )
-    ax = _axes(ax, (0.3 * len(defects) + 3.3, 0.24 * len(titles) + 1.9))
-    mix = plt.matplotlib.colors.ListedColormap(["#E4E7EB", COLORS["synthetic"]])
+    ax = _axes((0.3 * len(defects) + 3.3, 0.24 * len(titles) + 1.9))
+    mix = ListedColormap(["#E4E7EB", COLORS["synthetic"]])
     ax.imshow(grid, cmap=mix, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     row, column = np.nonzero(ring.to_numpy())
     ax.scatter(column, row, s=34, facecolor="none", edgecolor=INK, linewidth=1.2)
@@ -490,29 +347,11 @@ def noticed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.grid(False)
     ax.grid(which="minor", color=BACKGROUND, linewidth=2)
     ax.tick_params(which="both", length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     return ax
 
 
-def _share_of(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """The way from worst to best of a bound of the interval (the value's where there is none)."""
-    span = (frame["best"] - frame["worst"]).to_numpy(float)
-    value = frame[column].fillna(frame["value"]).to_numpy(float)
-    return (value - frame["worst"].to_numpy(float)) / np.where(span == 0, np.nan, span)
-
-
-def _title(row, form: str | None) -> str:
-    title = getattr(row, "title", None) or str(row.name).replace("_", " ").capitalize()
-    return f"{title} ({row.form})" if form is None else title
-
-
-def distances(
-    train: np.ndarray,
-    holdout: np.ndarray,
-    ax: Axes | None = None,
-    label: str = "Distance to the nearest synthetic patient",
-) -> Axes:
+def distances(train: np.ndarray, holdout: np.ndarray) -> Axes:
     """Are patients whose data was used nearer to the synthetic data than others?
 
     Parameters
@@ -520,50 +359,50 @@ def distances(
     train, holdout : array of float
         For each patient the distance to the nearest synthetic patient, as
         :func:`ehrsynth.statistics.nearest_distance` gives it.
+
+    Returns
+    -------
+    Axes
     """
-    ax = _axes(ax, (6.4, 3.4))
+    ax = _axes((6.4, 3.4))
     both = np.concatenate([np.asarray(train, float), np.asarray(holdout, float)])
-    edges = np.linspace(0, max(np.quantile(both, 0.995), 1e-9), 40)
-    for values, role, name in (
+    edges = np.linspace(0, max(np.quantile(both, 0.995), 1e-9), 40).tolist()
+    for given, role, name in (
         (train, "real", "train (data was used)"),
         (holdout, "holdout", "holdout (never seen)"),
     ):
-        values = np.asarray(values, float)
-        ax.hist(
-            np.minimum(values, edges[-1]), bins=edges,
-            weights=np.full(len(values), 100 / max(len(values), 1)),
-            histtype="step", linewidth=2, color=COLORS[role], label=name,
-        )  # fmt: skip
+        values = np.asarray(given, float)
+        ax.hist(np.minimum(values, edges[-1]), bins=edges, weights=_percent(values),
+                histtype="step", linewidth=2, color=COLORS[role], label=name)  # fmt: skip
         ax.axvline(np.median(values), color=COLORS[role], linestyle=":", linewidth=1.2)
-    ax.set(xlabel=label, ylabel="Patients (%)")
+    ax.set(xlabel="Distance to the nearest synthetic patient", ylabel="Patients (%)")
     ax.legend(frameon=False)
     return ax
 
 
-def importance(
-    real: pd.Series,
-    synthetic: pd.Series,
-    schema: Schema | None = None,
-    top: int = 20,
-    ax: Axes | None = None,
-) -> Axes:
+def importance(real: pd.Series, synthetic: pd.Series, schema: Schema, top: int = 20) -> Axes:
     """The most important features of a model trained on real data, and the same on synthetic.
 
     Parameters
     ----------
     real, synthetic : Series
         Mean absolute SHAP value by feature name.
+    schema : Schema
+        Has the names to show.
+    top : int
+        How many of the features, the most important in real data first.
+
+    Returns
+    -------
+    Axes
     """
     order = real.sort_values(ascending=False, kind="stable").index[:top]
-    ax = _axes(ax, (6.4, 0.32 * max(len(order), 1) + 1.1))
+    ax = _axes((6.4, 0.32 * max(len(order), 1) + 1.1))
     place = np.arange(len(order))
     for offset, values, role in ((-0.2, real, "real"), (0.2, synthetic, "synthetic")):
-        ax.barh(
-            place + offset, values.reindex(order).fillna(0.0), height=0.38,
-            color=COLORS[role], label=f"trained on {role}",
-        )  # fmt: skip
-    labels = [schema[n].label or n if schema is not None and n in schema else n for n in order]
-    ax.set_yticks(place, [_short(label, 40) for label in labels], fontsize=8.5)
+        ax.barh(place + offset, values.reindex(order).fillna(0.0), height=0.38,
+                color=COLORS[role], label=f"trained on {role}")  # fmt: skip
+    ax.set_yticks(place, [_label(schema, name, 40) for name in order], fontsize=8.5)
     ax.invert_yaxis()
     ax.set_xlabel("Mean absolute SHAP value (log odds)")
     ax.grid(axis="y", visible=False)
@@ -571,7 +410,7 @@ def importance(
     return ax
 
 
-def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ax: Axes | None = None) -> Axes:
+def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Axes:
     """ROC curves with their areas.
 
     Parameters
@@ -579,124 +418,25 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ax: Axes | None = N
     curves : mapping of str to (truth, score)
         `truth` is 0/1, `score` grows with the risk. The names "real", "synthetic" and
         "holdout" (or names that begin with them) get their usual colors.
-    """
-    from sklearn.metrics import roc_auc_score, roc_curve
 
-    ax = _axes(ax, (4.8, 4.6))
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes((4.8, 4.6))
     ax.plot([0, 1], [0, 1], color=COLORS["neutral"], linewidth=1, linestyle=":")
     for name, (truth, score) in curves.items():
         color = next((c for role, c in COLORS.items() if name.lower().startswith(role)), None)
         false_positive, true_positive, _ = roc_curve(truth, score)
         area = roc_auc_score(truth, score)
         ax.plot(false_positive, true_positive, color=color, label=f"{name} (AUROC {area:.3f})")
-    ax.set(
-        xlabel="False positive rate", ylabel="True positive rate",
-        xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal",
-    )  # fmt: skip
+    ax.set(xlabel="False positive rate", ylabel="True positive rate")
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower right", frameon=False)
     return ax
 
 
-# The last frame stands in the page itself, the others wait in the script: wherever scripts are
-# not run (print, GitHub, an untrusted notebook) there is one picture and no dead control.
-_SLIDER = Template("""\
-<div id="$id" class="es-slider" style="max-width:${width}px;padding:8px;border-radius:6px;\
-background:$background;color:$ink">
-<img src="$src" alt="$alt" width="$width" height="$height" style="max-width:100%;height:auto">
-<div style="display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center;margin-top:6px;\
-font:14px sans-serif">
-<label for="$id-range" style="min-width:11em">$name: <b>$label</b></label>
-<input id="$id-range" type="range" min="0" max="$last" value="$last" autocomplete="off" hidden \
-style="flex:1;min-width:12em;accent-color:$accent">
-</div></div>
-<script>(() => {
-const frames = [
-$frames
-];
-const box = document.getElementById("$id"), range = box.querySelector("input");
-const picture = box.querySelector("img"), label = box.querySelector("b");
-frames.push([label.textContent, picture.alt, picture.src]);
-range.oninput = () => {
-  [label.textContent, picture.alt, picture.src] = frames[range.value];
-  range.setAttribute("aria-valuetext", label.textContent);
-};
-range.oninput();
-range.hidden = false;
-})()</script>
-""")
-
-
-def slider(
-    frames: Iterable[Figure], labels: Iterable[str], alts: Iterable[str], name: str = "Training"
-):
-    """A film that the reader moves by hand: one picture at a time, and a slider below it.
-
-    Pictures and script are inside the HTML, which asks no kernel and no other machine for
-    anything. It begins with the last frame, which is also what is seen where scripts do not run.
-    The same figures give the same HTML.
-
-    Parameters
-    ----------
-    frames : iterable of Figure
-        All of one size, about a dozen at most; they are closed once they are saved. A generator
-        holds only one of them in memory at a time.
-    labels : iterable of str
-        What the slider says at each frame, for example "step 300".
-    alts : iterable of str
-        What is to be seen in each frame, for those who cannot see it.
-    name : str
-        What the slider moves through.
-
-    Returns
-    -------
-    IPython.display.HTML
-
-    Raises
-    ------
-    InputError
-        Without frames, or when a frame has no label or alt text.
-    """
-    from IPython.display import HTML
-
-    pictures, labels, alts = [_png(figure) for figure in frames], [*labels], [*alts]
-    if not pictures:
-        raise InputError("A slider needs at least one frame.")
-    if not len(pictures) == len(labels) == len(alts) or not all([*labels, *alts]):
-        raise InputError(
-            "A slider needs a label and an alt text for every frame; there are "
-            f"{len(pictures)} frames, {len([*filter(None, labels)])} labels and "
-            f"{len([*filter(None, alts)])} alt texts."
-        )
-    rows = [
-        [label, alt, "data:image/png;base64," + base64.b64encode(png).decode()]
-        for label, alt, (png, _) in zip(labels, alts, pictures, strict=True)
-    ]
-    content = json.dumps([name, *rows])
-    width, height = pictures[-1][1]
-    label, alt, src = (html.escape(text) for text in rows[-1])
-    page = _SLIDER.substitute(
-        id="slider-" + hashlib.sha256(content.encode()).hexdigest()[:8],
-        name=html.escape(name), label=label, alt=alt, src=src,
-        width=width, height=height, last=len(rows) - 1,
-        # In a script, "</script>" would end it: no angle bracket is left there.
-        frames=",\n".join(json.dumps(row).replace("<", "\\u003c") for row in rows[:-1]),
-        background=BACKGROUND, ink=INK, accent=COLORS["real"],
-    )  # fmt: skip
-    return HTML(page)
-
-
-def _png(figure: Figure, sharpness: float = 1.5) -> tuple[bytes, tuple[int, int]]:
-    """The figure as a small PNG with 64 colors, and the width and height to show it in pixels.
-
-    It has more pixels than that (`sharpness`), for screens with small ones. Closes the figure.
-    """
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=sharpness * figure.dpi, bbox_inches=None)
-    plt.close(figure)  # or the notebook would show it once more
-    picture = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
-    picture.save(small, format="png", optimize=True)
-    return small.getvalue(), tuple(round(side / sharpness) for side in picture.size)
-
-
-def _short(text: str, most: int) -> str:
+def _label(schema: Schema, name: str, most: int) -> str:
+    """The column's label, cut to so many letters."""
+    text = (schema[name].label if name in schema else "") or name
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -20,6 +20,7 @@ from PIL import Image
 from ehrsynth import plots
 from ehrsynth.errors import InputError
 from ehrsynth.schema import Schema
+from ehrsynth.slider import slider
 
 
 @pytest.fixture(scope="module")
@@ -63,37 +64,6 @@ def test_distribution_panels_have_units_and_sum_to_100_percent(tables):
     assert labels == ["Age (years)", "BMI (kg/m2)", "Systolic (mmHg)", "Diastolic (mmHg)"]
 
 
-def test_categories_draw_the_shares(tables):
-    ax = plots.categories(*tables, "race")
-    widths = [bar.get_width() for bar in ax.containers[0]]
-    assert widths[0] == pytest.approx(100 * (tables[0]["race"] == "WHITE").mean())
-
-
-def test_correlation_panels_are_the_matrices_and_their_difference(tables):
-    figure = plots.correlations(*tables, columns=["age", "phe_1.9", "phe_2.9"])
-    real, synthetic, difference = [ax.images[0].get_array() for ax in figure.axes[:3]]
-    expected = tables[0][["age", "phe_1.9", "phe_2.9"]].astype(float).corr().to_numpy()
-    np.testing.assert_allclose(real, expected)
-    np.testing.assert_allclose(difference, synthetic - real)
-
-
-def test_missingness_draws_only_columns_with_missing_values(tables):
-    ax = plots.missingness(*tables)
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["BMI", "Systolic", "Diastolic"]
-    first = ax.containers[0][0].get_width()
-    assert first == pytest.approx(100 * tables[0]["bmi"].isna().mean())
-
-
-def test_history_draws_the_loss_columns():
-    table = pd.DataFrame(
-        {"step": [1, 2, 3], "critic_loss": [3.0, 2, 1], "quality": [np.nan, 0.5, np.nan]}
-    )
-    ax = plots.history(table)
-    assert [line.get_label() for line in ax.lines] == ["critic loss"]
-    ax = plots.history(table, columns=["quality"])
-    assert list(ax.lines[0].get_xdata()) == [2]
-
-
 def test_monitor_marks_the_look_that_is_kept():
     table = pd.DataFrame(
         {
@@ -111,7 +81,7 @@ def test_monitor_marks_the_look_that_is_kept():
 def test_overview_puts_the_value_on_its_way_from_worst_to_best():
     frame = pd.DataFrame(
         {
-            "name": ["a", "b"], "family": ["fidelity", "fidelity"],
+            "name": ["a", "b"], "title": ["A", "B"], "family": ["fidelity", "fidelity"],
             "form": ["corrected", "corrected"], "value": [0.75, 5.0], "ci_low": [0.7, np.nan],
             "ci_high": [0.8, np.nan], "best": [1.0, 0.0], "worst": [0.5, 10.0],
             "share": [0.5, 0.5],
@@ -136,18 +106,17 @@ def test_every_function_returns_axes_or_figure_and_never_shows(tables):
 
 def test_tables_without_continuous_columns_still_draw():
     table = pd.DataFrame({"a": [0, 1] * 10, "b": [1, 0] * 10})
-    for figure in (plots.distributions(table, table), plots.correlations(table, table)):
-        figure.canvas.draw()
-    plots.missingness(table, table).figure.canvas.draw()
+    plots.distributions(table, table).canvas.draw()
 
 
 def test_colors_are_the_same_everywhere_and_backgrounds_opaque(tables):
-    ax = plots.categories(*tables, "sex")
-    assert (
-        matplotlib.colors.to_hex(ax.containers[0][0].get_facecolor()).upper()
-        == (plots.COLORS["real"])
-    )
-    assert ax.figure.get_facecolor()[3] == 1
+    figure = plots.distributions(*tables)
+    outline = figure.axes[0].patches[-1].get_edgecolor()
+    assert matplotlib.colors.to_hex(outline).upper() == plots.COLORS["synthetic"]
+    ax = plots.importance(pd.Series({"age": 0.3}), pd.Series({"age": 0.2}), Schema.of(tables[0]))
+    fill = ax.containers[0][0].get_facecolor()
+    assert matplotlib.colors.to_hex(fill).upper() == plots.COLORS["real"]
+    assert figure.get_facecolor()[3] == ax.figure.get_facecolor()[3] == 1
 
 
 def test_interactive_drawing_that_the_first_figure_switches_on_stays_on(tables, monkeypatch):
@@ -160,7 +129,7 @@ def test_interactive_drawing_that_the_first_figure_switches_on_stays_on(tables, 
 
     monkeypatch.setattr(plt, "subplots", first_figure)
     plt.ioff()
-    plots.missingness(*tables)
+    plots.distributions(*tables)
     switched_on = plt.isinteractive()
     plt.ioff()
     assert switched_on
@@ -183,7 +152,7 @@ def frames_of(page: str) -> list[list[str]]:
 def test_slider_holds_every_frame_with_its_label_and_alt_text():
     labels = ["step 1", "step 2", "step 3"]
     alts = [f"A line that climbs to {n}" for n in (1, 2, 3)]
-    page = plots.slider(map(drawn, (1, 2, 3)), labels, alts, "The match").data
+    page = slider(map(drawn, (1, 2, 3)), labels, alts, "The match").data
     frames = frames_of(page)
     assert [frame[:2] for frame in frames] == [
         list(pair) for pair in zip(labels, alts, strict=True)
@@ -203,7 +172,7 @@ def test_slider_holds_every_frame_with_its_label_and_alt_text():
 
 def test_slider_can_stand_beside_others_and_is_the_same_every_time():
     def page(*numbers):
-        return plots.slider(map(drawn, numbers), ["a"] * len(numbers), ["b"] * len(numbers)).data
+        return slider(map(drawn, numbers), ["a"] * len(numbers), ["b"] * len(numbers)).data
 
     def names(text):
         return set(re.findall(r'id="([^"]*)"', text))
@@ -215,7 +184,7 @@ def test_slider_can_stand_beside_others_and_is_the_same_every_time():
 
 def test_slider_shows_text_as_text():
     nasty = """</script><b>"1" & '2'</b>"""
-    page = plots.slider(map(drawn, (1, 2)), [nasty, "end"], ["a", nasty], nasty).data
+    page = slider(map(drawn, (1, 2)), [nasty, "end"], ["a", nasty], nasty).data
     assert frames_of(page)[0][:2] == [nasty, "a"]
     assert page.count("</script>") == 1
     assert page.count("<b>") == 1
@@ -223,7 +192,7 @@ def test_slider_shows_text_as_text():
 
 
 def test_slider_of_one_frame_has_nothing_in_the_script():
-    assert frames_of(plots.slider([drawn(1)], ["a"], ["b"]).data)[0][:2] == ["a", "b"]
+    assert frames_of(slider([drawn(1)], ["a"], ["b"]).data)[0][:2] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -236,9 +205,9 @@ def test_slider_of_one_frame_has_nothing_in_the_script():
 )
 def test_slider_asks_for_a_label_and_an_alt_text_for_every_frame(labels, alts, said):
     with pytest.raises(InputError, match=said):
-        plots.slider(map(drawn, (1, 2)), labels, alts)
+        slider(map(drawn, (1, 2)), labels, alts)
 
 
 def test_slider_asks_for_a_frame():
     with pytest.raises(InputError, match="at least one frame"):
-        plots.slider([], [], [])
+        slider([], [], [])

@@ -46,7 +46,7 @@ HOUSE = {
         "generation": ("draw", "calibration", "pairs", "counts", "decode"),
         "model": (), "runs": (), "stream": (),
     },
-    "Pictures": {"plots": ()},
+    "Pictures": {"plots": (), "slider": ()},
     "utility": {
         "evaluation": (
             "intervals", "learners", "neighbours", "metric", "setting", "fidelity", "utility",

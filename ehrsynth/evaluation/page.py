@@ -120,7 +120,7 @@ def _pictures(found: Findings) -> dict[str, list[dict]]:
         )  # fmt: skip
     if Schema.of(train).of_kind("continuous"):
         add(
-            "fidelity", plots.distributions(train, synthetic, across=2),
+            "fidelity", plots.distributions(train, synthetic),
             "Measurements of real (blue) and synthetic (orange) patients; the outlines should "
             "agree.",
         )  # fmt: skip

@@ -1,0 +1,117 @@
+"""A film of pictures in a page, moved by the reader's hand."""
+
+import base64
+import hashlib
+import html
+import io
+import json
+from collections.abc import Iterable
+from string import Template
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .errors import InputError
+from .plots import BACKGROUND, COLORS, INK
+
+# The last frame stands in the page itself, the others wait in the script: wherever scripts are
+# not run (print, GitHub, an untrusted notebook) there is one picture and no dead control.
+_SLIDER = Template("""\
+<div id="$id" class="es-slider" style="max-width:${width}px;padding:8px;border-radius:6px;\
+background:$background;color:$ink">
+<img src="$src" alt="$alt" width="$width" height="$height" style="max-width:100%;height:auto">
+<div style="display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center;margin-top:6px;\
+font:14px sans-serif">
+<label for="$id-range" style="min-width:11em">$name: <b>$label</b></label>
+<input id="$id-range" type="range" min="0" max="$last" value="$last" autocomplete="off" hidden \
+style="flex:1;min-width:12em;accent-color:$accent">
+</div></div>
+<script>(() => {
+const frames = [
+$frames
+];
+const box = document.getElementById("$id"), range = box.querySelector("input");
+const picture = box.querySelector("img"), label = box.querySelector("b");
+frames.push([label.textContent, picture.alt, picture.src]);
+range.oninput = () => {
+  [label.textContent, picture.alt, picture.src] = frames[range.value];
+  range.setAttribute("aria-valuetext", label.textContent);
+};
+range.oninput();
+range.hidden = false;
+})()</script>
+""")
+
+
+def slider(
+    frames: Iterable[Figure], labels: Iterable[str], alts: Iterable[str], name: str = "Training"
+):
+    """A film that the reader moves by hand: one picture at a time, and a slider below it.
+
+    Pictures and script are inside the HTML, which asks no kernel and no other machine for
+    anything. It begins with the last frame, which is also what is seen where scripts do not run.
+    The same figures give the same HTML.
+
+    Parameters
+    ----------
+    frames : iterable of Figure
+        All of one size, about a dozen at most; they are closed once they are saved. A generator
+        holds only one of them in memory at a time.
+    labels : iterable of str
+        What the slider says at each frame, for example "step 300".
+    alts : iterable of str
+        What is to be seen in each frame, for those who cannot see it.
+    name : str
+        What the slider moves through.
+
+    Returns
+    -------
+    IPython.display.HTML
+
+    Raises
+    ------
+    InputError
+        Without frames, or when a frame has no label or alt text.
+    """
+    from IPython.display import HTML
+
+    pictures, labels, alts = [_png(figure) for figure in frames], [*labels], [*alts]
+    if not pictures:
+        raise InputError("A slider needs at least one frame.")
+    if not len(pictures) == len(labels) == len(alts) or not all([*labels, *alts]):
+        raise InputError(
+            "A slider needs a label and an alt text for every frame; there are "
+            f"{len(pictures)} frames, {len([*filter(None, labels)])} labels and "
+            f"{len([*filter(None, alts)])} alt texts."
+        )
+    rows = [
+        [label, alt, "data:image/png;base64," + base64.b64encode(png).decode()]
+        for label, alt, (png, _) in zip(labels, alts, pictures, strict=True)
+    ]
+    content = json.dumps([name, *rows])
+    width, height = pictures[-1][1]
+    label, alt, src = (html.escape(text) for text in rows[-1])
+    page = _SLIDER.substitute(
+        id="slider-" + hashlib.sha256(content.encode()).hexdigest()[:8],
+        name=html.escape(name), label=label, alt=alt, src=src,
+        width=width, height=height, last=len(rows) - 1,
+        # In a script, "</script>" would end it: no angle bracket is left there.
+        frames=",\n".join(json.dumps(row).replace("<", "\\u003c") for row in rows[:-1]),
+        background=BACKGROUND, ink=INK, accent=COLORS["real"],
+    )  # fmt: skip
+    return HTML(page)
+
+
+def _png(figure: Figure, sharpness: float = 1.5) -> tuple[bytes, tuple[int, int]]:
+    """The figure as a small PNG with 64 colors, and the width and height to show it in pixels.
+
+    It has more pixels than that (`sharpness`), for screens with small ones. Closes the figure.
+    """
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=sharpness * figure.dpi, bbox_inches=None)
+    plt.close(figure)  # or the notebook would show it once more
+    picture = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    picture.save(small, format="png", optimize=True)
+    width, height = picture.size
+    return small.getvalue(), (round(width / sharpness), round(height / sharpness))
