@@ -44,7 +44,8 @@ from ehrsynth.files import write_table
 from ehrsynth.gan import monitor
 from ehrsynth.gan.recipe import RECIPES, Recipe
 from ehrsynth.model import EMRWGAN
-from ehrsynth.preprocessing.encode import Encoded, Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
+from ehrsynth.preprocessing.matrix import Encoded
 
 RESULTS = Path(__file__).with_suffix(".csv")
 STEPS = {"modern": 300, "paper": 6}  # enough for three looks; a quarter of an epoch

@@ -18,10 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 from .cohort import split
 from .datasets import DATASETS, build_patients, describe, load
 from .errors import InputError
-
-# The function shares its module's name: bound here, it wins over the module for good.
-from .generation.decode import postprocess
-from .preprocessing.encode import Encoded, Preprocessor
 from .schema import Column, Schema
 from .sources.fetch import fetch
 
@@ -30,8 +26,11 @@ try:
 except PackageNotFoundError:  # a clone that is on the path but not installed
     __version__ = "0+unknown"
 
-# Torch, LightGBM and Matplotlib take seconds to import: only who asks for them waits.
+# Torch, scikit-learn, LightGBM and Matplotlib take seconds to import: only who asks for them waits.
 _LAZY = {
+    "Encoded": "ehrsynth.preprocessing.matrix",
+    "Preprocessor": "ehrsynth.preprocessing.encode",
+    "postprocess": "ehrsynth.generation.decode",
     "EMRWGAN": "ehrsynth.model",
     "Recipe": "ehrsynth.gan.recipe",
     "evaluate": "ehrsynth.evaluation",
@@ -44,15 +43,12 @@ _LAZY = {
 __all__ = [
     "DATASETS",
     "Column",
-    "Encoded",
     "InputError",
-    "Preprocessor",
     "Schema",
     "build_patients",
     "describe",
     "fetch",
     "load",
-    "postprocess",
     "split",
     *_LAZY,
 ]

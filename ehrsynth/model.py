@@ -38,7 +38,7 @@ from .generation.calibration import (
     refresh_statistics,
     spread,
 )
-from .preprocessing.encode import Block, Encoded, places
+from .preprocessing.matrix import Block, Encoded, places
 
 SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
 MODEL_FILES = (SETTINGS, WEIGHTS)

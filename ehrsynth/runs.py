@@ -11,7 +11,7 @@ import torch
 
 from .errors import InputError
 from .model import EMRWGAN
-from .preprocessing.encode import Encoded
+from .preprocessing.matrix import Encoded
 
 
 def fit_runs(

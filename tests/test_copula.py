@@ -20,7 +20,7 @@ def there_and_back(table: pd.DataFrame, bins: int, joint: bool = True) -> pd.Dat
     schema = Schema(tuple(Column(name, "continuous") for name in table))
     prep = Preprocessor(bins=bins).fit(table, schema)
     if not joint:
-        prep._copula = Copula(np.eye(table.shape[1]).tolist())
+        prep.copula_ = Copula(np.eye(table.shape[1]).tolist())
     return prep.inverse_transform(prep.transform(schema.attach(table)), seed=1)
 
 

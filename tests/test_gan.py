@@ -39,7 +39,8 @@ from ehrsynth.generation.calibration import (
 )
 from ehrsynth.generation.decode import postprocess
 from ehrsynth.model import EMRWGAN, cells, together
-from ehrsynth.preprocessing.encode import Block, Encoded, Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
+from ehrsynth.preprocessing.matrix import Block, Encoded
 
 SMALL = {"width": 32, "layers": 2, "latent": 8, "batch": 64}
 SMALL_MODERN = dataclasses.replace(MODERN, **SMALL)

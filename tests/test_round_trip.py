@@ -199,5 +199,5 @@ def test_a_gap_between_values_makes_no_empty_bin():
     table = schema.cast(pd.DataFrame({"x": values, "y": np.arange(24) % 2}))
     for bins in range(2, 25):
         prep = Preprocessor(bins=bins).fit(table)
-        assert all(share > 0 for share in prep._bins["x"].shares)
+        assert all(share > 0 for share in prep.cuts_["x"].shares)
         assert prep.inverse_transform(prep.transform(table))["x"].notna().all()

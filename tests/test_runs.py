@@ -11,7 +11,8 @@ from toy import toy_patients
 from ehrsynth.errors import InputError
 from ehrsynth.gan.recipe import MODERN
 from ehrsynth.model import EMRWGAN
-from ehrsynth.preprocessing.encode import Encoded, Preprocessor
+from ehrsynth.preprocessing.encode import Preprocessor
+from ehrsynth.preprocessing.matrix import Encoded
 from ehrsynth.runs import fit_runs, run_seeds
 
 SMALL = dataclasses.replace(MODERN, width=16, layers=1, latent=8, batch=32)

@@ -36,7 +36,7 @@ HOUSE = {
         "hospital": ("people", "care", "stays", "truth", "writing"),
         "datasets": (),
     },
-    "preprocessing": {"preprocessing": ("bins", "copula", "impute", "encode")},
+    "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},
     "gan-architecture": {
         "gan": (
             "losses", "toy", "networks", "recipe", "monitor", "checkpoint", "private", "train",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..preprocessing.encode import Block, places
+from ..preprocessing.matrix import Block, places
 
 COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
 _DEGREE = 4  # of the polynomials that are smooth over a number's bins

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..preprocessing.encode import Encoded, Preprocessor
+from ..preprocessing.encode import Preprocessor
+from ..preprocessing.matrix import Encoded
 from ..rules import Rule, check_rules, clinical_rules
 from ..schema import Schema
 

@@ -18,6 +18,7 @@ class Copula:
     A bin leaves open where in it a value lies. Drawn for each number on its own, two pressures
     of one patient would lose what they have in common inside their bins; drawn together they
     keep it (truncated normals by Gibbs sampling; Robert, Statistics and Computing 1995).
+    Chapter generation, "From bins back to numbers".
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ class Imputer:
     A filled value is the prediction plus a residual drawn from train, so that filled values
     scatter as measured ones do (stochastic regression imputation; van Buuren, Flexible Imputation
     of Missing Data, 2018, section 3.2). A missing predictor counts as its mean.
+    Chapter preprocessing, "Step 5: values that are not there".
 
     Parameters
     ----------
@@ -71,9 +72,9 @@ class Imputer:
             x[:, places[name]] = 0
             guess = x @ np.array(weights) + rng.choice(self.residuals[name], size=empty.sum())
             guess = self.scale[name][0] + self.scale[name][1] * guess
-            if schema[name].decimals is not None:
-                guess = np.round(guess, schema[name].decimals)
-            filled[name] = _put(table[name], empty, np.clip(guess, *self.limits[name]))
+            decimals, (low, high) = schema[name].decimals, self.limits[name]
+            guess = guess if decimals is None else np.round(guess, decimals)
+            filled[name] = _put(table[name], empty, np.clip(guess, low, high))
         for upper, lower in _pairs(schema):
             wrong = (filled[lower] >= filled[upper]).to_numpy()
             gap = rng.choice(self.gaps[upper], size=len(table))

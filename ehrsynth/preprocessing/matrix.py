@@ -1,0 +1,122 @@
+"""Patients as a matrix, and the layout that says what its columns are."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Block:
+    """The part of the matrix that holds one column of the patient table.
+
+    Chapter preprocessing, "Look: what the network sees".
+
+    Parameters
+    ----------
+    name : str
+        The table's column.
+    kind : {"category", "bins", "binary", "scalar"}
+        Category and bins take one 0/1 matrix column for each label; exactly one of them is 1.
+        Binary takes one 0/1 column, scalar one column between 0 and 1.
+    role : str
+        The column's role in the schema.
+    labels : tuple of str
+        What the matrix columns mean; for a binary what 0 and 1 mean.
+    scores : tuple of float
+        Bins only: the normal score of each bin, its place on the column's scale (0 for missing).
+    """
+
+    name: str
+    kind: str
+    role: str
+    labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "scores", tuple(self.scores))
+
+    @property
+    def width(self) -> int:
+        """Number of matrix columns."""
+        return len(self.columns)
+
+    @property
+    def columns(self) -> list[str]:
+        """Readable names of the matrix columns, e.g. ``race=ASIAN``."""
+        one_hot = self.kind in ("category", "bins")
+        return [f"{self.name}={label}" for label in self.labels] if one_hot else [self.name]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Patients as a matrix, with the layout that says what its columns are.
+
+    Chapter preprocessing, "Look: what the network sees".
+
+    Parameters
+    ----------
+    values : array, shape (n, width)
+        uint8 0/1, or float32 between 0 and 1 when the layout has scalar blocks.
+    layout : tuple of Block
+    """
+
+    values: np.ndarray
+    layout: tuple[Block, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def _places(self) -> dict[str, slice]:
+        return places(self.layout)
+
+    def slice(self, name: str) -> slice:
+        """The matrix columns of one column of the patient table.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        slice
+        """
+        if name not in self._places:
+            raise InputError(f"There is no column {name!r} in the encoded table.")
+        return self._places[name]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The matrix columns of one column of the patient table, shape (n, block width)."""
+        return self.values[:, self.slice(name)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The matrix as a table with readable column names, e.g. ``race=ASIAN``.
+
+        Returns
+        -------
+        DataFrame
+        """
+        names = [name for block in self.layout for name in block.columns]
+        return pd.DataFrame(self.values, columns=names)
+
+
+def places(layout: tuple[Block, ...]) -> dict[str, slice]:
+    """The matrix columns of each block, by name.
+
+    Chapter preprocessing, "Look: what the network sees".
+
+    Parameters
+    ----------
+    layout : tuple of Block
+
+    Returns
+    -------
+    dict of str to slice
+    """
+    ends = np.cumsum([block.width for block in layout]).tolist()
+    return {b.name: slice(end - b.width, end) for b, end in zip(layout, ends, strict=True)}
