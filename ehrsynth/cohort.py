@@ -1,9 +1,8 @@
 """From hospital tables to one row per patient: who is in, the index admission, the outcome.
 
-It is one lazy expression of Ibis, written once, so that the same lines run in DuckDB and on Spark.
-BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is another backend of Ibis:
-:func:`ehrsynth.sources.mimic_iv.from_database` takes the tables there. That the expression becomes
-SQL for BigQuery is tested; that it runs there is not, since it needs an account.
+It is one lazy expression of Ibis, so that the same lines run in DuckDB, on Spark and in a database.
+That it becomes SQL for BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is tested;
+that it runs there is not, since it needs an account.
 """
 
 import logging
@@ -16,10 +15,32 @@ import pandas as pd
 
 from .errors import InputError
 from .phecode import indicators, zeros_and_ones
-from .schema import AGE, DIE_1Y, DIE_ANY, MISSING, RACE, SEX, VISIT_1Y, Column, Schema
+from .schema import (
+    AGE,
+    DIASTOLIC,
+    DIE_1Y,
+    DIE_ANY,
+    MISSING,
+    RACE,
+    SEX,
+    SYSTOLIC,
+    VISIT_1Y,
+    Column,
+    Schema,
+)
 from .sources import drugs
-from .sources.engine import ROW, collect, distinct_codes, lazy
-from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, RACES, UNITS, check_included
+from .sources.engine import ROW, collect, distinct_codes, lazy, literal
+from .sources.tables import (
+    EVENTS,
+    MEASUREMENTS,
+    OLDEST,
+    OTHER,
+    RACES,
+    UNITS,
+    UNKNOWN,
+    check_hospital,
+    check_included,
+)
 
 if TYPE_CHECKING:
     import ibis
@@ -46,16 +67,15 @@ DEMOGRAPHICS = (
 
 
 def build_patients(
-    tables: dict,
-    outcome: str | None = None,
-    code_level: str = "phecode",
+    tables: dict, outcome: str | None = None, code_level: str = "phecode",
     include: Sequence[str] = (),
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Make the patient table, one row per patient, with its schema attached.
 
     In the cohort are the patients with an admission who did not die in hospital. The last
     admission is the index; diagnoses count up to and including it, measurements are the latest
     up to its discharge, and the outcome is what happens afterwards.
+    Chapter data-types, "Build it, part 2: one row per patient, by hand".
 
     Parameters
     ----------
@@ -64,13 +84,13 @@ def build_patients(
     outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}, optional
         Death within 365 days of the index discharge, any recorded death after it, or another
         admission within 365 days of it (OMOP only; the index is then the last admission that
-        ended a year before the end of the database). The default is the first of them; of an OMOP
-        database the first that at least ten patients have and ten have not.
+        ended a year before the end of the database). The default is the first of them; of OMOP
+        the first that at least ten patients have and ten have not.
     code_level : {"phecode", "leaf", "category"}
         Whole phecodes, their most specific form, or their categories.
     include : sequence of {"procedures", "medications", "labs"}
-        Further yes/no columns: what happened up to the index discharge. The tables must have
-        been read with the same `include`.
+        Further yes/no columns: what happened up to the index discharge. The tables must have been
+        read with them.
 
     Returns
     -------
@@ -95,20 +115,14 @@ def build_patients(
     expression, index = patients(tables, outcome)
     people = collect(expression)
     if people.empty:
-        raise _nobody(tables)
+        counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
+        raise InputError(
+            f"No patient is left in the cohort: {counts[0]} patients have {counts[1]} admissions, "
+            "and none of the patients with an admission survived it; check the admissions."
+        )
     subjects = people.pop("subject_id").to_numpy()
     people, columns = _describe_people(people, outcome, dated)
-    row, number, found = distinct_codes(
-        tables["diagnoses"], index, ["icd_version", "icd_code"], subjects
-    )
-    blocks = [indicators(row, number, found, len(subjects), code_level)]
-    for name in EVENTS:
-        if name in tables and name in ("concepts", *include):
-            written = "drug" in tables[name].columns  # a drug's name, not yet a code
-            keys = ["drug"] if written else ["code", "label"]
-            events = distinct_codes(tables[name], index, keys, subjects)
-            make = _drugs if written else _events
-            blocks.append(make(name, *events, len(subjects)))
+    blocks = _blocks(tables, include, index, subjects, code_level)
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     return check_outcome(schema.attach(table))
@@ -118,6 +132,8 @@ def split(
     patients: pd.DataFrame, holdout: float = 0.3, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split the patients into train and holdout, with the same share of outcomes in both.
+
+    Chapter preprocessing, "Step 3: split before you learn anything".
 
     Parameters
     ----------
@@ -131,6 +147,11 @@ def split(
     -------
     train, holdout : DataFrame
         In the order of `patients`, with a new index and the schema attached.
+
+    Raises
+    ------
+    InputError
+        For another share, and a table of one patient.
     """
     if not 0 < holdout < 1:
         raise InputError(f"The share of the holdout is {holdout}; give one between 0 and 1.")
@@ -158,6 +179,8 @@ def split(
 def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Table", "ibis.Table"]:
     """One row per patient, and the index admissions it starts from.
 
+    Chapter data-types, "Build it, part 2: one row per patient, by hand".
+
     Parameters
     ----------
     tables : mapping of str to Table
@@ -172,32 +195,27 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
     index : Table
         The index admission of everyone in the cohort.
     """
-    index = index_admissions(tables["patients"], tables["admissions"], outcome)
-    measured = latest_measurements(tables["measurements"], index)
+    index = _index_admissions(tables["patients"], tables["admissions"], outcome)
+    measured = _latest_measurements(tables["measurements"], index)
     table = index.select(
         "subject_id",
         _outcome(index, outcome).cast("int8").name(outcome),
-        "sex",
-        race_group(index["race"]).name("race"),
-        _age(index).name("age"),
+        SEX,
+        _race_group(index["race"]).name(RACE),
+        _age(index).name(AGE),
     )
     table = table.left_join(measured, "subject_id").select(*table.columns, *UNITS)
     return table.order_by("subject_id"), index
 
 
-def index_admissions(
+def _index_admissions(
     patients: "ibis.Table", admissions: "ibis.Table", outcome: str = DIE_1Y
 ) -> "ibis.Table":
     """The index admission of everyone who did not die in hospital, with what is known of them.
 
     It is the last one. For the outcome "VISIT_1y" it is the last one that ended a year or more
     before the last admission of the whole database: whoever is seen again in this year is known.
-
-    Returns
-    -------
-    Table
-        The columns of both tables, and ``next_time``, when the next admission begins (NULL if it
-        is the last).
+    ``next_time`` is when the next admission begins (NULL if it is the last).
     """
     import ibis
 
@@ -225,7 +243,7 @@ def _a_year_after(time: "ibis.Value") -> "ibis.Value":
     return (time.date() + ibis.interval(days=_YEAR)).cast("date")
 
 
-def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibis.Table":
+def _latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibis.Table":
     """The latest value of each measurement up to each index discharge (the day included).
 
     Of two values of one day the later row of the file is kept, and both numbers of a pressure
@@ -246,19 +264,18 @@ def latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibi
     )
     # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
     # two numbers, and nobody can tell which of them is right.
-    upside_down = (wide["diastolic"] >= wide["systolic"]).fill_null(False)
-    right = {n: upside_down.ifelse(None, wide[n]) for n in ("systolic", "diastolic")}
+    upside_down = (wide[DIASTOLIC] >= wide[SYSTOLIC]).fill_null(False)
+    right = {n: upside_down.ifelse(None, wide[n]) for n in (SYSTOLIC, DIASTOLIC)}
     return wide.mutate(**right)
 
 
-def race_group(race: "ibis.Value") -> "ibis.Value":
+def _race_group(race: "ibis.Value") -> "ibis.Value":
     """MIMIC-IV's strings ("WHITE - RUSSIAN", "UNABLE TO OBTAIN", ...) to six races."""
-    import ibis
-
-    text = race.cast("string").fill_null("UNKNOWN").strip().upper()
-    group = text.re_search(_RACE_UNKNOWN).ifelse("UNKNOWN", "OTHER")
-    for name in ("WHITE", "BLACK", "ASIAN", "HISPANIC"):
-        group = text.startswith(name).ifelse(ibis.literal(name), group)
+    text = race.cast("string").fill_null(UNKNOWN).strip().upper()
+    group = text.re_search(_RACE_UNKNOWN).ifelse(UNKNOWN, OTHER)
+    for name in RACES:
+        if name not in (UNKNOWN, OTHER):
+            group = text.startswith(name).ifelse(literal(name), group)
     return group
 
 
@@ -290,7 +307,7 @@ def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
         fewer[outcome] = int(min(ones, n - ones))
         if fewer[outcome] >= _FEWEST:
             break
-    chosen = max(fewer, key=fewer.get)
+    chosen = max(fewer, key=lambda name: fewer[name])
     passed = ", ".join(f"{name} of {number}" for name, number in fewer.items() if name != chosen)
     log.info(
         "The outcome is %s: %s%s.", chosen, OUTCOMES[chosen].lower(),
@@ -303,7 +320,7 @@ def _describe_people(
     people: pd.DataFrame, outcome: str, dated: bool
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Give what an engine returned its dtypes, and say what the columns are."""
-    people = people.astype({outcome: "uint8"} | {c.name: "float64" for c in MEASUREMENTS})
+    people = people.astype({outcome: "uint8"} | dict.fromkeys(UNITS, "float64"))
     columns = [Column(outcome, "binary", "outcome", OUTCOMES[outcome])]
     for column in DEMOGRAPHICS:
         if column.kind == "categorical":
@@ -322,6 +339,20 @@ def _describe_people(
         else:
             columns.append(column)
     return people, columns
+
+
+def _blocks(
+    tables: dict, include: Sequence[str], index: "ibis.Table", subjects: np.ndarray, level: str
+) -> list[tuple[pd.DataFrame, list[Column]]]:
+    """The 0/1 columns of diagnoses, and of all else that happened."""
+    keys, n = ["icd_version", "icd_code"], len(subjects)
+    blocks = [indicators(*distinct_codes(tables["diagnoses"], index, keys, subjects), n, level)]
+    for name in EVENTS:
+        if name in tables and name in ("concepts", *include):
+            written = "drug" in tables[name].columns  # a drug's name, not yet a code
+            keys, make = (["drug"], _drugs) if written else (["code", "label"], _events)
+            blocks.append(make(name, *distinct_codes(tables[name], index, keys, subjects), n))
+    return blocks
 
 
 def _events(
@@ -379,28 +410,32 @@ def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
 
 
 def _check_tables(tables: dict, include: Sequence[str]) -> None:
-    missing = {"patients", "admissions", "diagnoses", "measurements"} - set(tables)
-    if missing:
-        raise InputError(f"The table {sorted(missing)[0]!r} is missing from the hospital tables.")
+    check_hospital(tables)
     check_included(include)
     for name in include:
         if name not in tables:
             raise InputError(f"These tables were read without {name}; read them with include.")
 
 
-def _nobody(tables: dict) -> InputError:
-    patients, admissions = (
-        int(tables[name].count().execute()) for name in ("patients", "admissions")
-    )
-    return InputError(
-        "No patient is left in the cohort: "
-        f"{patients} patients have {admissions} admissions, "
-        "and none of the patients with an admission survived it; check the admissions."
-    )
-
-
 def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
-    """The table itself, unless its outcome is the same for everybody."""
+    """The table itself, unless its outcome is the same for everybody.
+
+    Chapter data-types, "The patient table and its schema".
+
+    Parameters
+    ----------
+    patients : DataFrame
+        The patient table.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        If the outcome is the same for all.
+    """
     schema = Schema.of(patients)
     if schema.outcome is not None:
         values = schema.outcome_values(patients)

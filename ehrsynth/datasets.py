@@ -1,7 +1,7 @@
 """The sources of data: every one yields the same few hospital tables, or one flat table."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +13,10 @@ from .cohort import check_outcome
 from .errors import InputError
 from .phecode import map_icd, unmapped
 from .schema import BMI, SEX, SYSTOLIC
+from .sources import diabetes130
 from .sources.engine import collect, lazy
 from .sources.fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
+from .sources.tables import check_hospital
 
 __all__ = ["DATASETS", "describe", "fetch", "load", "scan", "source"]
 
@@ -77,10 +79,13 @@ def scan(name: str, data: str | Path | None = None, progress: bool = False, **op
 
     Parameters
     ----------
-    name, data, **options
+    name : str
+    data : str or Path, optional
         As for :func:`load`.
     progress : bool
         Show a progress bar where files are read.
+    **options
+        As for :func:`load`.
 
     Returns
     -------
@@ -97,7 +102,16 @@ def scan(name: str, data: str | Path | None = None, progress: bool = False, **op
 
 
 def reads_lazily(name: str) -> bool:
-    """Whether :func:`scan` gives this data set's tables as lazy ones."""
+    """Whether :func:`scan` gives the tables of this data set as lazy ones.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    bool
+    """
     return hasattr(_reader(name), "scan")
 
 
@@ -107,7 +121,12 @@ def _reader(name: str) -> ModuleType:
 
 
 def check_name(name: str) -> None:
-    """Raise InputError unless `name` is one of :data:`DATASETS`."""
+    """Raise for a name that is not in :data:`DATASETS`.
+
+    Parameters
+    ----------
+    name : str
+    """
     if name not in _READERS:
         raise InputError(f"Unknown data set {name!r}; use one of {', '.join(DATASETS)}.")
 
@@ -132,7 +151,18 @@ def _location(name: str, data: str | Path | None) -> Path:
 
 
 def source(name: str, data: str | Path | None = None) -> dict[str, str]:
-    """What a data set is, its license and whom to name, as the report shows it."""
+    """What a data set is, its license and whom to name, as the report shows it.
+
+    Parameters
+    ----------
+    name : str
+    data : str or Path, optional
+        As for :func:`load`.
+
+    Returns
+    -------
+    dict of str to str
+    """
     entry = registry().get(name)
     if entry is not None:
         facts = {"data set": entry["title"], "license": entry["license"]}
@@ -162,8 +192,11 @@ def build_patients(
     ----------
     tables : dict of str to DataFrame or ibis Table
         What :func:`load` or :func:`scan` returns.
-    outcome, code_level, include
-        As for :func:`ehrsynth.cohort.build_patients`; a flat data set brings its own outcome.
+    outcome : str, optional
+        As for :func:`ehrsynth.cohort.build_patients`; a flat data set brings its own.
+    code_level : {"phecode", "leaf", "category"}
+    include : sequence of {"procedures", "medications", "labs"}
+        As for :func:`ehrsynth.cohort.build_patients`.
 
     Returns
     -------
@@ -174,6 +207,7 @@ def build_patients(
     InputError
         If no patient is left, or the outcome is the same for all.
     """
+    _check_loaded(tables)
     for key, name in _FLAT.items():
         if key in tables:
             if include:
@@ -185,7 +219,7 @@ def build_patients(
 # -- what is in it ---------------------------------------------------------------------
 
 
-def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
+def describe(tables: Mapping) -> dict[str, int | float]:
     """The figures by which one recognizes a data set, in words a person reads.
 
     Parameters
@@ -195,9 +229,15 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
 
     Returns
     -------
-    dict of str to int, float or str
+    dict of str to int or float
         Counts, and shares in percent.
+
+    Raises
+    ------
+    InputError
+        For something else, such as a patient table.
     """
+    _check_loaded(tables)
     if "encounters" in tables:
         return _describe_encounters(tables["encounters"])
     if "table" in tables:
@@ -208,33 +248,30 @@ def describe(tables: dict[str, pd.DataFrame]) -> dict[str, int | float | str]:
             "columns of the file left out": int((tables["columns"]["kind"] == "dropped").sum()),
             "missing values (%)": _percent(table.isna().to_numpy().mean()),
         }
+    check_hospital(tables)
     tables = lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
-    sex = patients[SEX]
+    men, women = ((patients[SEX] == sex).sum() for sex in ("M", "F"))
+    died = patients["death_date"].count()
     return {
-        **_counts(
-            patients,
-            {
-                "patients": patients.count(),
-                "men": (sex == "M").sum(),
-                "women": (sex == "F").sum(),
-            },
-        ),
-        **_counts(
-            admissions,
-            {
-                "admissions": admissions.count(),
-                "in-hospital deaths": admissions["died_in_hospital"].sum(),
-            },
-        ),
-        **_counts(patients, {"patients with a date of death": patients["death_date"].count()}),
+        **_counts(patients, {"patients": patients.count(), "men": men, "women": women}),
+        **_counts(admissions, {"admissions": admissions.count(),
+                               "in-hospital deaths": admissions["died_in_hospital"].sum()}),
+        **_counts(patients, {"patients with a date of death": died}),
         **_describe_diagnoses(tables["diagnoses"]),
         **_describe_concepts(tables),
         **_describe_measurements(tables["measurements"]),
-    }
+    }  # fmt: skip
 
 
-def _counts(table, counts: dict) -> dict[str, int]:
+def _check_loaded(tables: object) -> None:
+    if not isinstance(tables, Mapping):
+        raise InputError(
+            f"A {type(tables).__name__} is not a data set; give the tables that load returns."
+        )
+
+
+def _counts(table, counts: dict) -> dict[str, int | float]:
     """These sums over a table, in one pass; 0 where there is nothing to sum."""
     found = collect(table.aggregate(**counts)).iloc[0].fillna(0)
     return {name: int(found[name]) for name in counts}
@@ -248,17 +285,10 @@ def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
     people = diagnoses.group_by("subject_id").aggregate(
         **{f"v{v}": (version == v).any() for v in (9, 10)}
     )
-    both = "patients with ICD-9 and ICD-10 codes"
-    subjects = _counts(
-        people,
-        {
-            "v9": people["v9"].sum(),
-            "v10": people["v10"].sum(),
-            both: (people["v9"] & people["v10"]).sum(),
-        },
-    )
+    nine, ten = people["v9"], people["v10"]
+    subjects = _counts(people, {"v9": nine.sum(), "v10": ten.sum(), "both": (nine & ten).sum()})
     mapped = codes.index.isin(map_icd(codes).index)
-    facts = {"diagnosis rows": int(codes["rows"].sum())}
+    facts: dict[str, int | float] = {"diagnosis rows": int(codes["rows"].sum())}
     for v in (9, 10):
         of_version = codes["icd_version"] == v
         rows = int(codes.loc[of_version, "rows"].sum())
@@ -268,10 +298,10 @@ def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
         if rows:
             share = codes.loc[of_version & mapped, "rows"].sum() / rows
             facts[f"share of ICD-{v} rows mapped to a phecode (%)"] = _percent(share)
-    return facts | {both: subjects[both]}
+    return facts | {"patients with ICD-9 and ICD-10 codes": subjects["both"]}
 
 
-def _describe_concepts(tables: dict) -> dict[str, int]:
+def _describe_concepts(tables: Mapping) -> dict[str, int | float]:
     """Conditions of an OMOP database that have no ICD code."""
     if "concepts" not in tables:
         return {}
@@ -308,12 +338,12 @@ def _describe_measurements(measurements) -> dict[str, int | float]:
 
 
 def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:
-    from .sources.diabetes130 import diagnoses
-
-    rows = diagnoses(encounters)
+    rows = diabetes130.diagnoses(encounters)
     visits = encounters["patient_nbr"].value_counts()
     readmitted = encounters["readmitted"].value_counts(normalize=True)
     first = encounters.sort_values("encounter_id").drop_duplicates("patient_nbr")
+    soon = (first["readmitted"] == "<30").mean()
+    lost = unmapped(rows)["rows"].sum() / len(rows)
     return {
         "encounters": len(encounters),
         "patients": len(visits),
@@ -322,13 +352,9 @@ def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:
         "encounters with readmission within 30 days (%)": _percent(readmitted.get("<30", 0.0)),
         "encounters with readmission later (%)": _percent(readmitted.get(">30", 0.0)),
         "encounters without readmission (%)": _percent(readmitted.get("NO", 0.0)),
-        "first encounters with readmission within 30 days (%)": _percent(
-            (first["readmitted"] == "<30").mean()
-        ),
+        "first encounters with readmission within 30 days (%)": _percent(soon),
         "diagnosis entries": len(rows),
-        "share of diagnosis entries mapped to a phecode (%)": _percent(
-            1 - unmapped(rows)["rows"].sum() / len(rows)
-        ),
+        "share of diagnosis entries mapped to a phecode (%)": _percent(1 - lost),
     }
 
 

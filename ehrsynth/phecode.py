@@ -28,7 +28,10 @@ _SHORTEST_CODE = 3
 
 @lru_cache(maxsize=1)
 def icd_table() -> pd.DataFrame:
-    """The shipped table: icd_version, icd_code, phecode, name, category, sex (read-only)."""
+    """The shipped table: icd_version, icd_code, phecode, name, category, sex (read-only).
+
+    Chapter data-types, "From ICD codes to phecodes".
+    """
     with as_file(files("ehrsynth") / "phecodes.parquet") as path:
         table = pd.read_parquet(path)
     text = [name for name in table.columns if name != "icd_version"]
@@ -37,6 +40,8 @@ def icd_table() -> pd.DataFrame:
 
 def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
     """Leaf phecodes to one level.
+
+    Chapter data-types, "Which level?".
 
     Parameters
     ----------
@@ -60,6 +65,8 @@ def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
 @lru_cache(maxsize=len(LEVELS))
 def definitions(level: str = "leaf") -> pd.DataFrame:
     """Name, category and sex of every code of a level.
+
+    Chapter data-types, "From ICD codes to phecodes".
 
     Parameters
     ----------
@@ -91,7 +98,7 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
 
     A code that is not in the table is cut by one character at a time until it is, down to
     three characters (ICD-10-CM adds codes every year). What still does not map is left out
-    here and listed by :func:`unmapped`.
+    here and listed by :func:`unmapped`. Chapter data-types, "From ICD codes to phecodes".
 
     Parameters
     ----------
@@ -119,6 +126,13 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
 def unmapped(diagnoses: pd.DataFrame) -> pd.DataFrame:
     """The codes that :func:`map_icd` leaves out, most frequent first.
 
+    Chapter data-types, "From ICD codes to phecodes".
+
+    Parameters
+    ----------
+    diagnoses : DataFrame
+        As for :func:`map_icd`.
+
     Returns
     -------
     DataFrame
@@ -138,6 +152,7 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     then 401 and ICD-10 I10 is 401.1. After: both to the leaf and then to one level.
 
     Patients with codes of both versions are left out.
+    Chapter data-types, "Break it. What goes wrong: the era artefact".
 
     Parameters
     ----------
@@ -174,39 +189,34 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     # The last of the rows of an ICD-9 code is what is above all its leaves.
     above = roll_up(leaves["phecode"], "phecode")
     published = leaves.assign(phecode=leaves["phecode"].where(leaves["version"] == 10, above))
-    found = []
-    for mapping, mapped, names in (
-        ("published", published, definitions("leaf")["name"]),
-        ("one level", map_icd(rows, level), definitions(level)["name"]),
-    ):
-        once = mapped.drop_duplicates(["subject_id", "phecode"])
-        has = pd.crosstab(once["phecode"], once["version"]).reindex(columns=[9, 10], fill_value=0)
-        share = has / size
-        every = has.sum(axis=1) / size.sum()
-        weight = (size[9] / size.sum()) * (size[10] / size.sum())
-        # The correlation of two 0/1 columns, from their shares (0/0 when everybody has the code).
-        phi = (share[10] - share[9]) * (weight / (every * (1 - every))) ** 0.5
-        found.append(
-            pd.DataFrame(
-                {
-                    "mapping": mapping,
-                    "phecode": has.index,
-                    "name": names.reindex(has.index).to_numpy(),
-                    "icd9": share[9].to_numpy(),
-                    "icd10": share[10].to_numpy(),
-                    "phi": phi.fillna(0.0).to_numpy(),
-                }  # fmt: skip
-            )
-        )
-    table = pd.concat(found, ignore_index=True)
-    order = table["phi"].abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[order].reset_index(drop=True)
+    parts = {
+        "published": _association(published, size, definitions("leaf")["name"]),
+        "one level": _association(map_icd(rows, level), size, definitions(level)["name"]),
+    }
+    table = pd.concat(parts, names=["mapping"]).reset_index()
+    return table.sort_values("phi", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.DataFrame:
+    """By phecode: ``name``, its shares ``icd9`` and ``icd10``, and ``phi`` with the version."""
+    once = mapped.drop_duplicates(["subject_id", "phecode"])
+    has = pd.crosstab(once["phecode"], once["version"]).reindex(columns=[9, 10], fill_value=0)
+    share, every = has / size, has.sum(axis=1) / size.sum()
+    weight = (size[9] / size.sum()) * (size[10] / size.sum())
+    # The correlation of two 0/1 columns, from their shares (0/0 when everybody has the code).
+    phi = (share[10] - share[9]) * (weight / (every * (1 - every))) ** 0.5
+    return pd.DataFrame(
+        {"name": names.reindex(has.index), "icd9": share[9], "icd10": share[10],
+         "phi": phi.fillna(0.0)}
+    )  # fmt: skip
 
 
 def code_table(
     diagnoses: pd.DataFrame, subjects: pd.Index, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:
     """One 0/1 column for each code that these subjects have, and what the columns are.
+
+    Chapter data-types, "A bag of codes".
 
     Parameters
     ----------
@@ -215,13 +225,16 @@ def code_table(
     subjects : Index
         The subject_id of each row of the result.
     level : {"phecode", "leaf", "category"}
+
+    Returns
+    -------
+    table : DataFrame of uint8
+    columns : list of Column
     """
-    known = diagnoses[["subject_id", "icd_code", "icd_version"]]
-    known = known[known["subject_id"].isin(subjects)]
-    keys = ["icd_version", "icd_code"]
-    number = known.groupby(keys, dropna=False).ngroup().to_numpy()
-    found = known.groupby(keys, dropna=False).size().rename("rows").reset_index()
-    row = subjects.get_indexer(known["subject_id"])
+    known = diagnoses[diagnoses["subject_id"].isin(subjects)]
+    groups = known.groupby(_KEY, dropna=False)
+    found = groups.size().rename("rows").reset_index()
+    row, number = subjects.get_indexer(known["subject_id"]), groups.ngroup().to_numpy()
     codes, columns = indicators(row, number, found, len(subjects), level)
     return codes.set_axis(subjects), columns
 
@@ -229,7 +242,25 @@ def code_table(
 def indicators(
     row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` has the ICD code `number` of `found`: a 0/1 column for each phecode."""
+    """Patient `row` has the ICD code `number` of `found`: a 0/1 column for each phecode.
+
+    Chapter data-types, "A bag of codes".
+
+    Parameters
+    ----------
+    row, number : ndarray of int
+        One pair for each patient and code.
+    found : DataFrame
+        The distinct codes: ``icd_version``, ``icd_code`` and ``rows``, how often they occur.
+    n : int
+        The number of patients.
+    level : {"phecode", "leaf", "category"}
+
+    Returns
+    -------
+    table : DataFrame of uint8
+    columns : list of Column
+    """
     mapped = map_icd(found, level)
     _report_unmapped(found, mapped.index)
     codes = np.sort(mapped["phecode"].unique())
@@ -246,7 +277,23 @@ def indicators(
 
 
 def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
-    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8)."""
+    """A table that is 1 at these places and 0 elsewhere.
+
+    Chapter data-types, "A bag of codes".
+
+    Parameters
+    ----------
+    row, place : array of int
+        The places of the ones.
+    n : int
+        The number of rows.
+    names : list of str
+        The columns.
+
+    Returns
+    -------
+    DataFrame of uint8
+    """
     # Column by column in memory, as pandas will read it.
     values = np.zeros((n, len(names)), dtype=np.uint8, order="F")
     values[np.asarray(row), np.asarray(place)] = 1
@@ -256,7 +303,7 @@ def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
 def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
     lost = found[~found.index.isin(mapped)]
     if len(lost):
-        often = lost.sort_values(["rows", "icd_version", "icd_code"], ascending=[False, True, True])
+        often = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])
         log.info(
             "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
             f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",

@@ -199,6 +199,14 @@ def test_other_wrong_arguments_are_refused():
         build_patients({k: v for k, v in hospital().items() if k != "diagnoses"})
 
 
+@pytest.mark.parametrize("take", [ehrsynth.describe, ehrsynth.build_patients])
+def test_something_else_than_the_tables_is_refused_in_one_sentence(take):
+    with pytest.raises(InputError, match="A DataFrame is not a data set; give the tables that"):
+        take(hospital()["patients"])
+    with pytest.raises(InputError, match="table 'admissions' is missing"):
+        take({"patients": hospital()["patients"]})
+
+
 def test_nobody_has_a_code_or_a_measurement():
     tables = hospital()
     tables["diagnoses"] = tables["diagnoses"].iloc[:0]

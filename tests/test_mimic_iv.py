@@ -267,7 +267,7 @@ def test_the_demo_as_a_wide_table_counted_by_hand(shared_data):
     schema = Schema.of(patients)
     assert len(patients) == 85 and patients.shape[1] >= 1_400
     index = extract.collect(
-        cohort.index_admissions(tables["patients"], tables["admissions"]).order_by("subject_id")
+        cohort._index_admissions(tables["patients"], tables["admissions"]).order_by("subject_id")
     )
     until = index.set_index("subject_id")["discharge_time"].dt.normalize() + pd.Timedelta(days=1)
 
@@ -307,7 +307,7 @@ def test_what_patients_were_given(hospital, caplog):
     caplog.set_level("INFO", "ehrsynth")
     tables = mimic_iv.scan(hospital, include=("medications",))
     patients = build_patients(tables, include=("medications",))
-    index = extract.collect(cohort.index_admissions(tables["patients"], tables["admissions"]))
+    index = extract.collect(cohort._index_admissions(tables["patients"], tables["admissions"]))
     index = index.set_index("subject_id").sort_index()
     table["subject_id"] = table["subject_id"].astype(int)
     day = pd.to_datetime(table["starttime"]).dt.normalize()

@@ -126,7 +126,9 @@ def load(
     dict of str to DataFrame
         See :func:`ehrsynth.sources.mimic_iv.from_frames`, which makes them.
     """
-    return mimic_iv.from_frames(raw_tables(patients, seed, with_care=bool(include)), include=include)
+    return mimic_iv.from_frames(
+        raw_tables(patients, seed, with_care=bool(include)), include=include
+    )
 
 
 def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Path]:

@@ -112,9 +112,10 @@ def _download(name: str, hashes: dict, url: str, folder: Path, progress: bool) -
         try:
             keeper.fetch(file, downloader=downloader)
         except requests.HTTPError as error:
+            answer = str(error).partition(" for url")[0]
             raise InputError(
-                f"{url}{file} answers {error.response.status_code} {error.response.reason}; the "
-                "address may have changed, so download it by hand and give the folder with --data."
+                f"{url}{file} answers {answer}; the address may have changed, so download it by "
+                "hand and give the folder with --data."
             ) from error
         except requests.RequestException as error:
             raise InputError(

@@ -375,7 +375,7 @@ def _checked(con, name: str, read, columns: Mapping[str, str], where: object) ->
     if found["faults"]:
         text = read(rows=True)
         quality.check(text, _faults(name, text, columns), where)
-    if found["twice"]:
+    if key and found["twice"]:
         text = read(rows=True)
         again = text[engine.ROW].rank().over(group_by=key, order_by=engine.ROW) > 0
         quality.refuse_first(text, Fault(key, "each number once", again), where)

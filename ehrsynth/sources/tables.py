@@ -7,7 +7,7 @@
 ``(subject_id, time, code, label)``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..errors import InputError
 from ..schema import BMI, DIASTOLIC, SYSTOLIC, Column
@@ -39,8 +39,25 @@ EVENTS = {
 INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are always there
 
 
+def check_hospital(tables: Mapping[str, object]) -> None:
+    """Raise for a hospital without one of its four tables.
+
+    Parameters
+    ----------
+    tables : mapping of str to table
+    """
+    for name in ("admissions", "diagnoses", "measurements", "patients"):
+        if name not in tables:
+            raise InputError(f"The table {name!r} is missing from the hospital tables.")
+
+
 def check_included(include: Iterable[str]) -> None:
-    """Raise for a name that is not in :data:`INCLUDABLE`."""
+    """Raise for a name that is not in :data:`INCLUDABLE`.
+
+    Parameters
+    ----------
+    include : iterable of str
+    """
     for name in include:
         if name not in INCLUDABLE:
             raise InputError(
