@@ -31,8 +31,8 @@ import pandas as pd
 
 import ehrsynth
 from ehrsynth import evaluation
-from ehrsynth.evaluation import privacy
 from ehrsynth.evaluation.metric import Spec
+from ehrsynth.evaluation.privacy.attribute import guess_attributes
 from ehrsynth.evaluation.setting import PROFILES, Encoder, independent
 from ehrsynth.files import write_table
 from ehrsynth.preprocessing.encode import Preprocessor
@@ -137,7 +137,7 @@ def against_loops(train: np.ndarray, released: np.ndarray) -> list[dict]:
         ("attributes of all of train", "published loop"): (
             LOOPED, lambda: attribute_loop(train[:LOOPED, :half], released[:, :half])),
         ("attributes of all of train", "ehrsynth"): (
-            few, lambda: privacy.guess_attributes(
+            few, lambda: guess_attributes(
                 train[:few, :half], released[:, :half], released[:, half:], *flags)),
     }  # fmt: skip
     rows = []

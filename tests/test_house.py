@@ -110,13 +110,11 @@ def test_package_imports_only_what_it_declares(project):
     used = {distributions.get(name, name) for name in imports - sys.stdlib_module_names}
     declared = {notebooks_name(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
     # IPython is there wherever a notebook runs, and only book.py and slider.py ask for it;
-    # extras bring pyspark, anonymeter and (with anonymeter) polars.
+    # an extra brings pyspark.
     assert {name for name in used if notebooks_name(name) not in declared} <= {
         "ehrsynth",
         "IPython",
         "pyspark",
-        "anonymeter",
-        "polars",
     }
 
 

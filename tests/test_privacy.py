@@ -5,11 +5,18 @@ import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 
-from ehrsynth.evaluation import PROFILES, privacy
+from ehrsynth.evaluation import PROFILES
+from ehrsynth.evaluation.privacy import attacks, attribute, identity
+from ehrsynth.evaluation.privacy.adversarial import _distances_between, adversarial_accuracy
+from ehrsynth.evaluation.privacy.closest_records import ClosestRecords, _wins, distance_ratio
+from ehrsynth.evaluation.privacy.copies import shared_records
+from ehrsynth.evaluation.privacy.density_ratio import density_ratio
+from ehrsynth.evaluation.privacy.membership import membership_f1
+from ehrsynth.evaluation.privacy.success import excess_risk, true_positive_rate
 from ehrsynth.evaluation.setting import settings
 from ehrsynth.schema import Schema
 
-SPECS = {(s.name, s.form): s for s in privacy.SPECS}
+SPECS = {(s.name, s.form): s for s in attacks.SPECS}
 # Of the patients whose data was used; the holdout's exposure has a test of its own.
 CORRECTED = [key for key in SPECS if key[1] == "corrected" and key[0] != "holdout_exposure"]
 NO_LEAK = {
@@ -44,7 +51,7 @@ def scene(people, synthetic, name="synthetic"):
 @pytest.mark.parametrize("p", [0.05, 0.19, 0.6])
 def test_published_membership_without_leakage_measures_the_radius(p):
     # DESIGN: with no leakage at all it gives 1.4p/(p+0.7).
-    found = privacy.membership_f1(p, p, n_train=700, n_holdout=300)
+    found = membership_f1(p, p, n_train=700, n_holdout=300)
     assert found == pytest.approx(1.4 * p / (p + 0.7))
 
 
@@ -70,16 +77,16 @@ def test_published_membership_counts_squared_distance_up_to_five():
 
 def test_true_positive_rate_by_hand():
     train, holdout = np.array([0.0, 0.0, 1.0, 9.0]), np.arange(1, 101) / 10
-    assert privacy.true_positive_rate(train, holdout, 0.0) == pytest.approx(0.5)
-    assert privacy.true_positive_rate(train, holdout, 0.1) == pytest.approx(0.75)
+    assert true_positive_rate(train, holdout, 0.0) == pytest.approx(0.5)
+    assert true_positive_rate(train, holdout, 0.1) == pytest.approx(0.75)
     same = np.ones(200)  # nothing but ties: accusing at random finds as many as it accuses
-    assert privacy.true_positive_rate(same, same, 0.01) == pytest.approx(0.01)
+    assert true_positive_rate(same, same, 0.01) == pytest.approx(0.01)
 
 
 def test_density_ratio_is_high_where_the_release_is_near_and_the_reference_far():
     targets = np.array([[0.0, 0.0], [3.0, 0.0]])
     released, reference = np.array([[0.0, 1.0]]), np.array([[3.0, 4.0]])
-    found = privacy.density_ratio(targets, released, reference)
+    found = density_ratio(targets, released, reference)
     assert found == pytest.approx([(9 + 16) - 1, 16 - (9 + 1)])
 
 
@@ -101,7 +108,7 @@ def test_guess_is_the_vote_of_all_nearest_synthetic_patients():
     released_known = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=float)
     released_secret = np.array([[1, 7.0], [1, 5.0], [0, 5.0], [0, 9.0]])
     flags = np.array([False, False]), np.array([False, True])
-    guess = privacy.guess_attributes(
+    guess = attribute.guess_attributes(
         np.array([[1.0, 0.0], [0.0, 1.0]]), released_known, released_secret, *flags
     )
     assert guess.tolist() == [[1.0, 5.0], [0.0, 9.0]]
@@ -112,23 +119,23 @@ def test_known_measurement_counts_as_its_share_of_the_largest_difference():
     secret = np.array([[10.0], [20.0], [30.0]])
     flags = np.array([False, True]), np.array([True])
     # From age 50: differences 10/40, 0 and 40/40; one code differs in the second patient.
-    guess = privacy.guess_attributes(np.array([[1.0, 50.0]]), released_known, secret, *flags)
+    guess = attribute.guess_attributes(np.array([[1.0, 50.0]]), released_known, secret, *flags)
     assert guess.tolist() == [[10.0]]
 
 
 def test_inference_risk_is_entropy_weighted_f1_and_accuracy():
     secret = np.array([[1, 100.0], [1, 100.0], [0, np.nan]])
     guess = np.array([[1, 109.0], [0, 120.0], [1, 50.0]])
-    parts = privacy.inference_parts(secret, guess, np.array([False, True]))
+    parts = attribute._scored(secret, guess, np.array([False, True]))
     sums = parts.sum(axis=1)
     assert sums[0] / sums[1] == pytest.approx([1 / (1 + 0.5 * 2), 1 / 2])
-    assert privacy.inference_risk(sums, np.array([0.25, 0.75])) == pytest.approx(0.5)
-    assert privacy.entropy(np.array([0, 1, 0, 1.0])) == pytest.approx(np.log(2))
+    assert attribute._risk(sums, np.array([0.25, 0.75])) == pytest.approx(0.5)
+    assert attribute._entropy(np.array([0, 1, 0, 1.0])) == pytest.approx(np.log(2))
 
 
 def test_excess_risk_is_zero_without_a_leak_and_one_when_all_is_given_away():
-    assert privacy.excess_risk(0.3, 0.3) == 0
-    assert privacy.excess_risk(1.0, 0.3) == 1
+    assert excess_risk(0.3, 0.3) == 0
+    assert excess_risk(1.0, 0.3) == 1
 
 
 # -- identity ------------------------------------------------------------------------------
@@ -136,25 +143,25 @@ def test_excess_risk_is_zero_without_a_leak_and_one_when_all_is_given_away():
 
 def test_identity_risk_by_hand():
     # Group 0: two patients, matched by one synthetic patient with two rare values.
-    patients = privacy.Secrets(
+    patients = identity._Secrets(
         np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1]]), np.zeros((3, 0)), np.zeros((3, 0))
     )
-    released = privacy.Secrets(np.array([[1, 1, 0]]), np.zeros((1, 0)), np.zeros((1, 0)))
+    released = identity._Secrets(np.array([[1, 1, 0]]), np.zeros((1, 0)), np.zeros((1, 0)))
     level = (np.array([0, 0, 1]), np.array([0, 0, 0, 0, 1]), np.array([0]))
-    sample, population_risk = privacy.identity_risk([level], patients, released, needed=2)
+    sample, population_risk = identity._risks([level], patients, released, needed=2)
     assert sample.tolist() == [0.5, 0.0, 0.0]  # one of two; too little to learn; no match
     assert population_risk.tolist() == [0.25, 0.0, 0.0]
 
 
 def test_a_near_measurement_teaches_and_a_far_one_does_not():
     group, member = np.array([0, 0, 1]), np.array([0, 1])
-    gap = privacy._gap(group, np.array([0.5, np.nan, 0.9]), member, np.array([0.4, np.nan]))
+    gap = identity._gap(group, np.array([0.5, np.nan, 0.9]), member, np.array([0.4, np.nan]))
     assert gap.tolist() == [pytest.approx(0.1), np.inf, np.inf]
 
 
 def test_levels_go_from_the_finest_to_single_identifiers():
     sex, age = [[np.array([0, 1])] * 3], [[np.array([30, 40])] * 3]
-    levels = list(privacy.identity_levels([sex, age]))
+    levels = list(identity._combined([sex, age]))
     assert len(levels) == 3
     assert [len(np.unique(level[0])) for level in levels] == [2, 2, 2]
 
@@ -165,29 +172,29 @@ def test_levels_go_from_the_finest_to_single_identifiers():
 def test_strict_inequality_fails_on_equal_sparse_distributions_and_ties_half_do_not():
     rng = np.random.default_rng(0)
     a, b = ((rng.random((1500, 60)) < 0.02).astype("f4") for _ in range(2))
-    parts = privacy._distances_between(a, b, 1500, rng)
-    assert privacy.adversarial_accuracy(*parts, ties=0.0) < 0.2
-    assert privacy.adversarial_accuracy(*parts) == pytest.approx(0.5, abs=0.03)
+    parts = _distances_between(a, b, 1500, rng)
+    assert adversarial_accuracy(*parts, ties=0.0) < 0.2
+    assert adversarial_accuracy(*parts) == pytest.approx(0.5, abs=0.03)
 
 
 def test_adversarial_accuracy_is_zero_for_copies_and_one_for_strangers():
     rng = np.random.default_rng(0)
     a = rng.random((200, 5)).astype("f4")
-    assert privacy.adversarial_accuracy(*privacy._distances_between(a, a, 200, rng)) == 0
-    assert privacy.adversarial_accuracy(*privacy._distances_between(a, a + 9, 200, rng)) == 1
+    assert adversarial_accuracy(*_distances_between(a, a, 200, rng)) == 0
+    assert adversarial_accuracy(*_distances_between(a, a + 9, 200, rng)) == 1
 
 
 def test_closest_records_by_hand():
     # Two groups of real patients, two synthetic ones; the second and fourth numbers are farther.
     train = np.array([[[1.0, 8], [5, 8]], [[3, 9], [2, 9]]])
     holdout = np.array([[[2.0, 8], [2, 2]], [[4, 9], [3, 9]]])
-    found = privacy.ClosestRecords(train, holdout, near=1.0)
-    closer = found.compare(lambda a, b: privacy.smaller(a[:, 0], b[:, 0]))
+    found = ClosestRecords(train, holdout, near=1.0)
+    closer = found.compare(lambda a, b: _wins(a[:, 0], b[:, 0]))
     assert closer.value == 0.75  # nearest 1 against 2, and 2 against 2
     assert closer.low < 0.5
-    ratio = found.compare(lambda a, b: privacy.distance_ratio(a) - privacy.distance_ratio(b))
+    ratio = found.compare(lambda a, b: distance_ratio(a) - distance_ratio(b))
     assert ratio.value == pytest.approx((1 / 3 + 2 / 5) / 2 - (2 / 4 + 2 / 2) / 2)
-    assert privacy.distance_ratio(np.zeros((1, 2))) == 1
+    assert distance_ratio(np.zeros((1, 2))) == 1
 
 
 def test_copies_are_counted(people):
@@ -261,8 +268,8 @@ def test_holdout_exposure_notices_that_held_out_patients_were_seen(people, fresh
 def test_shared_records_are_counted_beyond_chance():
     rng = np.random.default_rng(0)
     wide = (rng.random((900, 60)) < 0.3).astype(np.float32)
-    assert privacy.shared_records(wide[:600], wide[600:]) == 0
-    assert privacy.shared_records(wide[:600], wide[500:]) == 100
-    assert privacy.shared_records(wide, wide) == 900
+    assert shared_records(wide[:600], wide[600:]) == 0
+    assert shared_records(wide[:600], wide[500:]) == 100
+    assert shared_records(wide, wide) == 900
     narrow = (rng.random((900, 4)) < 0.3).astype(np.float32)  # everybody has a twin somewhere
-    assert privacy.shared_records(narrow[:600], narrow[600:]) == 0
+    assert shared_records(narrow[:600], narrow[600:]) == 0

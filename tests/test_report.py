@@ -69,8 +69,6 @@ def test_every_metric_has_a_value_references_and_an_interval_around_it(fresh):
         if metric.name == "prevalence_of_rare_codes":  # there is no such code here
             assert "fewer than three" in metric.reason
             continue
-        if metric.reason and "anonymeter is not installed" in metric.reason:  # it is optional
-            continue
         assert metric.value is not None, metric
         assert metric.best is not None and metric.worst is not None
         assert metric.ci_low <= metric.value <= metric.ci_high

@@ -59,8 +59,11 @@ HOUSE = {
 # Folders inside of folders.
 INSIDE = {
     "sources.flat": ("file", "columns_file", "reading", "units", "dates", "column_reader", "table"),
-    "evaluation.privacy": (),
-}
+    "evaluation.privacy": (
+        "success", "membership", "density_ratio", "most_exposed", "attribute", "identity",
+        "adversarial", "closest_records", "copies", "attacks",
+    ),
+}  # fmt: skip
 # These may import the project where they use it.
 LAZY = {"ehrsynth", "ehrsynth.evaluation", "ehrsynth.cli", "ehrsynth.book"}
 # Libraries that take long to import, or that not everybody has: imported where they are used.

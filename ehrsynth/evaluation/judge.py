@@ -7,14 +7,16 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..schema import Schema
-from . import anonymeter_risks, fairness, fidelity, privacy, utility
+from . import fairness, fidelity, utility
 from .intervals import Estimate, NotComputable, mean_of
 from .metric import Metric, Spec
+from .privacy import attacks
+from .privacy.copies import shared_records
 from .report import Report
 from .setting import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
 
 SPECS: tuple[Spec, ...] = (
-    *fidelity.SPECS, *utility.SPECS, *privacy.SPECS, *anonymeter_risks.SPECS, *fairness.SPECS,
+    *fidelity.SPECS, *utility.SPECS, *attacks.SPECS, *fairness.SPECS,
 )  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def compare(
             left_out=left_out(*originals),
             outside=outside,
             absent=absent(tables["train"], tables["synthetic"], shared),
-            overlap=privacy.shared_records(
+            overlap=shared_records(
                 before["synthetic"].train.matrix, before["synthetic"].holdout.matrix
             ),
             tables={role: shared.attach(table) for role, table in tables.items()},

@@ -4,9 +4,10 @@ Everything that metrics share lives here once: which columns are compared, the e
 distances and learners, and what is computed of a table only once (:class:`Side`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ..schema import Schema
 from ..statistics import nearest_distance
 from .intervals import NotComputable
 
+T = TypeVar("T")
 FEWEST = 5  # rows of each table
 AT_A_TIME = 16_384  # rows turned into numbers at once
 FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
@@ -484,13 +486,6 @@ class Setting:
         )
 
     @cached_property
-    def closest(self):
-        """The candidates' closest real records, which three metrics share."""
-        from .privacy import ClosestRecords
-
-        return ClosestRecords.of(self, np.random.default_rng([self.train.seed, 12]))
-
-    @cached_property
     def neighborhoods(self):
         """Who of holdout and of the candidate is near whom, which four metrics share."""
         from .fidelity import Neighborhoods
@@ -501,11 +496,14 @@ class Setting:
         return Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
 
     @cached_property
-    def identity(self):
-        """The meaningful identity disclosure of this setting, which two metrics share."""
-        from .privacy import Identity
+    def _once(self) -> dict:
+        return {}
 
-        return Identity(self)
+    def once(self, compute: Callable[["Setting"], T]) -> T:
+        """What a function makes of this setting, made when it is first asked for and then kept."""
+        if compute not in self._once:
+            self._once[compute] = compute(self)
+        return self._once[compute]
 
 
 def settings(

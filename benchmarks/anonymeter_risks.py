@@ -1,22 +1,32 @@
 """Singling out, linkability and inference, as the package Anonymeter measures them.
 
+    python3.11 -m venv .venv-anonymeter
+    .venv-anonymeter/bin/pip install . "anonymeter>=1.1"
+    .venv-anonymeter/bin/python benchmarks/anonymeter_risks.py train.csv holdout.csv synthetic.csv \
+        --outcome readmitted
+
 The three risks are those by which European data protection authorities ask whether data is
-anonymous. Anonymeter is optional (``pip install "ehrsynth[privacy]"``); without it the metrics
-have no value and say why. Its attacks run on as many used as held-out patients, because how
-easily a patient is singled out depends on the number of patients; the excess of one success rate
-over the other is the risk.
+anonymous. Anonymeter asks for NumPy 1.26 and so for Python 3.11 or 3.12: it needs an environment of
+its own and is no part of the report. Its attacks run on as many used as held-out patients, because
+how easily a patient is singled out depends on the number of patients; the excess of one success
+rate over the other is the risk. Printed are the risks of the synthetic data and, to compare with,
+of fresh patients (one half of holdout, attacked together with the other half) and of train itself.
 """
 
+import argparse
 import logging
 import warnings
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
 
-from .intervals import Estimate, NotComputable, around
-from .metric import described
-from .privacy import excess_risk
-from .setting import Setting
+from ehrsynth.evaluation import PROFILES, align
+from ehrsynth.evaluation.privacy.success import excess_risk
+from ehrsynth.evaluation.setting import Setting, plausible, settings
+from ehrsynth.files import read_table
+from ehrsynth.schema import Schema
+from ehrsynth.statistics import Estimate, NotComputable, normal_interval
 
 ATTACKS = 200  # more narrow the intervals and take minutes
 KNOWN_CODES = 60  # the most frequent ones; rare codes hardly tell two patients apart
@@ -82,7 +92,8 @@ def _excess(evaluator, **options) -> Estimate:
         raise NotComputable("the attack always succeeds on held-out patients")
     value = excess_risk(used.value, others.value)
     half = np.hypot(used.error, (1 - value) * others.error) / left
-    return around(value, half, 1.0)
+    value, low, high = normal_interval(value, half, 1.0)
+    return Estimate(value, min(low, 1.0), min(high, 1.0))
 
 
 def _evaluators():
@@ -90,7 +101,7 @@ def _evaluators():
         from anonymeter import evaluators
     except ImportError as error:
         raise NotComputable(
-            'the package anonymeter is not installed (pip install "ehrsynth[privacy]")'
+            "the package anonymeter is not installed (pip install 'anonymeter>=1.1')"
         ) from error
     return evaluators
 
@@ -138,9 +149,61 @@ def _inference(setting: Setting, rng) -> Estimate:
     return _excess(evaluator, n_jobs=1)
 
 
-COMPUTE = {
-    ("singling_out", "corrected"): _singling_out,
-    ("linkability", "corrected"): _linkability,
-    ("inference", "corrected"): _inference,
-}
-SPECS = described(COMPUTE)
+RISKS = {
+    "singling_out": _singling_out, "linkability": _linkability, "inference": _inference,
+}  # fmt: skip
+RELEASES = {"synthetic": "the synthetic data", "half": "fresh patients", "train": "train itself"}
+
+
+def risk(name: str, setting: Setting, seed: int) -> Estimate:
+    """One of the three risks: 0 without a leak, 1 when all is given away.
+
+    Parameters
+    ----------
+    name : {"singling_out", "linkability", "inference"}
+    setting : Setting
+    seed : int
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    NotComputable
+        If Anonymeter is not installed, or these tables do not allow the attack.
+    """
+    rng = np.random.default_rng([seed, crc32(f"{name}/corrected".encode())])
+    return RISKS[name](setting, rng)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for role in ("train", "holdout", "synthetic"):
+        parser.add_argument(role, help="CSV or Parquet table, one row a patient")
+    parser.add_argument("--schema", help="schema.json of a run")
+    parser.add_argument("--outcome", help="outcome column, where there is no schema")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    paths = {role: getattr(options, role) for role in ("train", "holdout", "synthetic")}
+    schema = Schema.load(options.schema) if options.schema else None
+    tables = align(
+        {role: read_table(path) for role, path in paths.items()}, schema, options.outcome, paths
+    )
+    schema = tables.pop("schema")
+    common = [n for n in schema.names if all(n in table.columns for table in tables.values())]
+    schema = schema.select(common)
+    tables = {role: plausible(table[common], schema)[0] for role, table in tables.items()}
+    scenes = settings(**tables, schema=schema, effort=PROFILES["full"], seed=options.seed)
+    for name in RISKS:
+        for scene, title in RELEASES.items():
+            try:
+                value, low, high = risk(name, scenes[scene], options.seed)
+                print(f"{name:14}{title:20}{value:7.3f} ({low:.3f} to {high:.3f})")
+            except NotComputable as reason:
+                print(f"{name:14}{title:20}no value: {reason}")
+
+
+if __name__ == "__main__":
+    main()

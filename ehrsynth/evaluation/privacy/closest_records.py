@@ -1,0 +1,136 @@
+"""Closest records: are released rows nearer to used patients than to as many held-out ones?
+
+Nobody is attacked: the release is compared with both groups. Three shares of released rows: those
+nearer to a used patient (Platzer and Reutterer, Front Big Data 2021;4:679939) and those of whom
+one used patient stands out more (distance ratio; Zhao et al., ACML 2021), 0.5 for fresh patients;
+and those that nearly equal a used patient beyond those that nearly equal a held-out one, 0 for
+fresh patients. A copy of train has about 1 in each. As many used as held-out patients are looked
+at.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ...statistics import (
+    Estimate,
+    jackknife_variance,
+    nearest_distance,
+    nearest_distances,
+    normal_interval,
+)  # fmt: skip
+from ..setting import Setting
+from .success import require
+
+GROUPS = 10  # of real patients, for the jackknife
+NEAR = 0.01  # this share of held-out patients has a used patient that near
+
+
+class ClosestRecords(NamedTuple):
+    """Distances of synthetic patients to their two nearest used and held-out patients.
+
+    One real patient can be the nearest of very many, so that intervals come from leaving out
+    groups of them. Chapter privacy, "Near copies, and the one who stands out".
+
+    Attributes
+    ----------
+    train, holdout : array, shape (groups, synthetic patients, 2)
+    near : float
+        One in 100 held-out patients has a used patient within this distance.
+    """
+
+    train: np.ndarray
+    holdout: np.ndarray
+    near: float
+
+    @classmethod
+    def of(cls, setting: Setting) -> "ClosestRecords":
+        """The distances in a setting, the same each time."""
+        sides, queried = (setting.train, setting.holdout), setting.effort.queried
+        n = min(map(len, sides))
+        require(n, 2 * GROUPS, "in a table")
+        rng = np.random.default_rng([setting.train.seed, 12])
+        rows = setting.candidate.matrix[setting.candidate.sample(2 * queried, rng)]
+        real = [side.matrix[rng.permutation(side.sample(n, rng))] for side in sides]
+        train, holdout = (
+            np.stack([nearest_distances(rows, part, 2) for part in np.array_split(x, GROUPS)])
+            for x in real
+        )
+        between = nearest_distance(real[1][:queried], real[0])
+        return cls(train, holdout, float(np.quantile(between, NEAR, method="lower")))
+
+    def compare(self, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
+        """Mean over synthetic patients of `scores`, with the jackknife over real patients.
+
+        Scores are a function of the distances to the two nearest used and to the two nearest
+        held-out patients, each of shape (synthetic patients, 2).
+        """
+
+        def scored(*tables: np.ndarray) -> np.ndarray:
+            return scores(*map(_two_nearest, tables))
+
+        whole = scored(self.train, self.holdout)
+        variance = whole.var() / len(whole)
+        for side in (0, 1):
+            left_out = []
+            for group in range(len(self.train)):
+                tables = [self.train, self.holdout]
+                tables[side] = np.delete(tables[side], group, axis=0)
+                left_out.append(scored(*tables).mean())
+            variance += jackknife_variance(np.array(left_out))
+        return normal_interval(float(whole.mean()), float(np.sqrt(variance)))
+
+
+def _two_nearest(groups: np.ndarray) -> np.ndarray:
+    """The two smallest distances over all groups of real patients."""
+    return np.sort(np.concatenate(groups, axis=1), axis=1)[:, :2]
+
+
+def distance_ratio(two: np.ndarray) -> np.ndarray:
+    """Distance to the nearest over distance to the second nearest; 1 where both are 0.
+
+    Chapter privacy, "Near copies, and the one who stands out".
+
+    Parameters
+    ----------
+    two : array, shape (synthetic patients, 2)
+
+    Returns
+    -------
+    array, shape (synthetic patients,)
+    """
+    return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
+
+
+def _wins(train: np.ndarray, holdout: np.ndarray) -> np.ndarray:
+    """1 where the used patients are nearer, 0 where the held-out ones are, half for a tie."""
+    return (train < holdout) + 0.5 * (train == holdout)
+
+
+def _closer_to_train(setting: Setting, rng: np.random.Generator) -> Estimate:
+    closest = setting.once(ClosestRecords.of)
+    return closest.compare(lambda train, holdout: _wins(train[:, 0], holdout[:, 0]))
+
+
+def _one_stands_out(setting: Setting, rng: np.random.Generator) -> Estimate:
+    closest = setting.once(ClosestRecords.of)
+    return closest.compare(
+        lambda train, holdout: _wins(distance_ratio(train), distance_ratio(holdout))
+    )
+
+
+def _near_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
+    closest = setting.once(ClosestRecords.of)
+    value, low, high = closest.compare(
+        lambda train, holdout: (train[:, 0] <= closest.near) - (holdout[:, 0] <= closest.near) * 1.0
+    )
+    least = 3 / closest.train.shape[1]  # none among n does not exclude 3 in n
+    return Estimate(value, min(low, value - least), max(high, value + least))
+
+
+COMPUTE = {
+    ("closer_to_train", "corrected"): _closer_to_train,
+    ("nearest_neighbor_distance_ratio", "corrected"): _one_stands_out,
+    ("near_copies", "corrected"): _near_copies,
+}

@@ -1,0 +1,86 @@
+"""How well an attack does on used against held-out patients: the measures that attacks share."""
+
+import numpy as np
+
+from ...statistics import Estimate, NotComputable, auroc
+
+
+def require(patients: int, least: int = 5, where: str = "of a group to attack") -> None:
+    """Stop where there are too few patients. Chapter privacy, "As it can be believed".
+
+    Parameters
+    ----------
+    patients, least : int
+        How many there are and must be.
+    where : str
+        End of the reason that the report gives.
+
+    Raises
+    ------
+    NotComputable
+    """
+    if patients < least:
+        raise NotComputable(f"fewer than {least} patients {where}")
+
+
+def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Estimate:
+    """Chance that a used patient scores higher than a held-out one; 0.5 is guessing.
+
+    Chapter privacy, "As it can be believed".
+
+    Parameters
+    ----------
+    train, holdout : array of float
+        Scores of the attacked patients, higher where the attacker rather accuses.
+    least : int
+        Patients that each group must have.
+
+    Returns
+    -------
+    Estimate
+    """
+    require(min(len(train), len(holdout)), least)
+    return auroc(train, holdout)
+
+
+def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float) -> float:
+    """Share of used patients found when this share of held-out ones is falsely accused.
+
+    Chapter privacy, "As it can be believed".
+
+    Parameters
+    ----------
+    train, holdout : array of float
+        Distances; the attack accuses whoever is near. Between two thresholds the ROC curve is
+        a straight line (ties are accused at random).
+    false_positive_rate : float
+
+    Returns
+    -------
+    float
+    """
+    levels = np.unique(np.concatenate([train, holdout]))
+    found, false = (
+        np.append(0.0, np.searchsorted(np.sort(side), levels, "right") / len(side))
+        for side in (train, holdout)
+    )
+    # At one false positive rate the best threshold counts.
+    last = np.flatnonzero(np.append(np.diff(false) > 0, True))
+    return float(np.interp(false_positive_rate, false[last], found[last]))
+
+
+def excess_risk(risk_train: float, risk_holdout: float) -> float:
+    """Share of what could still be learned that the release gives away about its own patients.
+
+    Source: Giomi et al., PoPETs 2023(2):312-328, eq. 4. Chapter privacy, "Attribute inference".
+
+    Parameters
+    ----------
+    risk_train, risk_holdout : float
+        Success rates on used and on held-out patients.
+
+    Returns
+    -------
+    float
+    """
+    return (risk_train - risk_holdout) / (1 - risk_holdout) if risk_holdout < 1 else 0.0
