@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.evaluation import PROFILES, align
+from ehrsynth.evaluation.alignment import plausible
 from ehrsynth.evaluation.privacy.success import excess_risk
-from ehrsynth.evaluation.setting import Setting, plausible, settings
+from ehrsynth.evaluation.setting import Setting, settings
 from ehrsynth.files import read_table
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import Estimate, NotComputable, normal_interval

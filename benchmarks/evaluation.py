@@ -33,7 +33,8 @@ import ehrsynth
 from ehrsynth import evaluation
 from ehrsynth.evaluation.metric import Spec
 from ehrsynth.evaluation.privacy.attribute import guess_attributes
-from ehrsynth.evaluation.setting import PROFILES, Encoder, independent
+from ehrsynth.evaluation.profiles import PROFILES
+from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.files import write_table
 from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema

@@ -22,13 +22,13 @@ from measuring import FRESH, over_seeds
 
 import ehrsynth
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.intervals import auroc
+from ehrsynth.evaluation.learners import fit_classifier, predict
 from ehrsynth.evaluation.setting import Encoder
-from ehrsynth.evaluation.utility import boost, predict
 from ehrsynth.files import write_table
 from ehrsynth.hospital.truth import oracle_sample
 from ehrsynth.model import EMRWGAN
 from ehrsynth.preprocessing.encode import Preprocessor
+from ehrsynth.statistics import auroc
 
 RESULTS = Path(__file__).with_suffix(".csv")
 PAGE_TABLE = Path(__file__).resolve().parents[1] / "book" / "gap.csv"
@@ -51,7 +51,7 @@ def found(
         Real patients that it has not seen.
     """
     truth = np.repeat([0, 1], [len(side) for side in learned])
-    model = boost(np.concatenate(learned), truth, PROFILES["full"], seed)
+    model = fit_classifier(np.concatenate(learned), truth, PROFILES["full"], seed)
     made = predict(model, unseen)
     return [round(float(auroc(made, predict(model, other)).value), 4) for other in others]
 

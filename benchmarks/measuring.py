@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.intervals import NotComputable
 from ehrsynth.evaluation.metric import Spec
 from ehrsynth.evaluation.setting import settings
 from ehrsynth.schema import Schema
+from ehrsynth.statistics import NotComputable
 
 FRESH = "new patients of the same hospital"
 

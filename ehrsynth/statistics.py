@@ -25,6 +25,11 @@ class Estimate(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    @property
+    def half(self) -> float:
+        """Half of the interval's width; 0 where there is none."""
+        return 0.0 if self.low is None or self.high is None else (self.high - self.low) / 2
+
 
 # -- intervals ---------------------------------------------------------------------------
 
@@ -83,8 +88,8 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
     -------
     Estimate
     """
-    widths = [(e.high or 0.0) - (e.low or 0.0) for e in estimates]
-    error = float(np.sqrt(np.sum(np.square(np.divide(widths, 2 * Z95))))) / len(estimates)
+    errors = [e.half / Z95 for e in estimates]
+    error = float(np.sqrt(np.sum(np.square(errors)))) / len(estimates)
     return normal_interval(float(np.mean([e.value for e in estimates])), error)
 
 

@@ -6,9 +6,10 @@ import pytest
 from known_truth import population
 
 from ehrsynth.evaluation import PROFILES, fairness
-from ehrsynth.evaluation.intervals import NotComputable, auroc, auroc_parts, largest_of
+from ehrsynth.evaluation.intervals import auroc_parts, largest_of
 from ehrsynth.evaluation.setting import settings, subgroups
 from ehrsynth.schema import Column, Schema
+from ehrsynth.statistics import NotComputable, auroc
 
 SPECS = {s.name: s for s in fairness.SPECS}
 

@@ -10,10 +10,11 @@ from scipy.stats import wasserstein_distance
 from toy import toy_patients, toy_schema
 
 from ehrsynth.cohort import split
-from ehrsynth.evaluation import PROFILES, evaluate, fidelity
-from ehrsynth.evaluation.intervals import NotComputable
+from ehrsynth.evaluation import PROFILES, evaluate, fidelity, learners, marginals
+from ehrsynth.evaluation.neighbours import Neighborhoods
 from ehrsynth.evaluation.setting import Encoder, independent, settings
 from ehrsynth.schema import Column, Schema
+from ehrsynth.statistics import NotComputable
 
 SPECS = {(s.name, s.form): s for s in fidelity.SPECS}
 
@@ -39,8 +40,8 @@ def value(name, form, setting):
 def test_prevalence_difference_by_hand():
     real = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
     candidate = np.array([[1, 0], [0, 0]])
-    assert fidelity.prevalence_difference(real, candidate) == pytest.approx(1000 * 0.25 / 2)
-    assert fidelity.prevalence_difference(real, candidate, counted=4) == pytest.approx(62.5)
+    assert marginals.prevalence_difference(real, candidate) == pytest.approx(1000 * 0.25 / 2)
+    assert marginals.prevalence_difference(real, candidate, counted=4) == pytest.approx(62.5)
 
 
 def test_published_prevalence_leaves_the_outcome_out_of_the_sum_only(scenes):
@@ -68,14 +69,14 @@ def test_published_wasserstein_is_the_mean_over_measurements_on_the_unit_scale(s
 
 def test_log_prevalence_is_perfect_for_equal_counts_and_low_for_shuffled_ones():
     counts = np.array([1, 10, 100, 400])
-    assert fidelity.log_prevalence_r2(counts, counts, 1000, 1000) == 1.0
-    assert fidelity.log_prevalence_r2(counts, counts[::-1], 1000, 1000) < 0
+    assert marginals.log_prevalence_r2(counts, counts, 1000, 1000) == 1.0
+    assert marginals.log_prevalence_r2(counts, counts[::-1], 1000, 1000) < 0
 
 
 def test_prevalence_factor_by_hand():
-    found = fidelity.prevalence_factor(np.array([3.5, 9.5]), np.array([1.5, 19.5]), 99, 99)
+    found = marginals.prevalence_factor(np.array([3.5, 9.5]), np.array([1.5, 19.5]), 99, 99)
     assert found == pytest.approx(2)  # 4 to 2 and 10 to 20
-    assert fidelity.prevalence_factor(np.zeros(3), np.zeros(3), 50, 50) == 1
+    assert marginals.prevalence_factor(np.zeros(3), np.zeros(3), 50, 50) == 1
 
 
 def test_lost_rare_codes_are_seen_in_their_stratum_only():
@@ -91,7 +92,7 @@ def test_lost_rare_codes_are_seen_in_their_stratum_only():
     found = {}
     for label, table in (("fresh", fresh), ("lost", lost)):
         scene = settings(train, holdout, table, schema, PROFILES["fast"], 0)
-        for name in fidelity.STRATA:
+        for name in marginals.STRATA:
             key = f"prevalence_of_{name}_codes", "corrected"
             found[label, name] = value(*key, scene["synthetic"])
             if label == "fresh":  # held-out patients are as far off, by chance
@@ -187,11 +188,11 @@ def test_a_report_on_few_patients_and_columns_warns_of_nothing(n):
 
 def test_published_abundance_by_hand():
     real = np.array([0, 0, 1, 3])  # bins of width 1.5: [0, 1.5) and [1.5, 3]
-    cells = fidelity.abundance_cells(real, np.array([0, 1, 2, 9]), bins=2)
+    cells = fidelity._abundance_cells(real, np.array([0, 1, 2, 9]), bins=2)
     counts = [c.sum(axis=0).tolist() for c in cells]
     assert counts == [[3, 1], [2, 2]]
     # The published fault: with a smallest count of 2 the synthetic counts land too high.
-    cells = fidelity.abundance_cells(real + 2, real + 2, bins=2)
+    cells = fidelity._abundance_cells(real + 2, real + 2, bins=2)
     assert cells[0].sum(axis=0).tolist() != cells[1].sum(axis=0).tolist()
 
 
@@ -211,7 +212,7 @@ def test_published_violations_are_the_sum_of_two_means(scenes):
 def test_neighborhoods_by_hand():
     real, made = np.array([[0.0], [1.0], [3.0]]), np.array([[0.5], [6.0]])
     # With one neighbor the real ones reach 1, 1 and 2 far, the synthetic ones 5.5.
-    found = fidelity.Neighborhoods.of(real, made, k=1)
+    found = Neighborhoods.of(real, made, k=1)
     assert found.of_real.tolist() == [[True, False], [True, False], [False, False]]
     assert found.precision() == 0.5
     assert found.recall() == 1
@@ -222,12 +223,12 @@ def test_neighborhoods_by_hand():
 
 def test_ties_and_copies_do_not_break_the_neighborhoods():
     rows = np.repeat(np.eye(4), 3, axis=0)
-    found = fidelity.Neighborhoods.of(rows, rows, k=2)
+    found = Neighborhoods.of(rows, rows, k=2)
     assert (found.precision(), found.recall(), found.coverage()) == (1, 1, 1)
     with pytest.raises(NotComputable, match="the same"):
-        fidelity.Neighborhoods.of(np.zeros((20, 3)), rows)
+        Neighborhoods.of(np.zeros((20, 3)), rows)
     with pytest.raises(NotComputable, match="no more than 5"):
-        fidelity.Neighborhoods.of(rows[:5], rows)
+        Neighborhoods.of(rows[:5], rows)
 
 
 # -- data of known quality -----------------------------------------------------------------
@@ -313,9 +314,9 @@ def test_copy_of_train_looks_perfect_to_fidelity(train):
 def test_c2st_notices_one_shifted_column_and_not_a_fresh_sample():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(800, 5)).astype("f4"), rng.normal(size=(800, 5)).astype("f4")
-    same = fidelity.c2st(a, b, PROFILES["fast"], rng)
+    same = learners.c2st(a, b, PROFILES["fast"], rng)
     assert same.low < 0.5 < same.high
-    shifted = fidelity.c2st(a, b + [0, 0, 2, 0, 0], PROFILES["fast"], rng)
+    shifted = learners.c2st(a, b + [0, 0, 2, 0, 0], PROFILES["fast"], rng)
     assert shifted.low > 0.85
 
 

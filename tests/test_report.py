@@ -16,7 +16,8 @@ from known_truth import noisy_copy, population
 import ehrsynth
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
-from ehrsynth.evaluation.setting import Encoder, independent, plausible
+from ehrsynth.evaluation.alignment import plausible
+from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.schema import Column, Schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]

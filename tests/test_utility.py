@@ -7,13 +7,14 @@ import pytest
 from known_truth import population
 from scipy.special import expit
 
-from ehrsynth.evaluation import PROFILES, utility
-from ehrsynth.evaluation.intervals import Estimate, NotComputable, magnitude
+from ehrsynth.evaluation import PROFILES, inference, learners, utility
+from ehrsynth.evaluation.intervals import magnitude
 from ehrsynth.evaluation.setting import settings
 from ehrsynth.hospital.truth import codes, oracle_sample
 from ehrsynth.schema import Schema
+from ehrsynth.statistics import Z95, Estimate, NotComputable
 
-SPECS = {(s.name, s.form): s for s in utility.SPECS}
+SPECS = {(s.name, s.form): s for s in (*utility.SPECS, *inference.SPECS)}
 FAST = PROFILES["fast"]
 GAP = defaultdict(lambda: 0.1)  # what at least lies between best and worst
 
@@ -55,7 +56,7 @@ def test_model_is_the_same_for_the_same_seed():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 6)).astype("f4")
     y = (x[:, 0] + rng.normal(size=300) > 0).astype(int)
-    first, second = (utility.predict(utility.boost(x, y, FAST, 7), x) for _ in range(2))
+    first, second = (learners.predict(learners.fit_classifier(x, y, FAST, 7), x) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -63,7 +64,7 @@ def test_contributions_find_the_only_feature_that_matters():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 5)).astype("f4")
     y = (x[:, 2] > 0).astype(int)
-    parts = utility.contributions(utility.boost(x, y, FAST, 0), x)
+    parts = learners.contributions(learners.fit_classifier(x, y, FAST, 0), x)
     assert parts.shape == (600, 5)
     assert parts.mean(axis=0).argmax() == 2
     assert parts.mean(axis=0)[2] > 20 * np.delete(parts.mean(axis=0), 2).max()
@@ -147,16 +148,16 @@ def test_more_outcomes_spoil_the_risks_and_not_their_order(scenes):
 
 def test_log_odds_ratio_by_hand():
     # 9 of 20 with the code and 4 of 30 without it have the outcome; half a patient in each cell.
-    found, error = utility.log_odds_ratios(50, 13, np.array([20]), np.array([9]))
+    found, error = inference.log_odds_ratios(50, 13, np.array([20]), np.array([9]))
     assert found == pytest.approx(np.log(9.5 * 26.5 / (11.5 * 4.5)))
     assert error == pytest.approx(np.sqrt(1 / 9.5 + 1 / 11.5 + 1 / 4.5 + 1 / 26.5))
 
 
 def test_interval_overlap_by_hand():
     one = np.array([0.0, 0.0, 0.0]), np.ones(3)
-    other = np.array([0.0, utility.Z95, 9.0]), np.array([1.0, 1.0, 1.0])
-    assert utility.interval_overlap(*one, *other) == pytest.approx([1, 0.5, 0])
-    assert utility.interval_overlap(0, 1, 0, 0.5) == pytest.approx((1 + 0.5) / 2)
+    other = np.array([0.0, Z95, 9.0]), np.array([1.0, 1.0, 1.0])
+    assert inference.interval_overlap(*one, *other) == pytest.approx([1, 0.5, 0])
+    assert inference.interval_overlap(0, 1, 0, 0.5) == pytest.approx((1 + 0.5) / 2)
 
 
 def test_effects_do_not_reward_a_copy_of_train_beyond_fresh_patients(scenes):
@@ -178,13 +179,13 @@ def test_lost_codes_and_a_flipped_label_change_the_effects(scenes):
 
 def test_errors_against_the_known_truth_are_as_large_as_their_standard_errors():
     patients, truth = oracle_sample(3000, seed=1), codes()["log_odds_ratio"]
-    errors = utility.log_odds_errors(patients, truth)
+    errors = inference.log_odds_errors(patients, truth)
     y, flags = patients["DIE_1y"].to_numpy(float), patients[errors.index].to_numpy(float)
-    _, expected = utility.log_odds_ratios(len(y), y.sum(), flags.sum(axis=0), y @ flags)
+    _, expected = inference.log_odds_ratios(len(y), y.sum(), flags.sum(axis=0), y @ flags)
     assert len(errors) > 50
     assert np.mean((errors / expected) ** 2) == pytest.approx(1, abs=0.45)
     shuffled = patients.assign(DIE_1y=np.random.default_rng(0).permutation(patients["DIE_1y"]))
-    lost = utility.log_odds_errors(shuffled, truth)
+    lost = inference.log_odds_errors(shuffled, truth)
     assert lost.abs().mean() > 1.5 * errors.abs().mean()
 
 

@@ -49,8 +49,9 @@ HOUSE = {
     "Pictures": {"plots": (), "slider": ()},
     "utility": {
         "evaluation": (
-            "intervals", "learners", "neighbours", "metric", "setting", "fidelity", "utility",
-            "fairness", "inference", "privacy", "verdict", "choose", "page", "report", "judge",
+            "intervals", "profiles", "learners", "neighbours", "metric", "alignment", "setting",
+            "marginals", "fidelity", "utility", "fairness", "inference", "privacy", "verdict",
+            "choose", "page", "report", "judge",
             "validation",
         )
     },

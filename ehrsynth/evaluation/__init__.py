@@ -13,7 +13,8 @@ _MODULES = {
     "judge": ("SPECS", "compare", "evaluate"),
     "metric": ("Metric",),
     "report": ("Report",),
-    "setting": ("PROFILES", "align"),
+    "alignment": ("align",),
+    "profiles": ("PROFILES",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOME)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from .intervals import Z95
+from ..statistics import Z95
 
 
 def _use_cases() -> dict[str, dict[str, float]]:

@@ -10,16 +10,23 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from .intervals import Estimate, NotComputable, auroc_parts, largest_of
+from ..statistics import Estimate, NotComputable
+from .intervals import auroc_parts, largest_of
+from .learners import predict
 from .metric import described
 from .setting import Setting, subgroups
-from .utility import predict
 
-FEWEST = 10  # patients of a group with and without the outcome; smaller groups are left out
+FEWEST_IN_GROUP = 10  # patients with and without the outcome; smaller groups are left out
 
 
 def by_group(setting: Setting) -> pd.DataFrame:
     """How the models of real and of synthetic patients do for each group of held-out patients.
+
+    Chapter utility, "For whom? Fairness".
+
+    Parameters
+    ----------
+    setting : Setting
 
     Returns
     -------
@@ -33,8 +40,8 @@ def by_group(setting: Setting) -> pd.DataFrame:
     y, real, made = _scores(setting)
     rows = {}
     for name, member in _groups(setting).items():
-        row = {"patients": int(member.sum()), "cases": int(y[member].sum())}
-        if _enough(y[member]):
+        row: dict[str, float] = {"patients": int(member.sum()), "cases": int(y[member].sum())}
+        if _large(y[member]):
             areas = [auroc_parts(score[member], y[member])[0] for score in (real, made)]
             risks = [float(expit(score[member]).mean()) for score in (real, made)]
             row |= dict(zip(("auroc_real", "auroc"), areas, strict=True))
@@ -60,8 +67,9 @@ def _scores(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return setting.holdout.outcome, real, made
 
 
-def _enough(y: np.ndarray) -> bool:
-    return min(y.sum(), len(y) - y.sum()) >= FEWEST
+def _large(y: np.ndarray) -> bool:
+    """Whether a group has patients of both kinds to be judged by."""
+    return min(y.sum(), len(y) - y.sum()) >= FEWEST_IN_GROUP
 
 
 def _auroc_loss(y, real, made) -> tuple[float, np.ndarray]:
@@ -83,20 +91,20 @@ def _largest_over_groups(parts, both_ways: bool = False):
         y, real, made = _scores(setting)
         values, influence = [], []
         for member in _groups(setting).values():
-            if _enough(y[member]):
+            if _large(y[member]):
                 value, own = parts(y[member], real[member], made[member])
                 values.append(value)
                 influence.append(np.zeros(len(y)))
                 influence[-1][member] = own
         if not values:
             raise NotComputable(
-                f"no group has {FEWEST} held-out patients with and without the outcome"
+                f"no group has {FEWEST_IN_GROUP} held-out patients with and without the outcome"
             )
-        values, influence = np.array(values), np.stack(influence, axis=1)
-        if both_ways:
-            values = np.concatenate([values, -values])
-            influence = np.concatenate([influence, -influence], axis=1)
-        found = largest_of(values, influence, rng)
+        signs = (1, -1) if both_ways else (1,)
+        found = largest_of(
+            np.concatenate([sign * np.array(values) for sign in signs]),
+            np.concatenate([sign * np.stack(influence, axis=1) for sign in signs], axis=1), rng,
+        )  # fmt: skip
         return found._replace(value=max(found.value, 0.0)) if both_ways else found
 
     return compute
@@ -105,9 +113,12 @@ def _largest_over_groups(parts, both_ways: bool = False):
 def missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Share of each group that is missing, and each patient's influence on it.
 
+    Chapter utility, "For whom? Fairness".
+
     Parameters
     ----------
     real, candidate : array of bool, shape (patients, groups)
+        Who belongs to which group.
 
     Returns
     -------
@@ -129,10 +140,10 @@ def _missing_group(setting: Setting, rng) -> Estimate:
     ]
     if not members:
         raise NotComputable("no column is demographic, so there are no groups to compare")
-    # So many that as many synthetic patients can be expected to show FEWEST of the group.
-    large = members[0].mean(axis=0) * len(members[1]) >= FEWEST
+    # So many that as many synthetic patients can be expected to show FEWEST_IN_GROUP of the group.
+    large = members[0].mean(axis=0) * len(members[1]) >= FEWEST_IN_GROUP
     if not large.any():
-        raise NotComputable(f"no group has {FEWEST} patients")
+        raise NotComputable(f"no group has {FEWEST_IN_GROUP} patients")
     return largest_of(*missing_shares(*(member[:, large] for member in members)), rng)
 
 

@@ -1,24 +1,53 @@
-"""Numbers with their intervals, as every metric uses them."""
+"""Intervals that several metrics need: of sums of columns, of sizes, of the largest of groups."""
+
+from collections.abc import Callable
 
 import numpy as np
 
-from ..statistics import (  # noqa: F401
-    Z95,
-    Estimate,
-    NotComputable,
-    auroc,
-    auroc_placements,
-    group_sums,
-    jackknife,
-    mean_of,
-    wilson,
-)
-from ..statistics import normal_interval as around  # noqa: F401
+from ..statistics import Z95, Estimate, auroc_placements, group_sums, jackknife
+
+
+def jackknife_of_sums(
+    statistic: Callable[..., float], real: np.ndarray, candidate: np.ndarray,
+    rng: np.random.Generator,
+) -> Estimate:  # fmt: skip
+    """A function of both tables' column sums and numbers of rows, with a jackknife interval.
+
+    Chapter utility, "One column at a time: dimension-wise distribution".
+
+    Parameters
+    ----------
+    statistic : callable
+        Function of the column sums of both tables, then of their numbers of rows.
+    real, candidate : array, shape (n, width) and (m, width)
+    rng : Generator
+
+    Returns
+    -------
+    Estimate
+    """
+    return jackknife(
+        lambda a, b: statistic(a[1:], b[1:], a[0], b[0]),
+        group_sums(real, rng), group_sums(candidate, rng),
+    )  # fmt: skip
 
 
 def magnitude(estimate: Estimate) -> Estimate:
-    """The absolute value; its interval starts at 0 when the signed one holds 0."""
+    """The absolute value; its interval starts at 0 when the signed one holds 0.
+
+    Chapter utility, "Calibration: are the risks right?".
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With an interval.
+
+    Returns
+    -------
+    Estimate
+    """
     value, low, high = estimate
+    assert low is not None and high is not None
     nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
     return Estimate(abs(value), nearest, max(abs(low), abs(high)))
 
@@ -29,11 +58,28 @@ def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarr
     The sum of squares is the variance; of a difference of two models' AUROCs on the same
     patients, it is that of the differences.
 
+    Chapter utility, "For whom? Fairness".
+
     Source: DeLong et al., Biometrics 1988;44:837-845.
+
+    Parameters
+    ----------
+    score, is_case : array, shape (patients,)
+        Scores, and 1 for the cases, which should score higher.
+
+    Returns
+    -------
+    float
+        The AUROC.
+    array, shape (patients,)
+        The influence of each patient.
+
+    Raises
+    ------
+    NotComputable
+        If all or none are cases.
     """
     case = is_case.astype(bool)
-    if case.all() or not case.any():
-        raise NotComputable("one of the two groups is empty")
     v_cases, v_controls = auroc_placements(score[case], score[~case])
     area, influence = float(v_cases.mean()), np.zeros(len(score))
     influence[case] = (v_cases - area) / len(v_cases)
@@ -51,6 +97,8 @@ def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generat
     are those less than 1.96 standard errors below the largest; where one stands out nothing is
     subtracted.
 
+    Chapter utility, "For whom? Fairness".
+
     Source: after Chernozhukov et al., Econometrica 2013;81:667-737.
 
     Parameters
@@ -58,6 +106,11 @@ def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generat
     values : array, shape (k,)
     influence : array, shape (patients, k)
         What each patient adds to the error of each estimate.
+    rng : Generator
+
+    Returns
+    -------
+    Estimate
     """
     covariance = influence.T @ influence
     error = np.sqrt(np.diag(covariance))

@@ -7,16 +7,18 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..schema import Schema
-from . import fairness, fidelity, utility
-from .intervals import Estimate, NotComputable, mean_of
+from ..statistics import Estimate, NotComputable, mean_of
+from . import fairness, fidelity, inference, learners, utility
+from .alignment import absent, align, left_out, plausible
 from .metric import Metric, Spec
 from .privacy import attacks
 from .privacy.copies import shared_records
+from .profiles import PROFILES
 from .report import Report
-from .setting import MIXED, PROFILES, Setting, absent, align, left_out, plausible, settings
+from .setting import MIXED, Setting, settings
 
 SPECS: tuple[Spec, ...] = (
-    *fidelity.SPECS, *utility.SPECS, *attacks.SPECS, *fairness.SPECS,
+    *fidelity.SPECS, *utility.SPECS, *inference.SPECS, *attacks.SPECS, *fairness.SPECS,
 )  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def _predictions(scenes: dict[str, Setting]) -> dict:
     for name, role in (("real", "train"), ("synthetic", "synthetic")):
         try:
             setting = scenes[role]
-            score = utility.predict(setting.candidate.model, setting.holdout.features)
+            score = learners.predict(setting.candidate.model, setting.holdout.features)
             curves[name] = (setting.holdout.outcome, score)
         except NotComputable:
             return {}

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from .intervals import Estimate, NotComputable
+from ..statistics import Estimate, NotComputable
 
 LOST = 0.1  # of the way from best to worst; see Metric.notices
 
@@ -178,8 +178,7 @@ def _share(spec: Spec, value, best, worst) -> float | None:
     span = best.value - worst.value
     if span == 0 or (span > 0) != (spec.direction == "higher"):
         return None
-    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (best, worst)]
-    if abs(span) <= np.hypot(*halves):  # within chance of each other
+    if abs(span) <= np.hypot(best.half, worst.half):  # within chance of each other
         return None
     return (value.value - worst.value) / span
 
@@ -188,8 +187,7 @@ def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool |
     if value is None or best is None:
         return None
     worse = value.value - best.value if spec.direction == "lower" else best.value - value.value
-    halves = [0.0 if e.low is None else (e.high - e.low) / 2 for e in (value, best)]
-    return bool(worse > np.hypot(*halves))
+    return bool(worse > np.hypot(value.half, best.half))
 
 
 @lru_cache(maxsize=1)

@@ -1,217 +1,26 @@
-"""The tables under evaluation: aligned, turned into numbers, and the references beside them.
+"""What a metric looks at: real patients, a table that might be released, and references beside it.
 
-Everything that metrics share lives here once: which columns are compared, the encoding for
-distances and learners, and what is computed of a table only once (:class:`Side`).
+Everything that metrics share lives here once: the encoding for distances and learners, and what
+is computed of a table only once (:class:`Side`) or of the tables together (:meth:`Setting.once`).
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
 from ..schema import Schema
-from ..statistics import nearest_distance
-from .intervals import NotComputable
+from ..statistics import NotComputable, nearest_distance
+from . import learners
+from .profiles import Effort
 
-T = TypeVar("T")
-FEWEST = 5  # rows of each table
 AT_A_TIME = 16_384  # rows turned into numbers at once
 FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How many patients and rounds the slow metrics take.
-
-    Parameters
-    ----------
-    attacked : int
-        Patients of each group whose membership is attacked.
-    inferred : int
-        Patients of each group whose attributes are attacked.
-    queried : int
-        Patients of each table in the adversarial accuracy and among whom neighbors are looked
-        for (precision, recall, density, coverage).
-    clustered : int
-        Patients of each table in the latent cluster analysis.
-    classified : int
-        Patients of each side in the classifier two-sample test.
-    folds, rounds, learning_rate : int, int, float
-        Cross-validation folds and the learner's trees and step.
-    explained : int
-        Patients whose predictions are explained.
-    known_codes : int
-        Diagnoses that identify a patient in the meaningful identity disclosure.
-    """
-
-    attacked: int
-    inferred: int
-    queried: int
-    clustered: int
-    classified: int
-    folds: int
-    rounds: int
-    learning_rate: float
-    explained: int
-    known_codes: int
-
-
-PROFILES = {
-    "fast": Effort(
-        attacked=1_000, inferred=200, queried=500, clustered=1_500, classified=1_200,
-        folds=3, rounds=50, learning_rate=0.12, explained=300, known_codes=2,
-    ),
-    "full": Effort(
-        attacked=4_000, inferred=1_000, queried=2_000, clustered=8_000, classified=6_000,
-        folds=3, rounds=150, learning_rate=0.07, explained=1_000, known_codes=3,
-    ),
-}  # fmt: skip
-
-
-# -- aligning ----------------------------------------------------------------------------
-
-
-def align(
-    tables: dict[str, pd.DataFrame],
-    schema: Schema | None = None,
-    outcome: str | None = None,
-    names: dict[str, str] | None = None,
-) -> dict:
-    """Check the three tables as read from files and give them one schema.
-
-    Parameters
-    ----------
-    tables : dict
-        "train", "holdout" and "synthetic".
-    schema : Schema, optional
-        What the columns are; without it, it is inferred from the real tables.
-    outcome : str, optional
-        Outcome column, when there is no schema.
-    names : dict, optional
-        What to call each table in errors, e.g. its file name.
-
-    Returns
-    -------
-    dict
-        "train", "holdout", "synthetic" (with proper types, common columns first) and "schema":
-        the arguments of :func:`ehrsynth.evaluate`.
-
-    Raises
-    ------
-    InputError
-        If a table is empty, no column is common, or a value does not fit its column.
-    """
-    names = {role: role + " table" for role in tables} | (names or {})
-    for role, table in tables.items():
-        if len(table) == 0 or table.shape[1] == 0:
-            raise InputError(f"{names[role]} has no rows or no columns; check the file.")
-        if len(table) < FEWEST:
-            rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
-            raise InputError(f"{names[role]} has {rows}; it needs at least {FEWEST}.")
-        doubled = table.columns[table.columns.duplicated()]
-        if len(doubled):
-            raise InputError(
-                f"Column name {doubled[0]!r} appears twice in {names[role]}; rename one of them."
-            )
-    real = [name for name in tables["train"].columns if name in tables["holdout"].columns]
-    if outcome is not None and outcome not in real:
-        raise InputError(
-            f"Outcome column {outcome!r} is not in both {names['train']} and "
-            f"{names['holdout']}; check --outcome."
-        )
-    if schema is None:
-        for name in real:
-            if _numbers_rows(tables["train"][name]) and _numbers_rows(tables["holdout"][name]):
-                raise InputError(
-                    f"Column {str(name)!r} of {names['train']} only numbers the rows; leave it out."
-                )
-        both = pd.concat([tables["train"][real], tables["holdout"][real]], ignore_index=True)
-        both.attrs = tables["train"].attrs if outcome is None else {}
-        schema = Schema.of(both, outcome=outcome)
-    common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
-    if not common:
-        raise InputError(
-            f"{names['synthetic']} has no column in common with {names['train']} and "
-            f"{names['holdout']}; its first column is {str(tables['synthetic'].columns[0])!r}."
-        )
-    shared = schema.select(common)
-    cast = {}
-    for role, table in tables.items():
-        kept = shared.cast(table[common], names[role])
-        rest = table[[n for n in table.columns if n not in kept.columns]]
-        cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
-    return {**cast, "schema": schema}
-
-
-def _numbers_rows(values: pd.Series) -> bool:
-    """Whether a column is an index that went into the file: 0, 1, 2, ... or 1, 2, 3, ..."""
-    if not pd.api.types.is_numeric_dtype(values) or values.isna().any():
-        return False
-    return bool((np.diff(values.to_numpy(float)) == 1).all()) and values.iloc[0] in (0, 1)
-
-
-def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Take values outside the schema's bounds as not measured, as the preprocessing does.
-
-    Returns
-    -------
-    tuple of DataFrame and dict
-        The table, and by column how many values were taken out.
-    """
-    table, counts = table.copy(deep=False), {}
-    for name in schema.of_kind("continuous"):
-        values = table[name].to_numpy(float)
-        inside = schema[name].within(values)
-        outside = int(np.isnan(inside).sum() - np.isnan(values).sum())
-        if outside:
-            counts[name] = outside
-            table[name] = inside
-    return table, counts
-
-
-def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame) -> dict:
-    """Names of the columns that cannot be compared, by where they are."""
-    sets = {"train": train, "holdout": holdout, "synthetic": synthetic}
-    common = set(train.columns) & set(holdout.columns) & set(synthetic.columns)
-    return {
-        role: [str(n) for n in table.columns if n not in common] for role, table in sets.items()
-    }
-
-
-def absent(
-    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
-) -> dict[str, float]:
-    """What at least `expected` synthetic patients should have and none has.
-
-    With 10 expected, chance alone leaves out one in 20,000.
-
-    Returns
-    -------
-    dict of str to float
-        By code or category, the share of train that has it.
-    """
-    rare = expected / len(synthetic)
-    found = {}
-    for column in schema.columns:
-        if column.kind == "binary":
-            share = float(train[column.name].mean())
-            if share >= rare and not synthetic[column.name].any():
-                found[column.title] = share
-        elif column.kind == "categorical":
-            shares = train[column.name].value_counts(normalize=True)
-            made = set(synthetic[column.name].astype(str))
-            for category, share in shares.items():
-                if share >= rare and category not in made:
-                    found[f"{column.title} {category}"] = float(share)
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-# -- turning tables into numbers -----------------------------------------------------------
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -277,7 +86,7 @@ class Encoder:
             for name, kind, label in self.layout
         ]
 
-    def columns(self, *names: str) -> np.ndarray:
+    def columns(self, *names: str | None) -> np.ndarray:
         """Positions of the encoded columns of these table columns."""
         wanted = set(names)
         return np.array([i for i, c in enumerate(self.layout) if c[0] in wanted], dtype=int)
@@ -399,11 +208,9 @@ class Side:
 
     def explained(self, on: "Side") -> np.ndarray:
         """SHAP values by this table's model for patients of another table (kept)."""
-        from .utility import contributions
-
         if id(on) not in self._explained:
             rows = self._without_outcome(on.matrix[: self.effort.explained])
-            self._explained[id(on)] = contributions(self.model, rows)
+            self._explained[id(on)] = learners.contributions(self.model, rows)
         return self._explained[id(on)]
 
     @cached_property
@@ -413,9 +220,7 @@ class Side:
     @cached_property
     def model(self):
         """LightGBM model of the outcome, trained on this table."""
-        from .utility import fit_classifier
-
-        return fit_classifier(self.features, self.outcome, self.effort, self.seed)
+        return learners.fit_classifier(self.features, self.outcome, self.effort, self.seed)
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Row numbers of at most `n` patients, without replacement, in order."""
@@ -474,36 +279,37 @@ class Setting:
     @cached_property
     def attacked(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the train and of the holdout patients whose membership is attacked."""
-        rng = np.random.default_rng([self.train.seed, 8])
-        return tuple(side.sample(self.effort.attacked, rng) for side in (self.train, self.holdout))
+        rng, n = np.random.default_rng([self.train.seed, 8]), self.effort.attacked
+        return self.train.sample(n, rng), self.holdout.sample(n, rng)
 
     @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
-        return tuple(
-            nearest_distance(side.matrix[rows], self.candidate.matrix)
-            for side, rows in zip((self.train, self.holdout), self.attacked, strict=True)
+        used, unused = self.attacked
+        return (
+            nearest_distance(self.train.matrix[used], self.candidate.matrix),
+            nearest_distance(self.holdout.matrix[unused], self.candidate.matrix),
         )
 
-    @cached_property
-    def neighborhoods(self):
-        """Who of holdout and of the candidate is near whom, which four metrics share."""
-        from .fidelity import Neighborhoods
+    def once(self, compute: Callable[["Setting"], Kept]) -> Kept:
+        """What a function finds for this setting: computed when first asked for, then kept.
 
-        rng = np.random.default_rng([self.train.seed, 11])
-        sides = self.holdout, self.candidate
-        n = min(*map(len, sides), self.effort.queried)
-        return Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
+        Parameters
+        ----------
+        compute : callable
+            Function of a Setting; metrics that share a computation name the same one.
+
+        Returns
+        -------
+        what the function returns
+        """
+        if compute not in self._kept:
+            self._kept[compute] = compute(self)
+        return self._kept[compute]
 
     @cached_property
-    def _once(self) -> dict:
+    def _kept(self) -> dict[Callable, Any]:
         return {}
-
-    def once(self, compute: Callable[["Setting"], T]) -> T:
-        """What a function makes of this setting, made when it is first asked for and then kept."""
-        if compute not in self._once:
-            self._once[compute] = compute(self)
-        return self._once[compute]
 
 
 def settings(

@@ -1,0 +1,166 @@
+"""Three tables made comparable: checked, given one schema, and what could not be compared."""
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..schema import Schema
+
+_FEWEST_ROWS = 5  # of each table
+
+
+def align(
+    tables: dict[str, pd.DataFrame],
+    schema: Schema | None = None,
+    outcome: str | None = None,
+    names: dict[str, str] | None = None,
+) -> dict:
+    """Check the three tables as read from files and give them one schema.
+
+    Chapter utility, "Tables of known quality".
+
+    Parameters
+    ----------
+    tables : dict
+        "train", "holdout" and "synthetic".
+    schema : Schema, optional
+        What the columns are; without it, it is inferred from the real tables.
+    outcome : str, optional
+        Outcome column, when there is no schema.
+    names : dict, optional
+        What to call each table in errors, e.g. its file name.
+
+    Returns
+    -------
+    dict
+        "train", "holdout", "synthetic" (with proper types, common columns first) and "schema":
+        the arguments of :func:`ehrsynth.evaluate`.
+
+    Raises
+    ------
+    InputError
+        If a table is none or empty, no column is common, or a value does not fit its column.
+    """
+    names = {role: role + " table" for role in tables} | (names or {})
+    for role, table in tables.items():
+        _check(table, names[role])
+    if not isinstance(schema, Schema | None):
+        raise InputError(
+            f"The schema is {_kind(schema)}; give a Schema, or none and it is inferred."
+        )
+    real = [name for name in tables["train"].columns if name in tables["holdout"].columns]
+    if outcome is not None and outcome not in real:
+        raise InputError(
+            f"Outcome column {outcome!r} is not in both {names['train']} and "
+            f"{names['holdout']}; check --outcome."
+        )
+    schema = schema or _inferred(tables["train"], tables["holdout"], real, outcome, names["train"])
+    common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
+    if not common:
+        raise InputError(
+            f"{names['synthetic']} has no column in common with {names['train']} and "
+            f"{names['holdout']}; its first column is {str(tables['synthetic'].columns[0])!r}."
+        )
+    shared = schema.select(common)
+    cast = {}
+    for role, table in tables.items():
+        kept = shared.cast(table[common], names[role])
+        rest = table[[n for n in table.columns if n not in kept.columns]]
+        cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
+    return {**cast, "schema": schema}
+
+
+def _kind(thing: object) -> str:
+    """What a wrong argument is, in a sentence."""
+    return "None" if thing is None else f"of the type {type(thing).__name__}"
+
+
+def _check(table: pd.DataFrame, name: str) -> None:
+    """Raise InputError unless this is a table of some rows and of columns with different names."""
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{name} is {_kind(table)}; give a DataFrame with one row a patient.")
+    if len(table) == 0 or table.shape[1] == 0:
+        raise InputError(f"{name} has no rows or no columns; check the file.")
+    if len(table) < _FEWEST_ROWS:
+        rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
+        raise InputError(f"{name} has {rows}; it needs at least {_FEWEST_ROWS}.")
+    doubled = table.columns[table.columns.duplicated()]
+    if len(doubled):
+        raise InputError(f"Column name {doubled[0]!r} appears twice in {name}; rename one of them.")
+
+
+def _inferred(
+    train: pd.DataFrame, holdout: pd.DataFrame, real: list, outcome: str | None, where: str
+) -> Schema:
+    """The schema attached to train, or inferred from the columns of both real tables."""
+    for name in real:
+        if _numbers_rows(train[name]) and _numbers_rows(holdout[name]):
+            raise InputError(
+                f"Column {str(name)!r} of {where} only numbers the rows; leave it out."
+            )
+    both = pd.concat([train[real], holdout[real]], ignore_index=True)
+    both.attrs = train.attrs if outcome is None else {}
+    return Schema.of(both, outcome=outcome)
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether a column is an index that went into the file: 0, 1, 2, ... or 1, 2, 3, ..."""
+    if not pd.api.types.is_numeric_dtype(values) or values.isna().any():
+        return False
+    return bool((np.diff(values.to_numpy(float)) == 1).all()) and values.iloc[0] in (0, 1)
+
+
+def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Take values outside the schema's bounds as not measured, as the preprocessing does.
+
+    Returns
+    -------
+    tuple of DataFrame and dict
+        The table, and by column how many values were taken out.
+    """
+    table, counts = table.copy(deep=False), {}
+    for name in schema.of_kind("continuous"):
+        values = table[name].to_numpy(float)
+        inside = schema[name].within(values)
+        outside = int(np.isnan(inside).sum() - np.isnan(values).sum())
+        if outside:
+            counts[name] = outside
+            table[name] = inside
+    return table, counts
+
+
+def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame) -> dict:
+    """Names of the columns that cannot be compared, by where they are."""
+    sets = {"train": train, "holdout": holdout, "synthetic": synthetic}
+    common = set(train.columns) & set(holdout.columns) & set(synthetic.columns)
+    return {
+        role: [str(n) for n in table.columns if n not in common] for role, table in sets.items()
+    }
+
+
+def absent(
+    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
+) -> dict[str, float]:
+    """What at least `expected` synthetic patients should have and none has.
+
+    With 10 expected, chance alone leaves out one in 20,000.
+
+    Returns
+    -------
+    dict of str to float
+        By code or category, the share of train that has it.
+    """
+    rare = expected / len(synthetic)
+    found = {}
+    for column in schema.columns:
+        if column.kind == "binary":
+            share = float(train[column.name].mean())
+            if share >= rare and not synthetic[column.name].any():
+                found[column.title] = share
+        elif column.kind == "categorical":
+            shares = train[column.name].value_counts(normalize=True)
+            made = set(synthetic[column.name].astype(str))
+            for category, share in shares.items():
+                if share >= rare and category not in made:
+                    found[f"{column.title} {category}"] = float(share)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -1,0 +1,137 @@
+"""Inference: do the synthetic data show the same effects as real patients?
+
+The effects are the log odds ratios of the outcome for who has a diagnosis.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ..schema import Schema
+from ..statistics import Z95, Estimate, NotComputable, group_sums, jackknife
+from .metric import described
+from .setting import Setting
+
+FEWEST_IN_CELL = 10  # patients in each cell of code by outcome, for an odds ratio worth comparing
+
+
+def log_odds_ratios(
+    n: float, cases: float, with_code: np.ndarray, both: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log odds ratio of the outcome for who has a code, and its standard error, by code.
+
+    Half a patient is added to every cell, so that an empty one has a logarithm.
+
+    Chapter utility, "Effect estimates".
+
+    Source: Haldane, Ann Hum Genet 1956;20:309-311; Woolf, Ann Hum Genet 1955;19:251-253.
+
+    Parameters
+    ----------
+    n, cases : float
+        Patients in all, and with the outcome.
+    with_code, both : array
+        Patients with each code, and with the code and the outcome.
+
+    Returns
+    -------
+    tuple of array
+        By code.
+    """
+    cells = np.stack(_cells(n, cases, with_code, both)) + 0.5
+    signs = np.array([1, -1, -1, 1])
+    return signs @ np.log(cells), np.sqrt((1 / cells).sum(axis=0))
+
+
+def _cells(n, cases, with_code, both) -> tuple[np.ndarray, ...]:
+    """Patients with code and outcome, with the code alone, the outcome alone, and neither."""
+    return both, with_code - both, cases - both, n - cases - with_code + both
+
+
+def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
+    """Estimated minus true log odds ratio of each code with the outcome.
+
+    Chapter utility, "Effect estimates".
+
+    Parameters
+    ----------
+    table : DataFrame
+        Real or synthetic patients, the schema attached.
+    truth : Series
+        True log odds ratios by phecode, such as ``truth.codes()["log_odds_ratio"]`` of the
+        simulated hospital (:mod:`ehrsynth.hospital.truth`).
+
+    Returns
+    -------
+    Series
+        By column name, in the table's order; codes with fewer than 10 patients in a cell of
+        code by outcome are left out.
+    """
+    schema = Schema.of(table)
+    names = [c.name for c in schema.columns if c.kind == "binary" and c.code in truth.index]
+    y = schema.outcome_values(table).astype(float)
+    flags = table[names].to_numpy(float)
+    counts = len(table), y.sum(), flags.sum(axis=0), y @ flags
+    compared = np.min(_cells(*counts), axis=0) >= FEWEST_IN_CELL
+    errors = log_odds_ratios(*counts)[0] - truth[[schema[n].code for n in names]].to_numpy(float)
+    return pd.Series(errors, index=names, name="error")[compared]
+
+
+def interval_overlap(
+    estimate_a: np.ndarray, error_a: np.ndarray, estimate_b: np.ndarray, error_b: np.ndarray
+) -> np.ndarray:
+    """Share of two 95 % intervals that they have in common, averaged over both; 0 if none.
+
+    Chapter utility, "Effect estimates".
+
+    Source: Karr et al., Am Stat 2006;60:224-232.
+
+    Parameters
+    ----------
+    estimate_a, error_a, estimate_b, error_b : array
+        Estimates with their standard errors.
+
+    Returns
+    -------
+    array
+    """
+    low = np.maximum(estimate_a - Z95 * error_a, estimate_b - Z95 * error_b)
+    high = np.minimum(estimate_a + Z95 * error_a, estimate_b + Z95 * error_b)
+    widths = 2 * Z95 * np.stack([error_a, error_b])
+    return (np.clip(high - low, 0, None) / widths).mean(axis=0)
+
+
+def _effects(compare):
+    """`compare` is a function of log odds ratios and standard errors of both tables."""
+
+    def compute(setting: Setting, rng) -> Estimate:
+        sides = setting.holdout, setting.candidate
+        n = min(map(len, sides))
+        known, y = setting.train.matrix, setting.train.outcome
+        counts = len(known), y.sum(), known.sum(axis=0, dtype=float), y.astype(np.float32) @ known
+        expected = np.min(_cells(*counts), axis=0) * n / len(known)
+        chosen = setting.encoder.is_kind("binary") & (expected >= FEWEST_IN_CELL)
+        chosen[setting.encoder.columns(setting.schema.outcome)] = False
+        if not chosen.any():
+            raise NotComputable(
+                f"no code has {FEWEST_IN_CELL} patients with and without the outcome"
+            )
+        sums = []
+        for side in sides:
+            rows = side.sample(n, rng)
+            has, died = side.matrix[rows][:, chosen], side.outcome[rows, None]
+            sums.append(group_sums(np.concatenate([died, has, has * died], axis=1), rng))
+        width = int(chosen.sum())
+
+        def ratios(total):
+            return log_odds_ratios(total[0], total[1], total[2 : 2 + width], total[2 + width :])
+
+        return jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
+
+    return compute
+
+
+COMPUTE = {
+    ("effect_estimates", "corrected"): _effects(lambda a, error_a, b, error_b: np.abs(a - b)),
+    ("effect_interval_overlap", "corrected"): _effects(interval_overlap),
+}
+SPECS = described(COMPUTE)

@@ -1,0 +1,188 @@
+"""Fidelity of single columns: are codes as frequent and measurements as large as in real data?"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+
+from ..statistics import Z95, Estimate, NotComputable, normal_interval
+from .intervals import jackknife_of_sums
+from .setting import Setting
+
+STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.001)}
+
+
+def prevalence_difference(
+    real: np.ndarray, candidate: np.ndarray, counted: int | None = None
+) -> float:
+    """Mean absolute difference of prevalences, per 1,000 patients.
+
+    Chapter utility, "One column at a time: dimension-wise distribution".
+
+    Parameters
+    ----------
+    real, candidate : array, shape (patients, columns)
+        0/1 values.
+    counted : int, optional
+        What the sum is divided by; the number of columns by default.
+
+    Returns
+    -------
+    float
+    """
+    difference = np.abs(real.mean(axis=0, dtype=float) - candidate.mean(axis=0, dtype=float))
+    return 1000 * float(difference.sum()) / (counted or len(difference))
+
+
+def _prevalence_published(setting: Setting, rng) -> Estimate:
+    chosen = setting.encoder.is_kind("binary", "category")
+    counted = int(chosen.sum())
+    # The tutorial leaves the outcome out of the sum but not out of the divisor.
+    chosen[setting.encoder.columns(setting.schema.outcome)] = False
+    return _prevalence(setting, rng, setting.candidate.matrix, chosen, counted)
+
+
+def _prevalence_corrected(setting: Setting, rng) -> Estimate:
+    chosen = setting.encoder.is_kind("binary", "category", "missing")
+    rows = setting.candidate.matrix[setting.even]
+    return _prevalence(setting, rng, rows, chosen, int(chosen.sum()))
+
+
+def _prevalence(setting, rng, rows, chosen, counted) -> Estimate:
+    if not chosen.any():
+        raise NotComputable("there is no binary or categorical column")
+    return jackknife_of_sums(
+        lambda a, b, n, m: 1000 * float(np.abs(a / n - b / m).sum()) / counted,
+        setting.train.matrix[:, chosen], rows[:, chosen], rng,
+    )  # fmt: skip
+
+
+def _log_share(count: np.ndarray, n: float) -> np.ndarray:
+    """Log prevalence; half a patient more gives a code that nobody has a logarithm."""
+    return np.log((count + 0.5) / (n + 1))
+
+
+def log_prevalence_r2(
+    real: np.ndarray, candidate: np.ndarray, n_real: float, n_candidate: float
+) -> float:
+    """How well log prevalences agree: 1 minus squared error over variance, 1 is perfect.
+
+    Half a patient is added to every count, so that a code that is missing has a logarithm.
+
+    Chapter utility, "The rare codes: log-prevalence agreement".
+
+    Parameters
+    ----------
+    real, candidate : array
+        Patients with each code.
+    n_real, n_candidate : float
+        Patients in all.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    NotComputable
+        If all codes are equally frequent.
+    """
+    p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
+    spread = np.sum((p - p.mean()) ** 2)
+    if spread == 0:
+        raise NotComputable("all binary columns are equally frequent")
+    return 1 - float(np.sum((p - q) ** 2) / spread)
+
+
+def prevalence_factor(
+    real: np.ndarray, candidate: np.ndarray, n_real: float, n_candidate: float
+) -> float:
+    """By which factor a prevalence is typically off, too high or too low; 1 is perfect.
+
+    The exponential of the mean absolute difference of the log prevalences, with half a patient
+    added to every count, so that a lost code has a logarithm.
+
+    Chapter utility, "The rare codes: log-prevalence agreement".
+
+    Parameters
+    ----------
+    real, candidate : array
+        Patients with each code.
+    n_real, n_candidate : float
+        Patients in all.
+
+    Returns
+    -------
+    float
+    """
+    p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
+    return float(np.exp(np.abs(p - q).mean()))
+
+
+def _codes_counted(statistic, what: str, low: float = 0.0, high: float = np.inf):
+    """Metric of the numbers of patients with each code whose prevalence in train is in a range."""
+
+    def compute(setting: Setting, rng) -> Estimate:
+        known = setting.train.matrix.mean(axis=0, dtype=float)
+        chosen = setting.encoder.is_kind("binary") & (known >= low) & (known < high)
+        if chosen.sum() < 3:
+            raise NotComputable(f"fewer than three {what}")
+        rows = setting.candidate.matrix[setting.even]
+        return jackknife_of_sums(statistic, setting.train.matrix[:, chosen], rows[:, chosen], rng)
+
+    return compute
+
+
+def _continuous(setting: Setting, rng, rows: np.ndarray, scale) -> Estimate:
+    """Mean over continuous columns of the Wasserstein distance, divided by `scale(values)`."""
+    names = setting.schema.of_kind("continuous")
+    distances, errors = [], []
+    for name in names:
+        real = setting.train.frame[name].dropna().to_numpy(float)
+        made = setting.candidate.frame[name].iloc[rows].dropna().to_numpy(float)
+        if len(real) < 2 or len(made) < 2 or np.ptp(real) == 0:
+            continue
+        unit = scale(real)
+        distances.append(wasserstein_distance(real, made) / unit)
+        errors.append(_wasserstein_error(real / unit, made / unit, rng))
+    if not distances:
+        raise NotComputable("there is no continuous column with values in both tables")
+    error = float(np.sqrt(np.sum(np.square(errors)))) / len(errors)
+    return normal_interval(float(np.mean(distances)), error)
+
+
+def _wasserstein_error(a: np.ndarray, b: np.ndarray, rng) -> float:
+    """Standard error of the Wasserstein distance, by the jackknife on a grid of 200 bins."""
+    edges = np.linspace(min(a.min(), b.min()), max(a.max(), b.max()) + 1e-12, 201)
+
+    def indicator(values):
+        cells = np.clip(np.searchsorted(edges, values, "right") - 1, 0, 199)
+        return np.eye(200, dtype=np.float32)[cells]
+
+    def statistic(x, y, n, m):
+        return np.abs(np.cumsum(x / n) - np.cumsum(y / m)).sum() * (edges[1] - edges[0])
+
+    estimate = jackknife_of_sums(statistic, indicator(a), indicator(b), rng)
+    return estimate.half / Z95
+
+
+def _wasserstein_published(setting: Setting, rng) -> Estimate:
+    return _continuous(setting, rng, np.arange(len(setting.candidate)), np.ptp)
+
+
+def _wasserstein_corrected(setting: Setting, rng) -> Estimate:
+    return _continuous(setting, rng, setting.even, lambda values: values.std())
+
+
+COMPUTE: dict[tuple[str, str], Callable] = {
+    ("dimension_wise_distribution_binary", "published"): _prevalence_published,
+    ("dimension_wise_distribution_binary", "corrected"): _prevalence_corrected,
+    ("dimension_wise_distribution_continuous", "published"): _wasserstein_published,
+    ("dimension_wise_distribution_continuous", "corrected"): _wasserstein_corrected,
+    ("log_prevalence_r2", "corrected"): _codes_counted(log_prevalence_r2, "binary columns"),
+} | {
+    (f"prevalence_of_{name}_codes", "corrected"): _codes_counted(
+        prevalence_factor, f"{name} codes", low, high
+    )
+    for name, (low, high) in STRATA.items()
+}

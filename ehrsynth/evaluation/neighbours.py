@@ -1,0 +1,74 @@
+"""Who lives near whom: do the patients of two tables lie in each other's neighborhoods?"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..statistics import NotComputable, distances, nearest_distances
+
+NEIGHBORS = 5
+
+
+class Neighborhoods(NamedTuple):
+    """Which patients of two tables lie in the neighborhoods of the other's.
+
+    The neighborhood of a patient reaches as far as the fifth nearest patient of his own table.
+
+    Chapter utility, "Who lives near whom: precision, recall, density, coverage".
+
+    Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
+    Kynkäänniemi et al., NeurIPS 2019;32:3927-3936, eq. 1 and 2.
+    """
+
+    of_real: np.ndarray  # (real, candidate): whether the candidate is in the real one's
+    of_candidate: np.ndarray  # (real, candidate): whether the real one is in the candidate's
+
+    @classmethod
+    def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
+        """The neighborhoods of two tables.
+
+        Parameters
+        ----------
+        real, candidate : array, shape (n, width) and (m, width)
+        k : int
+            Which nearest patient a neighborhood reaches.
+
+        Returns
+        -------
+        Neighborhoods
+
+        Raises
+        ------
+        NotComputable
+            If a table has no more than `k` patients or all real ones are the same.
+        """
+        if min(len(real), len(candidate)) <= k:
+            raise NotComputable(f"no more than {k} patients in a table")
+        if not np.ptp(real, axis=0).any():
+            raise NotComputable("all patients are the same")
+        radius, radius_candidate = (
+            nearest_distances(rows, rows, k, np.arange(len(rows)))[:, -1]
+            for rows in (real, candidate)
+        )
+        near = distances(real, candidate)
+        return cls(near <= radius[:, None], near <= radius_candidate)
+
+    def precision(self) -> float:
+        """Share of candidates in the neighborhood of any real patient."""
+        return float(self.of_real.any(axis=0).mean())
+
+    def recall(self) -> float:
+        """Share of real patients in the neighborhood of any candidate."""
+        return float(self.of_candidate.any(axis=1).mean())
+
+    def density(self, k: int = NEIGHBORS) -> float:
+        """Real neighborhoods that a candidate lies in, on average, over k."""
+        return float(self.of_real.sum(axis=0).mean() / k)
+
+    def coverage(self) -> float:
+        """Share of real patients with a candidate in their neighborhood."""
+        return float(self.of_real.any(axis=1).mean())
+
+    def without(self, rows: np.ndarray, axis: int) -> "Neighborhoods":
+        """The same without some real patients (axis 0) or candidates (axis 1)."""
+        return Neighborhoods(*(np.delete(inside, rows, axis) for inside in self))
