@@ -24,7 +24,7 @@ import pandas as pd
 from ehrsynth.evaluation import PROFILES, align
 from ehrsynth.evaluation.alignment import plausible
 from ehrsynth.evaluation.privacy.success import excess_risk
-from ehrsynth.evaluation.setting import Setting, settings
+from ehrsynth.evaluation.setting import Setting, with_references
 from ehrsynth.files import read_table
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import Estimate, NotComputable, normal_interval
@@ -196,7 +196,7 @@ def main() -> None:
     common = [n for n in schema.names if all(n in table.columns for table in tables.values())]
     schema = schema.select(common)
     tables = {role: plausible(table[common], schema)[0] for role, table in tables.items()}
-    scenes = settings(**tables, schema=schema, effort=PROFILES["full"], seed=options.seed)
+    scenes = with_references(**tables, schema=schema, effort=PROFILES["full"], seed=options.seed)
     for name in RISKS:
         for scene, title in RELEASES.items():
             try:

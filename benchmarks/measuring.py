@@ -7,7 +7,7 @@ import pandas as pd
 
 from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.metric import Spec
-from ehrsynth.evaluation.setting import settings
+from ehrsynth.evaluation.setting import with_references
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import NotComputable
 
@@ -26,7 +26,9 @@ def measure(
 ) -> dict[Spec, float]:  # fmt: skip
     """Value of each metric, NaN where it cannot be computed."""
     shared = [table[schema.names] for table in (train, holdout, synthetic)]
-    scene = settings(*shared, schema=schema, effort=PROFILES[profile], seed=seed)["synthetic"]
+    scene = with_references(*shared, schema=schema, effort=PROFILES[profile], seed=seed)[
+        "synthetic"
+    ]
     values = {}
     for spec in specs:
         try:

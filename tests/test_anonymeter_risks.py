@@ -8,7 +8,7 @@ from conftest import REPOSITORY
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.setting import settings
+from ehrsynth.evaluation.setting import with_references
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import NotComputable
 
@@ -26,7 +26,7 @@ def people():
 
 def scene(people, synthetic):
     schema = Schema.of(people[0])
-    return settings(*people, synthetic, schema, PROFILES["fast"], seed=0)["synthetic"]
+    return with_references(*people, synthetic, schema, PROFILES["fast"], seed=0)["synthetic"]
 
 
 @pytest.mark.parametrize("name", RISKS)

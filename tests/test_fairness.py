@@ -7,7 +7,7 @@ from known_truth import population
 
 from ehrsynth.evaluation import PROFILES, fairness
 from ehrsynth.evaluation.intervals import auroc_parts, largest_of
-from ehrsynth.evaluation.setting import settings, subgroups
+from ehrsynth.evaluation.setting import subgroups, with_references
 from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import NotComputable, auroc
 
@@ -20,7 +20,7 @@ def people():
 
 
 def scene(people, synthetic, name="synthetic"):
-    return settings(*people, synthetic, Schema.of(people[0]), PROFILES["fast"], seed=0)[name]
+    return with_references(*people, synthetic, Schema.of(people[0]), PROFILES["fast"], seed=0)[name]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_small_groups_are_left_out_and_named(people):
 def test_no_groups_or_no_outcome_has_a_reason(people):
     frames = [t.drop(columns=["sex", "race", "age"]) for t in (*people, people[1])]
     schema = Schema.of(people[0]).select(frames[0].columns)
-    setting = settings(*frames, schema, PROFILES["fast"], 0)["synthetic"]
+    setting = with_references(*frames, schema, PROFILES["fast"], 0)["synthetic"]
     for spec in SPECS.values():
         with pytest.raises(NotComputable, match="no column is demographic"):
             spec.evaluate(setting, 0)

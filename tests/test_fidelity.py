@@ -12,7 +12,7 @@ from toy import toy_patients, toy_schema
 from ehrsynth.cohort import split
 from ehrsynth.evaluation import PROFILES, evaluate, fidelity, learners, marginals
 from ehrsynth.evaluation.neighbours import Neighborhoods
-from ehrsynth.evaluation.setting import Encoder, independent, settings
+from ehrsynth.evaluation.setting import Encoder, independent, with_references
 from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import NotComputable
 
@@ -27,7 +27,7 @@ def train():
 @pytest.fixture(scope="module")
 def scenes(train):
     synthetic, holdout = population(1500, 40, seed=3), population(700, 40, seed=2)
-    return settings(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)
+    return with_references(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)
 
 
 def value(name, form, setting):
@@ -91,7 +91,7 @@ def test_lost_rare_codes_are_seen_in_their_stratum_only():
     lost = fresh.assign(**{f"c{i}": np.uint8(0) for i in range(20, 40)})
     found = {}
     for label, table in (("fresh", fresh), ("lost", lost)):
-        scene = settings(train, holdout, table, schema, PROFILES["fast"], 0)
+        scene = with_references(train, holdout, table, schema, PROFILES["fast"], 0)
         for name in marginals.STRATA:
             key = f"prevalence_of_{name}_codes", "corrected"
             found[label, name] = value(*key, scene["synthetic"])
@@ -140,7 +140,7 @@ def test_a_code_that_the_candidate_lost_correlates_with_nothing():
     train, holdout = population(29, 40, seed=1), population(26, 40, seed=2)
     lost = [f"phe_{i}" for i in range(1, 31)]
     candidate = holdout.assign(**{name: np.zeros(26, np.uint8) for name in lost})
-    scene = settings(train, holdout, candidate, Schema.of(train), PROFILES["fast"], 0)
+    scene = with_references(train, holdout, candidate, Schema.of(train), PROFILES["fast"], 0)
     setting = scene["synthetic"]
     with np.errstate(invalid="ignore", divide="ignore"):
         real, made = (
@@ -202,7 +202,9 @@ def test_published_violations_are_the_sum_of_two_means(scenes):
     table["phe_600"] = np.uint8(0)
     table.loc[:9, "phe_600"] = 1  # of ten patients, the women violate
     women = (table["sex"].astype(str)[:10] == "F").mean()
-    broken = settings(frame, frame, table, Schema.of(frame), PROFILES["fast"], 0)["synthetic"]
+    broken = with_references(frame, frame, table, Schema.of(frame), PROFILES["fast"], 0)[
+        "synthetic"
+    ]
     found = value("clinical_knowledge_violation", "published", broken)
     assert found.value == pytest.approx(women / 3)
     corrected = value("clinical_knowledge_violation", "corrected", broken)
@@ -276,7 +278,7 @@ def test_collapse_keeps_precision_and_loses_recall_and_coverage(train, scenes):
     fresh = population(1500, 40, seed=3)
     collapsed = fresh.iloc[np.resize(np.arange(25), 1500)].reset_index(drop=True)
     frames = train, scenes["synthetic"].holdout.frame, collapsed
-    scene = settings(*frames, Schema.of(train), PROFILES["fast"], 0)["synthetic"]
+    scene = with_references(*frames, Schema.of(train), PROFILES["fast"], 0)["synthetic"]
     found = {name: value(name, "corrected", scene) for name in NEIGHBORS}
     best = {name: value(name, "corrected", scenes["swap"]) for name in NEIGHBORS}
     assert found["improved_precision"].high > best["improved_precision"].low
@@ -295,7 +297,7 @@ def test_marginal_metrics_accept_independent_columns_and_notice_a_shift(train, n
     for column in ("age", "bmi", "systolic", "diastolic"):
         shifted[column] = train[column] + train[column].std()
     found = [
-        value(name, form, settings(train, holdout, s, Schema.of(train), PROFILES["fast"], 0)[
+        value(name, form, with_references(train, holdout, s, Schema.of(train), PROFILES["fast"], 0)[
             "synthetic"
         ]).value
         for s in (population(1500, 40, seed=3), mixed, shifted)
@@ -306,7 +308,9 @@ def test_marginal_metrics_accept_independent_columns_and_notice_a_shift(train, n
 
 def test_copy_of_train_looks_perfect_to_fidelity(train):
     holdout = population(700, 40, seed=2)
-    scene = settings(train, holdout, train, Schema.of(train), PROFILES["fast"], 0)["synthetic"]
+    scene = with_references(train, holdout, train, Schema.of(train), PROFILES["fast"], 0)[
+        "synthetic"
+    ]
     assert value("dimension_wise_distribution_binary", "published", scene).value == 0
     assert value("column_wise_correlation", "published", scene).value == pytest.approx(0, abs=0.01)
 
@@ -323,7 +327,7 @@ def test_c2st_notices_one_shifted_column_and_not_a_fresh_sample():
 def test_metrics_say_why_they_have_no_value(train):
     plain = train[["age"]].assign(age=40.0)
     schema = Schema.of(train).select(["age"])
-    scene = settings(plain, plain, plain, schema, PROFILES["fast"], 0)["synthetic"]
+    scene = with_references(plain, plain, plain, schema, PROFILES["fast"], 0)["synthetic"]
     for name, form in SPECS:
         if name != "classifier_two_sample_test":
             with pytest.raises(NotComputable, match="column|codes|the same"):

@@ -13,7 +13,7 @@ from ehrsynth.evaluation.privacy.copies import shared_records
 from ehrsynth.evaluation.privacy.density_ratio import density_ratio
 from ehrsynth.evaluation.privacy.membership import membership_f1
 from ehrsynth.evaluation.privacy.success import excess_risk, true_positive_rate
-from ehrsynth.evaluation.setting import settings
+from ehrsynth.evaluation.setting import with_references
 from ehrsynth.schema import Schema
 
 SPECS = {(s.name, s.form): s for s in attacks.SPECS}
@@ -42,7 +42,9 @@ def people():
 
 def scene(people, synthetic, name="synthetic"):
     train, holdout = people
-    return settings(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)[name]
+    return with_references(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)[
+        name
+    ]
 
 
 # -- membership ----------------------------------------------------------------------------
@@ -67,7 +69,7 @@ def test_published_membership_counts_squared_distance_up_to_five():
     spec = SPECS["membership_inference", "published"]
     found = {
         name: spec.evaluate(
-            settings(train, holdout, train, schema, PROFILES["fast"], 0)["synthetic"], 0
+            with_references(train, holdout, train, schema, PROFILES["fast"], 0)["synthetic"], 0
         ).value
         for name, holdout in (("near", near), ("far", far))
     }
@@ -95,7 +97,7 @@ def test_density_ratio_interval_covers_guessing_when_nothing_leaks():
     for seed in range(40):
         parts = (population(n, 20, seed=1000 + 3 * seed + i) for i, n in enumerate((300, 150, 300)))
         train, holdout, fresh = parts
-        scenes = settings(train, holdout, fresh, Schema.of(train), PROFILES["fast"], seed)
+        scenes = with_references(train, holdout, fresh, Schema.of(train), PROFILES["fast"], seed)
         found = spec.evaluate(scenes["synthetic"], seed)
         covered += found.low <= 0.5 <= found.high
     assert covered >= 34  # with 95 % coverage, fewer happen 3 times in 1,000

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from ehrsynth.evaluation import PROFILES, inference, learners, utility
 from ehrsynth.evaluation.intervals import magnitude
-from ehrsynth.evaluation.setting import settings
+from ehrsynth.evaluation.setting import with_references
 from ehrsynth.hospital.truth import codes, oracle_sample
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import Z95, Estimate, NotComputable
@@ -22,7 +22,9 @@ GAP = defaultdict(lambda: 0.1)  # what at least lies between best and worst
 @pytest.fixture(scope="module")
 def scenes():
     train, holdout = population(2000, 40, seed=1), population(900, 40, seed=2)
-    return settings(train, holdout, population(2000, 40, seed=3), Schema.of(train), FAST, seed=0)
+    return with_references(
+        train, holdout, population(2000, 40, seed=3), Schema.of(train), FAST, seed=0
+    )
 
 
 # Independent columns have the right share of outcomes, so the mean risk is right too.
@@ -47,7 +49,7 @@ def test_flipped_label_is_noticed(scenes):
     flipped = setting.candidate.frame.copy()
     flipped["DIE_1y"] = 1 - flipped["DIE_1y"]
     frames = (setting.train.frame, setting.holdout.frame, flipped)
-    broken = settings(*frames, setting.schema, FAST, seed=0)["synthetic"]
+    broken = with_references(*frames, setting.schema, FAST, seed=0)["synthetic"]
     for name in ("tstr_auroc", "trts_auroc"):
         assert SPECS[name, "published"].evaluate(broken, seed=0).high < 0.5
 
@@ -133,7 +135,7 @@ def test_more_outcomes_spoil_the_risks_and_not_their_order(scenes):
     rows = np.random.default_rng(0).choice(len(frame), len(frame), p=chance)
     tripled = frame.iloc[rows].reset_index(drop=True)
     frames = setting.train.frame, setting.holdout.frame, tripled
-    broken = settings(*frames, setting.schema, FAST, seed=0)["synthetic"]
+    broken = with_references(*frames, setting.schema, FAST, seed=0)["synthetic"]
     found, fresh = (
         {name: SPECS[name].evaluate(s, seed=0) for name in SPECS} for s in (broken, setting)
     )
@@ -173,7 +175,9 @@ def test_lost_codes_and_a_flipped_label_change_the_effects(scenes):
     fresh = spec.evaluate(setting, seed=0)
     for broken in (frame.assign(DIE_1y=1 - frame["DIE_1y"]), frame.assign(**{"phe_1.9": 0})):
         frames = setting.train.frame, setting.holdout.frame, broken
-        found = spec.evaluate(settings(*frames, setting.schema, FAST, 0)["synthetic"], seed=0)
+        found = spec.evaluate(
+            with_references(*frames, setting.schema, FAST, 0)["synthetic"], seed=0
+        )
         assert found.value > fresh.value
 
 
@@ -201,7 +205,7 @@ def test_no_outcome_or_too_little_has_a_reason(scenes, change, reason):
     setting = scenes["synthetic"]
     frames = [change(s.frame) for s in (setting.train, setting.holdout, setting.candidate)]
     schema = setting.schema.select(frames[0].columns)
-    broken = settings(*frames, schema, FAST, seed=0)["synthetic"]
+    broken = with_references(*frames, schema, FAST, seed=0)["synthetic"]
     for spec in SPECS.values():
         with pytest.raises(NotComputable, match=reason):
             spec.evaluate(broken, seed=0)

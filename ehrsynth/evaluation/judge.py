@@ -15,7 +15,7 @@ from .privacy import attacks
 from .privacy.copies import shared_records
 from .profiles import PROFILES
 from .report import Report
-from .setting import MIXED, Setting, settings
+from .setting import MIXED, Setting, with_references
 
 SPECS: tuple[Spec, ...] = (
     *fidelity.SPECS, *utility.SPECS, *inference.SPECS, *attacks.SPECS, *fairness.SPECS,
@@ -107,7 +107,7 @@ def compare(
         tables, outside = {role: table[common] for role, table in tables.items()}, {}
         for role, table in tables.items():
             tables[role], outside[role] = plausible(table, shared)
-        scenes = settings(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
+        scenes = with_references(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))

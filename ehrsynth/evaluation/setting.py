@@ -312,7 +312,7 @@ class Setting:
         return {}
 
 
-def settings(
+def with_references(
     train: pd.DataFrame,
     holdout: pd.DataFrame,
     synthetic: pd.DataFrame,
