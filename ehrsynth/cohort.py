@@ -421,20 +421,6 @@ def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
     """The table itself, unless its outcome is the same for everybody.
 
     Chapter data-types, "The patient table and its schema".
-
-    Parameters
-    ----------
-    patients : DataFrame
-        The patient table.
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    InputError
-        If the outcome is the same for all.
     """
     schema = Schema.of(patients)
     if schema.outcome is not None:

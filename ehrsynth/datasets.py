@@ -102,16 +102,7 @@ def scan(name: str, data: str | Path | None = None, progress: bool = False, **op
 
 
 def reads_lazily(name: str) -> bool:
-    """Whether :func:`scan` gives the tables of this data set as lazy ones.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    bool
-    """
+    """Whether :func:`scan` gives the tables of this data set as lazy ones."""
     return hasattr(_reader(name), "scan")
 
 
@@ -121,12 +112,7 @@ def _reader(name: str) -> ModuleType:
 
 
 def check_name(name: str) -> None:
-    """Raise for a name that is not in :data:`DATASETS`.
-
-    Parameters
-    ----------
-    name : str
-    """
+    """Raise for a name that is not in :data:`DATASETS`."""
     if name not in _READERS:
         raise InputError(f"Unknown data set {name!r}; use one of {', '.join(DATASETS)}.")
 

@@ -277,22 +277,9 @@ def indicators(
 
 
 def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
-    """A table that is 1 at these places and 0 elsewhere.
+    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8).
 
     Chapter data-types, "A bag of codes".
-
-    Parameters
-    ----------
-    row, place : array of int
-        The places of the ones.
-    n : int
-        The number of rows.
-    names : list of str
-        The columns.
-
-    Returns
-    -------
-    DataFrame of uint8
     """
     # Column by column in memory, as pandas will read it.
     values = np.zeros((n, len(names)), dtype=np.uint8, order="F")

@@ -44,6 +44,7 @@ def test_unknown_codes_are_cut_until_known_and_listed_otherwise():
     table = diagnoses(("E119XYZ", 10), ("ZZZ99", 10), ("ZZZ99", 10), (None, 10), ("I1", 10))
     mapped = phecode.map_icd(table, "leaf")
     assert mapped[["subject_id", "phecode"]].values.tolist() == [[0, "250.2"]]
+    assert phecode.map_icd(diagnoses(("I10ZZ", 10)), "leaf")["phecode"].tolist() == ["401.1"]
     lost = phecode.unmapped(table)
     assert lost["rows"].sum() == 4
     assert lost.iloc[0].tolist() == [10, "ZZZ99", 2]

@@ -119,7 +119,7 @@ def load(
     seed : int
         Of the patients. Another seed gives other patients of the same hospital.
     include : tuple of {"procedures", "medications", "labs"}
-        Further tables of what happened, see :func:`ehrsynth.sources.mimic_iv.events`.
+        Further tables of what happened, see :func:`ehrsynth.sources.mimic_iv.scan`.
 
     Returns
     -------

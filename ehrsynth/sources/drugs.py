@@ -80,7 +80,7 @@ def _scan(text: str) -> set[str]:
     return found
 
 
-def plain_name(written: str) -> str:
+def _plain_name(written: str) -> str:
     """A name without strength, form and what is in brackets; "" for what only dissolves a drug."""
     text = _FORM.sub(" ", _STRENGTH.sub(" ", _BRACKETS.sub(" ", written.lower())))
     name = " ".join(re.findall(r"[a-z0-9]+", text))
@@ -106,7 +106,7 @@ def map_names(written: pd.Series) -> pd.DataFrame:
     for place, name in written.dropna().items():
         found = ingredients(name)
         rows += [(place, ingredient, True) for ingredient in found]
-        if not found and (plain := plain_name(name)):
+        if not found and (plain := _plain_name(name)):
             rows.append((place, plain, False))
     table = pd.DataFrame(rows, columns=["place", "ingredient", "known"])
     return table.set_index("place").rename_axis(written.index.name).astype({"known": bool})

@@ -7,9 +7,9 @@ within its own memory limit, on disk beyond it; what comes back is small.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -74,19 +74,12 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
     return ibis.pyspark.connect(session)
 
 
-def is_lazy(table: object) -> bool:
-    """Whether this is a table of an engine, not a DataFrame."""
-    return not isinstance(table, pd.DataFrame)
-
-
-def lazy(tables: Mapping[str, object]) -> dict[str, "ibis.Table"]:
+def lazy(tables: Mapping[str, Any]) -> dict[str, "ibis.Table"]:
     """The tables in an engine: DataFrames are handed to a DuckDB of their own."""
-    frames = {name: table for name, table in tables.items() if not is_lazy(table)}
-    if not frames:
-        return dict(tables)
-    con = connect()
+    frames = {name for name, table in tables.items() if isinstance(table, pd.DataFrame)}
+    con = connect() if frames else None
     return {
-        name: hand_over(con, name, table, rows=name == "measurements") if name in frames else table
+        name: hand_over(con, name, table, name == "measurements") if name in frames else table
         for name, table in tables.items()
     }
 
@@ -117,6 +110,10 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.
         Add :data:`ROW`, the number of the row in the file.
     tabs : bool
         The columns of the CSV are parted by tabs and nothing is quoted (DuckDB only).
+
+    Returns
+    -------
+    Table
     """
     text = str(path)
     parquet = text.lower().endswith(".parquet")
@@ -199,7 +196,9 @@ def distinct_codes(
     numbers: dict[tuple, int] = {}
     counts = np.zeros(0, dtype=np.int64)
     row, number = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-    for batch in _batches(pairs):
+    for batch in pairs.to_pyarrow_batches(chunk_size=_BATCH):
+        if not batch.num_rows:
+            continue
         local, distinct = _number(batch, keys)
         of_all = np.array(
             [numbers.setdefault(key, len(numbers)) for key in distinct], dtype=np.int32
@@ -215,12 +214,6 @@ def distinct_codes(
     place[order] = np.arange(len(order))
     codes = codes.iloc[order].reset_index(drop=True)
     return np.concatenate(row), place[np.concatenate(number)], codes
-
-
-def _batches(table: "ibis.Table") -> Iterator[pa.RecordBatch]:
-    for batch in table.to_pyarrow_batches(chunk_size=_BATCH):
-        if batch.num_rows:
-            yield batch
 
 
 def _number(batch: pa.RecordBatch, keys: list[str]) -> tuple[np.ndarray, list[tuple]]:
@@ -239,5 +232,5 @@ def _number(batch: pa.RecordBatch, keys: list[str]) -> tuple[np.ndarray, list[tu
 
 
 def collect(table: "ibis.Table") -> pd.DataFrame:
-    """The rows of a small lazy table, as a DataFrame."""
+    """The rows of a small lazy table."""
     return table.to_pyarrow().to_pandas()

@@ -65,7 +65,7 @@ INCLUDED = {
         "d_labitems": {"itemid": "whole", "label": "text", "fluid": "text"},
     },
 }  # fmt: skip
-SUFFIXES = (".csv.gz", ".csv", ".parquet")
+_SUFFIXES = (".csv.gz", ".csv", ".parquet")
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
 
@@ -90,19 +90,13 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     Parameters
     ----------
     data : str or Path
-        As for :func:`scan`.
     include : tuple of {"procedures", "medications", "labs"}
-        Further tables of what happened, see :func:`events`.
+        As for :func:`scan`.
 
     Returns
     -------
     dict of str to DataFrame
         Times have whole seconds.
-
-    Raises
-    ------
-    InputError
-        That names the file, column, row and value that cannot be used.
     """
     return _collected(scan(data, include=include))
 
@@ -120,7 +114,8 @@ def scan(
     con : ibis backend, optional
         The engine, see :func:`ehrsynth.sources.engine.connect`; by default a DuckDB of its own.
     include : tuple of {"procedures", "medications", "labs"}
-        Further tables of what happened, see :func:`events`.
+        Further tables of what happened: ICD procedure codes, drugs as they were written, results
+        out of the laboratory's range.
     progress : bool
         Show a progress bar.
 
@@ -135,8 +130,8 @@ def scan(
     InputError
         That names the file, column, row and value that cannot be used.
     """
-    layout = _layout(include)
     con = engine.connect() if con is None else con
+    layout = _layout(include)
     files = {name: find_file(data, name) for name in layout}
     with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
         raw = {name: _from_file(con, name, path, layout[name]) for name, path in bar}
@@ -146,25 +141,23 @@ def scan(
 def from_frames(
     raw: Mapping[str, pd.DataFrame], include: tuple[str, ...] = ()
 ) -> dict[str, pd.DataFrame]:
-    """The tables of :func:`load` from MIMIC-IV's own as DataFrames.
+    """The tables of :func:`load` from MIMIC-IV's own in memory.
 
     Parameters
     ----------
     raw : mapping of str to DataFrame
-        The tables of :data:`COLUMNS`, and those of :data:`INCLUDED` for what is in `include`.
     include : tuple of {"procedures", "medications", "labs"}
-        Further tables of what happened, see :func:`events`.
+        As for :func:`from_database`.
 
     Returns
     -------
     dict of str to DataFrame
-        As :func:`load` does.
     """
-    layout, con = _tables_there(raw, include), engine.connect()
-    typed = {}
-    for name, columns in layout.items():
-        text = engine.hand_over(con, name, raw[name][list(columns)], rows=True)
-        typed[name] = _checked(con, name, lambda rows, text=text: text, columns, f"Table {name!r}")
+    con, typed = engine.connect(), {}
+    for name, columns in _layout(include, raw).items():
+        table = engine.hand_over(con, name, raw[name][list(columns)], rows=True)
+        read = partial(lambda table, rows: table, table)
+        typed[name] = _checked(con, name, read, columns, f"Table {name!r}")
     return _collected(_hospital(typed, include))
 
 
@@ -182,31 +175,27 @@ def from_database(
         The tables of :data:`COLUMNS`, and those of :data:`INCLUDED` for what is in `include`. In
         ``omr``, ``seq_num`` is the order of the measurements of one day.
     include : tuple of {"procedures", "medications", "labs"}
-        Further tables of what happened, see :func:`events`.
+        As for :func:`scan`.
 
     Returns
     -------
     dict of str to Table
-        As :func:`scan` does.
     """
-    layout = _tables_there(raw, include)
+    layout = _layout(include, raw)
     for name, columns in layout.items():
         quality.check_columns(raw[name].columns, columns, f"the table {name!r}")
     ordered = dict(raw) | {"omr": raw["omr"].mutate(**{engine.ROW: raw["omr"]["seq_num"]})}
     return _hospital({n: _typed(n, ordered[n], columns) for n, columns in layout.items()}, include)
 
 
-def _layout(include: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """The columns that are used, by table."""
+def _layout(
+    include: tuple[str, ...], there: Mapping[str, object] | None = None
+) -> dict[str, dict[str, str]]:
+    """The columns that are used, by table; all of the tables must be `there`."""
     check_included(include)
-    return reduce(lambda tables, name: tables | INCLUDED[name], include, COLUMNS)
-
-
-def _tables_there(raw: Mapping[str, object], include: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """The layout, if `raw` has all of its tables."""
-    layout = _layout(include)
+    layout = reduce(lambda tables, name: tables | INCLUDED[name], include, COLUMNS)
     for name in layout:
-        if name not in raw:
+        if there is not None and name not in there:
             made = next((kind for kind in include if name in INCLUDED[kind]), "hospital tables")
             raise InputError(f"MIMIC-IV's table {name!r} is missing, which {made} are made from.")
     return layout
@@ -224,11 +213,6 @@ def find_file(data: str | Path, name: str) -> Path:
     Returns
     -------
     Path
-
-    Raises
-    ------
-    InputError
-        If the folder or the file is not there.
     """
     data = Path(data)
     if not data.is_dir():
@@ -236,7 +220,7 @@ def find_file(data: str | Path, name: str) -> Path:
     inside = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
     folder = inside.get("hosp", data)
     there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
-    for suffix in SUFFIXES:
+    for suffix in _SUFFIXES:
         if f"{name}{suffix}" in there:
             return there[f"{name}{suffix}"]
     raise InputError(
@@ -272,27 +256,16 @@ def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict
         "admissions": admissions.mutate(died_in_hospital=died),
         "diagnoses": raw["diagnoses_icd"],
         "measurements": reduce(lambda a, b: a.union(b), parts),
-        **{name: events(name, raw) for name in include},
+        **{name: _events(name, raw) for name in include},
     }
 
 
-def events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
-    """What happened, as one row for each time that a code was given to a patient.
+def _events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
+    """What happened, a row for each time that a code was given to a patient.
 
-    Procedures are ICD procedure codes. Medications are the names of drugs as they were written,
-    which :mod:`.drugs` turns into ingredients; what they are dissolved in is left out. Labs
-    are results above or below the range of the laboratory.
-
-    Parameters
-    ----------
-    name : {"procedures", "medications", "labs"}
-    raw : mapping of str to Table
-        The tables of ``INCLUDED[name]``, typed.
-
-    Returns
-    -------
-    Table
-        ``subject_id``, ``time``, and ``code`` and ``label`` (texts), or ``drug`` of medications.
+    ``subject_id``, ``time``, and ``code`` and ``label`` (texts), or ``drug`` of medications: its
+    name as it was written, which :mod:`.drugs` turns into ingredients; what drugs are dissolved in
+    is left out. Labs are results above or below the range of the laboratory.
     """
     if name == "procedures":
         done, titles = raw["procedures_icd"], raw["d_icd_procedures"]

@@ -99,14 +99,7 @@ def _refuse(column: object, where: object, should: str, row: int) -> NoReturn:
 
 
 def check_columns(found: Iterable[str], wanted: Iterable[str], where: object) -> None:
-    """Raise for the first of the wanted columns that is not there.
-
-    Parameters
-    ----------
-    found, wanted : iterable of str
-    where : object
-        What to call the table.
-    """
+    """Raise for the first of the wanted columns that is not there."""
     there = set(found)
     for name in wanted:
         if name not in there:

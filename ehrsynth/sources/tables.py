@@ -40,24 +40,14 @@ INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are a
 
 
 def check_hospital(tables: Mapping[str, object]) -> None:
-    """Raise for a hospital without one of its four tables.
-
-    Parameters
-    ----------
-    tables : mapping of str to table
-    """
+    """Raise for a hospital without one of its four tables."""
     for name in ("admissions", "diagnoses", "measurements", "patients"):
         if name not in tables:
             raise InputError(f"The table {name!r} is missing from the hospital tables.")
 
 
 def check_included(include: Iterable[str]) -> None:
-    """Raise for a name that is not in :data:`INCLUDABLE`.
-
-    Parameters
-    ----------
-    include : iterable of str
-    """
+    """Raise for a name that is not in :data:`INCLUDABLE`."""
     for name in include:
         if name not in INCLUDABLE:
             raise InputError(
