@@ -10,7 +10,7 @@ import typer
 from . import __version__, datasets
 from .errors import InputError
 from .files import read_table
-from .schema import Schema
+from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
 
 app = typer.Typer(
     add_completion=False,
@@ -102,7 +102,8 @@ def run(
     outcome: Annotated[
         str | None,
         typer.Option(
-            help="Outcome column with two values (table), or DIE_1y, DIE_any, VISIT_1y (omop only)."
+            help="Outcome column with two values (table), or "
+            f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y} (omop only)."
         ),
     ] = None,
     columns: Annotated[

@@ -1,5 +1,7 @@
 """The one kind of error a user is meant to read, and the one place that finds a bad value."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,22 +25,23 @@ class Bad(NamedTuple):
 
 
 def first_bad(values: pd.Series, wrong: pd.Series | np.ndarray) -> Bad | None:
-    """Find the first of `values` that is wrong.
-
-    Parameters
-    ----------
-    values : Series
-        The column.
-    wrong : Series or ndarray of bool
-        Of the same length and order.
-
-    Returns
-    -------
-    Bad or None
-        None when nothing is wrong.
-    """
+    """The first of `values` that is `wrong` (of the same length and order), or None."""
     found = np.flatnonzero(np.asarray(wrong))
     if len(found) == 0:
         return None
     place = int(found[0])
     return Bad(values.iloc[place], place + 1, values.index[place])
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Half a sentence that helps who asked for `name`: what it may have been, or what there is."""
+    names = [str(known) for known in names]
+    plain = {known.casefold(): known for known in names}
+    found = get_close_matches(str(name).casefold(), plain, n=1)
+    return f"did you mean {plain[found[0]]!r}" if found else f"the columns are {some(names)}"
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """The first of these names, and how many more there are."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -23,14 +23,10 @@ MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block succeeds.
+    """A temporary name beside `path`, which is renamed to `path` when the block succeeds.
 
-    Whoever looks sees the old file or the whole new one, never half of it.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be made or written to.
+    Whoever looks sees the old file or the whole new one, never half of it; a folder that cannot be
+    made or written to is an InputError.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
@@ -80,7 +76,13 @@ def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet or CSV, by the ending of `path`."""
+    """Write a table as Parquet or CSV, by the ending of `path`.
+
+    Parameters
+    ----------
+    table : DataFrame
+    path : str or Path
+    """
     suffix = _suffix(path)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
@@ -102,15 +104,8 @@ def write_blocks(
     """Write tables of the same columns one after the other into one ``.csv.gz``, without quotes.
 
     Only one of them is in memory at a time, and each is written several times faster than by
-    :func:`write_table`.
-
-    Parameters
-    ----------
-    blocks : iterable of DataFrame
-        At least one; no text may hold a comma, a quote or a line break.
-    path : path
-    dates : sequence of str
-        Columns whose times are written as the date alone, where they occur.
+    :func:`write_table`. No text may hold a comma, a quote or a line break; `dates` are the columns
+    whose times are written as the date alone.
     """
     options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
     schema = None
@@ -146,6 +141,16 @@ def _csv_schema(table: pd.DataFrame, dates: Sequence[str]) -> pa.Schema:
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     """Read a Parquet or CSV table, by the ending of `path`.
 
+    Parameters
+    ----------
+    path : str or Path
+    **csv_options
+        For :func:`pandas.read_csv`.
+
+    Returns
+    -------
+    DataFrame
+
     Raises
     ------
     InputError
@@ -168,25 +173,9 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
 def read_columns(
     path: str | Path, names: Iterable[str], null_values: Sequence[str] = ("",)
 ) -> pd.DataFrame:
-    """Read some columns of a large CSV (plain or gzipped) fast, as the text that is written there.
+    """Some columns of a large CSV (plain or gzipped), fast, as the text that is written there.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-    names : iterable of str
-        The columns to read.
-    null_values : sequence of str
-        Texts that mean that there is no value.
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    InputError
-        If a column is missing or the file is broken.
+    One of `null_values` means that there is no value.
     """
     names = list(names)
     options = pa_csv.ConvertOptions(

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import Bad, InputError, first_bad
+from .errors import Bad, InputError, first_bad, some
 
 MISSING = "(missing)"
 MAX_CATEGORIES = 60
 # A text column is a spoiled number column when most of its many different values are numbers.
 NUMERIC_SHARE, NUMERIC_VALUES = 0.8, 10
 _ROWS_A_CODE = 10  # on average
+_LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 # Fewer rows than this can be all different by chance.
 _LEAST_IDENTIFIERS = 50
 _IDENTIFIER_NAME = re.compile(
@@ -29,31 +30,11 @@ _DATE = r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*"
 
 
 def guess(name: str, values: pd.Series, few: int = 2, identifiers: bool = False) -> dict[str, Any]:
-    """Guess what one column is.
+    """The kind, and the categories or decimals, of one column: fields of a schema's Column.
 
-    Chapter data-types, "The patient table and its schema".
-
-    Parameters
-    ----------
-    name : str
-        What to call the column in errors; some names are those of identifiers.
-    values : Series
-        All its values.
-    few : int
-        Numbers of at most this many values are categories (whole numbers only when it is more
-        than 2, and only where each value has ten rows on average).
-    identifiers : bool
-        Accept numbers that look like an identifier.
-
-    Returns
-    -------
-    dict of str to object
-        The ``kind``, and the ``categories`` or ``decimals``, as of :class:`ehrsynth.Column`.
-
-    Raises
-    ------
-    InputError
-        For what :meth:`ehrsynth.Schema.infer` refuses.
+    Numbers of at most `few` values are categories (whole numbers only when it is more than 2, and
+    only where each value has ten rows on average). With `identifiers`, numbers that look like one
+    are let through. Refuses what :meth:`ehrsynth.Schema.infer` refuses.
     """
     present = values.dropna().infer_objects()
     if present.empty:
@@ -76,6 +57,56 @@ def guess(name: str, values: pd.Series, few: int = 2, identifiers: bool = False)
     if set(present.map(category_text).unique()) <= {"0", "1"} and len(present) == len(values):
         return {"kind": "binary"}
     return {"kind": "categorical", "categories": categories(values)}
+
+
+def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -> pd.Series:
+    """The values in the dtype of a kind; `what` is the column's name in errors."""
+    if kind == "categorical":
+        return _cast_categories(values, categories, what)
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    if bad := first_bad(values, numbers.isna() & values.notna()):
+        raise InputError(
+            f"{what} should hold numbers but has {str(bad.value)!r} in row {bad.row}; "
+            "correct it or leave it empty."
+        )
+    if bad := first_bad(numbers, np.isinf(numbers)):
+        raise InputError(
+            f"{what} has an infinite value in row {bad.row}; correct it or leave it empty."
+        )
+    if kind == "continuous":
+        if bad := first_bad(numbers, numbers.abs() > _LARGEST):
+            raise InputError(
+                f"{what} has {bad.value:g} in row {bad.row}, which is no measurement; "
+                "correct it or leave it empty."
+            )
+        return numbers
+    if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
+        found = "no value" if pd.isna(bad.value) else bad.value
+        raise InputError(f"{what} should be 0 or 1 but has {found} in row {bad.row}.")
+    return numbers.astype("uint8")
+
+
+def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) -> pd.Series:
+    text = values.astype(object).where(values.notna(), MISSING).map(category_text)
+    unknown = sorted(set(text.unique()) - set(categories))
+    if unknown:
+        found = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
+        raise InputError(
+            f"{what} has {found}, which is not one of its categories ({some(categories)})."
+        )
+    return pd.Series(pd.Categorical(text, categories=list(categories)), values.index)
+
+
+def check_outcome(name: str, values: pd.Series) -> None:
+    """Raise InputError unless the values are of two kinds and none is missing."""
+    if values.isna().any():
+        raise InputError(f"Outcome column {name!r} has missing values; remove those rows.")
+    levels = ordered(values.map(category_text).unique())
+    if len(levels) != 2:
+        raise InputError(
+            f"Outcome column {name!r} has {len(levels)} different "
+            f"value{'s' if len(levels) > 1 else ''} ({some(levels, 4)}); it needs exactly two."
+        )
 
 
 def categories(values: pd.Series) -> tuple[str, ...]:

@@ -12,16 +12,17 @@ written. Further ones stand in a YAML or JSON file, a list of one rule an entry:
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
+from .errors import InputError, near
 from .files import read_by_hand, write_json
 from .kinds import category_text
-from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema, near
+from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,11 @@ _NEIGHBORS = 25
 
 
 class Rule(ABC):
-    """Something that holds for every possible patient; each kind of rule is one class."""
+    """Something that holds for every possible patient; each kind of rule is one class.
+    Chapter generation, "Rules as data".
+    """
+
+    column: str
 
     @property
     def kind(self) -> str:
@@ -38,9 +43,9 @@ class Rule(ABC):
         return type(self).__name__.lower()
 
     @property
-    @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """Every column the rule speaks of."""
+        return (self.column,)
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -73,6 +78,7 @@ class Rule(ABC):
 @dataclass(frozen=True)
 class Only(Rule):
     """Only patients of one sex can have a yes/no column; it is removed from the others.
+    Chapter generation, "Rules as data".
 
     Parameters
     ----------
@@ -85,10 +91,6 @@ class Only(Rule):
 
     def __str__(self) -> str:
         return f"{self.column} only in sex {self.sex}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def check(self, schema: Schema) -> None:
         super().check(schema)
@@ -112,6 +114,7 @@ class Above(Rule):
 
     A pair in the wrong order is replaced by that of a patient who keeps the rule and whose two
     numbers have a close mean. Where nobody keeps it, `other` counts as not measured.
+    Chapter generation, "Rules as data".
 
     Parameters
     ----------
@@ -161,6 +164,7 @@ class Above(Rule):
 @dataclass(frozen=True)
 class Between(Rule):
     """A number lies in a range (ends included), where it is known; else it moves to the nearer end.
+    Chapter generation, "Rules as data".
 
     Parameters
     ----------
@@ -179,10 +183,6 @@ class Between(Rule):
         if self.low is None:
             return f"{self.column} at most {self.high:g}"
         return f"{self.column} between {self.low:g} and {self.high:g}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def check(self, schema: Schema) -> None:
         super().check(schema)
@@ -221,6 +221,7 @@ class Between(Rule):
 @dataclass(frozen=True)
 class Implies(Rule):
     """Who has all the values of `when` has those of `then` too; else the latter are put in.
+    Chapter generation, "Rules as data".
 
     Parameters
     ----------
@@ -281,7 +282,17 @@ DEATHS = (Implies({DIE_1Y: 1}, {DIE_ANY: 1}), Implies({DIE_ANY: 0}, {DIE_1Y: 0})
 
 
 def clinical_rules(schema: Schema) -> list[Rule]:
-    """The rules that the schema's columns call for, without being asked."""
+    """The rules that the schema's columns call for, without being asked.
+    Chapter generation, "Clinical rules".
+
+    Parameters
+    ----------
+    schema : Schema
+
+    Returns
+    -------
+    list of Rule
+    """
     rules: list[Rule] = []
     if schema.sex is not None:
         rules += [Only(c.name, c.sex) for c in schema.columns if c.sex and c.role != "outcome"]
@@ -292,23 +303,22 @@ def clinical_rules(schema: Schema) -> list[Rule]:
     return rules
 
 
-def check_rules(rules: Iterable[Rule], schema: Schema) -> None:
-    """Raise InputError, with the number of the rule, unless every rule fits the columns."""
-    for number, rule in enumerate(rules, start=1):
-        _check(rule, schema, f"Rule {number}")
-
-
-def _check(rule: Rule, schema: Schema, where: str) -> None:
-    try:
-        rule.check(schema)
-    except InputError as error:
-        raise InputError(f"{where} ({rule.kind}): {error}") from error
+def check_rules(rules: Iterable[Rule], schema: Schema, where: str = "Rule", start: int = 1) -> None:
+    """Raise InputError, with the number of the rule, unless every rule fits the columns.
+    Chapter generation, "Rules as data".
+    """
+    for number, rule in enumerate(rules, start):
+        try:
+            rule.check(schema)
+        except InputError as error:
+            raise InputError(f"{where} {number} ({rule.kind}): {error}") from error
 
 
 def chosen_rules(
     schema: Schema, path: str | Path | None = None, absent: Iterable[str] = ()
 ) -> list[Rule]:
     """The rules of the schema, and those of a person's file.
+    Chapter generation, "Rules as data".
 
     Parameters
     ----------
@@ -318,6 +328,10 @@ def chosen_rules(
     absent : iterable of str
         Columns that are not in `schema` because they were too rare; a rule about one of them is
         left out, with a word in the log.
+
+    Returns
+    -------
+    list of Rule
 
     Raises
     ------
@@ -329,18 +343,19 @@ def chosen_rules(
         return rules
     absent, known = set(absent), {str(rule) for rule in rules}
     for number, rule in enumerate(read_rules(path), start=1):
-        lost = absent.intersection(rule.columns)
-        if lost:
+        if lost := absent.intersection(rule.columns):
             log.info("Rule %d (%s) is left out: %r is too rare.", number, rule, min(lost))
             continue
-        _check(rule, schema, f"{path}, rule {number}")
+        check_rules([rule], schema, f"{path}, rule", number)
         if str(rule) not in known:
             rules.append(rule)
     return rules
 
 
 def summary(repaired: Mapping[str, int], most: int = 5) -> str:
-    """One sentence about how many patients each rule changed, the most frequent ones first."""
+    """One sentence about how many patients each rule changed, the most frequent ones first.
+    Chapter generation, "Clinical rules".
+    """
     done = sorted(((n, rule) for rule, n in repaired.items() if n), key=lambda pair: -pair[0])
     if not done:
         return f"Nothing to repair: all patients keep the {len(repaired)} clinical rules."
@@ -349,70 +364,77 @@ def summary(repaired: Mapping[str, int], most: int = 5) -> str:
     return f"{sum(n for n, _ in done):,} repairs ({named}{rest})."
 
 
-# -- on disk ---------------------------------------------------------------------------
-
-
 def read_rules(path: str | Path) -> list[Rule]:
     """Read rules from a ``.json``, ``.yaml`` or ``.yml`` file.
+    Chapter generation, "Rules as data".
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    list of Rule
 
     Raises
     ------
     InputError
         That names the file, the number of the rule and what cannot be used.
     """
-    path = Path(path)
     content = read_by_hand(path)
     if not isinstance(content, list):
         raise InputError(
             f"{path} should be a list of rules, as in - above: "
-            "{column: systolic, other: diastolic}."
+            f"{{column: {SYSTOLIC}, other: {DIASTOLIC}}}."
         )
-    return [_rule(path, number, entry) for number, entry in enumerate(content, start=1)]
+    return [_rule(f"{path}, rule {number}", entry) for number, entry in enumerate(content, start=1)]
 
 
 def write_rules(rules: Iterable[Rule], path: str | Path) -> None:
-    """Write rules as JSON that :func:`read_rules` reads."""
-    write_json([{rule.kind: asdict(rule)} for rule in rules], path)
+    """Write rules as JSON that :func:`read_rules` reads.
+    Chapter generation, "Rules as data".
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+    path : str or Path
+    """
+    write_json([{rule.kind: vars(rule)} for rule in rules], path)
 
 
-def _rule(path: Path, number: int, entry: object) -> Rule:
-    where = f"{path}, rule {number}"
+def _rule(where: str, entry: object) -> Rule:
     if not isinstance(entry, Mapping) or len(entry) != 1:
         raise InputError(f"{where} should be one of {', '.join(KINDS)} with its columns.")
     kind, said = next(iter(entry.items()))
     if kind not in KINDS:
         raise InputError(f"{where} has the unknown kind {kind!r}; use {', '.join(KINDS)}.")
     where = f"{where} ({kind})"
-    keys = [field.name for field in fields(KINDS[kind])]
+    keys = {field.name: field.default for field in fields(KINDS[kind])}
     if not isinstance(said, Mapping):
         raise InputError(f"{where} should have the keys {', '.join(keys)}, not {said!r}.")
     for key, value in said.items():
         if key not in keys:
             raise InputError(f"{where} has the key {key!r}; use {', '.join(keys)}.")
         _check_value(where, key, value)
-    for field in fields(KINDS[kind]):
-        if field.name not in said and field.default is MISSING:
-            raise InputError(f"{where} has no {field.name}; use {', '.join(keys)}.")
+    for key, default in keys.items():
+        if key not in said and default is MISSING:
+            raise InputError(f"{where} has no {key}; use {', '.join(keys)}.")
     return KINDS[kind](**said)
 
 
-def _check_value(where: str, key: str, value: object) -> None:
+def _check_value(where: str, key: str, value: Any) -> None:
+    good, wanted = isinstance(value, str), "a text (in quotes if it looks like a number)"
     if key in ("low", "high"):
-        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-        good, wanted = good and (value is None or np.isfinite(value)), "a number"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        good, wanted = value is None or (number and np.isfinite(value)), "a number"
     elif key in ("when", "then"):
         good = isinstance(value, Mapping) and all(
             isinstance(name, str) and isinstance(said, str | int | float)
             for name, said in value.items()
         )
         wanted = "columns and their values, as in {dialysis: 1}"
-    else:
-        good, wanted = isinstance(value, str), "a text (in quotes if it looks like a number)"
     if not good:
         raise InputError(f"{where} says {key} {value!r}; use {wanted}.")
-
-
-# -- small things ----------------------------------------------------------------------
 
 
 def _check_kind(column: Column, *kinds: str) -> None:

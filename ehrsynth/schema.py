@@ -7,17 +7,17 @@ as ``schema.json``.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, first_bad
+from .errors import InputError, near, some
 from .files import read_json, write_json
-from .kinds import MISSING, category_text, guess, ordered
+from .kinds import MISSING as MISSING
+from .kinds import cast, check_outcome, guess
 
 KINDS = ("categorical", "binary", "continuous")
 ROLES = (
@@ -31,12 +31,13 @@ DIE_1Y, DIE_ANY, VISIT_1Y = "DIE_1y", "DIE_any", "VISIT_1y"
 SEX_NAMES = (SEX, "gender")
 _DEMOGRAPHIC_NAMES = (*SEX_NAMES, RACE, "ethnicity", AGE)
 _ATTRIBUTE = "ehrsynth_schema"
-_LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of a patient table.
+
+    Chapter data-types, "Build it, part 1: name the type".
 
     Parameters
     ----------
@@ -104,17 +105,50 @@ class Column:
         return f"{label} ({self.unit})" if self.unit else label
 
     def within(self, values: np.ndarray) -> np.ndarray:
-        """A copy of `values` as floats, those outside the plausible bounds set to NaN."""
+        """Take what lies outside the plausible bounds as not measured.
+
+        Parameters
+        ----------
+        values : array_like of float
+
+        Returns
+        -------
+        ndarray of float
+            A copy, NaN outside the bounds.
+        """
         values = np.array(values, dtype=float)
         low = -np.inf if self.lower is None else self.lower
         high = np.inf if self.upper is None else self.upper
         values[(values < low) | (values > high)] = np.nan
         return values
 
+    def cast(self, values: pd.Series, where: str = "the table") -> pd.Series:
+        """Give a column its proper dtype, or say which value does not fit.
+
+        Parameters
+        ----------
+        values : Series
+        where : str
+            What to call the table in errors.
+
+        Returns
+        -------
+        Series
+        """
+        return cast(values, self.kind, self.categories, f"Column {self.name!r} of {where}")
+
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a patient table, in order."""
+    """The columns of a patient table, in order.
+
+    Chapter data-types, "The patient table and its schema".
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        No two of one name, and at most one outcome.
+    """
 
     columns: tuple[Column, ...]
 
@@ -135,20 +169,37 @@ class Schema:
         return [c.name for c in self.columns]
 
     def __getitem__(self, name: str) -> Column:
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise InputError(f"There is no column {name!r}; the columns are {_some(self.names)}.")
+        if name not in self:
+            raise InputError(f"There is no column {name!r}; the columns are {some(self.names)}.")
+        return self.columns[self.names.index(name)]
 
     def __contains__(self, name: str) -> bool:
-        return any(column.name == name for column in self.columns)
+        return name in self.names
 
     def of_kind(self, *kinds: str) -> list[str]:
-        """Names of the columns of these kinds."""
+        """Names of the columns of these kinds.
+
+        Parameters
+        ----------
+        *kinds : str
+
+        Returns
+        -------
+        list of str
+        """
         return [c.name for c in self.columns if c.kind in kinds]
 
     def of_role(self, *roles: str) -> list[str]:
-        """Names of the columns with these roles."""
+        """Names of the columns with these roles.
+
+        Parameters
+        ----------
+        *roles : str
+
+        Returns
+        -------
+        list of str
+        """
         return [c.name for c in self.columns if c.role in roles]
 
     @property
@@ -168,7 +219,16 @@ class Schema:
         return None
 
     def outcome_values(self, table: pd.DataFrame) -> np.ndarray:
-        """The outcome as 0/1 (uint8): of a two-category outcome the last one counts as 1."""
+        """The outcome as 0 and 1: of a two-category outcome the last one counts as 1.
+
+        Parameters
+        ----------
+        table : DataFrame
+
+        Returns
+        -------
+        ndarray of uint8
+        """
         if self.outcome is None:
             raise InputError("No column has the role outcome; name one with --outcome COLUMN.")
         column = self[self.outcome]
@@ -180,27 +240,51 @@ class Schema:
     # -- making other schemas ----------------------------------------------------------
 
     def select(self, names: Iterable[str]) -> "Schema":
-        """The schema of these columns, in this schema's order."""
+        """The schema of some columns, in this schema's order.
+
+        Parameters
+        ----------
+        names : iterable of str
+
+        Returns
+        -------
+        Schema
+        """
         wanted = set(names)
         return Schema(tuple(c for c in self.columns if c.name in wanted))
-
-    def with_column(self, column: Column) -> "Schema":
-        """Replace the column of that name, or add it at the end."""
-        if column.name in self:
-            return Schema(tuple(column if c.name == column.name else c for c in self.columns))
-        return Schema((*self.columns, column))
 
     # -- travelling with a table -------------------------------------------------------
 
     def attach(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return `table` (a shallow copy) with this schema in its attributes."""
+        """Give a table this schema to carry along.
+
+        Parameters
+        ----------
+        table : DataFrame
+
+        Returns
+        -------
+        DataFrame
+            A shallow copy with the schema in its attributes.
+        """
         table = table.copy(deep=False)
         table.attrs[_ATTRIBUTE] = self.to_json()
         return table
 
     @classmethod
     def of(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
-        """The schema attached to `table`, or an inferred one when there is none."""
+        """The schema attached to `table`, or an inferred one when there is none.
+
+        Parameters
+        ----------
+        table : DataFrame
+        outcome : str, optional
+
+        Returns
+        -------
+        Schema
+            Of the columns that the table has, in its order.
+        """
         text = table.attrs.get(_ATTRIBUTE)
         if text is None:
             return cls.infer(table, outcome=outcome)
@@ -217,6 +301,16 @@ class Schema:
         0/1 and booleans are binary; text, categoricals and numbers of two values (or 0/1 with
         missing values) are categorical; other numbers are continuous. Columns called sex, gender,
         race, ethnicity or age are demographic.
+
+        Parameters
+        ----------
+        table : DataFrame
+        outcome : str, optional
+            The column to predict, with two values.
+
+        Returns
+        -------
+        Schema
 
         Raises
         ------
@@ -235,10 +329,10 @@ class Schema:
             )
         columns = []
         for name, values in table.items():
-            if name == outcome and values.nunique() != 2:
-                as_outcome(Column(str(name), "binary"), values)  # says in which way it is none
-            column = Column(str(name), role=role_of(str(name)), **guess(str(name), values))
-            columns.append(as_outcome(column, values) if name == outcome else column)
+            if name == outcome:
+                check_outcome(str(name), values)
+            role = "outcome" if name == outcome else role_of(str(name))
+            columns.append(Column(str(name), role=role, **guess(str(name), values)))
         return cls(tuple(columns))
 
     def cast(self, table: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
@@ -264,13 +358,18 @@ class Schema:
         missing = [name for name in self.names if name not in table.columns]
         if missing:
             raise InputError(f"Column {missing[0]!r} is missing from {where}.")
-        columns = {c.name: _cast_column(c, table[c.name], where) for c in self.columns}
+        columns = {c.name: c.cast(table[c.name], where) for c in self.columns}
         return self.attach(pd.DataFrame(columns, index=table.index))
 
     # -- JSON --------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """One line of JSON, without the fields that have their default."""
+        """One line of JSON, without the fields that have their default.
+
+        Returns
+        -------
+        str
+        """
         default = asdict(Column("", "binary"))
         columns = [
             {k: v for k, v in asdict(c).items() if k in ("name", "kind", "role") or v != default[k]}
@@ -280,23 +379,53 @@ class Schema:
 
     @classmethod
     def from_json(cls, text: str, where: str = "the schema") -> "Schema":
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        text : str
+        where : str
+
+        Returns
+        -------
+        Schema
+        """
         try:
             return cls(tuple(Column(**column) for column in json.loads(text)["columns"]))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"{where} is not a schema ({error}); see the API page.") from error
 
     def save(self, path: str | Path) -> None:
-        """Write the schema as JSON."""
+        """Write the schema as JSON.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
         write_json(json.loads(self.to_json()), path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Schema":
-        """Read a schema from JSON."""
+        """Read a schema from JSON.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Schema
+        """
         return cls.from_json(json.dumps(read_json(path)), where=str(path))
 
     def to_frame(self) -> pd.DataFrame:
-        """The schema as a table a person can read."""
+        """The schema as a table a person can read.
+
+        Returns
+        -------
+        DataFrame
+            A row a column: its name, kind, role and meaning.
+        """
         return pd.DataFrame(
             {
                 "column": [c.name for c in self.columns],
@@ -312,69 +441,9 @@ def _parse(text: str) -> Schema:
     return Schema.from_json(text)
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """Half a sentence that helps who asked for `name`: what it may have been, or what there is."""
-    names = [str(known) for known in names]
-    plain = {known.casefold(): known for known in names}
-    found = get_close_matches(str(name).casefold(), plain, n=1)
-    if found:
-        return f"did you mean {plain[found[0]]!r}"
-    return f"the columns are {_some(names)}"
-
-
-def _some(names: Iterable[str], most: int = 8) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def role_of(name: str) -> str:
-    """The role that a column's name tells: "demographic", or "feature" for everything else."""
+    """The role that a column's name tells: demographic, or feature for everything else.
+
+    Chapter data-types, "The patient table and its schema".
+    """
     return "demographic" if name.strip().lower() in _DEMOGRAPHIC_NAMES else "feature"
-
-
-def as_outcome(column: Column, values: pd.Series) -> Column:
-    """The column in the role of the outcome, if it has two values and none is missing."""
-    if values.isna().any():
-        raise InputError(f"Outcome column {column.name!r} has missing values; remove those rows.")
-    levels = ordered(values.map(category_text).unique())
-    if len(levels) != 2:
-        raise InputError(
-            f"Outcome column {column.name!r} has {len(levels)} different "
-            f"value{'s' if len(levels) > 1 else ''} ({_some(levels, 4)}); it needs exactly two."
-        )
-    return replace(column, role="outcome")
-
-
-def _cast_column(column: Column, values: pd.Series, where: str) -> pd.Series:
-    what = f"Column {column.name!r} of {where}"
-    if column.kind == "categorical":
-        text = values.astype(object).where(values.notna(), MISSING).map(category_text)
-        unknown = sorted(set(text.unique()) - set(column.categories))
-        if unknown:
-            found = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
-            raise InputError(
-                f"{what} has {found}, which is not one of its categories "
-                f"({_some(column.categories)})."
-            )
-        return pd.Series(pd.Categorical(text, categories=list(column.categories)), values.index)
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    if bad := first_bad(values, numbers.isna() & values.notna()):
-        raise InputError(
-            f"{what} should hold numbers but has {str(bad.value)!r} in row {bad.row}; "
-            "correct it or leave it empty."
-        )
-    if bad := first_bad(numbers, np.isinf(numbers)):
-        raise InputError(
-            f"{what} has an infinite value in row {bad.row}; correct it or leave it empty."
-        )
-    if column.kind == "continuous":
-        if bad := first_bad(numbers, numbers.abs() > _LARGEST):
-            raise InputError(
-                f"{what} has {bad.value:g} in row {bad.row}, which is no measurement; "
-                "correct it or leave it empty."
-            )
-        return numbers
-    if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
-        found = "no value" if pd.isna(bad.value) else bad.value
-        raise InputError(f"{what} should be 0 or 1 but has {found} in row {bad.row}.")
-    return numbers.astype("uint8")

@@ -331,9 +331,9 @@ def test_tables_without_a_schema(people):
 
 
 def test_implausible_values_count_as_not_measured(people):
-    schema = Schema.of(people[0]).with_column(
-        Column("bmi", "continuous", "measurement", unit="kg/m2", lower=10, upper=60, decimals=1)
-    )
+    bmi = Column("bmi", "continuous", "measurement", unit="kg/m2", lower=10, upper=60, decimals=1)
+    columns = Schema.of(people[0]).columns
+    schema = Schema(tuple(bmi if column.name == "bmi" else column for column in columns))
     train = people[0].copy()
     train.loc[0, "bmi"] = 107_840.0
     report = evaluate(train, people[1], people[1], schema=schema, profile="fast")

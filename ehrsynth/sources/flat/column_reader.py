@@ -20,6 +20,7 @@ from ...kinds import (
     NUMERIC_SHARE,
     NUMERIC_VALUES,
     category_text,
+    check_outcome,
     decimals,
     few_codes,
     guess,
@@ -27,7 +28,7 @@ from ...kinds import (
     looks_like_identifier,
     ordered,
 )
-from ...schema import SEX_NAMES, Column, as_outcome, role_of
+from ...schema import SEX_NAMES, Column, role_of
 from .columns_file import NOTHING
 from .dates import take_time
 from .file import CODE_NUMBER
@@ -54,18 +55,7 @@ _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
 
 
 def tidy(reading: Reading) -> None:
-    """Make the values plain, in place: no spaces around texts, one way of saying there is none.
-
-    Parameters
-    ----------
-    reading : Reading
-        As it comes from the file.
-
-    Raises
-    ------
-    InputError
-        For a cell that holds several values.
-    """
+    """Make the values plain, in place: no spaces around texts, one way of saying there is none."""
     values = reading.values
     if values.dtype == object or pd.api.types.is_string_dtype(values):
         reading.values = _plain(reading)
@@ -103,20 +93,7 @@ def _plain(reading: Reading) -> pd.Series:
 
 
 def understand(reading: Reading, outcome: bool) -> None:
-    """Work out what a tidy column is, and bring its values into that form, in place.
-
-    Parameters
-    ----------
-    reading : Reading
-        Afterwards it has a `column`, or the reason why it is `dropped`.
-    outcome : bool
-        Whether it is the outcome.
-
-    Raises
-    ------
-    InputError
-        If it is not fit for use.
-    """
+    """Give a tidy column its `column`, or the reason why it is `dropped`, and fitting values."""
     if outcome:
         _outcome(reading)
     else:
@@ -377,7 +354,7 @@ def _outcome(reading: Reading) -> None:
         raise InputError(f"Outcome column {name!r} needs two values; it cannot be {wish.kind}.")
     if reading.is_text:
         _join_spellings(reading)
-    as_outcome(Column(name, "binary"), reading.values)  # first of all it has two values
+    check_outcome(name, reading.values)
     levels = _polarity(reading)
     reading.values = reading.values.map(category_text)
     reading.notes.append(f"{levels[1]!r} counts as 1")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, near
 from ...files import read_by_hand
-from ...schema import KINDS, ROLES, near
+from ...schema import KINDS, ROLES
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Wish:
     role: str = ""
     label: str = ""
     unit: str = ""
+    sex: str = ""
     bounds: tuple[float | None, float | None] | None = None
     decimals: int | None = None
-    sex: str = ""
     drop: bool = False
     identifier: str = ""
     missing: tuple[str, ...] = ()
@@ -72,6 +72,10 @@ def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
         The columns that there are.
     where : str
         What to call the table in errors.
+
+    Returns
+    -------
+    dict of str to Wish
 
     Raises
     ------

@@ -19,18 +19,7 @@ _YEARS = (1800, 2300)
 
 
 def take_time(reading: Reading) -> None:
-    """Turn dates, lengths of time and times of the day into numbers with a unit, in place.
-
-    Parameters
-    ----------
-    reading : Reading
-        What is no time stays as it is.
-
-    Raises
-    ------
-    InputError
-        For a column of dates with a value that is none, or that can be read in two ways.
-    """
+    """Turn dates, lengths of time and times of the day into numbers with a unit, in place."""
     values, asked = reading.values, reading.wish.kind == "date"
     dates = _dates(reading, asked)
     if dates is not None:

@@ -21,23 +21,7 @@ _DELIMITERS = ",;\t|"
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """Read a CSV or Parquet file, each column as the types of the file make it.
-
-    Parameters
-    ----------
-    path : Path
-        As for :func:`ehrsynth.sources.flat.table.load`.
-
-    Returns
-    -------
-    DataFrame
-        At least one row; names without spaces around them, none twice.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read in one way only.
-    """
+    """The table of a CSV or Parquet file: at least one row, names without spaces, none twice."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
     is_csv = path.name.lower().endswith((".csv", ".csv.gz")) and path.is_file()

@@ -98,15 +98,5 @@ class Reading:
 
 
 def is_missing_word(text: pd.Series) -> pd.Series:
-    """Which texts are words for a value that is not there, such as "n/a" or "-".
-
-    Parameters
-    ----------
-    text : Series of str
-        None missing.
-
-    Returns
-    -------
-    Series of bool
-    """
+    """Which texts are words for a value that is not there, such as "n/a" or "-"."""
     return text.str.lower().isin(_MISSING_WORDS)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...errors import InputError
-from ...schema import Schema, near
+from ...errors import InputError, near
+from ...schema import Schema
 from . import columns_file
 from .column_reader import tidy, understand
 from .columns_file import NOTHING
