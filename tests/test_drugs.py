@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ehrsynth.hospital import care
+from ehrsynth.hospital.codes import declared
 from ehrsynth.sources import drugs
 
 
@@ -52,7 +52,7 @@ def test_ingredients(written, names):
 
 def test_every_name_of_the_simulated_pharmacy():
     """It was written before the list was, with the ingredient beside each name."""
-    table = care.catalog("drugs")
+    table = declared("drugs")
     for ingredient, names in table[["ingredient", "names"]].itertuples(index=False):
         for written in names.split(";"):
             found = [name.removesuffix(" flush") for name in drugs.ingredients(written)]

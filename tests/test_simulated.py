@@ -19,7 +19,7 @@ from ehrsynth.evaluation.report import Report
 from ehrsynth.hospital import care, truth
 from ehrsynth.hospital import people as hospital
 from ehrsynth.hospital import writing as simulated
-from ehrsynth.hospital.writing import PUBLISHED
+from ehrsynth.hospital.codes import PUBLISHED, declared, seen
 from ehrsynth.schema import Schema
 from ehrsynth.sources.tables import RACES
 
@@ -133,11 +133,11 @@ def test_counts_of_rare_phecodes_are_those_of_a_sample():
 
 
 def test_the_table_of_the_hospital_is_used_in_full():
-    truth = simulated.hospital()
+    truth = hospital.hospital()
     table = pd.read_csv(Path(simulated.__file__).with_name("hospital.csv"), dtype={"phecode": str})
     wanted = table.set_index("phecode")["percent"] / 100
     whole = pd.Series(truth.prevalence, truth.whole)
-    leaf = pd.Series(simulated.seen(truth.leaf), truth.leaf["code"])
+    leaf = pd.Series(seen(truth.leaf), truth.leaf["code"])
     is_leaf = wanted.index.str.contains(".", regex=False)
     pd.testing.assert_series_equal(whole[wanted.index[~is_leaf]], wanted[~is_leaf],
                                    check_names=False, rtol=1e-9)  # fmt: skip
@@ -149,7 +149,7 @@ def test_the_table_of_the_hospital_is_used_in_full():
 
 def test_solved_prevalences_hold(patients):
     """The intercepts are solved over everybody, not fitted to these patients."""
-    truth = simulated.hospital()
+    truth = hospital.hospital()
     got = patients.filter(like="phe_").mean().rename(lambda name: name[4:])
     frequent = pd.Series(truth.prevalence, truth.whole).loc[lambda p: p > 0.01]
     error = (got[frequent.index] - frequent) / np.sqrt(frequent / len(patients))
@@ -392,8 +392,8 @@ def test_procedure_codes_and_lab_items_are_those_of_mimic_iv(folder, shared_data
 
 
 def test_the_declared_care_makes_sense():
-    codes = set(simulated.hospital().whole)
-    drugs, procedures, labs = (care.catalog(name) for name in ("drugs", "procedures", "labs"))
+    codes = set(hospital.hospital().whole)
+    drugs, procedures, labs = (declared(name) for name in ("drugs", "procedures", "labs"))
     assert (len(drugs), len(procedures), len(labs)) == (119, 90, 27)
     for table, key in ((drugs, "ingredient"), (procedures, "title"), (labs, "itemid")):
         assert table[key].is_unique
@@ -426,7 +426,7 @@ def has_code(cared):
 
 def test_drugs_and_procedures_follow_disease_as_declared(cared, has_code):
     admitted = pd.Index(cared["admissions"]["subject_id"].unique())
-    drugs, procedures = care.catalog("drugs"), care.catalog("procedures")
+    drugs, procedures = declared("drugs"), care.catalog("procedures")
     wrote = cared["prescriptions"].groupby("drug")["subject_id"].agg(set)
     done = cared["procedures_icd"].groupby("icd_code")["subject_id"].agg(set)
     errors = []
@@ -465,7 +465,7 @@ def test_labs_follow_disease(cared, has_code):
 
 def test_lab_values_are_what_the_truth_expects(cared, has_code):
     """In patients without any of the diseases that act on it, creatinine is as declared."""
-    lab = care.catalog("labs").set_index("itemid").loc[50912]
+    lab = declared("labs").set_index("itemid").loc[50912]
     people = cared["patients"].set_index("subject_id")
     results = cared["labevents"].query("itemid == 50912").dropna(subset=["valuenum"])
     well = results[~results["subject_id"].isin(has_code(" ".join(care.effects(lab["effects"]))))]
@@ -610,7 +610,7 @@ def test_leaves_have_the_true_prevalences(tables):
 def test_exact_prevalences_are_those_intended():
     """The quadrature of the truth is finer than the one the intercepts were solved with."""
     whole = truth.codes()["prevalence"]
-    np.testing.assert_allclose(whole, simulated.hospital().prevalence, rtol=0.004)
+    np.testing.assert_allclose(whole, hospital.hospital().prevalence, rtol=0.004)
 
 
 def test_oracle_sample_is_a_patient_table(oracle, patients):
@@ -664,7 +664,7 @@ def test_the_file_says_all_that_decides_over_diseases_and_death(folder):
     facts = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     assert set(facts["keys"]) == set(facts) - {"keys"}
     assert facts["made_with"]["patients"] == 150 and facts["made_with"]["seed"] == 4
-    hospital_ = simulated.hospital()
+    hospital_ = hospital.hospital()
     rng = np.random.default_rng(8)
     people = hospital.draw_people(hospital_, 40, rng)
     has = hospital.draw_diseases(hospital_, people, rng)
@@ -758,7 +758,7 @@ def test_no_patients_are_refused(n):
 
 
 def test_it_is_quick():
-    simulated.hospital()
+    hospital.hospital()
     start = time.process_time()
     simulated.load(patients=4_000, seed=1)
     assert time.process_time() - start < 4  # about half a second on an idle core

@@ -22,13 +22,13 @@ that nobody takes them for real packages.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import as_file, files
 
 import numpy as np
 import pandas as pd
 
-from .people import age_units
+from ..schema import AGE
+from .codes import declared
+from .people import Hospital, age_units
 
 FILES = ("procedures_icd", "prescriptions", "labevents")
 PEOPLE_AT_A_TIME = 4_096
@@ -68,34 +68,30 @@ class Lives:
     dod: pd.Series
     identity: pd.DataFrame
 
+    @property
+    def visits(self) -> np.ndarray:
+        """Number of admissions of each person."""
+        return np.bincount(self.stays["person"], minlength=len(self.people))
 
-@lru_cache(maxsize=3)
-def catalog(name: str) -> pd.DataFrame:
-    """``drugs``, ``procedures`` or ``labs``, as declared."""
-    text = dict.fromkeys(("indication", "effects", "icd9", "icd10", "dose", "low", "high"), str)
-    with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
-        return pd.read_csv(path, dtype=text, keep_default_na=False)
+    def shifted(self, time: np.ndarray, person: np.ndarray) -> np.ndarray:
+        """Real times of these people (numbers) in their shifted calendars."""
+        return time + self.identity["shift"].to_numpy()[person]
 
 
 def dictionaries() -> dict[str, pd.DataFrame]:
     """``d_icd_procedures`` and ``d_labitems``: what the codes and items mean."""
-    procedures = catalog("procedures")
-    titles = pd.concat(
-        [
-            pd.DataFrame({"icd_code": procedures[f"icd{version}"], "icd_version": version,
-                          "long_title": procedures["title"]})
-            for version in (9, 10)
-        ]
-    )  # fmt: skip
+    titles = declared("procedures").melt("title", ["icd9", "icd10"], "icd_version", "icd_code")
+    titles["icd_version"] = titles["icd_version"].map({"icd9": 9, "icd10": 10})
+    titles = titles.rename(columns={"title": "long_title"})
+    titles = titles[["icd_code", "icd_version", "long_title"]]
+    items = declared("labs")[["itemid", "label", "fluid", "category"]]
     return {
         "d_icd_procedures": titles.sort_values(["icd_code", "icd_version"], ignore_index=True),
-        "d_labitems": catalog("labs")[["itemid", "label", "fluid", "category"]].sort_values(
-            "itemid", ignore_index=True
-        ),
+        "d_labitems": items.sort_values("itemid", ignore_index=True),
     }
 
 
-def blocks(name: str, truth, lives: Lives, hadm_id: np.ndarray, seed: int) -> Iterator:
+def blocks(name: str, truth: Hospital, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
     """The rows of a table, a few thousand people at a time.
 
     Parameters
@@ -103,8 +99,6 @@ def blocks(name: str, truth, lives: Lives, hadm_id: np.ndarray, seed: int) -> It
     name : {"procedures_icd", "prescriptions", "labevents"}
     truth : Hospital
     lives : Lives
-    hadm_id : ndarray of int
-        Of each row of ``lives.stays``.
     seed : int
         Of the patients.
 
@@ -123,7 +117,7 @@ def blocks(name: str, truth, lives: Lives, hadm_id: np.ndarray, seed: int) -> It
         part = Lives(
             people=lives.people.iloc[start:stop].reset_index(drop=True),
             has=lives.has[start:stop],
-            stays=stays.assign(person=stays["person"] - start, hadm_id=hadm_id[first:last]),
+            stays=stays.assign(person=stays["person"] - start),
             dod=lives.dod.iloc[start:stop].reset_index(drop=True),
             identity=lives.identity.iloc[start:stop].reset_index(drop=True),
         )
@@ -136,7 +130,7 @@ def blocks(name: str, truth, lives: Lives, hadm_id: np.ndarray, seed: int) -> It
 # -- whom it befalls -------------------------------------------------------------------
 
 
-def indications(truth, table: pd.DataFrame) -> np.ndarray:
+def indications(truth: Hospital, table: pd.DataFrame) -> np.ndarray:
     """Which whole phecodes are an indication for each row of `table`, (W, rows) of bool."""
     matrix = np.zeros((len(truth.whole), len(table)), dtype=bool)
     for row, codes in enumerate(table["indication"]):
@@ -144,34 +138,48 @@ def indications(truth, table: pd.DataFrame) -> np.ndarray:
     return matrix
 
 
-def _receive(truth, lives: Lives, table: pd.DataFrame, rng) -> tuple[np.ndarray, np.ndarray]:
+def _receive(
+    truth: Hospital, lives: Lives, table: pd.DataFrame, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Person and row of `table` (numbers) of everything that somebody with a stay receives."""
     indicated = lives.has.astype(np.float32) @ indications(truth, table).astype(np.float32) > 0
     chance = np.where(indicated, table["indicated"].to_numpy(), table["others"].to_numpy()) / 100
-    count = np.bincount(lives.stays["person"], minlength=len(lives.people))
-    return np.nonzero((rng.random(chance.shape) < chance) & (count > 0)[:, None])
+    return np.nonzero((rng.random(chance.shape) < chance) & (lives.visits > 0)[:, None])
+
+
+def turns(visits: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Everything that happens at `visits` admissions in a row, the first one being `start`.
+
+    Parameters
+    ----------
+    visits, start : ndarray of int
+        One of each for every thing that happens.
+
+    Returns
+    -------
+    tuple of ndarray
+        For every thing and admission: the number of the thing, the admission, and its turn.
+    """
+    row = np.repeat(np.arange(len(visits)), visits)
+    turn = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
+    return row, start[row] + turn, turn
 
 
 def _expand(person: np.ndarray, lives: Lives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For every admission of each of `person`: its position in `person`, its stay, its turn."""
-    count = np.bincount(lives.stays["person"], minlength=len(lives.people))
-    start = np.cumsum(count) - count
-    visits = count[person]
-    row = np.repeat(np.arange(len(person)), visits)
-    turn = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
-    return row, start[person[row]] + turn, turn
+    visits = lives.visits
+    return turns(visits[person], (np.cumsum(visits) - visits)[person])
 
 
 # -- procedures ------------------------------------------------------------------------
 
 
-def _procedures(truth, lives: Lives, rng, _) -> pd.DataFrame:
+def _procedures(truth: Hospital, lives: Lives, rng: np.random.Generator, _: int) -> pd.DataFrame:
     """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
-    table = catalog("procedures")
+    table = declared("procedures")
     person, kind = _receive(truth, lives, table, rng)
     row, stay, turn = _expand(person, lives)
-    count = np.bincount(lives.stays["person"], minlength=len(lives.people))
-    first = np.floor(rng.random(len(person)) * count[person])[row]
+    first = np.floor(rng.random(len(person)) * lives.visits[person])[row]
     again = table["again"].to_numpy()[kind[row]]
     done = (turn == first) | ((turn > first) & (rng.random(len(row)) < again))
     stay, kind = stay[done], kind[row[done]]
@@ -182,8 +190,7 @@ def _procedures(truth, lives: Lives, rng, _) -> pd.DataFrame:
     recent = admit >= ICD10_SINCE
     codes = {version: table[f"icd{version}"].to_numpy(object)[kind] for version in (9, 10)}
     person = lives.stays["person"].to_numpy()[stay]
-    shift = lives.identity["shift"].to_numpy()[person]
-    day = (admit + length * rng.random(len(stay)) + shift).astype("datetime64[D]")
+    day = lives.shifted(admit + length * rng.random(len(stay)), person).astype("datetime64[D]")
     return pd.DataFrame(
         {
             "subject_id": lives.identity["subject_id"].to_numpy()[person],
@@ -199,8 +206,11 @@ def _procedures(truth, lives: Lives, rng, _) -> pd.DataFrame:
 # -- prescriptions ---------------------------------------------------------------------
 
 
-def _prescriptions(truth, lives: Lives, rng, rows: int) -> pd.DataFrame:
-    table = catalog("drugs")
+def _prescriptions(
+    truth: Hospital, lives: Lives, rng: np.random.Generator, rows: int
+) -> pd.DataFrame:
+    """At the last admission, and at each other one with the chance ``_AGAIN``."""
+    table = declared("drugs")
     person, kind = _receive(truth, lives, table, rng)
     row, stay, _ = _expand(person, lives)
     last = lives.stays["last"].to_numpy()[stay]
@@ -210,9 +220,8 @@ def _prescriptions(truth, lives: Lives, rng, rows: int) -> pd.DataFrame:
     stay, kind = stay[order], kind[order]
     n = len(stay)
     person = lives.stays["person"].to_numpy()[stay]
-    shift = lives.identity["shift"].to_numpy()[person]
-    admit = lives.stays["admit"].to_numpy()[stay] + shift
-    discharge = lives.stays["discharge"].to_numpy()[stay] + shift
+    admit = lives.shifted(lives.stays["admit"].to_numpy()[stay], person)
+    discharge = lives.shifted(lives.stays["discharge"].to_numpy()[stay], person)
     length = (discharge - admit) / np.timedelta64(1, "s")
     start = admit + np.floor(0.6 * length * rng.random(n) ** 2).astype("timedelta64[s]")
     start = _hour(start, admit)
@@ -285,9 +294,9 @@ def effects(text: str) -> dict[str, float]:
     return {code: float(value) for code, value in (pair.split("=") for pair in text.split())}
 
 
-def usual_levels(truth, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
+def usual_levels(truth: Hospital, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
-    table = catalog("labs")
+    table = declared("labs")
     adds = np.zeros((len(truth.whole), len(table)))
     for lab, text in enumerate(table["effects"]):
         for code, value in effects(text).items():
@@ -296,12 +305,13 @@ def usual_levels(truth, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     base = np.where(table["scale"] == "log", np.log(typical), typical)
     used = np.flatnonzero(adds.any(axis=1))
     level = base + has[:, used].astype(float) @ adds[used]
-    level += np.outer(age_units(people["age"].to_numpy()), table["age"])
+    level += np.outer(age_units(people[AGE].to_numpy()), table["age"])
     return level + np.outer(people["female"].to_numpy(), table["female"])
 
 
-def _labs(truth, lives: Lives, rng, rows: int) -> pd.DataFrame:
-    table = catalog("labs")
+def _labs(truth: Hospital, lives: Lives, rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """Every panel that is ordered at a blood draw, around what is usual for the person."""
+    table = declared("labs")
     draws = _blood_draws(lives, rng)
     level = usual_levels(truth, lives.people, lives.has)
     level += table["between"].to_numpy() * rng.standard_normal(level.shape)
@@ -324,7 +334,7 @@ def _labs(truth, lives: Lives, rng, rows: int) -> pd.DataFrame:
 
     low, high = (pd.to_numeric(table[name]).to_numpy()[lab] for name in ("low", "high"))
     abnormal = (number < low) | (number > high)
-    time = draws["time"].to_numpy()[draw] + lives.identity["shift"].to_numpy()[person]
+    time = lives.shifted(draws["time"].to_numpy()[draw], person)
     stored = time + (60 * rng.integers(25, 180, n)).astype("timedelta64[s]")
     priority = np.array(["STAT", "ROUTINE", None], dtype=object)
     priority = priority[np.searchsorted([0.53, 0.92], rng.random(len(draws)))]

@@ -17,16 +17,16 @@ from scipy.stats import poisson
 from ..cohort import build_patients
 from ..errors import InputError
 from ..phecode import definitions
-from ..schema import Schema
+from ..schema import AGE, BMI, DIE_1Y, RACE, SEX, SYSTOLIC, Schema
 from ..sources import mimic_iv
+from ..sources.tables import RACES
 from . import care
-from . import writing as simulated
+from .codes import PUBLISHED, declared, published_phecodes
 from .people import (
     AGES,
     BMI_DISEASES,
     FACTORS,
     HOSPITAL_SEED,
-    PUBLISHED,
     age_and_race,
     death_log_odds,
     disease_chances,
@@ -34,13 +34,14 @@ from .people import (
     draw_body,
     draw_diseases,
     draw_people,
+    expit,
     hospital,
     leaf_chances,
     outcome_model,
-    published_phecodes,
-    sigmoid,
     true_shares,
 )
+from .records import BMI_FAULTS, raw_tables, simulate
+from .stays import check_size
 
 __all__ = ["as_dict", "codes", "oracle_sample", "published_against_simulated"]
 
@@ -49,35 +50,6 @@ _RISK_STREAM = 7_304
 _RISK_PEOPLE = 20_480  # over whom the outcome's risk is averaged
 _AT_A_TIME = 4_096
 _IN_COHORT = 0.94  # of the people, nearly
-
-_MEANING = {
-    "made_with": "number of patients and seed of the files beside this one; version of the model",
-    "cohort": "whom every share and odds ratio below is about",
-    "people": "true mean and standard deviation of age, shares of women and races",
-    "outcome": "the outcome's name in the patient table and the true share of patients who have it",
-    "outcome_model": "log odds of the outcome: the sum of the intercept; 'age' times g and 'age "
-    "squared' times g squared, g = (age - 55) / 20; 'bmi below 24' times the kg/m2 by which the "
-    "usual BMI lies below 24; 'gives birth' for women who come to give birth; and for each disease "
-    "(whole phecode) that a patient has its coefficient",
-    "codes": "by level (phecode: whole; leaf: most specific) and code: name, sex (F or M where "
-    "only one sex can have it), the true share of patients who have it (by numerical integration), "
-    "and its marginal odds ratio with the outcome and the logarithm of that (nothing held "
-    "constant; averaged over simulated people, as many as said under made_with)",
-    "disease_model": "log odds of having each whole phecode: the sum of the intercept; 'age' times "
-    "g and 'age squared' times g squared; the entry for the patient's sex, for giving birth or "
-    "not, and for the race; and for each latent factor (independent, standard normal) its loading "
-    "times the factor; what is not listed is 0, and -60 means never",
-    "latent_factors": "names of the factors of disease_model",
-    "drugs": "for each ingredient: the names it goes by in prescriptions.csv.gz, the true share of "
-    "patients who take it, and percent of patients with any of the phecodes of 'indication' "
-    "(indicated) and of all others (others) who take it",
-    "procedures": "the same for procedures, with their ICD-9 and ICD-10 codes; again: chance that "
-    "a later admission repeats it",
-    "labs": "for each item: the expected value is 'typical' plus 'age' times g, 'female' for women "
-    "and the effects of whole phecodes, on the natural logarithm where scale is log; 'between' is "
-    "the standard deviation between patients, 'within' between blood draws of one patient; "
-    "'ordered' is the percent of blood draws with the panel; low and high bound the normal range",
-}
 
 
 def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -102,10 +74,10 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
     InputError
         If `n` is less than 1 or `seed` is negative.
     """
-    simulated.check_size(n, seed)
+    check_size(n, seed)
     people = 200 + int(n / _IN_COHORT + 6 * np.sqrt(n))  # some die in hospital or never come
     rng = np.random.default_rng([_ORACLE_STREAM, seed])
-    patients = build_patients(mimic_iv.from_frames(simulated.simulate(people, rng)[1]))
+    patients = build_patients(mimic_iv.from_frames(simulate(people, rng)[1]))
     schema, patients = Schema.of(patients), patients.head(n)
     if like is None:
         empty = [c.name for c in schema.columns if c.code and not patients[c.name].any()]
@@ -128,7 +100,7 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
 def _codes() -> pd.DataFrame:
     truth, risk = hospital(), _risks()
     by_sex, _ = true_shares(truth)
-    parts = []
+    tables = []
     for level, code, chance, whole in (
         ("phecode", truth.whole, 1.0, np.arange(len(truth.whole))),
         ("leaf", truth.leaf["code"], leaf_chances(truth), truth.leaf["whole"].to_numpy()),
@@ -137,21 +109,10 @@ def _codes() -> pd.DataFrame:
         share, joint = both.sum(axis=0), (both * risk["of those with it"][:, whole]).sum(axis=0)
         died = risk["of all"]
         odds = joint * (1 - share - died + joint) / ((share - joint) * (died - joint))
-        meaning = definitions(level).reindex(code)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "level": level,
-                    "code": np.asarray(code, dtype=object),
-                    "name": meaning["name"].to_numpy(object),
-                    "sex": meaning["sex"].to_numpy(object),
-                    "prevalence": share,
-                    "odds_ratio": odds,
-                    "log_odds_ratio": np.log(odds),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+        table = definitions(level).reindex(code)[["name", "sex"]].rename_axis("code").reset_index()
+        table.insert(0, "level", level)
+        tables.append(table.assign(prevalence=share, odds_ratio=odds, log_odds_ratio=np.log(odds)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def codes(level: str = "phecode") -> pd.DataFrame:
@@ -192,7 +153,7 @@ def _risks() -> dict[str, np.ndarray | float]:
     """
     truth = hospital()
     rng = np.random.default_rng([_RISK_STREAM, HOSPITAL_SEED])
-    catalogs = {name: care.catalog(name) for name in ("drugs", "procedures")}
+    catalogs = {name: declared(name) for name in ("drugs", "procedures")}
     reasons = {n: care.indications(truth, table).astype(float) for n, table in catalogs.items()}
     died, weighted, weights = 0.0, 0.0, 0.0
     indicated = dict.fromkeys(catalogs, 0.0)
@@ -204,16 +165,16 @@ def _risks() -> dict[str, np.ndarray | float]:
 
         def log_odds(has, people=people, body_seed=body_seed):
             body = draw_body(truth, people, has, np.random.default_rng(body_seed))
-            return death_log_odds(truth, people, has, body["bmi"])
+            return death_log_odds(truth, people, has, body[BMI])
 
         usual = log_odds(has)
-        died += sigmoid(usual).mean()
-        risk = sigmoid(usual[:, None] + ~has * truth.mortality)
+        died += expit(usual).mean()
+        risk = expit(usual[:, None] + ~has * truth.mortality)
         for code in BMI_DISEASES:
             column = truth.whole.get_loc(code)
             sick = has.copy()
             sick[:, column] = True
-            risk[:, column] = sigmoid(log_odds(sick))
+            risk[:, column] = expit(log_odds(sick))
         female = people["female"].to_numpy()
         sexes = np.array([~female, female], dtype=float)
         weighted, weights = weighted + sexes @ (chance * risk), weights + sexes @ chance
@@ -243,7 +204,7 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
     ages, races = age_and_race(truth)
     mean = ages @ AGES
     facts = {
-        "keys": _MEANING,
+        "keys": dict(declared("truth").to_numpy().tolist()),
         "made_with": {
             "patients": patients,
             "seed": seed,
@@ -255,9 +216,9 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
             "age_mean": float(mean),
             "age_sd": float(np.sqrt(ages @ (AGES - mean) ** 2)),
             "women": float(true_shares(truth)[1][1]),
-            "races": dict(zip(PUBLISHED["races"], races.tolist(), strict=True)),
+            "races": dict(zip(RACES, races.tolist(), strict=True)),
         },
-        "outcome": {"name": "DIE_1y", "prevalence": float(risk["of all"])},
+        "outcome": {"name": DIE_1Y, "prevalence": float(risk["of all"])},
         "outcome_model": outcome_model(truth),
         "codes": {level: codes(level).to_dict("index") for level in ("phecode", "leaf")},
         "disease_model": disease_model(truth),
@@ -266,14 +227,14 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
         "procedures": _care("procedures", ["title", "icd9", "icd10", "again"]),
         "labs": [
             row | {"effects": care.effects(row["effects"])}
-            for row in care.catalog("labs").to_dict("records")
+            for row in declared("labs").to_dict("records")
         ],
     }
     return _rounded(facts)
 
 
 def _care(name: str, columns: list[str]) -> list[dict]:
-    table = care.catalog(name)[[*columns, "indication", "indicated", "others"]]
+    table = declared(name)[[*columns, "indication", "indicated", "others"]]
     return [
         row | {"prevalence": float(share), "indication": row["indication"].split()}
         for row, share in zip(table.to_dict("records"), _risks()[name], strict=True)
@@ -307,7 +268,7 @@ def published_against_simulated(patients: int = 20_000, seed: int = 0) -> pd.Dat
         tell); ``simulated`` (missing where it depends on the number of patients); ``lowest`` and
         ``highest``, between which both have to lie. Shares are in percent.
     """
-    tables = simulated.load(patients, seed)
+    tables = mimic_iv.from_frames(raw_tables(patients, seed))
     table = build_patients(tables)
     rows = [*_people_rows(table), *_vitals_rows(tables), *_code_rows(tables, table)]
     frame = pd.DataFrame(rows, columns=["quantity", "published", "truth", "simulated", "room"])
@@ -318,8 +279,8 @@ def published_against_simulated(patients: int = 20_000, seed: int = 0) -> pd.Dat
 
 def _people_rows(table: pd.DataFrame) -> list[tuple]:
     people, outcome = as_dict()["people"], as_dict()["outcome"]
-    age, women = table["age"], (table["sex"] == "F").mean()
-    races = table["race"].value_counts(normalize=True)
+    age, women = table[AGE], (table[SEX] == "F").mean()
+    races = table[RACE].value_counts(normalize=True)
     mean, sd, died = (PUBLISHED[name] for name in ("age mean", "age sd", "death within a year"))
     return [
         ("age, mean", mean, people["age_mean"], age.mean(), 0.02 * mean),
@@ -329,7 +290,7 @@ def _people_rows(table: pd.DataFrame) -> list[tuple]:
             _share(f"race {race}", published, people["races"][race], races[race], 2)
             for race, published in PUBLISHED["races"].items()
         ),
-        _share("death within a year", died, outcome["prevalence"], table["DIE_1y"].mean(), 2),
+        _share("death within a year", died, outcome["prevalence"], table[DIE_1Y].mean(), 2),
     ]
 
 
@@ -344,11 +305,11 @@ def _vitals_rows(tables: dict[str, pd.DataFrame]) -> list[tuple]:
     cohort = pd.Index(admissions["subject_id"].unique()).difference(dead)
     known = measurements[measurements["subject_id"].isin(cohort)]
     rows = []
-    for name, label in (("bmi", "BMI"), ("systolic", "blood pressure")):
+    for name, label in ((BMI, "BMI"), (SYSTOLIC, "blood pressure")):
         missing = 1 - known.loc[known["name"] == name, "subject_id"].nunique() / len(cohort)
         rows.append(_share(f"no {label}", PUBLISHED["no vitals"], np.nan, missing, 5))
-    bmi = known.loc[known["name"] == "bmi", "value"]
-    share, factor = simulated.BMI_FAULTS[-1]
+    bmi = known.loc[known["name"] == BMI, "value"]
+    share, factor = BMI_FAULTS[-1]
     mistyped = share * len(bmi) / len(cohort) * PUBLISHED["patients"]
     median_of_largest = bmi[bmi.between(10, 60)].quantile(0.5 ** (1 / mistyped)) * factor
     largest = PUBLISHED["largest BMI"]

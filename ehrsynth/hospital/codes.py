@@ -1,0 +1,181 @@
+"""Which codes the simulated hospital uses, and how frequent they are.
+
+``hospital.csv`` holds what is known or assumed about single phecodes: the share of the patients who
+have it, log odds ratios for 20 years of age and for women, and the log odds ratio of death within a
+year (before it is scaled). The others are drawn so that all of them together have the published
+tail of rare codes; each leaf phecode is written in a few ICD codes of either version.
+"""
+
+from functools import lru_cache
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..phecode import definitions, icd_table
+
+# Published aggregates of MIMIC-IV 2.0, patients who had an admission and did not die in hospital;
+# the prevalences of the named phecodes are in hospital.csv (see published_phecodes).
+PUBLISHED: dict[str, Any] = {
+    "patients": 181_294,
+    "age mean": 56.20,
+    "age sd": 20.39,
+    "women": 0.533,
+    "death within a year": 0.113,
+    "races": {
+        "WHITE": 0.673,
+        "BLACK": 0.132,
+        "ASIAN": 0.042,
+        "HISPANIC": 0.055,
+        "UNKNOWN": 0.042,
+        "OTHER": 0.056,
+    },
+    # How many phecodes are rarer than this share of the patients.
+    "rare phecodes": {1e-5: 25, 1e-4: 224, 1e-3: 718},
+    "phecodes": 1_600,
+    "died in hospital": 0.047,
+    "no vitals": 1 / 3,
+    "largest BMI": 107_840,
+}
+
+_LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
+# A count among the published patients misses most of the rarest codes; with so many more of them it
+# finds the published numbers.
+_UNSEEN = 18
+_RAREST, _RARE_LIMIT = 3e-6, 9e-3  # prevalences of the leaves that hospital.csv does not name
+SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
+_COMMON_CODES = ("4019", "I10", "2724", "E785", "25000", "E119", "42731", "I4891", "53081", "K219")
+_MOST_CODES = 4  # ICD codes of each version that this hospital uses for a leaf
+
+
+@lru_cache
+def declared(name: str) -> pd.DataFrame:
+    """One of the tables in this folder, by the name of its file: what is known or assumed."""
+    text = ("indication", "effects", "icd9", "icd10", "dose", "low", "high", "icd_code", "phecode")
+    with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
+        types = dict.fromkeys(text, str)
+        return pd.read_csv(path, dtype=types, keep_default_na=name == "hospital")
+
+
+def named() -> pd.DataFrame:
+    """``hospital.csv`` by phecode."""
+    return declared("hospital").set_index("phecode")
+
+
+def published_phecodes() -> dict[str, float]:
+    """Percent of MIMIC-IV's patients who have each of the most frequent phecodes."""
+    table = named()
+    return table.loc[table["source"] == "published", "percent"].to_dict()
+
+
+def usable_codes() -> pd.DataFrame:
+    """ICD codes that belong to one phecode and can stand on a bill (are no headings)."""
+    table = icd_table().drop_duplicates(["icd_version", "icd_code"], keep=False)
+    table = table.sort_values(["icd_version", "icd_code"], ignore_index=True)
+    code = table["icd_code"].to_numpy(dtype=str)
+    heading = np.append(np.char.startswith(code[1:], code[:-1]), False)
+    return table.loc[~heading, ["icd_version", "icd_code", "phecode"]]
+
+
+def leaves(codes: pd.DataFrame, known: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
+    """Which leaf phecodes occur in this hospital, and how often.
+
+    Parameters
+    ----------
+    codes : DataFrame
+        See :func:`usable_codes`.
+    known : Series
+        Share of the patients who have each phecode for which it is known.
+    rng : Generator
+        Draws the others.
+
+    Returns
+    -------
+    DataFrame
+        ``code``, ``whole_code``, ``whole`` (its number), ``sex``, ``first`` (share of the patients
+        in whom it is the first leaf drawn) and ``share`` (``first`` over its sum within the whole
+        phecode), in the order of the codes.
+    """
+    sizes = codes.groupby(["phecode", "icd_version"]).size().unstack(fill_value=0)
+    code = pd.Series(sizes.index[(sizes > 0).all(axis=1)])  # known to both ICD versions
+    whole = code.str.split(".").str[0]
+    first = np.zeros(len(code))
+    within = (code.map(known) / whole.map(known)).where(code != whole).to_numpy()
+    for name, members in code[whole.isin(known.index)].groupby(whole).groups.items():
+        first[members] = known[name] * _shares(within[members], rng)
+    others = rng.permutation(np.flatnonzero(first == 0))
+    others = others[: PUBLISHED["phecodes"] - np.count_nonzero(first)]
+    leaf = pd.DataFrame({"code": code, "whole_code": whole, "first": first})
+    leaf["sex"] = leaf["code"].map(definitions("leaf")["sex"])
+    leaf.loc[others, "first"] = _rare(seen(leaf), len(others), rng)
+    leaf = leaf[leaf["first"] > 0].reset_index(drop=True)
+    number = pd.factorize(leaf["whole_code"])[0]
+    return leaf.assign(whole=number, share=leaf["first"] / _within_whole(leaf))
+
+
+def shares_in(leaf: pd.DataFrame, sex: str) -> pd.Series:
+    """Share of each leaf of its whole phecode in one sex; 0 where that sex cannot have it."""
+    share = leaf["share"].where(leaf["sex"].isin(("", sex)), 0.0)
+    total = share.groupby(leaf["whole"]).transform("sum")
+    return share / total.where(total > 0, 1)
+
+
+def _within_whole(leaf: pd.DataFrame) -> pd.Series:
+    """What all leaves of the same whole phecode have together."""
+    return leaf.groupby("whole_code")["first"].transform("sum")
+
+
+def _shares(known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shares of the leaves of one whole phecode as first draw, some of them given as seen.
+
+    A leaf with share q of the first draws is seen in q (1 + s (1 - q)) of those who have the
+    whole phecode, s being the chance of a second draw; this is solved for q where it is known.
+    """
+    weights = np.exp(_LEAF_SPREAD * rng.standard_normal(len(known)))
+    given = ~np.isnan(known)
+    share = np.zeros(len(known))
+    half = (1 + SECOND_LEAF) / 2
+    root = np.sqrt(half**2 - SECOND_LEAF * known[given])
+    share[given] = (half - root) / SECOND_LEAF
+    if share.sum() >= 1:
+        raise ValueError("hospital.csv gives leaves that together exceed their whole phecode")
+    share[~given] = (1 - share.sum()) * weights[~given] / weights[~given].sum()
+    return share
+
+
+def seen(leaf: pd.DataFrame) -> np.ndarray:
+    """Share of the patients in whom each leaf is coded, as first or as second draw."""
+    share = leaf["first"] / _within_whole(leaf).where(leaf["first"] > 0, 1)
+    return (leaf["first"] * (1 + SECOND_LEAF * (1 - share))).to_numpy()
+
+
+def _rare(seen: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Prevalences of `n` more leaves so that all of them together have the published tail."""
+    limits = np.log10([_RAREST, *PUBLISHED["rare phecodes"], _RARE_LIMIT])
+    counts = np.diff([0, *PUBLISHED["rare phecodes"].values(), len(seen)])
+    counts[0] += _UNSEEN
+    have, _ = np.histogram(np.log10(seen[seen > 0]), bins=[-9, *limits[1:-1], 0])
+    want = np.maximum(counts - have, 0)[:-1]
+    want = [*want, max(n - want.sum(), 0)]
+    pieces = zip(want, limits[:-1], limits[1:], strict=True)
+    values = np.concatenate([low + (high - low) * rng.random(k) for k, low, high in pieces])
+    return 10 ** rng.permutation(values)[:n]
+
+
+def icd_shares(
+    codes: pd.DataFrame, leaf: pd.DataFrame, version: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """ICD codes used for each leaf: the codes, and the number of the leaf + cumulative share."""
+    table = codes[codes["icd_version"] == version]
+    number = pd.Index(leaf["code"]).get_indexer(table["phecode"])
+    table = table.assign(leaf=number, draw=rng.random(len(table)))[number >= 0]
+    # The codes that everybody uses come first, then the "unspecified" ones, which end in 9.
+    table["draw"] -= table["icd_code"].str.endswith("9") + 2 * table["icd_code"].isin(_COMMON_CODES)
+    table = table.sort_values(["leaf", "draw"])
+    rank = table.groupby("leaf").cumcount()
+    table, rank = table[rank < _MOST_CODES], rank[rank < _MOST_CODES]
+    weight = 0.4**rank
+    share = weight / weight.groupby(table["leaf"]).transform("sum")
+    cumulative = share.groupby(table["leaf"]).cumsum()
+    return table["icd_code"].to_numpy(str), (table["leaf"] + cumulative).to_numpy()

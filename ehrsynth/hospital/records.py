@@ -1,0 +1,304 @@
+"""What is written down of the simulated patients: diagnoses, measurements, and the raw tables.
+
+Every disease is coded at one admission or more, in the ICD version of the day. Readings of blood
+pressure and weight come from visits before and after discharge, with the faults of real notes:
+"110/70" pressures, impossible values, nothing at all for a third of the patients.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ..phecode import definitions
+from ..schema import BMI, DIASTOLIC, SYSTOLIC
+from ..sources import mimic_iv
+from . import care, stays
+from .care import ICD10_SINCE, Lives, turns
+from .codes import SECOND_LEAF, declared
+from .people import (
+    Hospital,
+    age_units,
+    draw_body,
+    draw_diseases,
+    draw_people,
+    draw_step,
+    expit,
+    hospital,
+)
+from .stays import YEARS
+
+# Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
+# error, and what each of them makes of the value.
+BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
+_OTHER_RATE = 0.95  # codes that belong to no phecode (other_codes.csv) per admission
+
+
+def raw_tables(
+    patients: int = 20_000, seed: int = 0, with_care: bool = False
+) -> dict[str, pd.DataFrame]:
+    """The tables of MIMIC-IV's ``hosp`` folder, with its column names.
+
+    Parameters
+    ----------
+    patients, seed : int
+        As for :func:`ehrsynth.hospital.writing.load`.
+    with_care : bool
+        Also procedures, prescriptions and laboratory results, which take several times as long
+        and as much memory as the rest.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``patients``, ``admissions``, ``diagnoses_icd``, ``d_icd_diagnoses``, ``omr``; with care
+        also ``procedures_icd``, ``prescriptions``, ``labevents``, ``d_icd_procedures`` and
+        ``d_labitems``.
+
+    Raises
+    ------
+    InputError
+        If `patients` is less than 1 or `seed` is negative.
+    """
+    stays.check_size(patients, seed)
+    lives, tables = simulate(patients, np.random.default_rng(seed))
+    if with_care:
+        for name in care.FILES:
+            rows = care.blocks(name, hospital(), lives, seed)
+            tables[name] = pd.concat(rows, ignore_index=True)
+        tables |= care.dictionaries()
+    return tables
+
+
+def simulate(patients: int, rng: np.random.Generator) -> tuple[Lives, dict[str, pd.DataFrame]]:
+    """What happens to so many people, and the tables that every use needs.
+
+    Parameters
+    ----------
+    patients : int
+    rng : Generator
+
+    Returns
+    -------
+    tuple of Lives and dict
+        The tables are those of :func:`raw_tables` without care.
+    """
+    truth = hospital()
+    people = draw_people(truth, patients, rng)
+    has = draw_diseases(truth, people, rng)
+    admitted = stays.admissions(people, rng)
+    body = draw_body(truth, people, has, rng)
+    dod = stays.deaths(truth, people, has, body, admitted, rng)
+    identity = stays.identity(people, admitted, rng)
+    admissions = stays.admissions_table(people, identity, admitted, rng)
+    admitted["hadm_id"] = admissions["hadm_id"]
+    lives = Lives(people, has, admitted, dod, identity)
+    tables = {
+        "patients": stays.patients_table(people, identity, dod),
+        "admissions": admissions,
+        "diagnoses_icd": _diagnoses_table(truth, lives, rng),
+        "d_icd_diagnoses": _titles(truth),
+        "omr": _before_death(_omr_table(lives, body, rng), identity, dod),
+    }
+    return lives, tables
+
+
+def _diagnoses_table(truth: Hospital, lives: Lives, rng: np.random.Generator) -> pd.DataFrame:
+    """Every disease coded at one admission or more, in the ICD version of the day."""
+    count = lives.visits
+    start = np.cumsum(count) - count
+    person, whole, leaf = _leaf_diseases(truth, lives, rng)
+
+    # From the first admission that codes it, each later one codes it again with some chance.
+    # Most diseases are there from an early admission on.
+    since = np.floor(rng.random(len(person)) ** 3 * count[person]).astype(np.int64)
+    row, stay, nth = turns(count[person] - since, start[person] + since)
+    coded = (nth == 0) | (rng.random(len(row)) < truth.again[whole[row]])
+    row, stay = row[coded], stay[coded]
+
+    n = len(lives.stays)
+    recent = lives.stays["admit"].to_numpy() >= ICD10_SINCE
+    code = np.empty(len(row), dtype="U7")
+    draw = rng.random(len(row))
+    more = np.repeat(np.arange(n), rng.poisson(_OTHER_RATE, n))
+    more_code = np.empty(len(more), dtype="U7")
+    for version, chosen in ((9, ~recent), (10, recent)):
+        names, steps = truth.icd[version]
+        now = chosen[stay]
+        code[now] = names[draw_step(steps, leaf[row[now]] + draw[now])]
+        others = _other_codes(version)["icd_code"].to_numpy(str)
+        weight = 0.8 ** np.arange(len(others))
+        now = chosen[more]
+        steps = np.cumsum(weight / weight.sum())
+        more_code[now] = others[draw_step(steps, rng.random(now.sum()))]
+
+    table = pd.DataFrame({"stay": np.append(stay, more), "icd_code": np.append(code, more_code)})
+    table = table.drop_duplicates()
+    table = table.iloc[np.lexsort((rng.random(len(table)), table["stay"]))]
+    stay = table["stay"].to_numpy()
+    return pd.DataFrame(
+        {
+            "subject_id": lives.identity["subject_id"].to_numpy()[
+                lives.stays["person"].to_numpy()[stay]
+            ],
+            "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+            "seq_num": table.groupby("stay").cumcount().to_numpy() + 1,
+            "icd_code": table["icd_code"].astype("str").to_numpy(),
+            "icd_version": np.where(recent[stay], 10, 9),
+        }
+    )
+
+
+def _other_codes(version: int) -> pd.DataFrame:
+    """Codes that belong to no phecode: status, circumstances, place of an accident."""
+    table = declared("other_codes")
+    return table[table["icd_version"] == version]
+
+
+def _leaf_diseases(
+    truth: Hospital, lives: Lives, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Person, whole phecode and leaf (numbers) of every disease; some have a second leaf."""
+    person, whole = np.nonzero(lives.has & (lives.visits > 0)[:, None])
+    female = lives.people["female"].to_numpy()[person]
+    leaf = _leaf_draws(truth, female, whole, rng)
+    second = np.flatnonzero(rng.random(len(person)) < SECOND_LEAF)
+    other = _leaf_draws(truth, female[second], whole[second], rng)
+    new = other != leaf[second]
+    second, other = second[new], other[new]
+    return (
+        np.append(person, person[second]), np.append(whole, whole[second]), np.append(leaf, other),
+    )  # fmt: skip
+
+
+def _leaf_draws(
+    truth: Hospital, female: np.ndarray, whole: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A leaf (its number) of each whole phecode, one that the person's sex can have."""
+    draw = rng.random(len(whole))
+    leaf = np.empty(len(whole), dtype=np.int64)
+    for sex, chosen in (("F", female), ("M", ~female)):
+        leaf[chosen] = draw_step(truth.leaf_steps[sex], whole[chosen] + draw[chosen])
+    return leaf
+
+
+def _titles(truth: Hospital) -> pd.DataFrame:
+    """d_icd_diagnoses: what each code means (for phecodes their name)."""
+    names = definitions("leaf")["name"].reindex(truth.leaf["code"]).to_numpy()
+    tables = [declared("other_codes")]
+    for version, (codes, steps) in truth.icd.items():
+        # A step is the number of the leaf and a share above 0 and up to 1.
+        title = names[np.ceil(steps - 1e-9).astype(np.int64) - 1]
+        tables.append(
+            pd.DataFrame({"icd_code": codes, "icd_version": version, "long_title": title})
+        )
+    return pd.concat(tables).sort_values(["icd_code", "icd_version"], ignore_index=True)
+
+
+def _omr_table(lives: Lives, body: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """What was measured at visits, with the faults of real notes.
+
+    Whether somebody was measured at all depends on who they are: the frequent visitors of the
+    hospital are, the young and the emergencies are not.
+    """
+    people, n = lives.people, len(lives.people)
+    likely = (
+        -0.30 + 1.0 * np.log1p(lives.visits) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
+    )
+    likely += -0.25 * people["infection"] + 0.1 * age_units(people["age"])
+    pressed = rng.random(n) < expit(likely.to_numpy())
+    weighed = rng.random(n) < np.where(pressed, 0.80, 0.26)
+    table = pd.concat(
+        [
+            _pressures(_visits(pressed, 3.2, lives.stays, rng), body, rng),
+            _weights(_visits(weighed, 2.6, lives.stays, rng), body, rng),
+        ]
+    )
+    table = table.sort_values(["person", "date"], kind="stable", ignore_index=True)
+    person = table["person"].to_numpy()
+    same = ["person", "date", "result_name"]
+    return pd.DataFrame(
+        {
+            "subject_id": lives.identity["subject_id"].to_numpy()[person],
+            "chartdate": lives.shifted(table["date"].to_numpy(), person),
+            "seq_num": table.groupby(same, sort=False).cumcount() + 1,
+            "result_name": table["result_name"],
+            "result_value": table["result_value"],
+        }
+    )
+
+
+def _visits(
+    measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Days on which those who are `measured` at all are: ``person``, ``date`` (real).
+
+    Some are after discharge; beyond the first there are `mean` on average.
+    """
+    n = len(measured)
+    person = np.repeat(np.arange(n), np.where(measured, 1 + rng.poisson(mean, n), 0))
+    by_person = stays.groupby("person")
+    begin = by_person["admit"].first().reindex(range(n)).fillna(pd.Timestamp(YEARS[0]))
+    end = by_person["discharge"].last().reindex(range(n)).fillna(pd.Timestamp(YEARS[1]))
+    begin = begin.to_numpy() - np.timedelta64(500, "D")
+    end = end.to_numpy() + np.timedelta64(300, "D")
+    days = np.floor(rng.random(len(person)) * ((end - begin) / np.timedelta64(1, "D"))[person])
+    date = begin[person].astype("datetime64[D]") + days.astype(np.int64)
+    return pd.DataFrame({"person": person, "date": date.astype("datetime64[s]")})
+
+
+def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
+    """Readings like "110/70": some swapped, some with a digit too few or too many."""
+    n = len(visits)
+    usual = body.iloc[visits["person"]]
+    change = 9 * rng.standard_normal(n)
+    systolic = usual[SYSTOLIC].to_numpy() + change
+    diastolic = usual[DIASTOLIC].to_numpy() + 0.55 * change + 4 * rng.standard_normal(n)
+    systolic = np.clip(np.round(systolic), 70, 240).astype(np.int64)
+    diastolic = np.clip(np.round(diastolic), 35, None).astype(np.int64)
+    diastolic = np.minimum(diastolic, systolic - 8)
+    fault = rng.random(n)
+    swapped, short, long = (
+        (fault >= low) & (fault < high) for low, high in ((0, 1e-3), (1e-3, 3e-3), (3e-3, 3.5e-3))
+    )
+    systolic, diastolic = (
+        np.where(swapped, diastolic, systolic), np.where(swapped, systolic, diastolic),
+    )  # fmt: skip
+    diastolic = np.where(short, diastolic // 10, diastolic)
+    systolic = np.where(long, systolic * 10 + 5, systolic)
+    place = np.where(rng.random(n) < 0.004, " Sitting", "")
+    return visits.assign(
+        result_name=np.char.add(mimic_iv.PRESSURE, place),
+        result_value=_text(systolic) + "/" + _text(diastolic),
+    )
+
+
+def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
+    """BMI and weight at every visit, height at the first row of each person."""
+    usual = body.iloc[visits["person"]]
+    bmi = usual[BMI].to_numpy() * np.exp(0.03 * rng.standard_normal(len(visits)))
+    height = usual["height"].to_numpy()
+    weight = bmi * height**2 / 703
+    shares, factors = zip(*BMI_FAULTS, strict=True)
+    which = np.searchsorted(np.cumsum(shares), rng.random(len(visits)), side="right")
+    bmi = bmi * np.array([*factors, 1.0])[which]
+    results = {
+        mimic_iv.BMI: _text(np.round(bmi, 1)),
+        "Weight (Lbs)": _text(np.round(weight, 1)),
+        "Height (Inches)": _text(np.round(height * 2) / 2),
+    }
+    tables = [visits.assign(result_name=name, result_value=text) for name, text in results.items()]
+    tables[-1] = tables[-1].drop_duplicates("person")
+    return pd.concat(tables)
+
+
+def _before_death(omr: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
+    """The measurements without those of visits that the person did not live to make.
+
+    Whoever was measured long after a discharge was alive then: such values give the outcome away,
+    and cutting them off at the discharge is not a formality.
+    """
+    last_day = (dod + identity["shift"]).set_axis(identity["subject_id"])
+    day = omr["subject_id"].map(last_day)
+    return omr[~(omr["chartdate"] > day)].reset_index(drop=True)
+
+
+def _text(numbers: np.ndarray) -> pd.Series:
+    return pd.Series(numbers).astype("str")

@@ -1,0 +1,184 @@
+"""What happens to the simulated people: admissions, deaths, and who they are in the tables.
+
+More admissions come with more morbidity. Every real date is shifted by some number of years that is
+a person's own, as MIMIC-IV de-identifies its patients.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..schema import AGE, BMI, RACE
+from ..sources.tables import RACES
+from .codes import declared
+from .people import AGES, Hospital, death_log_odds, draw_step, expit
+
+YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
+_NO_ADMISSION = 0.01  # of the people
+_DAY = 86_400  # seconds
+
+
+def check_size(patients: int, seed: int) -> None:
+    """Raise InputError unless that many patients can be drawn from that seed."""
+    if patients < 1:
+        raise InputError(f"The number of patients is {patients}; ask for 1 or more.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give 0 or a larger whole number.")
+
+
+def admissions(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Admissions: ``person``, ``admit``, ``discharge`` (real times), ``last``, ``dies``.
+
+    They are sorted by person and time. A few people have none.
+    """
+    n = len(people)
+    burden = 0.75 * people["morbidity"].to_numpy() + 0.5 * rng.standard_normal(n)
+    rate = np.where(people["birth"], 0.4, 1.45) * np.exp(burden - 0.4)
+    count = 1 + np.minimum(rng.poisson(rate), 60)
+    count[(rng.random(n) < _NO_ADMISSION) & ~people["dies"]] = 0
+    first, last = _span()
+    end = first + rng.random(n) ** 0.7 * (last - first)
+    window = np.minimum(end - first, (30 + rng.exponential(900, n)) * _DAY)
+
+    person = np.repeat(np.arange(n), count)
+    final = np.append(person[1:] != person[:-1], True)[: len(person)]
+    before = np.where(final, 0.0, rng.random(len(person)))
+    admit = end[person] - window[person] * before
+    order = np.lexsort((admit, person))
+    admit = admit[order]
+    following = np.where(final, np.inf, np.append(admit[1:], np.inf))
+    length = np.exp(rng.normal(1.1, 0.85, len(person))) * _DAY
+    discharge = admit + np.minimum(length, 0.8 * (following - admit))
+    return pd.DataFrame(
+        {
+            "person": person,
+            "admit": admit.astype(np.int64).astype("datetime64[s]"),
+            "discharge": discharge.astype(np.int64).astype("datetime64[s]"),
+            "last": final,
+            "dies": final & people["dies"].to_numpy()[person],
+        }
+    )
+
+
+def deaths(
+    truth: Hospital,
+    people: pd.DataFrame,
+    has: np.ndarray,
+    body: pd.DataFrame,
+    stays: pd.DataFrame,
+    rng: np.random.Generator,
+) -> pd.Series:
+    """Real date of death by person, NaT for the living; nobody is followed beyond a year."""
+    odds = death_log_odds(truth, people, has, body[BMI])
+    dies = rng.random(len(people)) < expit(odds)
+    days = np.floor(365 * rng.random(len(people)) ** 1.7).astype(np.int64) + 1
+    days[people["dies"]] = 0
+    last = stays[stays["last"]].set_index("person")["discharge"].astype("datetime64[s]")
+    last = last.reindex(range(len(people))).dt.floor("D")
+    return (last + pd.to_timedelta(days, unit="D")).where(dies | people["dies"])
+
+
+def _span() -> tuple[int, int]:
+    """First and last second in which anybody is admitted."""
+    first, last = (int(edge.astype("datetime64[s]").astype(np.int64)) for edge in YEARS)
+    return first, last
+
+
+# -- who they are in the tables ----------------------------------------------------------
+
+
+def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Identifiers and shifted calendar of each person, as MIMIC-IV de-identifies them.
+
+    Returns
+    -------
+    DataFrame
+        ``subject_id``, ``shift`` (added to every real date), ``anchor_age``, ``anchor_year``
+        (shifted) and ``anchor_year_group`` (real, three years wide).
+    """
+    n = len(people)
+    first, last = _span()
+    unseen = pd.Series((first + rng.random(n) * (last - first)).astype("datetime64[s]"))
+    begin = stays.groupby("person")["admit"].first().reindex(range(n)).fillna(unseen)
+    end = stays.groupby("person")["admit"].last().reindex(range(n)).fillna(unseen)
+    years = rng.integers(95, 190, n)
+    shift = pd.Series(pd.to_timedelta(np.round(years * 365.2425), unit="D").as_unit("s"))
+    end_year = (end + shift).dt.year
+    age = people[AGE]
+    # Nobody is younger than 18 at the anchor, and everyone above 89 is 91.
+    since = np.minimum(end_year - (begin + shift).dt.year, age - AGES[0])
+    anchor_age = age - since
+    anchor_real = (begin.dt.year + (end_year - (begin + shift).dt.year - since)).clip(2008, 2019)
+    group = (anchor_real - 2008) // 3 * 3 + 2008
+    return pd.DataFrame(
+        {
+            "subject_id": 10_000_000 + _numbers(n, rng),
+            "shift": shift,
+            "anchor_age": anchor_age.where(anchor_age < 90, AGES[-1]),
+            "anchor_year": (end_year - since).astype("int64"),
+            "anchor_year_group": group.astype(str) + " - " + (group + 2).astype(str),
+        }
+    )
+
+
+def _numbers(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Different numbers below ten million (more if there are many), in no order."""
+    return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
+
+
+def patients_table(people: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
+    """MIMIC-IV's ``patients``."""
+    return pd.DataFrame(
+        {
+            "subject_id": identity["subject_id"],
+            "gender": np.where(people["female"], "F", "M"),
+            "anchor_age": identity["anchor_age"],
+            "anchor_year": identity["anchor_year"],
+            "anchor_year_group": identity["anchor_year_group"],
+            "dod": dod + identity["shift"],
+        }
+    )
+
+
+def admissions_table(
+    people: pd.DataFrame, identity: pd.DataFrame, stays: pd.DataFrame, rng: np.random.Generator
+) -> pd.DataFrame:
+    """MIMIC-IV's ``admissions``, without the columns that nobody needs to read them."""
+    n = len(stays)
+    person = stays["person"].to_numpy()
+    shift = identity["shift"].to_numpy()[person]
+    birth = people["birth"].to_numpy()[person]
+    old = people[AGE].to_numpy()[person] >= 65
+    race = _race_strings(people[RACE].to_numpy(), rng)
+    kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
+    kind = draw_step(np.array([0.45, 0.62, 0.84, 1.0]), rng.random(n))
+    homes = np.array(["HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"])
+    home = draw_step(np.array([0.48, 0.76, 0.92, 1.0]), rng.random(n) * np.where(old, 1.0, 0.8))
+    insurance = np.where(old, "Medicare", np.where(rng.random(n) < 0.2, "Medicaid", "Other"))
+    discharge = stays["discharge"].to_numpy() + shift
+    return pd.DataFrame(
+        {
+            "subject_id": identity["subject_id"].to_numpy()[person],
+            "hadm_id": 20_000_000 + _numbers(n, rng),
+            "admittime": stays["admit"].to_numpy() + shift,
+            "dischtime": discharge,
+            "deathtime": pd.Series(discharge).where(stays["dies"]),
+            "admission_type": np.where(birth, "DIRECT EMER.", kinds[kind]),
+            "admission_location": np.where(kind == 0, "EMERGENCY ROOM", "PHYSICIAN REFERRAL"),
+            "discharge_location": np.where(stays["dies"], "DIED", homes[home]),
+            "insurance": insurance,
+            "race": race[person],
+            "hospital_expire_flag": stays["dies"].astype("int64"),
+        }
+    )
+
+
+def _race_strings(race: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What the registration desk writes for each person's race (its number)."""
+    draw = rng.random(len(race))
+    text = np.empty(len(race), dtype=object)
+    for name, written in declared("races").groupby("race"):
+        chosen = race == RACES.index(name)
+        steps = np.cumsum(written["share"].to_numpy())
+        text[chosen] = written["written"].to_numpy(object)[draw_step(steps, draw[chosen])]
+    return text
