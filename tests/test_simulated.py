@@ -49,7 +49,7 @@ def patients(tables):
 
 @pytest.fixture(scope="module")
 def comparison():
-    return truth.published_against_simulated(patients=20_000, seed=0)
+    return simulated_hospital.published_against_simulated(patients=20_000, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_counts_of_rare_phecodes_are_those_of_a_sample():
     """The expected counts of the comparison against codes drawn for the published number."""
     prevalence, n = truth.codes("leaf")["prevalence"].to_numpy(), PUBLISHED["patients"]
     drawn = np.random.default_rng(0).poisson(prevalence * n, (200, len(prevalence)))
-    table = truth.published_against_simulated(patients=300, seed=0)["truth"]
+    table = simulated_hospital.published_against_simulated(patients=300, seed=0)["truth"]
     for share in PUBLISHED["rare phecodes"]:
         counted = ((drawn > 0) & (drawn < share * n)).sum(axis=1).mean()
         expected = table[f"phecodes rarer than {share:.0e}"]
@@ -426,7 +426,7 @@ def has_code(cared):
 
 def test_drugs_and_procedures_follow_disease_as_declared(cared, has_code):
     admitted = pd.Index(cared["admissions"]["subject_id"].unique())
-    drugs, procedures = declared("drugs"), care.catalog("procedures")
+    drugs, procedures = declared("drugs"), declared("procedures")
     wrote = cared["prescriptions"].groupby("drug")["subject_id"].agg(set)
     done = cared["procedures_icd"].groupby("icd_code")["subject_id"].agg(set)
     errors = []

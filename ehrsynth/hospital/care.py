@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from ..schema import AGE
 from .codes import declared
@@ -127,9 +128,6 @@ def blocks(name: str, truth: Hospital, lives: Lives, seed: int) -> Iterator[pd.D
         yield table
 
 
-# -- whom it befalls -------------------------------------------------------------------
-
-
 def indications(truth: Hospital, table: pd.DataFrame) -> np.ndarray:
     """Which whole phecodes are an indication for each row of `table`, (W, rows) of bool."""
     matrix = np.zeros((len(truth.whole), len(table)), dtype=bool)
@@ -139,15 +137,16 @@ def indications(truth: Hospital, table: pd.DataFrame) -> np.ndarray:
 
 
 def _receive(
-    truth: Hospital, lives: Lives, table: pd.DataFrame, rng: np.random.Generator
+    truth: Hospital, lives: Lives, table: pd.DataFrame, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Person and row of `table` (numbers) of everything that somebody with a stay receives."""
     indicated = lives.has.astype(np.float32) @ indications(truth, table).astype(np.float32) > 0
     chance = np.where(indicated, table["indicated"].to_numpy(), table["others"].to_numpy()) / 100
-    return np.nonzero((rng.random(chance.shape) < chance) & (lives.visits > 0)[:, None])
+    person, row = np.nonzero((rng.random(chance.shape) < chance) & (lives.visits > 0)[:, None])
+    return person, row
 
 
-def turns(visits: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def turns(visits: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, ...]:
     """Everything that happens at `visits` admissions in a row, the first one being `start`.
 
     Parameters
@@ -165,16 +164,13 @@ def turns(visits: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return row, start[row] + turn, turn
 
 
-def _expand(person: np.ndarray, lives: Lives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _expand(person: np.ndarray, lives: Lives) -> tuple[np.ndarray, ...]:
     """For every admission of each of `person`: its position in `person`, its stay, its turn."""
     visits = lives.visits
     return turns(visits[person], (np.cumsum(visits) - visits)[person])
 
 
-# -- procedures ------------------------------------------------------------------------
-
-
-def _procedures(truth: Hospital, lives: Lives, rng: np.random.Generator, _: int) -> pd.DataFrame:
+def _procedures(truth: Hospital, lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
     """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
     table = declared("procedures")
     person, kind = _receive(truth, lives, table, rng)
@@ -203,12 +199,7 @@ def _procedures(truth: Hospital, lives: Lives, rng: np.random.Generator, _: int)
     )
 
 
-# -- prescriptions ---------------------------------------------------------------------
-
-
-def _prescriptions(
-    truth: Hospital, lives: Lives, rng: np.random.Generator, rows: int
-) -> pd.DataFrame:
+def _prescriptions(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """At the last admission, and at each other one with the chance ``_AGAIN``."""
     table = declared("drugs")
     person, kind = _receive(truth, lives, table, rng)
@@ -230,9 +221,7 @@ def _prescriptions(
     name, strength = _pick(table["names"], kind, rng), _pick(table["strengths"], kind, rng)
     draw = rng.random(n)
     product = 99_999_000_000 + 100 * kind + strength[1]
-    ndc = np.array([str(number) for number in product], dtype=object)
-    ndc = np.where(draw < _WITHOUT_NDC, "0", ndc)
-    ndc = np.where(draw > 1 - _BLANK_NDC, None, ndc)
+    ndc = np.where(draw < _WITHOUT_NDC, "0", product.astype(str)).astype(object)
     subject = lives.identity["subject_id"].to_numpy()[person]
     number = pd.Series(subject).groupby(subject).cumcount().to_numpy() + 1
     form, per_day = table["form"].to_numpy(object)[kind], table["per_day"].to_numpy()[kind]
@@ -252,7 +241,7 @@ def _prescriptions(
             "drug": name[0],
             "formulary_drug_cd": letters.to_numpy(object)[kind],
             "gsn": (990_000 + kind).astype(str).astype(object),
-            "ndc": ndc,
+            "ndc": _blank(ndc, draw > 1 - _BLANK_NDC),
             "prod_strength": strength[0],
             "form_rx": None,
             "dose_val_rx": table["dose"].to_numpy(object)[kind],
@@ -270,7 +259,7 @@ def _hour(time: np.ndarray, earliest: np.ndarray) -> np.ndarray:
     return np.maximum(time.astype("datetime64[h]").astype("datetime64[s]"), earliest)
 
 
-def _pick(choices: pd.Series, kind: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
+def _pick(choices: pd.Series, kind: np.ndarray, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """One of the texts between semicolons of each row, most often the first, and its number."""
     lists = choices.str.split(";")
     size = lists.str.len().to_numpy()
@@ -279,14 +268,17 @@ def _pick(choices: pd.Series, kind: np.ndarray, rng) -> tuple[np.ndarray, np.nda
     return flat[(np.cumsum(size) - size)[kind] + nth], nth
 
 
-def _providers(n: int, rng) -> np.ndarray:
+def _providers(n: int, rng: Generator) -> np.ndarray:
     """Who ordered it: one of 2,000, or nobody known."""
     names = np.array([f"P{100 + i % 900}{'ABCDEFGHJK'[i // 200 % 10]}S" for i in range(2_000)])
     chosen = names.astype(object)[rng.integers(0, len(names), n)]
-    return np.where(rng.random(n) < 0.02, None, chosen)
+    return _blank(chosen, rng.random(n) < 0.02)
 
 
-# -- laboratory ------------------------------------------------------------------------
+def _blank(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """These texts, but nothing `where` nothing was written down."""
+    values[where] = None
+    return values
 
 
 def effects(text: str) -> dict[str, float]:
@@ -309,7 +301,7 @@ def usual_levels(truth: Hospital, people: pd.DataFrame, has: np.ndarray) -> np.n
     return level + np.outer(people["female"].to_numpy(), table["female"])
 
 
-def _labs(truth: Hospital, lives: Lives, rng: np.random.Generator, rows: int) -> pd.DataFrame:
+def _labs(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """Every panel that is ordered at a blood draw, around what is usual for the person."""
     table = declared("labs")
     draws = _blood_draws(lives, rng)
@@ -353,14 +345,14 @@ def _labs(truth: Hospital, lives: Lives, rng: np.random.Generator, rows: int) ->
             "valueuom": table["unit"].replace("", None).to_numpy(object)[lab],
             "ref_range_lower": low,
             "ref_range_upper": high,
-            "flag": np.where(abnormal, "abnormal", None),
+            "flag": _blank(np.full(n, "abnormal", object), ~abnormal),
             "priority": priority[draw],
-            "comments": np.where(illegible, "___", None),
+            "comments": _blank(np.full(n, "___", object), ~illegible),
         }
     )
 
 
-def _blood_draws(lives: Lives, rng) -> pd.DataFrame:
+def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:
     """``person``, ``hadm_id`` (missing outside admissions), ``time`` (real); nobody dead."""
     stays, n = lives.stays, len(lives.people)
     second = np.timedelta64(1, "s")

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from ..phecode import definitions, icd_table
 
 # Published aggregates of MIMIC-IV 2.0, patients who had an admission and did not die in hospital;
-# the prevalences of the named phecodes are in hospital.csv (see published_phecodes).
+# the prevalences of the named phecodes are in hospital.csv (``source`` published).
 PUBLISHED: dict[str, Any] = {
     "patients": 181_294,
     "age mean": 56.20,
@@ -63,12 +64,6 @@ def named() -> pd.DataFrame:
     return declared("hospital").set_index("phecode")
 
 
-def published_phecodes() -> dict[str, float]:
-    """Percent of MIMIC-IV's patients who have each of the most frequent phecodes."""
-    table = named()
-    return table.loc[table["source"] == "published", "percent"].to_dict()
-
-
 def usable_codes() -> pd.DataFrame:
     """ICD codes that belong to one phecode and can stand on a bill (are no headings)."""
     table = icd_table().drop_duplicates(["icd_version", "icd_code"], keep=False)
@@ -78,7 +73,7 @@ def usable_codes() -> pd.DataFrame:
     return table.loc[~heading, ["icd_version", "icd_code", "phecode"]]
 
 
-def leaves(codes: pd.DataFrame, known: pd.Series, rng: np.random.Generator) -> pd.DataFrame:
+def leaves(codes: pd.DataFrame, known: pd.Series, rng: Generator) -> pd.DataFrame:
     """Which leaf phecodes occur in this hospital, and how often.
 
     Parameters
@@ -126,7 +121,7 @@ def _within_whole(leaf: pd.DataFrame) -> pd.Series:
     return leaf.groupby("whole_code")["first"].transform("sum")
 
 
-def _shares(known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shares(known: np.ndarray, rng: Generator) -> np.ndarray:
     """Shares of the leaves of one whole phecode as first draw, some of them given as seen.
 
     A leaf with share q of the first draws is seen in q (1 + s (1 - q)) of those who have the
@@ -150,7 +145,7 @@ def seen(leaf: pd.DataFrame) -> np.ndarray:
     return (leaf["first"] * (1 + SECOND_LEAF * (1 - share))).to_numpy()
 
 
-def _rare(seen: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def _rare(seen: np.ndarray, n: int, rng: Generator) -> np.ndarray:
     """Prevalences of `n` more leaves so that all of them together have the published tail."""
     limits = np.log10([_RAREST, *PUBLISHED["rare phecodes"], _RARE_LIMIT])
     counts = np.diff([0, *PUBLISHED["rare phecodes"].values(), len(seen)])
@@ -164,7 +159,7 @@ def _rare(seen: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def icd_shares(
-    codes: pd.DataFrame, leaf: pd.DataFrame, version: int, rng: np.random.Generator
+    codes: pd.DataFrame, leaf: pd.DataFrame, version: int, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """ICD codes used for each leaf: the codes, and the number of the leaf + cumulative share."""
     table = codes[codes["icd_version"] == version]

@@ -22,6 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 from scipy.special import expit, logit
 
 from ..phecode import definitions
@@ -40,8 +41,6 @@ from .codes import (
 
 HOSPITAL_SEED = 20_240_117  # of the hospital's coefficients, never of its patients
 
-# -- who comes -------------------------------------------------------------------------
-
 AGES = np.arange(18, OLDEST + 1)
 _BIRTH_SHARE = 0.11  # of the patients are women who come to give birth
 _YOUNG_SHARE = 0.3117  # of the others; solved with the means below to give the published mean, SD
@@ -55,8 +54,6 @@ _RACE_DISEASE = {
     "ASIAN": {"070": 1.0, "278": -0.7, "318": -0.6, "316": -0.9, "155": 0.7, "010": 1.2},
 }  # fmt: skip
 
-# -- what they have --------------------------------------------------------------------
-
 FACTORS = ["morbidity", "metabolic", "cancer", "mind", "infection", "digestive", "frailty"]
 # What the log odds of a disease depend on, in the order of Hospital.disease.
 FEATURES = ["intercept", "age", "age squared", "woman", "man", "gives birth", "no birth", *FACTORS]
@@ -68,8 +65,6 @@ _DYING_AGE = 0.85  # tilt of the age distribution, log odds over 20 years
 _IMPOSSIBLE = -60.0  # log odds
 _AGE_STEP, _SOLVER_STEPS = 5, 7  # finer or more changes no prevalence by 1 %
 _BLOCK = 4_096  # people at a time; any number gives the same people
-
-# -- what becomes of them --------------------------------------------------------------
 
 _MORTALITY_SCALE = 0.5  # of the log odds ratios of hospital.csv
 _MORTALITY_AGE = 0.45  # per 20 years
@@ -117,9 +112,6 @@ class Hospital:
     race_given_age: np.ndarray
 
 
-# -- the hospital ----------------------------------------------------------------------
-
-
 @lru_cache(maxsize=1)
 def hospital() -> Hospital:
     """Work out the hospital's coefficients; they are always the same."""
@@ -129,7 +121,11 @@ def hospital() -> Hospital:
     whole = pd.Index(leaf["whole_code"].unique(), name="whole")
     known = known.reindex(whole)
     shares = {sex: shares_in(leaf, sex).groupby(leaf["whole"]) for sex in ("F", "M")}
-    category = declared("categories").set_index("category").loc[_category(whole)]
+    category = (
+        declared("categories")
+        .set_index("category")
+        .loc[definitions("phecode")["category"].reindex(whole)]
+    )
     prevalence = leaf.groupby("whole")["first"].sum().to_numpy()
     race_given_age = _race_given_age()
     disease = _disease_coefficients(whole, category, known, rng)
@@ -150,13 +146,6 @@ def hospital() -> Hospital:
         race_given_age=race_given_age,
     )
     return replace(truth, mortality_intercept=_death_intercept(truth, rng))
-
-
-def _category(whole: pd.Index) -> pd.Series:
-    return definitions("phecode")["category"].reindex(whole)
-
-
-# -- features and coefficients of the diseases -------------------------------------------
 
 
 def age_units(age: np.ndarray) -> np.ndarray:
@@ -185,7 +174,7 @@ def features(people: pd.DataFrame) -> np.ndarray:
 
 
 def _disease_coefficients(
-    whole: pd.Index, category: pd.DataFrame, known: pd.DataFrame, rng: np.random.Generator
+    whole: pd.Index, category: pd.DataFrame, known: pd.DataFrame, rng: Generator
 ) -> pd.DataFrame:
     """Coefficients of the features (rows) for each whole phecode, the intercept still 0."""
     size = len(whole)
@@ -265,6 +254,11 @@ def _groups() -> dict[str, tuple[float, np.ndarray]]:
     }
 
 
+def _all_ages() -> np.ndarray:
+    """Share of the patients of each age."""
+    return np.sum([share * mass for share, mass in _groups().values()], axis=0)
+
+
 def _normal_ages(mean: float, sd: float) -> np.ndarray:
     """A normal distribution cut at 18 and with everyone above 91 counted as 91."""
     ages = np.arange(AGES[0], 106)
@@ -275,7 +269,7 @@ def _normal_ages(mean: float, sd: float) -> np.ndarray:
 
 def _race_given_age() -> np.ndarray:
     """Races by age with the published shares overall (rows: ages, columns: races)."""
-    ages = sum(share * mass for share, mass in _groups().values())
+    ages = _all_ages()
     target = np.array(list(PUBLISHED["races"].values()))
     tilt = np.array([_RACE_AGE.get(race, 0.0) for race in RACES])
     odds = target * np.exp(np.outer(age_units(AGES), tilt))
@@ -285,7 +279,7 @@ def _race_given_age() -> np.ndarray:
     return odds / odds.sum(axis=1, keepdims=True)
 
 
-def _death_intercept(truth: Hospital, rng: np.random.Generator) -> float:
+def _death_intercept(truth: Hospital, rng: Generator) -> float:
     """The intercept that gives the published share of deaths among 5,000 people."""
     people = draw_people(truth, 5_000, rng, dying=0.0)
     has = draw_diseases(truth, people, rng)
@@ -297,11 +291,8 @@ def _death_intercept(truth: Hospital, rng: np.random.Generator) -> float:
     return float(intercept)
 
 
-# -- the people ------------------------------------------------------------------------
-
-
 def draw_people(
-    truth: Hospital, n: int, rng: np.random.Generator, dying: float = PUBLISHED["died in hospital"]
+    truth: Hospital, n: int, rng: Generator, dying: float = PUBLISHED["died in hospital"]
 ) -> pd.DataFrame:
     """Who they are: one row per person, and the factors as columns.
 
@@ -341,7 +332,7 @@ def draw_people(
     return pd.DataFrame(people | dict(zip(FACTORS, factors.T, strict=True)))
 
 
-def draw_diseases(truth: Hospital, people: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+def draw_diseases(truth: Hospital, people: pd.DataFrame, rng: Generator) -> np.ndarray:
     """Which whole phecodes each person has, (n, W) of bool."""
     given = features(people)
     has = np.empty((len(people), len(truth.whole)), dtype=bool)
@@ -358,7 +349,7 @@ def disease_chances(truth: Hospital, people: pd.DataFrame) -> np.ndarray:
 
 
 def draw_body(
-    truth: Hospital, people: pd.DataFrame, has: np.ndarray, rng: np.random.Generator
+    truth: Hospital, people: pd.DataFrame, has: np.ndarray, rng: Generator
 ) -> pd.DataFrame:
     """Each person's usual BMI, systolic and diastolic pressure, and height in inches."""
     n = len(people)
@@ -395,9 +386,6 @@ def death_log_odds(
     return odds + np.where(people["birth"], _MORTALITY_BIRTH, 0) + truth.mortality_intercept
 
 
-# -- the truth, to be read -------------------------------------------------------------
-
-
 def true_shares(truth: Hospital) -> tuple[np.ndarray, np.ndarray]:
     """Share of all patients who are men (women) and have each whole phecode, (2, W) and (2,).
 
@@ -421,7 +409,7 @@ def leaf_chances(truth: Hospital) -> np.ndarray:
 
 def age_and_race(truth: Hospital) -> tuple[np.ndarray, np.ndarray]:
     """Shares of the patients by age (of :data:`AGES`) and by race (of :data:`RACES`)."""
-    ages = sum(share * mass for share, mass in _groups().values())
+    ages = _all_ages()
     return ages, ages @ truth.race_given_age
 
 
@@ -443,9 +431,6 @@ def outcome_model(truth: Hospital) -> dict[str, float | dict[str, float]]:
         "gives birth": _MORTALITY_BIRTH,
         "diseases": dict(zip(truth.whole, truth.mortality.tolist(), strict=True)),
     }
-
-
-# -- arithmetic ------------------------------------------------------------------------
 
 
 def draw_step(cumulative: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ pressure and weight come from visits before and after discharge, with the faults
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
+from scipy.special import expit
 
 from ..phecode import definitions
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
@@ -21,7 +23,6 @@ from .people import (
     draw_diseases,
     draw_people,
     draw_step,
-    expit,
     hospital,
 )
 from .stays import YEARS
@@ -67,7 +68,7 @@ def raw_tables(
     return tables
 
 
-def simulate(patients: int, rng: np.random.Generator) -> tuple[Lives, dict[str, pd.DataFrame]]:
+def simulate(patients: int, rng: Generator) -> tuple[Lives, dict[str, pd.DataFrame]]:
     """What happens to so many people, and the tables that every use needs.
 
     Parameters
@@ -100,7 +101,7 @@ def simulate(patients: int, rng: np.random.Generator) -> tuple[Lives, dict[str, 
     return lives, tables
 
 
-def _diagnoses_table(truth: Hospital, lives: Lives, rng: np.random.Generator) -> pd.DataFrame:
+def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
     count = lives.visits
     start = np.cumsum(count) - count
@@ -153,7 +154,7 @@ def _other_codes(version: int) -> pd.DataFrame:
 
 
 def _leaf_diseases(
-    truth: Hospital, lives: Lives, rng: np.random.Generator
+    truth: Hospital, lives: Lives, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Person, whole phecode and leaf (numbers) of every disease; some have a second leaf."""
     person, whole = np.nonzero(lives.has & (lives.visits > 0)[:, None])
@@ -169,7 +170,7 @@ def _leaf_diseases(
 
 
 def _leaf_draws(
-    truth: Hospital, female: np.ndarray, whole: np.ndarray, rng: np.random.Generator
+    truth: Hospital, female: np.ndarray, whole: np.ndarray, rng: Generator
 ) -> np.ndarray:
     """A leaf (its number) of each whole phecode, one that the person's sex can have."""
     draw = rng.random(len(whole))
@@ -192,7 +193,7 @@ def _titles(truth: Hospital) -> pd.DataFrame:
     return pd.concat(tables).sort_values(["icd_code", "icd_version"], ignore_index=True)
 
 
-def _omr_table(lives: Lives, body: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def _omr_table(lives: Lives, body: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """What was measured at visits, with the faults of real notes.
 
     Whether somebody was measured at all depends on who they are: the frequent visitors of the
@@ -225,9 +226,7 @@ def _omr_table(lives: Lives, body: pd.DataFrame, rng: np.random.Generator) -> pd
     )
 
 
-def _visits(
-    measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: np.random.Generator
-) -> pd.DataFrame:
+def _visits(measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """Days on which those who are `measured` at all are: ``person``, ``date`` (real).
 
     Some are after discharge; beyond the first there are `mean` on average.

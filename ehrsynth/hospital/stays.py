@@ -6,12 +6,14 @@ a person's own, as MIMIC-IV de-identifies its patients.
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
+from scipy.special import expit
 
 from ..errors import InputError
 from ..schema import AGE, BMI, RACE
 from ..sources.tables import RACES
 from .codes import declared
-from .people import AGES, Hospital, death_log_odds, draw_step, expit
+from .people import AGES, Hospital, death_log_odds, draw_step
 
 YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
 _NO_ADMISSION = 0.01  # of the people
@@ -26,7 +28,7 @@ def check_size(patients: int, seed: int) -> None:
         raise InputError(f"The seed is {seed}; give 0 or a larger whole number.")
 
 
-def admissions(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """Admissions: ``person``, ``admit``, ``discharge`` (real times), ``last``, ``dies``.
 
     They are sorted by person and time. A few people have none.
@@ -66,7 +68,7 @@ def deaths(
     has: np.ndarray,
     body: pd.DataFrame,
     stays: pd.DataFrame,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> pd.Series:
     """Real date of death by person, NaT for the living; nobody is followed beyond a year."""
     odds = death_log_odds(truth, people, has, body[BMI])
@@ -84,10 +86,7 @@ def _span() -> tuple[int, int]:
     return first, last
 
 
-# -- who they are in the tables ----------------------------------------------------------
-
-
-def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """Identifiers and shifted calendar of each person, as MIMIC-IV de-identifies them.
 
     Returns
@@ -121,7 +120,7 @@ def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: np.random.Generator
     )
 
 
-def _numbers(n: int, rng: np.random.Generator) -> np.ndarray:
+def _numbers(n: int, rng: Generator) -> np.ndarray:
     """Different numbers below ten million (more if there are many), in no order."""
     return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
 
@@ -141,7 +140,7 @@ def patients_table(people: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series)
 
 
 def admissions_table(
-    people: pd.DataFrame, identity: pd.DataFrame, stays: pd.DataFrame, rng: np.random.Generator
+    people: pd.DataFrame, identity: pd.DataFrame, stays: pd.DataFrame, rng: Generator
 ) -> pd.DataFrame:
     """MIMIC-IV's ``admissions``, without the columns that nobody needs to read them."""
     n = len(stays)
@@ -173,7 +172,7 @@ def admissions_table(
     )
 
 
-def _race_strings(race: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _race_strings(race: np.ndarray, rng: Generator) -> np.ndarray:
     """What the registration desk writes for each person's race (its number)."""
     draw = rng.random(len(race))
     text = np.empty(len(race), dtype=object)

@@ -1,27 +1,27 @@
 """What is true of the simulated hospital: everything a generator can be measured against.
 
 :func:`oracle_sample` draws new patients from the same hospital, :func:`codes` lists the true
-prevalence of every code and its true odds ratio with the outcome, :func:`as_dict` is the whole
-model by name (``truth.json``), and :func:`published_against_simulated` says how close the hospital
-comes to the published aggregates of MIMIC-IV.
+prevalence of every code and its true odds ratio with the outcome, and :func:`as_dict` is the whole
+model by name (``truth.json``).
 
 "The patients" are those of the cohort: who were admitted and did not die in hospital.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import poisson
+from scipy.special import expit
 
 from ..cohort import build_patients
 from ..errors import InputError
 from ..phecode import definitions
-from ..schema import AGE, BMI, DIE_1Y, RACE, SEX, SYSTOLIC, Schema
+from ..schema import BMI, DIE_1Y, Schema
 from ..sources import mimic_iv
 from ..sources.tables import RACES
 from . import care
-from .codes import PUBLISHED, declared, published_phecodes
+from .codes import declared
 from .people import (
     AGES,
     BMI_DISEASES,
@@ -34,16 +34,13 @@ from .people import (
     draw_body,
     draw_diseases,
     draw_people,
-    expit,
     hospital,
     leaf_chances,
     outcome_model,
     true_shares,
 )
-from .records import BMI_FAULTS, raw_tables, simulate
+from .records import simulate
 from .stays import check_size
-
-__all__ = ["as_dict", "codes", "oracle_sample", "published_against_simulated"]
 
 _ORACLE_STREAM = 7_303  # sets new patients apart from every simulated hospital's
 _RISK_STREAM = 7_304
@@ -81,7 +78,7 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
     schema, patients = Schema.of(patients), patients.head(n)
     if like is None:
         empty = [c.name for c in schema.columns if c.code and not patients[c.name].any()]
-        columns = [c for c in schema.columns if c.name not in empty]
+        columns = tuple(c for c in schema.columns if c.name not in empty)
     else:
         columns = Schema.of(like).columns
         missing = [c.name for c in columns if c.name not in patients]
@@ -93,7 +90,7 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
             )
         none = pd.DataFrame(np.uint8(0), index=patients.index, columns=missing)
         patients = pd.concat([patients, none], axis=1)
-    return Schema(tuple(columns)).attach(patients[[c.name for c in columns]].copy())
+    return Schema(columns).attach(patients[[c.name for c in columns]].copy())
 
 
 @lru_cache(maxsize=1)
@@ -138,7 +135,7 @@ def codes(level: str = "phecode") -> pd.DataFrame:
 
 
 @lru_cache(maxsize=1)
-def _risks() -> dict[str, np.ndarray | float]:
+def _risks() -> dict[str, Any]:
     """Risks of the outcome and chances of care, averaged over people instead of drawn.
 
     The diseases of a person are independent given age, sex, race and factors. So the risk of
@@ -187,9 +184,6 @@ def _risks() -> dict[str, np.ndarray | float]:
         with_it, others = table["indicated"].to_numpy(), table["others"].to_numpy()
         shares[name] = (reached * with_it + (1 - reached) * others) / 100
     return {"of all": died / blocks, "of those with it": weighted / weights, **shares}
-
-
-# -- truth.json ------------------------------------------------------------------------
 
 
 def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
@@ -248,91 +242,3 @@ def _rounded(value):
     if isinstance(value, list):
         return [_rounded(item) for item in value]
     return float(f"{value:.8g}") if isinstance(value, float) else value
-
-
-# -- published against simulated -------------------------------------------------------
-
-
-def published_against_simulated(patients: int = 20_000, seed: int = 0) -> pd.DataFrame:
-    """How close the hospital comes to the published aggregates of MIMIC-IV.
-
-    Parameters
-    ----------
-    patients, seed : int
-        Of the simulated hospital to compare; the truth does not depend on them.
-
-    Returns
-    -------
-    DataFrame
-        By ``quantity``: ``published``; ``truth`` of the hospital (missing where only a sample can
-        tell); ``simulated`` (missing where it depends on the number of patients); ``lowest`` and
-        ``highest``, between which both have to lie. Shares are in percent.
-    """
-    tables = mimic_iv.from_frames(raw_tables(patients, seed))
-    table = build_patients(tables)
-    rows = [*_people_rows(table), *_vitals_rows(tables), *_code_rows(tables, table)]
-    frame = pd.DataFrame(rows, columns=["quantity", "published", "truth", "simulated", "room"])
-    frame["lowest"] = frame["published"] - frame["room"]
-    frame["highest"] = frame["published"] + frame["room"]
-    return frame.drop(columns="room").set_index("quantity")
-
-
-def _people_rows(table: pd.DataFrame) -> list[tuple]:
-    people, outcome = as_dict()["people"], as_dict()["outcome"]
-    age, women = table[AGE], (table[SEX] == "F").mean()
-    races = table[RACE].value_counts(normalize=True)
-    mean, sd, died = (PUBLISHED[name] for name in ("age mean", "age sd", "death within a year"))
-    return [
-        ("age, mean", mean, people["age_mean"], age.mean(), 0.02 * mean),
-        ("age, SD", sd, people["age_sd"], age.std(), 0.02 * sd),
-        _share("women", PUBLISHED["women"], people["women"], women, 2),
-        *(
-            _share(f"race {race}", published, people["races"][race], races[race], 2)
-            for race, published in PUBLISHED["races"].items()
-        ),
-        _share("death within a year", died, outcome["prevalence"], table[DIE_1Y].mean(), 2),
-    ]
-
-
-def _share(quantity: str, published: float, true: float, simulated: float, room: float) -> tuple:
-    return (f"{quantity} (%)", 100 * published, 100 * true, 100 * simulated, room)
-
-
-def _vitals_rows(tables: dict[str, pd.DataFrame]) -> list[tuple]:
-    """Who was never measured, and the wildest BMI among as many patients as published."""
-    admissions, measurements = tables["admissions"], tables["measurements"]
-    dead = admissions.loc[admissions["died_in_hospital"], "subject_id"]
-    cohort = pd.Index(admissions["subject_id"].unique()).difference(dead)
-    known = measurements[measurements["subject_id"].isin(cohort)]
-    rows = []
-    for name, label in ((BMI, "BMI"), (SYSTOLIC, "blood pressure")):
-        missing = 1 - known.loc[known["name"] == name, "subject_id"].nunique() / len(cohort)
-        rows.append(_share(f"no {label}", PUBLISHED["no vitals"], np.nan, missing, 5))
-    bmi = known.loc[known["name"] == BMI, "value"]
-    share, factor = BMI_FAULTS[-1]
-    mistyped = share * len(bmi) / len(cohort) * PUBLISHED["patients"]
-    median_of_largest = bmi[bmi.between(10, 60)].quantile(0.5 ** (1 / mistyped)) * factor
-    largest = PUBLISHED["largest BMI"]
-    return [*rows, ("largest BMI (kg/m2)", largest, median_of_largest, np.nan, 0.75 * largest)]
-
-
-def _code_rows(tables: dict[str, pd.DataFrame], table: pd.DataFrame) -> list[tuple]:
-    leaves = build_patients(tables, code_level="leaf")
-    whole, leaf = codes("phecode"), codes("leaf")
-    rows = []
-    for code, published in published_phecodes().items():
-        true, made = (whole, table) if code in whole.index else (leaf, leaves)
-        quantity = f"phecode {code} {true.at[code, 'name']} (%)"
-        simulated_share = made[f"phe_{code}"].mean()
-        rows.append(
-            (quantity, published, 100 * true.at[code, "prevalence"], 100 * simulated_share,
-             0.1 * published)
-        )  # fmt: skip
-    n = PUBLISHED["patients"]
-    expected = leaf["prevalence"].to_numpy() * n
-    for share, published in PUBLISHED["rare phecodes"].items():
-        # What a count among the published patients gives on average.
-        seen = (poisson.cdf(np.ceil(share * n) - 1, expected) - np.exp(-expected)).sum()
-        rows.append((f"phecodes rarer than {share:.0e}", published, seen, np.nan, 0.2 * published))
-    seen, published = (1 - np.exp(-expected)).sum(), PUBLISHED["phecodes"]
-    return [*rows, (f"phecodes seen among {n:,}", published, seen, np.nan, 0.05 * published)]
