@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from ..protection import LEAST_PATIENTS
 from ..schema import MISSING
 
 _KNOTS = 64  # points of the distribution kept inside each bin
-_LEAST = 5  # training patients that a bin should hold
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Bins:
         if len(observed) == 0:
             return cls([], [], [], [], [])
         distinct, counts = np.unique(observed, return_counts=True)
-        edges = _cut(observed, distinct, max(1, min(most, len(observed) // _LEAST)))
+        edges = _cut(observed, distinct, max(1, min(most, len(observed) // LEAST_PATIENTS)))
         member = np.searchsorted(edges, observed, side="right")
         sizes = np.bincount(member, minlength=len(edges) + 1)
         place = np.searchsorted(edges, distinct, side="right")
@@ -51,7 +51,7 @@ class Bins:
         steps = (np.arange(_KNOTS) + 0.5) / _KNOTS
         frequent, frequencies, knots = [], [], []
         for i, size in enumerate(sizes):
-            known = (counts >= _LEAST) & (place == i)
+            known = (counts >= LEAST_PATIENTS) & (place == i)
             frequent.append(distinct[known].tolist())
             frequencies.append((counts[known] / size).tolist())
             rest = observed[(member == i) & ~np.isin(observed, distinct[known])]

@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import read_columns, read_table
+from ..schema import BMI as MEASURED_BMI
+from ..schema import DIASTOLIC, SYSTOLIC
 from . import engine, quality
 from .quality import TYPES, WORDS, Fault
 from .tables import LONGEST_LIFE, UNITS, check_included
@@ -236,9 +238,9 @@ def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
-        "bmi": (omr.filter(omr["result_name"] == BMI), _number),
-        "systolic": (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 1))),
-        "diastolic": (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 2))),
+        MEASURED_BMI: (omr.filter(omr["result_name"] == BMI), _number),
+        SYSTOLIC: (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 1))),
+        DIASTOLIC: (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 2))),
     }
     parts = [
         rows.filter(rows["result_value"].notnull()).select(
