@@ -47,32 +47,22 @@ _DAY = 86_400
 
 @dataclass(frozen=True)
 class Lives:
-    """What happened to the people: the ground on which every table is written.
+    """What happened to the people: the ground on which every table is written."""
 
-    Parameters
-    ----------
-    people : DataFrame
-        See :func:`ehrsynth.hospital.people.draw_people`.
-    has : ndarray of bool (people, W)
-        Which whole phecodes each person has.
-    stays : DataFrame
-        Admissions in real time, sorted by person.
-    dod : Series
-        Real date of death.
-    identity : DataFrame
-        Identifiers and shifted calendar.
-    """
-
-    people: pd.DataFrame
-    has: np.ndarray
-    stays: pd.DataFrame
-    dod: pd.Series
-    identity: pd.DataFrame
+    people: pd.DataFrame  # see people.draw_people
+    has: np.ndarray  # (people, W) which whole phecodes each person has
+    stays: pd.DataFrame  # admissions in real time, sorted by person
+    dod: pd.Series  # real date of death
+    identity: pd.DataFrame  # identifiers and shifted calendar
 
     @property
     def visits(self) -> np.ndarray:
         """Number of admissions of each person."""
         return np.bincount(self.stays["person"], minlength=len(self.people))
+
+    def subjects(self, person: np.ndarray) -> np.ndarray:
+        """Identifiers of these people (numbers)."""
+        return self.identity["subject_id"].to_numpy()[person]
 
     def shifted(self, time: np.ndarray, person: np.ndarray) -> np.ndarray:
         """Real times of these people (numbers) in their shifted calendars."""
@@ -189,7 +179,7 @@ def _procedures(truth: Hospital, lives: Lives, rng: Generator, _: int) -> pd.Dat
     day = lives.shifted(admit + length * rng.random(len(stay)), person).astype("datetime64[D]")
     return pd.DataFrame(
         {
-            "subject_id": lives.identity["subject_id"].to_numpy()[person],
+            "subject_id": lives.subjects(person),
             "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
             "seq_num": pd.Series(stay).groupby(stay).cumcount() + 1,
             "chartdate": day.astype("datetime64[s]"),
@@ -222,7 +212,7 @@ def _prescriptions(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> 
     draw = rng.random(n)
     product = 99_999_000_000 + 100 * kind + strength[1]
     ndc = np.where(draw < _WITHOUT_NDC, "0", product.astype(str)).astype(object)
-    subject = lives.identity["subject_id"].to_numpy()[person]
+    subject = lives.subjects(person)
     number = pd.Series(subject).groupby(subject).cumcount().to_numpy() + 1
     form, per_day = table["form"].to_numpy(object)[kind], table["per_day"].to_numpy()[kind]
     fluid = table["ingredient"].isin(("sodium chloride", "dextrose")).to_numpy()[kind]
@@ -333,7 +323,7 @@ def _labs(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFr
     return pd.DataFrame(
         {
             "labevent_id": rows + np.arange(n) + 1,
-            "subject_id": lives.identity["subject_id"].to_numpy()[person],
+            "subject_id": lives.subjects(person),
             "hadm_id": draws["hadm_id"].array.take(draw),
             "specimen_id": specimen[draw, panel],
             "itemid": table["itemid"].to_numpy()[lab],
@@ -361,13 +351,9 @@ def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:
     first = np.append(True, stay[1:] != stay[:-1])[: len(stay)]
     length = (discharge - admit)[stay] / second
     after = np.where(first, np.minimum(6 * 3_600, length), length) * rng.random(len(stay))
-    inside = pd.DataFrame(
-        {
-            "person": stays["person"].to_numpy()[stay],
-            "hadm_id": pd.array(stays["hadm_id"].to_numpy()[stay], dtype="Int64"),
-            "time": admit[stay] + np.floor(after / 60).astype(np.int64) * 60 * second,
-        }
-    )
+    person, hadm_id = stays["person"].to_numpy()[stay], stays["hadm_id"].to_numpy()[stay]
+    time = admit[stay] + np.floor(after / 60).astype(np.int64) * 60 * second
+    inside = pd.DataFrame({"person": person, "hadm_id": pd.array(hadm_id, "Int64"), "time": time})
     spans = stays.groupby("person").agg(begin=("admit", "first"), end=("discharge", "last"))
     count = np.zeros(n, dtype=np.int64)
     count[spans.index] = rng.poisson(_CLINIC_DRAWS, len(spans))
@@ -376,13 +362,8 @@ def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:
     begin = spans["begin"].to_numpy() - np.timedelta64(_BEFORE, "D")
     length = (spans["end"].to_numpy() + np.timedelta64(_AFTER, "D") - begin) / second
     time = begin + np.floor(length * rng.random(len(person)) / 60).astype(np.int64) * 60 * second
-    outside = pd.DataFrame(
-        {
-            "person": person,
-            "hadm_id": pd.array([pd.NA] * len(person), dtype="Int64"),
-            "time": time,
-        }
-    )
+    nowhere = pd.array([pd.NA] * len(person), "Int64")
+    outside = pd.DataFrame({"person": person, "hadm_id": nowhere, "time": time})
     day = outside["person"].map(lives.dod)
     outside = outside[~(outside["time"] >= day)]
     draws = pd.concat([inside, outside])

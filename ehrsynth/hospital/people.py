@@ -75,41 +75,20 @@ _MORTALITY_BIRTH = -3.0
 
 @dataclass(frozen=True)
 class Hospital:
-    """The coefficients of the hospital: its truth.
+    """The coefficients of the hospital: its truth. It has W whole phecodes and F features."""
 
-    Parameters
-    ----------
-    whole : Index of str
-        Whole phecodes, W of them.
-    disease : ndarray (features, W)
-        Coefficients of the diseases' log odds; the features are :data:`FEATURES`.
-    prevalence : ndarray (W,)
-        What the intercepts were solved for.
-    again : ndarray (W,)
-        Chance that a later admission codes the disease again.
-    leaf : DataFrame
-        ``code``, ``whole`` (number), ``share`` (of the whole phecode), ``sex``; in the order of
-        the whole phecodes.
-    leaf_steps : dict of str to ndarray
-        For each sex the cumulative shares of the leaves, plus the number of the whole phecode.
-    icd : dict of int to (ndarray of str, ndarray)
-        For each ICD version the codes and their cumulative shares, plus the number of the leaf.
-    mortality : ndarray (W,)
-        Log odds ratios of death within a year.
-    mortality_intercept : float
-    race_given_age : ndarray (ages, races)
-    """
-
-    whole: pd.Index
-    disease: np.ndarray
-    prevalence: np.ndarray
-    again: np.ndarray
-    leaf: pd.DataFrame
+    whole: pd.Index  # whole phecodes
+    disease: np.ndarray  # (F, W) coefficients of the diseases' log odds; see FEATURES
+    prevalence: np.ndarray  # (W,) what the intercepts were solved for
+    again: np.ndarray  # (W,) chance that a later admission codes the disease again
+    leaf: pd.DataFrame  # see codes.leaves
+    # For each sex the cumulative shares of the leaves, plus the number of the whole phecode.
     leaf_steps: dict[str, np.ndarray]
+    # For each ICD version the codes and their cumulative shares, plus the number of the leaf.
     icd: dict[int, tuple[np.ndarray, np.ndarray]]
-    mortality: np.ndarray
+    mortality: np.ndarray  # (W,) log odds ratios of death within a year
     mortality_intercept: float
-    race_given_age: np.ndarray
+    race_given_age: np.ndarray  # (ages, races)
 
 
 @lru_cache(maxsize=1)

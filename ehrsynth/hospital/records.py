@@ -11,7 +11,7 @@ from numpy.random import Generator
 from scipy.special import expit
 
 from ..phecode import definitions
-from ..schema import BMI, DIASTOLIC, SYSTOLIC
+from ..schema import AGE, BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
 from . import care, stays
 from .care import ICD10_SINCE, Lives, turns
@@ -19,6 +19,7 @@ from .codes import SECOND_LEAF, declared
 from .people import (
     Hospital,
     age_units,
+    death_log_odds,
     draw_body,
     draw_diseases,
     draw_people,
@@ -86,7 +87,8 @@ def simulate(patients: int, rng: Generator) -> tuple[Lives, dict[str, pd.DataFra
     has = draw_diseases(truth, people, rng)
     admitted = stays.admissions(people, rng)
     body = draw_body(truth, people, has, rng)
-    dod = stays.deaths(truth, people, has, body, admitted, rng)
+    odds = death_log_odds(truth, people, has, body[BMI])
+    dod = stays.deaths(odds, people, admitted, rng)
     identity = stays.identity(people, admitted, rng)
     admissions = stays.admissions_table(people, identity, admitted, rng)
     admitted["hadm_id"] = admissions["hadm_id"]
@@ -136,9 +138,7 @@ def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFr
     stay = table["stay"].to_numpy()
     return pd.DataFrame(
         {
-            "subject_id": lives.identity["subject_id"].to_numpy()[
-                lives.stays["person"].to_numpy()[stay]
-            ],
+            "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
             "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
             "seq_num": table.groupby("stay").cumcount().to_numpy() + 1,
             "icd_code": table["icd_code"].astype("str").to_numpy(),
@@ -164,9 +164,8 @@ def _leaf_diseases(
     other = _leaf_draws(truth, female[second], whole[second], rng)
     new = other != leaf[second]
     second, other = second[new], other[new]
-    return (
-        np.append(person, person[second]), np.append(whole, whole[second]), np.append(leaf, other),
-    )  # fmt: skip
+    every = np.append(np.arange(len(person)), second)
+    return person[every], whole[every], np.append(leaf, other)
 
 
 def _leaf_draws(
@@ -187,9 +186,8 @@ def _titles(truth: Hospital) -> pd.DataFrame:
     for version, (codes, steps) in truth.icd.items():
         # A step is the number of the leaf and a share above 0 and up to 1.
         title = names[np.ceil(steps - 1e-9).astype(np.int64) - 1]
-        tables.append(
-            pd.DataFrame({"icd_code": codes, "icd_version": version, "long_title": title})
-        )
+        table = {"icd_code": codes, "icd_version": version, "long_title": title}
+        tables.append(pd.DataFrame(table))
     return pd.concat(tables).sort_values(["icd_code", "icd_version"], ignore_index=True)
 
 
@@ -203,7 +201,7 @@ def _omr_table(lives: Lives, body: pd.DataFrame, rng: Generator) -> pd.DataFrame
     likely = (
         -0.30 + 1.0 * np.log1p(lives.visits) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
     )
-    likely += -0.25 * people["infection"] + 0.1 * age_units(people["age"])
+    likely += -0.25 * people["infection"] + 0.1 * age_units(people[AGE])
     pressed = rng.random(n) < expit(likely.to_numpy())
     weighed = rng.random(n) < np.where(pressed, 0.80, 0.26)
     table = pd.concat(
@@ -217,7 +215,7 @@ def _omr_table(lives: Lives, body: pd.DataFrame, rng: Generator) -> pd.DataFrame
     same = ["person", "date", "result_name"]
     return pd.DataFrame(
         {
-            "subject_id": lives.identity["subject_id"].to_numpy()[person],
+            "subject_id": lives.subjects(person),
             "chartdate": lives.shifted(table["date"].to_numpy(), person),
             "seq_num": table.groupby(same, sort=False).cumcount() + 1,
             "result_name": table["result_name"],
@@ -257,9 +255,7 @@ def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
     swapped, short, long = (
         (fault >= low) & (fault < high) for low, high in ((0, 1e-3), (1e-3, 3e-3), (3e-3, 3.5e-3))
     )
-    systolic, diastolic = (
-        np.where(swapped, diastolic, systolic), np.where(swapped, systolic, diastolic),
-    )  # fmt: skip
+    systolic, diastolic = np.where(swapped, [diastolic, systolic], [systolic, diastolic])
     diastolic = np.where(short, diastolic // 10, diastolic)
     systolic = np.where(long, systolic * 10 + 5, systolic)
     place = np.where(rng.random(n) < 0.004, " Sitting", "")

@@ -10,12 +10,13 @@ from numpy.random import Generator
 from scipy.special import expit
 
 from ..errors import InputError
-from ..schema import AGE, BMI, RACE
+from ..schema import AGE, RACE
 from ..sources.tables import RACES
 from .codes import declared
-from .people import AGES, Hospital, death_log_odds, draw_step
+from .people import AGES, draw_step
 
 YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
+_FIRST, _LAST = (int(edge.astype("datetime64[s]").astype(np.int64)) for edge in YEARS)
 _NO_ADMISSION = 0.01  # of the people
 _DAY = 86_400  # seconds
 
@@ -38,9 +39,8 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     rate = np.where(people["birth"], 0.4, 1.45) * np.exp(burden - 0.4)
     count = 1 + np.minimum(rng.poisson(rate), 60)
     count[(rng.random(n) < _NO_ADMISSION) & ~people["dies"]] = 0
-    first, last = _span()
-    end = first + rng.random(n) ** 0.7 * (last - first)
-    window = np.minimum(end - first, (30 + rng.exponential(900, n)) * _DAY)
+    end = _FIRST + rng.random(n) ** 0.7 * (_LAST - _FIRST)
+    window = np.minimum(end - _FIRST, (30 + rng.exponential(900, n)) * _DAY)
 
     person = np.repeat(np.arange(n), count)
     final = np.append(person[1:] != person[:-1], True)[: len(person)]
@@ -63,27 +63,15 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
 
 
 def deaths(
-    truth: Hospital,
-    people: pd.DataFrame,
-    has: np.ndarray,
-    body: pd.DataFrame,
-    stays: pd.DataFrame,
-    rng: Generator,
+    odds: np.ndarray, people: pd.DataFrame, stays: pd.DataFrame, rng: Generator
 ) -> pd.Series:
     """Real date of death by person, NaT for the living; nobody is followed beyond a year."""
-    odds = death_log_odds(truth, people, has, body[BMI])
     dies = rng.random(len(people)) < expit(odds)
     days = np.floor(365 * rng.random(len(people)) ** 1.7).astype(np.int64) + 1
     days[people["dies"]] = 0
     last = stays[stays["last"]].set_index("person")["discharge"].astype("datetime64[s]")
     last = last.reindex(range(len(people))).dt.floor("D")
     return (last + pd.to_timedelta(days, unit="D")).where(dies | people["dies"])
-
-
-def _span() -> tuple[int, int]:
-    """First and last second in which anybody is admitted."""
-    first, last = (int(edge.astype("datetime64[s]").astype(np.int64)) for edge in YEARS)
-    return first, last
 
 
 def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
@@ -96,8 +84,7 @@ def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.Da
         (shifted) and ``anchor_year_group`` (real, three years wide).
     """
     n = len(people)
-    first, last = _span()
-    unseen = pd.Series((first + rng.random(n) * (last - first)).astype("datetime64[s]"))
+    unseen = pd.Series((_FIRST + rng.random(n) * (_LAST - _FIRST)).astype("datetime64[s]"))
     begin = stays.groupby("person")["admit"].first().reindex(range(n)).fillna(unseen)
     end = stays.groupby("person")["admit"].last().reindex(range(n)).fillna(unseen)
     years = rng.integers(95, 190, n)
@@ -127,16 +114,9 @@ def _numbers(n: int, rng: Generator) -> np.ndarray:
 
 def patients_table(people: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
     """MIMIC-IV's ``patients``."""
-    return pd.DataFrame(
-        {
-            "subject_id": identity["subject_id"],
-            "gender": np.where(people["female"], "F", "M"),
-            "anchor_age": identity["anchor_age"],
-            "anchor_year": identity["anchor_year"],
-            "anchor_year_group": identity["anchor_year_group"],
-            "dod": dod + identity["shift"],
-        }
-    )
+    table = identity.drop(columns="shift").assign(dod=dod + identity["shift"])
+    table.insert(1, "gender", np.where(people["female"], "F", "M"))
+    return table
 
 
 def admissions_table(
