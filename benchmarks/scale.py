@@ -61,7 +61,7 @@ PARTS = {
     (monitor.Monitor, "look"): LOOK,
     (model, "refresh_statistics"): "after the steps: statistics",
     (model, "calibrate"): "after the steps: prevalences",
-    (model, "together"): "after the steps: counting pairs",
+    (model, "co_occurrences"): "after the steps: counting pairs",
     (model, "calibrate_pairs"): "after the steps: calibrating pairs",
 }
 
@@ -184,7 +184,7 @@ def generation(folder: Path, n: int) -> list[dict]:
         with measured(f"{n:,} patients", rows, threads=torch.get_num_threads()):
             ehrsynth.generate(gan, prep, n, Path(out) / "many")
         disk = sum(file.stat().st_size for file in Path(out).rglob("*.parquet")) / 1e9
-    size = {"recipe": "modern", "train": int(gan._counts.sum()),
+    size = {"recipe": "modern", "train": int(gan.counts_.sum()),
             "columns": sum(block.width for block in gan.layout_)}  # fmt: skip
     return [row | size | {"disk_gb": disk, "patients": n} for row in rows]
 

@@ -3,7 +3,8 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from .errors import InputError
@@ -38,18 +40,22 @@ from .generation.calibration import (
     refresh_statistics,
     spread,
 )
+from .generation.tabulate import co_occurrences, cross_tabulate
+from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 
 SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
 MODEL_FILES = (SETTINGS, WEIGHTS)
 _COUNTS = "counts_of_codes."  # before the names of the tensors of :class:`Counts`
+_TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
 
 
-@dataclass
-class EMRWGAN:
-    """A generator of patients, trained against a critic.
+class EMRWGAN(BaseEstimator):
+    """A generator of patients, trained against a critic; an estimator like scikit-learn's.
+
+    Chapter training, "Stop and resume".
 
     Parameters
     ----------
@@ -67,6 +73,8 @@ class EMRWGAN:
 
     Attributes
     ----------
+    recipe_ : Recipe
+        The recipe with this model's overrides.
     history_ : DataFrame
         Losses, prevalence error and seconds every 20 steps, and what the quality monitor found.
     layout_ : tuple of Block
@@ -74,24 +82,15 @@ class EMRWGAN:
         The columns that ``sample(where=...)`` may fix.
     """
 
-    recipe: str | Recipe = "modern"
-    seed: int = 0
-    steps: int | None = None
-    condition: bool | None = None
-    device: str = "auto"
-    layout_: tuple[Block, ...] | None = field(default=None, init=False, repr=False)
-
-    def __post_init__(self):
-        if isinstance(self.recipe, str):
-            named(self.recipe)
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"steps is {self.steps}; use 1 or more.")
-
-    @property
-    def settings(self) -> Recipe:
-        """The recipe with this model's overrides."""
-        recipe = named(self.recipe) if isinstance(self.recipe, str) else self.recipe
-        return recipe if self.condition is None else replace(recipe, condition=self.condition)
+    def __init__(
+        self, recipe: str | Recipe = "modern", seed: int = 0, steps: int | None = None,
+        condition: bool | None = None, device: str = "auto",
+    ):  # fmt: skip
+        self.recipe = recipe
+        self.seed = seed
+        self.steps = steps
+        self.condition = condition
+        self.device = device
 
     # -- learning ----------------------------------------------------------------------
 
@@ -124,12 +123,27 @@ class EMRWGAN:
             Called as ``watch(step, model)`` in the middle of training; the model can sample.
         watch_every : int, optional
             Steps between two calls; by default a tenth of the training.
+
+        Returns
+        -------
+        EMRWGAN
+            Itself.
+
+        Raises
+        ------
+        InputError
+            For an option that there is not, and what is no matrix of two patients or more.
         """
-        recipe, device = self.settings, self._device()
+        if not isinstance(encoded, Encoded):
+            raise InputError(
+                f"A model is trained on encoded patients, not on {type(encoded).__name__}; "
+                "give it Preprocessor().fit(train).transform(train)."
+            )
+        self._settle(encoded.layout)
+        recipe, device = self.recipe_, self._device()
         if len(encoded) < 2:
             raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
         steps = recipe.total_steps(len(encoded)) if self.steps is None else self.steps
-        self._settle(encoded.layout)
         columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
         game = new_game(recipe, columns, column_means(data), self.seed, device)
@@ -142,7 +156,7 @@ class EMRWGAN:
             )  # fmt: skip
             if not resume:
                 checkpoint.path.unlink(missing_ok=True)
-        self._cells, self._counts, self._prevalence = cells(data, game.columns, self.layout_)
+        self.cells_, self.counts_, self.prevalence_ = cross_tabulate(data, game.columns)
 
         def look(step: int, game: Game) -> None:
             self._finish(game, data, game.chosen if recipe.averaging else game.generator)
@@ -157,24 +171,32 @@ class EMRWGAN:
         return self
 
     def _settle(self, layout: tuple[Block, ...]) -> None:
-        self.layout_ = layout
-        self.conditions_ = condition_names(layout) if self.settings.condition else []
+        """Check the options, and learn from them and the layout what there is to train."""
+        recipe = named(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"recipe is {self.recipe!r}; use the name of one, or a Recipe.")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps is {self.steps}; use 1 or more.")
+        if self.condition is not None:
+            recipe = replace(recipe, condition=self.condition)
+        self.recipe_, self.layout_ = recipe, layout
+        self.conditions_ = condition_names(layout) if recipe.condition else []
 
     def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
         """Make the weights that generate ready: statistics, then output biases."""
         recipe = game.recipe
-        self._columns = game.columns
-        self._generator = new_generator(recipe, game.columns).to(data.device)
-        self._generator.load_state_dict(trained.state_dict())
+        self.columns_ = game.columns
+        self.generator_ = new_generator(recipe, game.columns).to(data.device)
+        self.generator_.load_state_dict(trained.state_dict())
         if recipe.refresh_statistics:
             given = data[:, game.columns.condition]
             rng = stream(self.seed, "statistics", device=data.device)
-            refresh_statistics(self._generator, given, recipe.latent, rng)
-        self._generator.eval()
-        self._shift = torch.zeros(len(self._cells), game.columns.width, device=data.device)
+            refresh_statistics(self.generator_, given, recipe.latent, rng)
+        self.generator_.eval()
+        self.shift_ = torch.zeros(len(self.cells_), game.columns.width, device=data.device)
         if recipe.calibration != "none":
-            self._shift = calibrate(
-                self._generator, game.columns, self._cells, self._counts, self._prevalence,
+            self.shift_ = calibrate(
+                self.generator_, game.columns, self.cells_, self.counts_, self.prevalence_,
                 recipe.latent, stream(self.seed, "calibration", device=data.device),
                 within=recipe.calibration == "within" and not recipe.pairs,
             )  # fmt: skip
@@ -183,42 +205,42 @@ class EMRWGAN:
     @torch.no_grad()
     def _calibrate_draws(self, data: Tensor) -> None:
         """What codes that are drawn need beside the biases: pairs, and numbers of diagnoses."""
-        recipe, columns = self.settings, self._columns
-        self._pairs = self._counts_of_codes = None
+        recipe, columns = self.recipe_, self.columns_
+        self.pairs_ = self.code_counts_ = None
         if not recipe.sampled_codes or not (recipe.pairs or recipe.code_counts):
             return
         rng = stream(self.seed, "calibration of draws", device=data.device)
-        size = enough(self._counts) // 2  # seconds, even with thirty columns to draw in turn
-        cell = choose_cells(self._counts, size, rng)
+        size = enough(self.counts_) // 2  # seconds, even with thirty columns to draw in turn
+        cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         member, groups, drawn = self._member(data), self._groups(), None
-        both = torch.stack([together(data, columns, group[member]) for group in groups])
+        both = torch.stack([co_occurrences(data, columns, group[member]) for group in groups])
         if recipe.pairs:
-            shift, self._pairs = calibrate_pairs(
-                columns, logits, cell, self._counts, self._prevalence, both, groups, rng
+            shift, self.pairs_ = calibrate_pairs(
+                columns, logits, cell, self.counts_, self.prevalence_, both, groups, rng
             )
-            self._shift = self._shift + shift
+            self.shift_ = self.shift_ + shift
             logits, drawn = draw_in_turn(
-                columns, logits + shift[cell], cell, self._pairs, groups, rng
+                columns, logits + shift[cell], cell, self.pairs_, groups, rng
             )
         if recipe.code_counts and len(columns.counted) > 1:
             made = columns.draw(columns.probabilities(logits), rng)
             made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
-            self._counts_of_codes = Counts.fit(columns, made, cell, data, member, both[0])
+            self.code_counts_ = Counts.fit(columns, made, cell, data, member, both[0])
 
     def _groups(self) -> Tensor:
         """The cells of everybody, and where it is given, of the patients with the outcome."""
         given = tuple(b for b in self.layout_ if b.name in self.conditions_)
-        groups = [torch.ones(len(self._cells), dtype=torch.bool, device=self._cells.device)]
+        groups = [torch.ones(len(self.cells_), dtype=torch.bool, device=self.cells_.device)]
         for block in given:
             if block.role == "outcome":
-                groups.append(self._cells[:, places(given)[block.name].stop - 1] == 1)
+                groups.append(self.cells_[:, places(given)[block.name].stop - 1] == 1)
         return torch.stack(groups)
 
     def _member(self, data: Tensor) -> Tensor:
         """The cell of each patient in a matrix, shape (n,)."""
-        given = data[:, self._columns.condition]
-        same = given.unsqueeze(1) == self._cells.to(given.dtype)
+        given = data[:, self.columns_.condition]
+        same = given.unsqueeze(1) == self.cells_.to(given.dtype)
         return same.all(dim=2).to(torch.uint8).argmax(dim=1)
 
     # -- generating --------------------------------------------------------------------
@@ -252,9 +274,9 @@ class EMRWGAN:
         check_number(n)
         allowed = self._allowed(where or {})
         seed = self.seed if seed is None else seed
-        rng = stream(seed, "sample", device=self._shift.device)
+        rng = stream(seed, "sample", device=self.shift_.device)
         block = next((b for b in self.layout_ if b.role == "outcome"), None)
-        if self.settings.match_outcome and block is not None and not self.conditions_:
+        if self.recipe_.match_outcome and block is not None and not self.conditions_:
             return self._matched(n, block, rng, self._phase(seed), size)
         phase = self._phase(seed)
         sizes = (min(size, n - start) for start in range(0, n, size))
@@ -262,9 +284,9 @@ class EMRWGAN:
 
     def _phase(self, seed: int) -> Tensor:
         """Where ``calibration.spread`` starts, shape (cells, yes/no columns)."""
-        rng = stream(seed, "phase", device=self._shift.device)
-        shape = len(self._cells), len(self._columns.yes_no)
-        return torch.rand(shape, dtype=torch.double, generator=rng, device=self._shift.device)
+        rng = stream(seed, "phase", device=self.shift_.device)
+        shape = len(self.cells_), len(self.columns_.yes_no)
+        return torch.rand(shape, dtype=torch.double, generator=rng, device=self.shift_.device)
 
     def probabilities(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
         """What :meth:`sample` draws its codes from (or rounds): probabilities, as float32.
@@ -274,7 +296,7 @@ class EMRWGAN:
         """
         self._check_fitted()
         allowed = self._allowed(where or {})
-        rng = stream(self.seed if seed is None else seed, "sample", device=self._shift.device)
+        rng = stream(self.seed if seed is None else seed, "sample", device=self.shift_.device)
         p, _, _ = self._imagine(n, allowed, rng)
         return Encoded(p.cpu().numpy(), self.layout_)
 
@@ -283,31 +305,31 @@ class EMRWGAN:
         self, n: int, allowed: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Probabilities of `n` patients, their cells, and the blocks drawn in turn, if any."""
-        cell = choose_cells(torch.where(allowed, self._counts, 0), n, rng)
+        cell = choose_cells(torch.where(allowed, self.counts_, 0), n, rng)
         logits, drawn = self._logits(cell, rng), None
-        if self._pairs is not None:
+        if self.pairs_ is not None:
             groups = self._groups()
-            logits, drawn = draw_in_turn(self._columns, logits, cell, self._pairs, groups, rng)
-        p = self._columns.probabilities(logits)
-        p[:, self._columns.condition] = self._cells[cell].float()
+            logits, drawn = draw_in_turn(self.columns_, logits, cell, self.pairs_, groups, rng)
+        p = self.columns_.probabilities(logits)
+        p[:, self.columns_.condition] = self.cells_[cell].float()
         return p, cell, drawn
 
     def _logits(self, cell: Tensor, rng: torch.Generator) -> Tensor:
         """Calibrated logits of new patients in these cells."""
-        given = self._cells[cell].float()
-        noise = torch.randn(len(cell), self.settings.latent, generator=rng, device=given.device)
-        return self._generator(noise, given) + self._shift[cell]
+        given = self.cells_[cell].float()
+        noise = torch.randn(len(cell), self.recipe_.latent, generator=rng, device=given.device)
+        return self.generator_(noise, given) + self.shift_[cell]
 
     @torch.no_grad()
     def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Tensor) -> Encoded:
-        columns = self._columns
+        columns = self.columns_
         p, cell, drawn = self._imagine(n, allowed, rng)
-        if self.settings.sampled_codes:
+        if self.recipe_.sampled_codes:
             x = columns.draw(p, rng) if drawn is None else torch.where(columns.in_turn, drawn, p)
             x[:, columns.yes_no] = self._codes(p, x, cell, rng, phase)
         else:
             x = columns.round(p)
-        x[:, columns.condition] = self._cells[cell].to(x.dtype)
+        x[:, columns.condition] = self.cells_[cell].to(x.dtype)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x.cpu().numpy(), self.layout_)
 
@@ -315,7 +337,7 @@ class EMRWGAN:
         self, p: Tensor, x: Tensor, cell: Tensor, rng: torch.Generator, phase: Tensor
     ) -> Tensor:
         """Draw the yes/no columns, of patients `x` whose other columns are drawn already."""
-        columns, counts = self._columns, self._counts_of_codes
+        columns, counts = self.columns_, self.code_counts_
         p = p[:, columns.yes_no]
         uniform = spread(p, cell, phase)
         codes = (uniform < p).to(p.dtype)
@@ -335,7 +357,7 @@ class EMRWGAN:
         generator makes too few of a class.
         """
         place = places(self.layout_)[block.name]
-        rate = float(self._prevalence[0, place.stop - 1])
+        rate = float(self.prevalence_[0, place.stop - 1])
         positive = round(n * rate)
         wanted, every = {1: positive, 0: n - positive}, torch.ones(1, dtype=torch.bool)
         drawn = 0
@@ -367,7 +389,7 @@ class EMRWGAN:
         blocks = {block.name: block for block in self.layout_}
         given = [b for b in self.layout_ if b.name in self.conditions_]
         at = places(tuple(given))
-        allowed = torch.ones(len(self._cells), dtype=torch.bool, device=self._cells.device)
+        allowed = torch.ones(len(self.cells_), dtype=torch.bool, device=self.cells_.device)
         for name, value in where.items():
             if name not in self.conditions_:
                 known = ", ".join(self.conditions_) or "none; train with condition=True"
@@ -381,9 +403,9 @@ class EMRWGAN:
                 )
             index = block.labels.index(label)
             if block.kind == "binary":
-                allowed &= self._cells[:, at[name].start] == index
+                allowed &= self.cells_[:, at[name].start] == index
             else:
-                allowed &= self._cells[:, at[name].start + index] == 1
+                allowed &= self.cells_[:, at[name].start + index] == 1
         if not bool(allowed.any()):
             wish = ", ".join(f"{name} = {value}" for name, value in where.items())
             raise InputError(f"No training patient has {wish}, so the model cannot generate any.")
@@ -395,15 +417,12 @@ class EMRWGAN:
         """Write settings as JSON and weights as safetensors into `folder`."""
         self._check_fitted()
         folder = Path(folder)
-        tensors = {f"generator.{k}": v for k, v in self._generator.state_dict().items()}
-        tensors |= {
-            "cells": self._cells, "counts": self._counts,
-            "prevalence": self._prevalence, "shift": self._shift,
-        }  # fmt: skip
-        if self._pairs is not None:
-            tensors["pairs"] = self._pairs
-        if self._counts_of_codes is not None:
-            tensors |= {f"{_COUNTS}{k}": v for k, v in vars(self._counts_of_codes).items()}
+        tensors = {f"generator.{k}": v for k, v in self.generator_.state_dict().items()}
+        tensors |= {name: getattr(self, f"{name}_") for name in _TENSORS}
+        if self.pairs_ is not None:
+            tensors["pairs"] = self.pairs_
+        if self.code_counts_ is not None:
+            tensors |= {f"{_COUNTS}{k}": v for k, v in vars(self.code_counts_).items()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
         write_json(
@@ -429,26 +448,23 @@ class EMRWGAN:
             gan._settle(tuple(Block(**block) for block in state["layout"]))
             gan.history_ = pd.DataFrame(state["history"]).apply(pd.to_numeric)
             tensors = load_file(folder / WEIGHTS, device=str(gan._device()))
-            columns = Columns(gan.layout_, gan.conditions_, gan.settings.score_weight)
-            gan._generator = new_generator(gan.settings, columns)
-            start = "generator."
-            gan._generator.load_state_dict(
-                {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
-            )
-            gan._generator.to(gan._device()).eval()
-            gan._columns = columns.to(gan._device())
-            gan._cells, gan._counts = tensors["cells"], tensors["counts"]
-            gan._prevalence, gan._shift = tensors["prevalence"], tensors["shift"]
-            gan._pairs = tensors.get("pairs")
-            found = {k[len(_COUNTS) :]: v for k, v in tensors.items() if k.startswith(_COUNTS)}
-            gan._counts_of_codes = Counts(**found) if found else None
+            columns = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
+            gan.generator_ = new_generator(gan.recipe_, columns)
+            gan.generator_.load_state_dict(_under(tensors, "generator."))
+            gan.generator_.to(gan._device()).eval()
+            gan.columns_ = columns.to(gan._device())
+            for name in _TENSORS:
+                setattr(gan, f"{name}_", tensors[name])
+            gan.pairs_ = tensors.get("pairs")
+            found = _under(tensors, _COUNTS)
+            gan.code_counts_ = Counts(**found) if found else None
         except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
             raise InputError(f"{folder} does not hold a saved model: {error}.") from error
         return gan
 
     def _check_fitted(self) -> None:
-        if self.layout_ is None:
-            raise InputError("The model is not trained; call fit(encoded) first.")
+        if not hasattr(self, "generator_"):
+            raise NotFittedError("The model is not trained; call fit(encoded) first.")
 
     def _device(self) -> torch.device:
         if self.device != "auto":
@@ -458,8 +474,9 @@ class EMRWGAN:
 
 def check_number(n: int) -> None:
     """Raise InputError unless `n` synthetic patients can be made."""
-    if n < 1:
-        raise InputError(f"The number of synthetic patients must be 1 or more, not {n}.")
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        said = n if isinstance(n, int | float) else repr(n)
+        raise InputError(f"The number of synthetic patients must be 1 or more, not {said}.")
 
 
 def condition_names(layout: tuple[Block, ...]) -> list[str]:
@@ -471,37 +488,6 @@ def condition_names(layout: tuple[Block, ...]) -> list[str]:
     return names
 
 
-def together(data: Tensor, columns: Columns, own: Tensor | None = None) -> Tensor:
-    """How many patients have both of two matrix columns, shape (width, width).
-
-    Only the rows of one-hot blocks are counted; the others stay zero. `own` says which patients
-    count, a tensor of bool, shape (n,); None for all.
-    """
-    own = torch.ones(len(data), dtype=torch.bool, device=data.device) if own is None else own
-    counts = torch.zeros(columns.width, columns.width, device=data.device)
-    for part, mine in zip(data.split(_CHUNK), own.split(_CHUNK), strict=True):
-        x = part[mine].float()
-        for block in columns.turns:
-            counts[block] += x[:, block].T @ x
-    return counts
-
-
-def cells(
-    data: Tensor, columns: Columns, layout: tuple[Block, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The combinations of the given columns in train, their counts, and the means in each.
-
-    Returns
-    -------
-    cells, counts, prevalence : tensors, shapes (k, conditions), (k,), (k, width)
-        One cell with no conditions when nothing is given.
-    """
-    given = data[:, columns.condition]
-    if given.shape[1] == 0:
-        mean = column_means(data).unsqueeze(0)
-        return given[:1].contiguous(), torch.tensor([float(len(data))], device=data.device), mean
-    values, member, counts = torch.unique(given, dim=0, return_inverse=True, return_counts=True)
-    mean = torch.zeros(len(values), data.shape[1], device=data.device)
-    for i in range(len(values)):
-        mean[i] = column_means(data[member == i])
-    return values, counts.float(), mean
+def _under(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without the beginning."""
+    return {name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)}

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from .errors import InputError
 from .model import EMRWGAN
@@ -62,7 +62,7 @@ def fit_runs(
     alone = min(joblib.effective_n_jobs(n_jobs), runs) == 1
     return joblib.Parallel(n_jobs, verbose=10 if progress and not alone else 0)(
         joblib.delayed(_fit)(
-            replace(model, seed=seed), encoded, f"Run {run} of {runs}", progress and alone,
+            clone(model).set_params(seed=seed), encoded, f"Run {run} of {runs}", progress and alone,
             None if checkpoint_dir is None else Path(checkpoint_dir) / str(run),
         )
         for run, seed in enumerate(seeds, start=1)

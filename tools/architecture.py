@@ -43,7 +43,7 @@ HOUSE = {
         )
     },
     "generation": {
-        "generation": ("draw", "calibration", "pairs", "counts", "decode"),
+        "generation": ("draw", "calibration", "tabulate", "pairs", "counts", "decode"),
         "model": (), "runs": (), "stream": (),
     },
     "Pictures": {"plots": (), "slider": ()},
