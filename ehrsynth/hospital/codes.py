@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from ..phecode import definitions, icd_table
+from ..sources.tables import ASIAN, BLACK, HISPANIC, OTHER, UNKNOWN, WHITE
 
 # Published aggregates of MIMIC-IV 2.0, patients who had an admission and did not die in hospital;
 # the prevalences of the named phecodes are in hospital.csv (``source`` published).
@@ -25,13 +26,13 @@ PUBLISHED: dict[str, Any] = {
     "women": 0.533,
     "death within a year": 0.113,
     "races": {
-        "WHITE": 0.673,
-        "BLACK": 0.132,
-        "ASIAN": 0.042,
-        "HISPANIC": 0.055,
-        "UNKNOWN": 0.042,
-        "OTHER": 0.056,
-    },
+        WHITE: 0.673,
+        BLACK: 0.132,
+        ASIAN: 0.042,
+        HISPANIC: 0.055,
+        UNKNOWN: 0.042,
+        OTHER: 0.056,
+    },  # fmt: skip
     # How many phecodes are rarer than this share of the patients.
     "rare phecodes": {1e-5: 25, 1e-4: 224, 1e-3: 718},
     "phecodes": 1_600,

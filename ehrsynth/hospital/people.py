@@ -27,7 +27,7 @@ from scipy.special import expit, logit
 
 from ..phecode import definitions
 from ..schema import AGE, BMI, DIASTOLIC, RACE, SYSTOLIC
-from ..sources.tables import OLDEST, RACES
+from ..sources.tables import ASIAN, BLACK, HISPANIC, OLDEST, OTHER, RACES, WHITE
 from .codes import (
     PUBLISHED,
     SECOND_LEAF,
@@ -45,13 +45,13 @@ AGES = np.arange(18, OLDEST + 1)
 _BIRTH_SHARE = 0.11  # of the patients are women who come to give birth
 _YOUNG_SHARE = 0.3117  # of the others; solved with the means below to give the published mean, SD
 
-_RACE_AGE = {"WHITE": 0.25, "BLACK": -0.15, "ASIAN": -0.3, "HISPANIC": -0.35, "OTHER": -0.2}
+_RACE_AGE = {WHITE: 0.25, BLACK: -0.15, ASIAN: -0.3, HISPANIC: -0.35, OTHER: -0.2}
 # Log odds ratios of diseases by race.
 _RACE_DISEASE = {
-    "BLACK": {"401": 0.45, "250": 0.4, "585": 0.4, "282": 2.0, "495": 0.35, "218": 0.9,
+    BLACK: {"401": 0.45, "250": 0.4, "585": 0.4, "282": 2.0, "495": 0.35, "218": 0.9,
               "697": 1.0, "278": 0.3, "071": 0.6},
-    "HISPANIC": {"250": 0.4, "571": 0.3, "495": 0.3, "646": 0.2},
-    "ASIAN": {"070": 1.0, "278": -0.7, "318": -0.6, "316": -0.9, "155": 0.7, "010": 1.2},
+    HISPANIC: {"250": 0.4, "571": 0.3, "495": 0.3, "646": 0.2},
+    ASIAN: {"070": 1.0, "278": -0.7, "318": -0.6, "316": -0.9, "155": 0.7, "010": 1.2},
 }  # fmt: skip
 
 FACTORS = ["morbidity", "metabolic", "cancer", "mind", "infection", "digestive", "frailty"]
