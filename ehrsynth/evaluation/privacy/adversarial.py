@@ -10,9 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...statistics import Estimate, nearest_distance, normal_interval
+from ...statistics import Estimate, NotComputable, nearest_distance, normal_interval
 from ..setting import Setting
-from .success import require
 
 
 def adversarial_accuracy(
@@ -66,7 +65,8 @@ def _privacy_loss(
     """Accuracy of the first pair of tables minus accuracy of the second, with interval."""
     accuracy, variance = [], 0.0
     for a, b in pairs:
-        require(min(len(a), len(b)), where="in a table")
+        if min(len(a), len(b)) < 5:
+            raise NotComputable("fewer than 5 patients in a table")
         parts = _distances_between(a, b, queries, rng)
         accuracy.append(adversarial_accuracy(*parts, ties=ties))
         for pair in (parts[:2], parts[2:]):

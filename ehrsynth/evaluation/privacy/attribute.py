@@ -15,7 +15,7 @@ from scipy.special import entr
 
 from ...statistics import Estimate, NotComputable, normal_interval
 from ..setting import Setting, Side
-from .success import excess_risk, require
+from .success import excess_risk
 
 KNOWN_CODES = 256  # as published, of about 1,450
 
@@ -163,7 +163,8 @@ def _attacks(
     found = []
     for side in sides:
         rows = side.sample(setting.effort.inferred, rng)
-        require(len(rows))
+        if len(rows) < 5:
+            raise NotComputable("fewer than 5 patients of a group to attack")
         found.append(attributes.attack(side, rows, released))
     risks, resampled = [], []
     for parts in found:

@@ -15,16 +15,15 @@ import numpy as np
 
 from ...statistics import (
     Estimate,
+    NotComputable,
     jackknife_variance,
     nearest_distance,
     nearest_distances,
     normal_interval,
-)  # fmt: skip
+)
 from ..setting import Setting
-from .success import require
 
 GROUPS = 10  # of real patients, for the jackknife
-NEAR = 0.01  # this share of held-out patients has a used patient that near
 
 
 class ClosestRecords(NamedTuple):
@@ -32,24 +31,19 @@ class ClosestRecords(NamedTuple):
 
     One real patient can be the nearest of very many, so that intervals come from leaving out
     groups of them. Chapter privacy, "Near copies, and the one who stands out".
-
-    Attributes
-    ----------
-    train, holdout : array, shape (groups, synthetic patients, 2)
-    near : float
-        One in 100 held-out patients has a used patient within this distance.
     """
 
-    train: np.ndarray
+    train: np.ndarray  # (groups, synthetic patients, 2)
     holdout: np.ndarray
-    near: float
+    near: float  # one in 100 held-out patients has a used patient within this distance
 
     @classmethod
     def of(cls, setting: Setting) -> "ClosestRecords":
         """The distances in a setting, the same each time."""
         sides, queried = (setting.train, setting.holdout), setting.effort.queried
         n = min(map(len, sides))
-        require(n, 2 * GROUPS, "in a table")
+        if n < 2 * GROUPS:
+            raise NotComputable(f"fewer than {2 * GROUPS} patients in a table")
         rng = np.random.default_rng([setting.train.seed, 12])
         rows = setting.candidate.matrix[setting.candidate.sample(2 * queried, rng)]
         real = [side.matrix[rng.permutation(side.sample(n, rng))] for side in sides]
@@ -58,7 +52,7 @@ class ClosestRecords(NamedTuple):
             for x in real
         )
         between = nearest_distance(real[1][:queried], real[0])
-        return cls(train, holdout, float(np.quantile(between, NEAR, method="lower")))
+        return cls(train, holdout, float(np.quantile(between, 0.01, method="lower")))
 
     def compare(self, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
         """Mean over synthetic patients of `scores`, with the jackknife over real patients.

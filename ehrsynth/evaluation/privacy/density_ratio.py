@@ -8,9 +8,9 @@ DOMIAS). AUROC: 0.5 for fresh patients, 1 for a copy of train.
 
 import numpy as np
 
-from ...statistics import Estimate, auroc, mean_of, nearest_distance
+from ...statistics import Estimate, mean_of, nearest_distance
 from ..setting import Setting
-from .success import require
+from .success import attack_auroc
 
 
 def density_ratio(targets: np.ndarray, released: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -36,18 +36,15 @@ def density_ratio(targets: np.ndarray, released: np.ndarray, reference: np.ndarr
 def _density_ratio(setting: Setting, rng: np.random.Generator) -> Estimate:
     """Each half of holdout is the reference once, while the other half is attacked."""
     sides, n = (setting.train, setting.holdout), setting.effort.attacked
-    require(min(map(len, sides)), least=10)
     rows = [side.matrix[rng.permutation(side.sample(n, rng))] for side in sides]
     (train_a, train_b), (holdout_a, holdout_b) = (np.array_split(x, 2) for x in rows)
     released = setting.candidate.matrix
-    return mean_of(
-        [
-            auroc(*(density_ratio(x, released, reference) for x in (used, others)))
-            for used, others, reference in (
-                (train_a, holdout_a, holdout_b), (train_b, holdout_b, holdout_a),
-            )
-        ]
-    )  # fmt: skip
+    rounds = (train_a, holdout_a, holdout_b), (train_b, holdout_b, holdout_a)
+    areas = []
+    for used, others, reference in rounds:
+        scores = [density_ratio(x, released, reference) for x in (used, others)]
+        areas.append(attack_auroc(scores[0], scores[1]))
+    return mean_of(areas)
 
 
 COMPUTE = {("density_ratio_attack", "corrected"): _density_ratio}

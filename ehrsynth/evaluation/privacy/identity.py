@@ -19,9 +19,8 @@ from ...statistics import Estimate, NotComputable, normal_interval
 from ..setting import Setting, Side
 
 LEARNED = 0.05  # share of the secret columns that a meaningful match must teach
-DEMOGRAPHICS = 4  # known to the attacker, at most
 YEARS = (1, 10, 30, 60)  # widths of the bands in which an age is known
-SHARES = (1 / 100, 1 / 10, 1 / 3, 1 / 2)  # the same for other numbers, as shares of train's range
+BANDS = (100, 10, 3, 2)  # in how many bands of train's range another number is known
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
@@ -130,7 +129,6 @@ class Identity:
     Raises
     ------
     NotComputable
-        If no column is demographic.
     """
 
     def __init__(self, setting: Setting):
@@ -141,7 +139,7 @@ class Identity:
         demographic = schema.of_role("demographic")
         if not demographic:
             raise NotComputable("no column is demographic, so nobody can be singled out by it")
-        self.known = demographic[:DEMOGRAPHICS] + list(frequent.index[: setting.effort.known_codes])
+        self.known = demographic[:4] + list(frequent.index[: setting.effort.known_codes])
         self.secret = encoder.is_kind("binary", "category")
         self.secret[encoder.columns(*demographic, *self.known)] = False
         common = setting.train.matrix[:, self.secret].mean(axis=0)
@@ -165,7 +163,7 @@ class Identity:
         column = self.setting.schema[name]
         if column.kind == "continuous":
             span = self.setting.encoder.scale[name][1]
-            widths = YEARS if column.unit == "years" else [span * share for share in SHARES]
+            widths = YEARS if column.unit == "years" else [span / bands for bands in BANDS]
             numbers = [c.to_numpy(float, na_value=-1e6) for c in columns]
             return [[np.floor(x / width) for x in numbers] for width in widths]
         if column.kind == "binary":
@@ -223,13 +221,11 @@ def _verified(n: int, identifiers: int, rng: np.random.Generator) -> np.ndarray:
 
 def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
     by_sample, by_population = setting.once(Identity).of_train
-    people = len(setting.train) + len(setting.holdout)
-    n = len(setting.train)
-    candidates = [
+    n, people = len(setting.train), len(setting.train) + len(setting.holdout)
+    return max(
         normal_interval(by_sample.sum() / people, by_sample.std() * np.sqrt(n) / people),
         normal_interval(by_population.mean(), by_population.std() / np.sqrt(n)),
-    ]
-    return max(candidates, key=lambda estimate: estimate.value)
+    )
 
 
 def _beyond_holdout(setting: Setting, rng: np.random.Generator) -> Estimate:

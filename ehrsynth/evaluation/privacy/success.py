@@ -5,24 +5,6 @@ import numpy as np
 from ...statistics import Estimate, NotComputable, auroc
 
 
-def require(patients: int, least: int = 5, where: str = "of a group to attack") -> None:
-    """Stop where there are too few patients. Chapter privacy, "As it can be believed".
-
-    Parameters
-    ----------
-    patients, least : int
-        How many there are and must be.
-    where : str
-        End of the reason that the report gives.
-
-    Raises
-    ------
-    NotComputable
-    """
-    if patients < least:
-        raise NotComputable(f"fewer than {least} patients {where}")
-
-
 def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Estimate:
     """Chance that a used patient scores higher than a held-out one; 0.5 is guessing.
 
@@ -38,8 +20,13 @@ def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Esti
     Returns
     -------
     Estimate
+
+    Raises
+    ------
+    NotComputable
     """
-    require(min(len(train), len(holdout)), least)
+    if min(len(train), len(holdout)) < least:
+        raise NotComputable(f"fewer than {least} patients of a group to attack")
     return auroc(train, holdout)
 
 
