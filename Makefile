@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Could not make $(VENV). On Debian or Ubuntu: apt-get install python3-venv" >&2; \
 		exit 1; }
 	@echo "Installing the packages into $(VENV) (a minute or two, the first time only) ..."
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[book,test]"
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[gan,book,test]"
 	@$(BIN)/python -m compileall -q -j 0 ehrsynth $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 	@echo "$(VENV) is ready."
@@ -84,7 +84,7 @@ test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package vers
 test-spark: $(STAMP)  ## the extraction on Spark and the training on Dask, as documented (needs Java)
 	@command -v java >/dev/null || { \
 		echo "Spark needs Java. On Debian or Ubuntu: apt-get install default-jre-headless" >&2; exit 1; }
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[test,scale]"
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[gan,test,scale]"
 	@$(BIN)/python -m pytest -q -rs tests/test_extract.py tests/test_dask.py
 
 notebooks: $(STAMP)  ## run the chapters and refresh their committed outputs in place

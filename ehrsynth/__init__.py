@@ -10,55 +10,82 @@ The package reads like the tutorial::
     gan = es.EMRWGAN(seed=0).fit(prep.transform(train))
     synthetic = es.postprocess(gan.sample(len(train)), prep)
     report = es.evaluate(train, holdout, synthetic)
+
+Each name comes from its module when it is asked for, so that nobody waits for a library, or needs
+one, that what he does has no use for: only to train and to sample takes PyTorch.
 """
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from .cohort import split
-from .datasets import DATASETS, build_patients, describe, load
-from .errors import InputError
-from .schema import Column, Schema
-from .sources.fetch import fetch
+if TYPE_CHECKING:
+    from .cohort import split
+    from .datasets import DATASETS, build_patients, describe, load
+    from .errors import InputError
+    from .evaluation.choose import rank
+    from .evaluation.judge import evaluate
+    from .evaluation.report import Report
+    from .gan.recipe import Recipe
+    from .generation.decode import postprocess
+    from .model import EMRWGAN
+    from .pipeline import Pipeline
+    from .preprocessing.encode import Preprocessor
+    from .preprocessing.matrix import Encoded
+    from .runs import fit_runs
+    from .schema import Column, Schema
+    from .sources.fetch import fetch
+    from .stream import generate
 
 try:
     __version__ = version("ehrsynth")
 except PackageNotFoundError:  # a clone that is on the path but not installed
     __version__ = "0+unknown"
 
-# Torch, scikit-learn, LightGBM and Matplotlib take seconds to import: only who asks for them waits.
-_LAZY = {
-    "Encoded": "ehrsynth.preprocessing.matrix",
-    "Preprocessor": "ehrsynth.preprocessing.encode",
-    "postprocess": "ehrsynth.generation.decode",
-    "EMRWGAN": "ehrsynth.model",
-    "Recipe": "ehrsynth.gan.recipe",
-    "evaluate": "ehrsynth.evaluation",
-    "rank": "ehrsynth.evaluation",
-    "Report": "ehrsynth.evaluation",
-    "Pipeline": "ehrsynth.pipeline",
-    "generate": "ehrsynth.stream",
+_HOME = {
+    "DATASETS": "datasets",
+    "EMRWGAN": "model",
+    "Column": "schema",
+    "Encoded": "preprocessing.matrix",
+    "InputError": "errors",
+    "Pipeline": "pipeline",
+    "Preprocessor": "preprocessing.encode",
+    "Recipe": "gan.recipe",
+    "Report": "evaluation.report",
+    "Schema": "schema",
+    "build_patients": "datasets",
+    "describe": "datasets",
+    "evaluate": "evaluation.judge",
+    "fetch": "sources.fetch",
+    "fit_runs": "runs",
+    "generate": "stream",
+    "load": "datasets",
+    "postprocess": "generation.decode",
+    "rank": "evaluation.choose",
+    "split": "cohort",
 }
-
 __all__ = [
-    "DATASETS",
-    "Column",
-    "InputError",
-    "Schema",
-    "build_patients",
-    "describe",
-    "fetch",
-    "load",
-    "split",
-    *_LAZY,
-]
+    "DATASETS", "EMRWGAN", "Column", "Encoded", "InputError", "Pipeline", "Preprocessor", "Recipe",
+    "Report", "Schema", "build_patients", "describe", "evaluate", "fetch", "fit_runs", "generate",
+    "load", "postprocess", "rank", "split",
+]  # fmt: skip
 
 
-def __getattr__(name: str):
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'ehrsynth' has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ehrsynth' has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"ehrsynth.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        from .errors import InputError
+
+        raise InputError(
+            'To train and to sample takes PyTorch: pip install "ehrsynth[gan]" '
+            "(on Linux without a graphics card first: uv pip install --torch-backend=cpu torch)."
+        ) from error
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*__all__, "__version__"])

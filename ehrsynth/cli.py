@@ -181,10 +181,9 @@ def generate(
 
     Example:  ehrsynth generate --model first-run/model --n 100000 --out more.parquet
     """
-    from .model import EMRWGAN
-    from .preprocessing.encode import Preprocessor
+    from . import EMRWGAN, Preprocessor
+    from . import generate as write
     from .rules import FILE, chosen_rules, read_rules, summary
-    from .stream import generate as write
 
     prep = Preprocessor.load(model)
     if rules is None and (model / FILE).is_file():
@@ -223,14 +222,15 @@ def evaluate(
     Example:  ehrsynth evaluate --train a.csv --holdout b.csv --synthetic c.csv --outcome died
     --out report
     """
-    from . import evaluation
+    from .evaluation import align
+    from .evaluation import evaluate as measure
 
     if schema is not None and outcome is not None:
         raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
     tables = {name: read_table(path) for name, path in paths.items()}
-    report = evaluation.evaluate(
-        **evaluation.align(
+    report = measure(
+        **align(
             tables,
             schema=None if schema is None else Schema.load(schema),
             outcome=outcome,

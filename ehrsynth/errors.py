@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,3 +46,22 @@ def some(names: Iterable[str], most: int = 8) -> str:
     """The first of these names, and how many more there are."""
     names = [str(name) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def check_count(what: str, n: int) -> None:
+    """Refuse what is not a whole number of 1 or more.
+
+    Parameters
+    ----------
+    what : str
+        What is counted, such as "number of runs".
+    n : int
+
+    Raises
+    ------
+    InputError
+        If it is below 1, or no whole number.
+    """
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        said = n if isinstance(n, int | float) else repr(n)
+        raise InputError(f"The {what} must be 1 or more, not {said}.")

@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from .errors import InputError
+from .errors import InputError, check_count
 from .files import atomic_path, read_json, write_json
 from .gan.networks import Columns, Generator
-from .gan.recipe import Recipe, named
+from .gan.recipe import SETTINGS, WEIGHTS, Recipe, named
 from .gan.train import (
     RECORD_EVERY,
     Checkpoint,
@@ -44,8 +43,7 @@ from .generation.tabulate import co_occurrences, cross_tabulate
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 
-SETTINGS, WEIGHTS, CHECKPOINT = "gan.json", "gan.safetensors", "checkpoint.safetensors"
-MODEL_FILES = (SETTINGS, WEIGHTS)
+CHECKPOINT = "checkpoint.safetensors"
 _COUNTS = "counts_of_codes."  # before the names of the tensors of :class:`Counts`
 _TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
 _CHUNK = 8192
@@ -271,7 +269,7 @@ class EMRWGAN(BaseEstimator):
     ) -> Iterator[Encoded]:
         """Like :meth:`sample`, in pieces of at most `size` patients."""
         self._check_fitted()
-        check_number(n)
+        check_count("number of synthetic patients", n)
         allowed = self._allowed(where or {})
         seed = self.seed if seed is None else seed
         rng = stream(seed, "sample", device=self.shift_.device)
@@ -470,13 +468,6 @@ class EMRWGAN(BaseEstimator):
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def check_number(n: int) -> None:
-    """Raise InputError unless `n` synthetic patients can be made."""
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        said = n if isinstance(n, int | float) else repr(n)
-        raise InputError(f"The number of synthetic patients must be 1 or more, not {said}.")
 
 
 def condition_names(layout: tuple[Block, ...]) -> list[str]:

@@ -3,87 +3,46 @@
 Each stage leaves its files in one folder and is noted in ``run.json`` when it is
 complete. A stage that is noted is not run again, so a job that was stopped goes on where
 it was; training itself goes on from its last checkpoint.
+
+What needs PyTorch is asked of the package by name (``es.EMRWGAN``), and so only when a stage is
+made that trains or samples.
 """
 
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
-from . import __version__, datasets
+import ehrsynth as es
+
+from . import datasets
 from .cohort import split
 from .datasets import build_patients
-from .errors import InputError
-from .evaluation import USE_CASES, Report, chance_of_first, compare, evaluate, rank
-from .evaluation.choose import check_use_case
-from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
-from .files import atomic_path, read_json, read_table, write_json, write_table
-from .gan.recipe import Recipe, named
+from .errors import InputError, check_count
+from .evaluation.choose import USE_CASES, chance_of_first, check_use_case, rank
+from .evaluation.judge import compare, evaluate
+from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE, Report
+from .files import atomic_path, read_table, write_table
+from .gan.recipe import MODEL_FILES, named
 from .generation.decode import violations
-from .model import EMRWGAN, MODEL_FILES, check_number
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .preprocessing.encode import Preprocessor
+from .profiles import PROFILES, peak_memory
 from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
-from .runs import fit_runs, run_seeds
+from .run_folder import RunFolder
 from .schema import Schema
 from .sources.flat.table import show
-from .stream import generate
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
 
 log = logging.getLogger(__name__)
 
-GIT_IGNORE, IGNORE_ALL = ".gitignore", "*\n"
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How much of everything a run takes.
-
-    Parameters
-    ----------
-    patients : int
-        Size of the simulated hospital.
-    most : int or None
-        Patients used of any other source; None takes all.
-    min_prevalence : float
-        Share of training patients a yes/no column needs to be kept.
-    steps : int or None
-        Training steps; None leaves the recipe's own number.
-    width, layers : int or None
-        Size and number of the networks' residual layers; None leaves the recipe's own.
-    """
-
-    patients: int
-    most: int | None
-    min_prevalence: float
-    steps: int | None
-    width: int | None = None
-    layers: int | None = None
-
-    def adapt(self, recipe: Recipe) -> Recipe:
-        """The recipe with the profile's networks."""
-        sizes = {"width": self.width, "layers": self.layers}
-        return replace(recipe, **{name: size for name, size in sizes.items() if size})
-
-
-PROFILES = {
-    # Networks this small learn as much in half the time when the time is short.
-    "fast": Profile(4_000, most=6_000, min_prevalence=0.01, steps=500, width=256, layers=3),
-    "full": Profile(20_000, most=None, min_prevalence=5e-5, steps=None),
-}
 
 SYNTHETIC = "synthetic.parquet"
 STAGES = {
@@ -147,7 +106,7 @@ class Pipeline:
 
     out: Path
     dataset: str = "simulated"
-    data: Path | None = None
+    data: str | Path | None = None
     profile: str = "fast"
     seed: int = 0
     recipe: str = "modern"
@@ -178,11 +137,13 @@ class Pipeline:
         if self.dataset != "table" and self.columns is not None:
             raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
         if self.n is not None:
-            check_number(self.n)
-        run_seeds(self.seed, self.runs)  # refuses a number of runs below 1
+            check_count("number of synthetic patients", self.n)
+        check_count("number of runs", self.runs)
         check_use_case(self.use_case)
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
-        self._claim_folder()
+        # Real patients: git is to overlook the folder.
+        self._folder = RunFolder(self.out)
+        self._folder.claim(self._settings(), private=self.dataset != "simulated")
 
     # -- what a run is made of ---------------------------------------------------------
 
@@ -200,12 +161,12 @@ class Pipeline:
             self.dataset, data=self.data, progress=self.progress, **self._source_options()
         )
 
-    def _source_options(self) -> dict:
-        options = {"include": self.include} if self.include else {}
+    def _source_options(self) -> dict[str, Any]:
+        if self.dataset == "table":
+            return {"outcome": self.outcome, "columns": self.columns}
+        options: dict[str, Any] = {"include": self.include} if self.include else {}
         if self.dataset == "simulated":
             options |= {"patients": PROFILES[self.profile].patients, "seed": self.seed}
-        elif self.dataset == "table":
-            options = {"outcome": self.outcome, "columns": self.columns}
         return options
 
     @cached_property
@@ -241,7 +202,7 @@ class Pipeline:
     def facts(self) -> dict:
         """What is known about the source and what was made of it, in words and figures."""
         self._finish("data")
-        return read_json(self.out / "run.json")["facts"]
+        return self._folder.noted("facts")
 
     @cached_property
     def prep(self) -> Preprocessor:
@@ -256,10 +217,10 @@ class Pipeline:
         return read_rules(self.out / "model" / RULES_FILE)
 
     @cached_property
-    def gan(self) -> EMRWGAN:
+    def gan(self) -> "es.EMRWGAN":
         """The trained model."""
         self._finish(self._maker(STAGES["training"][0]))
-        return EMRWGAN.load(self.out / "model")
+        return es.EMRWGAN.load(self.out / "model")
 
     @cached_property
     def synthetic(self) -> pd.DataFrame:
@@ -275,15 +236,17 @@ class Pipeline:
     def run(self) -> "Pipeline":
         """Finish every stage that is not finished yet."""
         try:
-            self._finish(list(STAGES)[-1])
+            if not self.finished("generation"):
+                _ = es.EMRWGAN  # where PyTorch is missing, it is said before the work begins
+            self._finish("evaluation")
         except InputError:
-            self._leave_if_empty()
+            self._folder.leave_if_empty()
             raise
         return self
 
     def finished(self, stage: str) -> bool:
         """Whether a stage is noted as complete and all its files are there."""
-        noted = stage in read_json(self.out / "run.json")["finished"]
+        noted = stage in self._folder.noted("finished")
         return noted and all((self.out / name).is_file() for name in self._files[stage])
 
     @cached_property
@@ -319,19 +282,16 @@ class Pipeline:
         ).fit(train)
         schema = prep.schema_
         rules = chosen_rules(schema, self.rules, absent=prep.dropped_["column"])
-        facts = (
-            datasets.source(self.dataset, self.data)
-            | datasets.describe(self._source)
-            | {
-                "outcome": _outcome_fact(patients),
-                "patients in the cohort": len(patients),
-                "training patients": len(train),
-                "holdout patients": len(holdout),
-                "columns": len(schema.columns),
-                "columns left out because they are too rare or constant": len(prep.dropped_),
-                "clinical rules": len(rules),
-            }
-        )
+        facts: dict[str, Any] = {
+            **datasets.source(self.dataset, self.data), **datasets.describe(self._source),
+            "outcome": _outcome_fact(patients),
+            "patients in the cohort": len(patients),
+            "training patients": len(train),
+            "holdout patients": len(holdout),
+            "columns": len(schema.columns),
+            "columns left out because they are too rare or constant": len(prep.dropped_),
+            "clinical rules": len(rules),
+        }  # fmt: skip
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
         if "columns" in self._source:
@@ -348,7 +308,7 @@ class Pipeline:
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         write_rules(rules, self.out / "model" / RULES_FILE)
-        self._note(facts=facts)
+        self._folder.note(facts=facts)
 
     def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
         """Show what each column was taken for; give it in the form that JSON knows."""
@@ -360,13 +320,13 @@ class Pipeline:
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
         recipe = profile.adapt(named(self.recipe))
-        gan = EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
+        gan = es.EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
         encoded = self.prep.transform(self.train)
         if self.runs == 1:
             checkpoints = self.out / "model" / "checkpoint"
             trained = [gan.fit(encoded, progress=self.progress, checkpoint_dir=checkpoints)]
         else:
-            trained = fit_runs(
+            trained = es.fit_runs(
                 gan, encoded, self.runs, n_jobs=self.n_jobs, checkpoint_dir=self.out / "runs",
                 progress=self.progress,
             )  # fmt: skip
@@ -376,8 +336,8 @@ class Pipeline:
     def _make_generation(self) -> None:
         n = len(self.train) if self.n is None else self.n
         repaired = {
-            folder: generate(
-                EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
+            folder: es.generate(
+                es.EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
                 seed=self.seed, progress=self.progress, rules=self.clinical_rules,
             )
             for folder, name in self._candidates.items()
@@ -385,14 +345,14 @@ class Pipeline:
         if self.runs == 1:
             self._note_repairs(repaired["model"])
         else:
-            self._note(repaired_by_run=repaired)
+            self._folder.note(repaired_by_run=repaired)
 
     def _note_repairs(self, repaired: dict[str, int]) -> None:
         log.info("  %s", summary(repaired))
-        self._note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
+        self._folder.note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
-        options = {
+        options: dict[str, Any] = {
             "schema": self.schema, "seed": self.seed, "progress": self.progress,
             "profile": self.profile, "facts": self.facts | {"generator": self._generator()},
         }  # fmt: skip
@@ -407,17 +367,17 @@ class Pipeline:
         """Rank the runs for the use case; the model and the patients of the first are the job's."""
         ranking = rank(reports, self.use_case)
         ranking["chance_of_first"] = chance_of_first(reports, self.use_case, seed=self.seed)
-        seeds = dict(zip(self._candidates, run_seeds(self.seed, self.runs), strict=True))
-        ranking["seed"] = [seeds[name] for name in ranking.index]
+        models = {name: es.EMRWGAN.load(self.out / name) for name in ranking.index}
+        ranking["seed"] = [model.seed for model in models.values()]
         first = ranking.index[0]
-        EMRWGAN.load(self.out / first).save(self.out / "model")
+        models[first].save(self.out / "model")
         with atomic_path(self.out / SYNTHETIC) as temporary:
             shutil.copyfile(self.out / self._candidates[first], temporary)
         rows = ranking.reset_index().astype(object)
-        self._note(ranking=rows.where(rows.notna(), None).to_dict("records"))
+        self._folder.note(ranking=rows.where(rows.notna(), None).to_dict("records"))
         scores = ", ".join(f"{name} {score:.3f}" for name, score in ranking["score"].items())
         log.info("  Kept: %s. Scores: %s", first, scores)
-        self._note_repairs(read_json(self.out / "run.json")["repaired_by_run"][first])
+        self._note_repairs(self._folder.noted("repaired_by_run")[first])
         report = reports[first]
         report.facts |= self.facts | {
             "kept": f"{first}, the first of {self.runs} runs for {self.use_case}",
@@ -428,67 +388,25 @@ class Pipeline:
     def _generator(self) -> str:
         """How the synthetic patients were made, as the report says it."""
         return (
-            f"EMR-WGAN of ehrsynth {__version__}: recipe {self.recipe}, profile {self.profile}, "
+            f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
             f"seed {self.seed}"
         )
 
     # -- bookkeeping -------------------------------------------------------------------
 
     def _settings(self) -> dict:
-        return {
-            "dataset": self.dataset,
-            "data": None if self.data is None else str(self.data.resolve()),
-            "profile": self.profile,
-            "seed": self.seed,
-            "recipe": self.recipe,
-            "outcome": self.outcome,
-            "columns": None if self.columns is None else str(Path(self.columns).resolve()),
-            "rules": self._own_rules,
-            "n": self.n,
-            "code_level": self.code_level,
-            "include": list(self.include),
-            "min_prevalence": self.min_prevalence,
-            "runs": self.runs,
-            "use_case": self.use_case,
-        }
-
-    def _claim_folder(self) -> None:
-        """Start ``run.json``, or check that the folder holds this very run."""
-        path = self.out / "run.json"
-        settings = self._settings()
-        if not path.exists():
-            new = not self.out.is_dir() or not any(self.out.iterdir())
-            write_json({"settings": settings, "facts": {}, "finished": {}}, path)
-            if new and self.dataset != "simulated":  # real patients: git is to overlook the folder
-                with atomic_path(self.out / GIT_IGNORE) as temporary:
-                    temporary.write_text(IGNORE_ALL, encoding="utf-8")
-            return
-        found = read_json(path)["settings"]
-        for name, value in settings.items():
-            if found.get(name, value) != value:
-                raise InputError(
-                    f"{self.out} holds a run with {name} {found[name]!r}, not {value!r}; "
-                    "choose another folder, or delete this one to start over."
-                )
-
-    def _leave_if_empty(self) -> None:
-        """Remove what claimed the folder when the very first stage could not be finished."""
-        if not read_json(self.out / "run.json")["finished"]:
-            ours = ["run.json", ".lock"]
-            if (self.out / GIT_IGNORE).is_file():
-                ours += [GIT_IGNORE] * ((self.out / GIT_IGNORE).read_text() == IGNORE_ALL)
-            for name in ours:
-                (self.out / name).unlink(missing_ok=True)
-            if not any(self.out.iterdir()):
-                self.out.rmdir()
-
-    def _note(self, **changes) -> None:
-        path = self.out / "run.json"
-        write_json(read_json(path) | changes, path)
+        """What makes a run this run, as ``run.json`` notes it."""
+        settings = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("out", "n_jobs", "progress"):
+            del settings[name]
+        for name in ("data", "columns"):
+            if settings[name] is not None:
+                settings[name] = str(Path(settings[name]).resolve())
+        return settings | {"rules": self._own_rules, "include": list(self.include)}
 
     def _finish(self, stage: str) -> None:
         """Run every stage up to and including `stage` that is not finished."""
-        with self._lock:
+        with self._folder.lock:
             for name in STAGES:
                 if self.finished(name):
                     if self.progress and name not in self._seen:
@@ -500,11 +418,6 @@ class Pipeline:
                     return
 
     @cached_property
-    def _lock(self) -> FileLock:
-        """Chapters run side by side share a folder: only one of them makes a stage."""
-        return FileLock(self.out / ".lock")
-
-    @cached_property
     def _seen(self) -> set[str]:
         return set()
 
@@ -513,9 +426,9 @@ class Pipeline:
         start = time.perf_counter()
         getattr(self, f"_make_{name}")()
         seconds = round(time.perf_counter() - start, 1)
-        finished = read_json(self.out / "run.json")["finished"]
+        finished = self._folder.noted("finished")
         peak = peak_memory()
-        self._note(finished=finished | {name: {"seconds": seconds, "peak_gb": peak}})
+        self._folder.note(finished=finished | {name: {"seconds": seconds, "peak_gb": peak}})
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
@@ -524,16 +437,9 @@ class Pipeline:
         return self.schema.cast(read_table(self.out / name), where=name)
 
 
-def peak_memory() -> float | None:
-    """Most memory that this process has held so far, in GB (10^9 bytes); None where unknown."""
-    if resource is None:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
-
-
 def _outcome_fact(patients: pd.DataFrame) -> str:
     """What is predicted, and how many patients have it."""
     schema = Schema.of(patients)
-    label, share = schema[schema.outcome].title, schema.outcome_values(patients).mean()
-    return f"{label} ({schema.outcome}), {share:.1%} of the patients"
+    name = schema.of_role("outcome")[0]
+    share = schema.outcome_values(patients).mean()
+    return f"{schema[name].title} ({name}), {share:.1%} of the patients"

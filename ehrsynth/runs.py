@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .errors import InputError
+from .errors import InputError, check_count
 from .model import EMRWGAN
 from .preprocessing.matrix import Encoded
 
@@ -75,8 +75,7 @@ def run_seeds(seed: int, runs: int) -> list[int]:
     So the first run is the model that one thread would train alone, and fewer runs are the first
     ones of more.
     """
-    if runs < 1:
-        raise InputError(f"The number of runs must be 1 or more, not {runs}.")
+    check_count("number of runs", runs)
     derived = (np.random.SeedSequence([seed, run]).generate_state(1) for run in range(1, runs))
     return [seed, *(int(state[0]) for state in derived)]
 

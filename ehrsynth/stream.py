@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from .errors import InputError
+from .errors import InputError, check_count
 from .files import atomic_path, read_json, write_json
 from .generation.decode import postprocess
-from .model import EMRWGAN, check_number
+from .model import EMRWGAN
 from .preprocessing.encode import Preprocessor
 from .rules import Rule
 
@@ -74,7 +74,7 @@ def generate(
         For an `n` below 1, an impossible condition, a folder that holds something else, or a file
         that cannot be written.
     """
-    check_number(n)
+    check_count("number of synthetic patients", n)
     path = Path(path)
     if path.suffix not in ("", ".parquet", ".csv"):
         raise InputError(

@@ -58,7 +58,7 @@ def project() -> dict:
 def requirements(project) -> dict[str, str]:
     """Every package that `make` installs, with its bounds."""
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["book"], *extras["test"]]
+    lines = [*project["dependencies"], *extras["gan"], *extras["book"], *extras["test"]]
     split = (re.fullmatch(r"([\w.-]+)(.*)", line) for line in lines)
     return {notebooks_name(hit[1]): hit[2] for hit in split}
 
@@ -94,6 +94,7 @@ def test_constraints_pin_every_requirement(requirements):
 def test_readers_do_not_install_the_books_tools(project):
     core = {notebooks_name(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
     assert not core & {"jupyter-book", "papermill", "nbval", "pytest", "playwright", "ipykernel"}
+    assert not core & {"torch", "safetensors"}  # only who trains or samples needs them
 
 
 def test_package_imports_only_what_it_declares(project):
@@ -108,7 +109,8 @@ def test_package_imports_only_what_it_declares(project):
         "sklearn": "scikit-learn", "yaml": "pyyaml", "ibis": "ibis-framework", "PIL": "pillow",
     }  # fmt: skip
     used = {distributions.get(name, name) for name in imports - sys.stdlib_module_names}
-    declared = {notebooks_name(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["gan"]]
+    declared = {notebooks_name(re.match(r"[\w.-]+", line)[0]) for line in lines}
     # IPython is there wherever a notebook runs, and only book.py and slider.py ask for it;
     # an extra brings pyspark.
     assert {name for name in used if notebooks_name(name) not in declared} <= {

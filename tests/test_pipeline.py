@@ -13,6 +13,7 @@ import pytest
 import ehrsynth as es
 from ehrsynth import pipeline, rules
 from ehrsynth import stream as streaming
+from ehrsynth.profiles import PROFILES, Profile
 
 FILES = [name for names in pipeline.STAGES.values() for name in names]
 
@@ -40,9 +41,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
-    monkeypatch.setitem(
-        pipeline.PROFILES, "fast", pipeline.Profile(500, 6_000, min_prevalence=0.01, steps=40)
-    )
+    monkeypatch.setitem(PROFILES, "fast", Profile(500, 6_000, min_prevalence=0.01, steps=40))
 
 
 def run(out, small, **options):

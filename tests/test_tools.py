@@ -125,7 +125,8 @@ def test_setup_uses_the_installed_package(monkeypatch, tmp_path):
 
 def test_setup_installs_on_colab_from_the_repository_and_nothing_else(monkeypatch, tmp_path):
     (line,) = run_setup(monkeypatch, tmp_path, found=False)
-    assert line == "install --quiet https://github.com/someone/ehrsynth/archive/refs/heads/main.zip"
+    archive = "https://github.com/someone/ehrsynth/archive/refs/heads/main.zip"
+    assert line == f'install --quiet "ehrsynth[gan] @ {archive}"'
 
 
 # -- normalize ----------------------------------------------------------------------------

@@ -55,7 +55,10 @@ HOUSE = {
             "validation",
         )
     },
-    "Work": {"audit": (), "release": (), "pipeline": (), "cli": (), "book": ()},
+    "Work": {
+        "audit": (), "release": (), "profiles": (), "run_folder": (), "pipeline": (), "cli": (),
+        "book": (),
+    },
 }  # fmt: skip
 # Folders inside of folders.
 INSIDE = {

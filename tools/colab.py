@@ -49,10 +49,11 @@ def pip(*arguments: str) -> None:
 
 def install() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    shipped = [re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["gan"]]
+    shipped = [re.match(r"[\w.-]+", line)[0] for line in needed]
     pip("install", "-qq", "-c", str(CONSTRAINTS), *shipped)
     # As a reader's first cell does it: without constraints.
-    pip("install", "-qq", "-e", str(ROOT))
+    pip("install", "-qq", "-e", f"{ROOT}[gan]")
     verify()
     pip("install", "-qq", "-c", str(CONSTRAINTS), *TOOLS)
 

@@ -59,7 +59,7 @@ import sys
 here = pathlib.Path.cwd()
 sys.path += [str(p) for p in (here, *here.parents) if (p / "ehrsynth" / "book.py").is_file()]
 if importlib.util.find_spec("ehrsynth") is None:
-    %pip install --quiet {archive}
+    %pip install --quiet "ehrsynth[gan] @ {archive}"
 
 from ehrsynth import book
 

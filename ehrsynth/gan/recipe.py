@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields, replace
 
 from ..errors import InputError
 
+# What a trained model is kept in.
+MODEL_FILES = SETTINGS, WEIGHTS = "gan.json", "gan.safetensors"
+
 
 @dataclass(frozen=True)
 class Recipe:
