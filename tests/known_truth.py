@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.schema import Column, Schema
+from ehrsynth.sources.tables import RACES
 
-RACES = ("WHITE", "BLACK", "ASIAN", "HISPANIC", "UNKNOWN", "OTHER")
 MALE, FEMALE = ("600", "185", "605"), ("649", "655", "646")
 
 
