@@ -191,11 +191,12 @@ class Between(Rule):
         if self.low is None and self.high is None:
             raise InputError("it has neither low nor high; give one of them.")
         low, high = self._ends(column)
-        if max(low, _or(column.lower, -np.inf)) > min(high, _or(column.upper, np.inf)):
+        least, most = _or(column.lower, -np.inf), _or(column.upper, np.inf)
+        if max(low, least) > min(high, most):
+            decimals = "any" if column.decimals is None else column.decimals
             raise InputError(
-                f"{self} leaves no value, as the column goes from {_or(column.lower, -np.inf):g} "
-                f"to {_or(column.upper, np.inf):g} with "
-                f"{'any' if column.decimals is None else column.decimals} decimals."
+                f"{self} leaves no value, as the column goes from {least:g} to {most:g} with "
+                f"{decimals} decimals."
             )
 
     def _ends(self, column: Column) -> tuple[float, float]:
@@ -296,11 +297,8 @@ def clinical_rules(schema: Schema) -> list[Rule]:
     rules: list[Rule] = []
     if schema.sex is not None:
         rules += [Only(c.name, c.sex) for c in schema.columns if c.sex and c.role != "outcome"]
-    for rule in (*ORDERED, *DEATHS):
-        there = all(name in schema for name in rule.columns)
-        if there and schema.outcome not in rule.changed:
-            rules.append(rule)
-    return rules
+    there = [r for r in (*ORDERED, *DEATHS) if all(name in schema for name in r.columns)]
+    return [*rules, *(rule for rule in there if schema.outcome not in rule.changed)]
 
 
 def check_rules(rules: Iterable[Rule], schema: Schema, where: str = "Rule", start: int = 1) -> None:
@@ -332,11 +330,6 @@ def chosen_rules(
     Returns
     -------
     list of Rule
-
-    Raises
-    ------
-    InputError
-        If a rule does not fit the columns.
     """
     rules = clinical_rules(schema)
     if path is None:
@@ -345,10 +338,10 @@ def chosen_rules(
     for number, rule in enumerate(read_rules(path), start=1):
         if lost := absent.intersection(rule.columns):
             log.info("Rule %d (%s) is left out: %r is too rare.", number, rule, min(lost))
-            continue
-        check_rules([rule], schema, f"{path}, rule", number)
-        if str(rule) not in known:
-            rules.append(rule)
+        else:
+            check_rules([rule], schema, f"{path}, rule", number)
+            if str(rule) not in known:
+                rules.append(rule)
     return rules
 
 
@@ -359,9 +352,10 @@ def summary(repaired: Mapping[str, int], most: int = 5) -> str:
     done = sorted(((n, rule) for rule, n in repaired.items() if n), key=lambda pair: -pair[0])
     if not done:
         return f"Nothing to repair: all patients keep the {len(repaired)} clinical rules."
-    named = "; ".join(f"{rule}: {n:,}" for n, rule in done[:most])
-    rest = f"; {len(done) - most} more rules" if len(done) > most else ""
-    return f"{sum(n for n, _ in done):,} repairs ({named}{rest})."
+    said = [f"{rule}: {n:,}" for n, rule in done[:most]]
+    if len(done) > most:
+        said.append(f"{len(done) - most} more rules")
+    return f"{sum(n for n, _ in done):,} repairs ({'; '.join(said)})."
 
 
 def read_rules(path: str | Path) -> list[Rule]:
@@ -375,11 +369,6 @@ def read_rules(path: str | Path) -> list[Rule]:
     Returns
     -------
     list of Rule
-
-    Raises
-    ------
-    InputError
-        That names the file, the number of the rule and what cannot be used.
     """
     content = read_by_hand(path)
     if not isinstance(content, list):
@@ -393,11 +382,6 @@ def read_rules(path: str | Path) -> list[Rule]:
 def write_rules(rules: Iterable[Rule], path: str | Path) -> None:
     """Write rules as JSON that :func:`read_rules` reads.
     Chapter generation, "Rules as data".
-
-    Parameters
-    ----------
-    rules : iterable of Rule
-    path : str or Path
     """
     write_json([{rule.kind: vars(rule)} for rule in rules], path)
 
@@ -447,11 +431,10 @@ def _check_kind(column: Column, *kinds: str) -> None:
 def _has(table: pd.DataFrame, name: str, text: str) -> np.ndarray:
     """Who has this value of a yes/no column or category."""
     values = table[name]
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return (values == text).to_numpy()
     if pd.api.types.is_numeric_dtype(values):
         return values.to_numpy(float) == float(text)
-    return (values.astype(str) == text).to_numpy()
+    texts = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype(str)
+    return (texts == text).to_numpy()
 
 
 def _all(table: pd.DataFrame, wanted: Mapping[str, object]) -> np.ndarray:
