@@ -1,12 +1,14 @@
 """Privacy metrics against naive loops and against releases of known danger."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.privacy import attacks, attribute, identity
+from ehrsynth.evaluation.privacy import attacks, attribute, closest_records, identity
 from ehrsynth.evaluation.privacy.adversarial import _distances_between, adversarial_accuracy
 from ehrsynth.evaluation.privacy.closest_records import ClosestRecords, _wins, distance_ratio
 from ehrsynth.evaluation.privacy.copies import shared_records
@@ -197,6 +199,17 @@ def test_closest_records_by_hand():
     ratio = found.compare(lambda a, b: distance_ratio(a) - distance_ratio(b))
     assert ratio.value == pytest.approx((1 / 3 + 2 / 5) / 2 - (2 / 4 + 2 / 2) / 2)
     assert distance_ratio(np.zeros((1, 2))) == 1
+
+
+def test_no_near_copy_among_a_few_does_not_exclude_any():
+    far = np.full((2, 50, 2), 9.0)
+    setting = SimpleNamespace(once=lambda _: ClosestRecords(far, far, near=1.0))
+    assert closest_records._near_copies(setting, None) == (0, -3 / 50, 3 / 50)
+
+
+def test_what_metrics_share_is_made_once(people):
+    setting = scene(people, people[1])
+    assert setting.once(ClosestRecords.of) is setting.once(ClosestRecords.of)
 
 
 def test_copies_are_counted(people):
