@@ -80,6 +80,17 @@ def test_finished_stages_are_not_repeated(tmp_path, small, monkeypatch):
     assert len(job.report.metrics) > 5
 
 
+def test_the_preprocessor_sees_the_training_patients_only(tmp_path, small):
+    job = run(tmp_path / "a", small, seed=3)
+    train, holdout = es.split(job.patients, seed=3)
+    assert job.prep is not None and len(job.train) == len(train)
+    alone = es.Preprocessor.for_recipe("modern", min_prevalence=0.01, seed=3).fit(train)
+    alone.save(tmp_path / "alone")
+    for file in (tmp_path / "alone").iterdir():
+        assert file.read_bytes() == (job.out / "model" / file.name).read_bytes(), file.name
+    assert len(holdout) == len(job.holdout)
+
+
 def test_a_lost_file_is_made_again(tmp_path, small):
     before = run(tmp_path / "a", small).run().synthetic
     (tmp_path / "a" / "synthetic.parquet").unlink()

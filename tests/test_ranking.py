@@ -1,5 +1,7 @@
 """Ranking candidates: weights, ties, effect sizes, and what is left out."""
 
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -10,7 +12,7 @@ import pytest
 
 from ehrsynth import plots
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import SPECS, USE_CASES, chance_of_first, rank, sensitivity
+from ehrsynth.evaluation import SPECS, USE_CASES, chance_of_first, choose, rank, sensitivity
 
 
 def table(**candidates):
@@ -28,6 +30,14 @@ def table(**candidates):
 def test_weights_sum_to_one_and_name_real_metrics(use_case):
     assert sum(USE_CASES[use_case].values()) == pytest.approx(1)
     assert set(USE_CASES[use_case]) <= {spec.name for spec in SPECS}
+
+
+def test_table_of_weights_is_what_is_used():
+    lines = Path(choose.__file__).with_name("use_cases.csv").read_text(encoding="utf-8").split()
+    text = " ".join(lines).replace(",", " ")
+    assert text.count("membership_inference") == len(USE_CASES) == 4
+    assert USE_CASES["machine-learning development"]["tstr_auroc"] == 0.2
+    assert sum(map(len, USE_CASES.values())) == text.count(" 0.")
 
 
 def test_tutorials_weighted_sum_of_ranks():
