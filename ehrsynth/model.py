@@ -39,7 +39,7 @@ from .generation.calibration import (
     refresh_statistics,
     spread,
 )
-from .generation.tabulate import co_occurrences, cross_tabulate
+from .generation.tabulate import agreeing_cells, co_occurrences, condition_names, cross_tabulate
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 
@@ -53,7 +53,7 @@ _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
 class EMRWGAN(BaseEstimator):
     """A generator of patients, trained against a critic; an estimator like scikit-learn's.
 
-    Chapter training, "Stop and resume".
+    Chapter training, "The loop, and a measure we can trust".
 
     Parameters
     ----------
@@ -111,49 +111,33 @@ class EMRWGAN(BaseEstimator):
         progress : bool
             Show a progress bar with the losses and the time left.
         checkpoint_dir : path, optional
-            Folder for a checkpoint. With one in it, training goes on from there and gives the
-            same model as without the interruption.
+            Folder for a checkpoint, from which training goes on to the same model.
         resume : bool
             False starts again from the beginning.
         checkpoint_every : int
             Steps between checkpoints (rounded up to a multiple of 20).
         watch : callable, optional
-            Called as ``watch(step, model)`` in the middle of training; the model can sample.
+            Called as ``watch(step, model)`` in training; the model can sample.
         watch_every : int, optional
             Steps between two calls; by default a tenth of the training.
 
         Returns
         -------
         EMRWGAN
-            Itself.
 
         Raises
         ------
         InputError
             For an option that there is not, and what is no matrix of two patients or more.
         """
-        if not isinstance(encoded, Encoded):
-            raise InputError(
-                f"A model is trained on encoded patients, not on {type(encoded).__name__}; "
-                "give it Preprocessor().fit(train).transform(train)."
-            )
+        _check_patients(encoded)
         self._settle(encoded.layout)
         recipe, device = self.recipe_, self._device()
-        if len(encoded) < 2:
-            raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
         steps = recipe.total_steps(len(encoded)) if self.steps is None else self.steps
         columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
         game = new_game(recipe, columns, column_means(data), self.seed, device)
-        checkpoint = None
-        if checkpoint_dir is not None:
-            every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
-            checkpoint = Checkpoint(
-                Path(checkpoint_dir) / CHECKPOINT, recipe, steps, self.seed,
-                fingerprint(data, self.layout_), every,
-            )  # fmt: skip
-            if not resume:
-                checkpoint.path.unlink(missing_ok=True)
+        checkpoint = self._checkpoint(checkpoint_dir, data, steps, checkpoint_every, resume)
         self.cells_, self.counts_, self.prevalence_ = cross_tabulate(data, game.columns)
 
         def look(step: int, game: Game) -> None:
@@ -167,6 +151,15 @@ class EMRWGAN(BaseEstimator):
         )  # fmt: skip
         self._finish(game, data, game.chosen)
         return self
+
+    def _checkpoint(self, folder, data: Tensor, steps: int, every: int, resume: bool):
+        if folder is None:
+            return None
+        every = max(1, math.ceil(every / RECORD_EVERY)) * RECORD_EVERY
+        path, mark = Path(folder) / CHECKPOINT, fingerprint(data, self.layout_)
+        if not resume:
+            path.unlink(missing_ok=True)
+        return Checkpoint(path, self.recipe_, steps, self.seed, mark, every)
 
     def _settle(self, layout: tuple[Block, ...]) -> None:
         """Check the options, and learn from them and the layout what there is to train."""
@@ -182,8 +175,7 @@ class EMRWGAN(BaseEstimator):
 
     def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
         """Make the weights that generate ready: statistics, then output biases."""
-        recipe = game.recipe
-        self.columns_ = game.columns
+        recipe, self.columns_ = game.recipe, game.columns
         self.generator_ = new_generator(recipe, game.columns).to(data.device)
         self.generator_.load_state_dict(trained.state_dict())
         if recipe.refresh_statistics:
@@ -270,7 +262,7 @@ class EMRWGAN(BaseEstimator):
         """Like :meth:`sample`, in pieces of at most `size` patients."""
         self._check_fitted()
         check_count("number of synthetic patients", n)
-        allowed = self._allowed(where or {})
+        allowed = agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
         seed = self.seed if seed is None else seed
         rng = stream(seed, "sample", device=self.shift_.device)
         block = next((b for b in self.layout_ if b.role == "outcome"), None)
@@ -293,7 +285,7 @@ class EMRWGAN(BaseEstimator):
         are 0 or 1.
         """
         self._check_fitted()
-        allowed = self._allowed(where or {})
+        allowed = agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
         rng = stream(self.seed if seed is None else seed, "sample", device=self.shift_.device)
         p, _, _ = self._imagine(n, allowed, rng)
         return Encoded(p.cpu().numpy(), self.layout_)
@@ -382,37 +374,10 @@ class EMRWGAN(BaseEstimator):
             if keep.any():
                 yield Encoded(piece.values[keep], self.layout_)
 
-    def _allowed(self, where: dict) -> Tensor:
-        """Which cells agree with `where`, shape (cells,)."""
-        blocks = {block.name: block for block in self.layout_}
-        given = [b for b in self.layout_ if b.name in self.conditions_]
-        at = places(tuple(given))
-        allowed = torch.ones(len(self.cells_), dtype=torch.bool, device=self.cells_.device)
-        for name, value in where.items():
-            if name not in self.conditions_:
-                known = ", ".join(self.conditions_) or "none; train with condition=True"
-                what = "is not conditioned" if name in blocks else "is not in the data"
-                raise InputError(f"Column {name!r} {what}; conditioned columns: {known}.")
-            block = blocks[name]
-            label = str(int(value)) if isinstance(value, bool | np.bool_ | float) else str(value)
-            if label not in block.labels:
-                raise InputError(
-                    f"Column {name!r} has no value {value!r}; use one of {', '.join(block.labels)}."
-                )
-            index = block.labels.index(label)
-            if block.kind == "binary":
-                allowed &= self.cells_[:, at[name].start] == index
-            else:
-                allowed &= self.cells_[:, at[name].start + index] == 1
-        if not bool(allowed.any()):
-            wish = ", ".join(f"{name} = {value}" for name, value in where.items())
-            raise InputError(f"No training patient has {wish}, so the model cannot generate any.")
-        return allowed
-
     # -- on disk -----------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
-        """Write settings as JSON and weights as safetensors into `folder`."""
+        """Write options as JSON and weights as safetensors into `folder`."""
         self._check_fitted()
         folder = Path(folder)
         tensors = {f"generator.{k}": v for k, v in self.generator_.state_dict().items()}
@@ -470,13 +435,14 @@ class EMRWGAN(BaseEstimator):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def condition_names(layout: tuple[Block, ...]) -> list[str]:
-    """The columns a conditional model is given: the outcome and the sex, where there are any."""
-    names = [block.name for block in layout if block.role == "outcome"]
-    for block in layout:
-        if block.role == "demographic" and {"F", "M"} <= set(block.labels):
-            return [*names, block.name]
-    return names
+def _check_patients(encoded) -> None:
+    if not isinstance(encoded, Encoded):
+        raise InputError(
+            f"A model is trained on encoded patients, not on {type(encoded).__name__}; "
+            "give it Preprocessor().fit(train).transform(train)."
+        )
+    if len(encoded) < 2:
+        raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
 
 
 def _under(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:

@@ -31,15 +31,9 @@ _JOB = "_job.json"  # readers of a folder of Parquet files pass over names that 
 
 
 def generate(
-    gan: EMRWGAN,
-    prep: Preprocessor,
-    n: int,
-    path: str | Path,
-    seed: int = 0,
-    where: dict | None = None,
-    progress: bool = False,
-    rules: bool | Iterable[Rule] = True,
-) -> dict[str, int]:
+    gan: EMRWGAN, prep: Preprocessor, n: int, path: str | Path, seed: int = 0,
+    where: dict | None = None, progress: bool = False, rules: bool | Iterable[Rule] = True,
+) -> dict[str, int]:  # fmt: skip
     """Write `n` synthetic patients to a file or a folder, a chunk at a time.
 
     The same call goes on where it was stopped, and gives the same as without the interruption.
@@ -48,8 +42,9 @@ def generate(
 
     Parameters
     ----------
-    gan, prep
-        A trained model and the preprocessor it was trained with.
+    gan : EMRWGAN
+    prep : Preprocessor
+        The one that the model was trained with.
     n : int
         Number of patients.
     path : path
@@ -75,24 +70,9 @@ def generate(
         that cannot be written.
     """
     check_count("number of synthetic patients", n)
-    path = Path(path)
-    if path.suffix not in ("", ".parquet", ".csv"):
-        raise InputError(
-            f"{path} has an unknown ending; use .parquet, .csv, or none for a folder of files."
-        )
-    if path.suffix and path.is_dir():
-        raise InputError(f"{path} is a folder; choose the name of a file, or no ending.")
+    path = _target(path)
     rules = rules if isinstance(rules, bool) else list(rules)
-    first = postprocess(gan.sample(100, where=where, seed=seed), prep, seed=seed, rules=False)
-    job = {
-        "patients": n,
-        "seed": seed,
-        "where": {name: str(value) for name, value in (where or {}).items()},
-        "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
-        "chunk": CHUNK,
-        # Another model, or another preprocessor, makes other patients.
-        "model": hashlib.sha256(first.to_csv(index=False).encode()).hexdigest()[:16],
-    }
+    job = _job(gan, prep, n, seed, where, rules)
     folder = path.with_name(f"{path.name}.parts") if path.suffix else path
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
     parts = [folder / f"part-{i:05d}{path.suffix or '.parquet'}" for i in range(len(sizes))]
@@ -110,6 +90,31 @@ def generate(
         _join(parts, path)
         shutil.rmtree(folder)
     return repaired
+
+
+def _target(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix not in ("", ".parquet", ".csv"):
+        raise InputError(
+            f"{path} has an unknown ending; use .parquet, .csv, or none for a folder of files."
+        )
+    if path.suffix and path.is_dir():
+        raise InputError(f"{path} is a folder; choose the name of a file, or no ending.")
+    return path
+
+
+def _job(gan: EMRWGAN, prep: Preprocessor, n: int, seed: int, where: dict | None, rules) -> dict:
+    """What a folder of parts must have in common with a call that goes on in it."""
+    first = postprocess(gan.sample(100, where=where, seed=seed), prep, seed=seed, rules=False)
+    return {
+        "patients": n,
+        "seed": seed,
+        "where": {name: str(value) for name, value in (where or {}).items()},
+        "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
+        "chunk": CHUNK,
+        # Another model, or another preprocessor, makes other patients.
+        "model": hashlib.sha256(first.to_csv(index=False).encode()).hexdigest()[:16],
+    }
 
 
 def _start(

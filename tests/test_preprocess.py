@@ -80,6 +80,12 @@ def test_a_value_of_one_patient_alone_does_not_come_back():
     assert len(np.intersect1d(back["x"], values)) == 0
 
 
+def test_bins_do_not_keep_the_extreme_value():
+    values = np.append(np.random.default_rng(0).normal(size=999), 50.0)
+    bins = Bins.fit(np.sort(values), 24)
+    assert max(bins.knots[-1]) < 50 and min(bins.knots[0]) > values.min()
+
+
 def test_frequent_values_come_back_as_often():
     rng = np.random.default_rng(42)
     values = np.where(rng.random(4000) < 0.3, 120.0, np.round(rng.normal(125, 20, 4000)))

@@ -54,6 +54,14 @@ def stop_in_chunk(monkeypatch, gan, number):
     return calls
 
 
+def test_chunks_differ_from_each_other(tmp_path, model):
+    gan, prep, _ = model
+    es.generate(gan, prep, 150, tmp_path / "all", rules=OWN)
+    parts = [pd.read_parquet(part) for part in sorted((tmp_path / "all").glob("part-*"))]
+    assert len(parts) == 3
+    assert not parts[0].equals(parts[1]) and not parts[1].equals(parts[2])
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x"])
 def test_stopped_and_started_again_gives_the_same_bytes(tmp_path, model, monkeypatch, name):
     gan, prep, _ = model

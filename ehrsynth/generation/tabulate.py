@@ -1,9 +1,12 @@
 """What is counted in train: the cells of the given columns, and who has two columns at once."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..gan.networks import Columns
+from ..preprocessing.matrix import Block, places
 from .calibration import column_means
 
 _PART = 8192  # patients counted at a time
@@ -60,3 +63,74 @@ def co_occurrences(data: Tensor, columns: Columns, own: Tensor | None = None) ->
         for block in columns.turns:
             counts[block] += x[:, block].T @ x
     return counts
+
+
+def condition_names(layout: tuple[Block, ...]) -> list[str]:
+    """The columns a conditional model is given: the outcome and the sex, where there are any.
+
+    Chapter generation, "Asking for a kind of patient".
+
+    Parameters
+    ----------
+    layout : tuple of Block
+
+    Returns
+    -------
+    list of str
+    """
+    names = [block.name for block in layout if block.role == "outcome"]
+    for block in layout:
+        if block.role == "demographic" and {"F", "M"} <= set(block.labels):
+            return [*names, block.name]
+    return names
+
+
+def agreeing_cells(
+    where: dict, layout: tuple[Block, ...], conditions: list[str], cells: Tensor
+) -> Tensor:
+    """Which cells agree with a wish.
+
+    Chapter generation, "Asking for a kind of patient".
+
+    Parameters
+    ----------
+    where : dict
+        Values by column, e.g. ``{"DIE_1y": 1, "sex": "F"}``.
+    layout : tuple of Block
+    conditions : list of str
+        The given columns.
+    cells : tensor, shape (cells, conditions)
+
+    Returns
+    -------
+    tensor of bool, shape (cells,)
+
+    Raises
+    ------
+    InputError
+        For a column that is not given, an unknown value, and what no training patient has.
+    """
+    blocks = {block.name: block for block in layout}
+    given = [b for b in layout if b.name in conditions]
+    at = places(tuple(given))
+    allowed = torch.ones(len(cells), dtype=torch.bool, device=cells.device)
+    for name, value in where.items():
+        if name not in conditions:
+            known = ", ".join(conditions) or "none; train with condition=True"
+            what = "is not conditioned" if name in blocks else "is not in the data"
+            raise InputError(f"Column {name!r} {what}; conditioned columns: {known}.")
+        block = blocks[name]
+        label = str(int(value)) if isinstance(value, bool | np.bool_ | float) else str(value)
+        if label not in block.labels:
+            raise InputError(
+                f"Column {name!r} has no value {value!r}; use one of {', '.join(block.labels)}."
+            )
+        index = block.labels.index(label)
+        if block.kind == "binary":
+            allowed &= cells[:, at[name].start] == index
+        else:
+            allowed &= cells[:, at[name].start + index] == 1
+    if not bool(allowed.any()):
+        wish = ", ".join(f"{name} = {value}" for name, value in where.items())
+        raise InputError(f"No training patient has {wish}, so the model cannot generate any.")
+    return allowed
