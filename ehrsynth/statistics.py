@@ -110,7 +110,10 @@ def jackknife_variance(left_out: np.ndarray) -> float:
     return (count - 1) / count * float(np.sum((left_out - np.mean(left_out)) ** 2))
 
 
-def group_sums(rows: np.ndarray, rng: np.random.Generator, groups: int = 20) -> np.ndarray:
+def group_sums(
+    rows: np.ndarray, rng: np.random.Generator, groups: int = 20,
+    sums: Callable[[np.ndarray], np.ndarray] = lambda part: part.sum(axis=0, dtype=np.float64),
+) -> np.ndarray:  # fmt: skip
     """Sums of the rows in each of some random groups, for :func:`jackknife`.
 
     Parameters
@@ -119,16 +122,18 @@ def group_sums(rows: np.ndarray, rng: np.random.Generator, groups: int = 20) -> 
     rng : Generator
     groups : int
         At most so many.
+    sums : callable
+        Function of the rows of a group; the sums of the columns by default.
 
     Returns
     -------
-    array, shape (groups, 1 + width)
+    array, shape (groups, 1 + number of sums)
         Column 0 counts the rows.
     """
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
     parts = [rows[member == g] for g in range(groups)]
-    return np.stack([np.append(len(x), x.sum(axis=0, dtype=np.float64)) for x in parts])
+    return np.stack([np.append(float(len(x)), sums(x)) for x in parts])
 
 
 def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
@@ -183,7 +188,7 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     NotComputable
         If one of the groups is empty.
     """
-    placements = auroc_placements(cases, controls)
+    placements = _placements(cases, controls)
     area = float(placements[0].mean())
     variance = sum(float(v.var(ddof=1)) / len(v) for v in placements if len(v) > 1)
     if area in (0.0, 1.0) or variance == 0:
@@ -195,30 +200,46 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     return Estimate(area, low, high)
 
 
-def auroc_placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of controls below each case, and of cases above each control (ties count half).
-
-    The mean of either is the area under the ROC curve.
-
-    Parameters
-    ----------
-    cases, controls : array of float
-        Scores of the two groups.
-
-    Returns
-    -------
-    tuple of array
-
-    Raises
-    ------
-    NotComputable
-        If one of the groups is empty.
-    """
+def _placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of controls below each case, and of cases above each control (ties count half)."""
     m, n = len(cases), len(controls)
     if m == 0 or n == 0:
         raise NotComputable("one of the two groups is empty")
     ranks = rankdata(np.concatenate([cases, controls]))
     return (ranks[:m] - rankdata(cases)) / n, 1 - (ranks[m:] - rankdata(controls)) / m
+
+
+def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUROC, and what each patient adds to its error (the influence, of sum 0).
+
+    The sum of squares is the variance; of a difference of two models' AUROCs on the same
+    patients, it is that of the differences.
+
+    Source: DeLong et al., Biometrics 1988;44:837-845.
+
+    Parameters
+    ----------
+    score, is_case : array, shape (patients,)
+        Scores, and 1 for the cases, which should score higher.
+
+    Returns
+    -------
+    float
+        The AUROC.
+    array, shape (patients,)
+        The influence of each patient.
+
+    Raises
+    ------
+    NotComputable
+        If all or none are cases.
+    """
+    case = is_case.astype(bool)
+    v_cases, v_controls = _placements(score[case], score[~case])
+    area, influence = float(v_cases.mean()), np.zeros(len(score))
+    influence[case] = (v_cases - area) / len(v_cases)
+    influence[~case] = (v_controls - area) / len(v_controls)
+    return area, influence
 
 
 def boosted_trees(x: np.ndarray, y: np.ndarray, rounds: int, learning_rate: float, seed: int):

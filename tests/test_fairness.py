@@ -6,10 +6,10 @@ import pytest
 from known_truth import population
 
 from ehrsynth.evaluation import PROFILES, fairness
-from ehrsynth.evaluation.intervals import auroc_parts, largest_of
+from ehrsynth.evaluation.intervals import largest_of
 from ehrsynth.evaluation.setting import subgroups, with_references
 from ehrsynth.schema import Column, Schema
-from ehrsynth.statistics import NotComputable, auroc
+from ehrsynth.statistics import NotComputable, auroc, auroc_parts
 
 SPECS = {s.name: s for s in fairness.SPECS}
 
@@ -134,7 +134,7 @@ def test_a_dropped_group_is_missing(people, kept, missing):
 def test_missing_shares_by_hand():
     real = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
     made = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], dtype=bool)
-    shares, influence = fairness.missing_shares(real, made)
+    shares, influence = fairness._missing_shares(real, made)
     assert shares == pytest.approx([0.5, -0.5])
     assert influence.shape == (8, 2)
     assert influence.sum(axis=0) == pytest.approx([0, 0])

@@ -440,6 +440,26 @@ def test_index_that_went_into_the_files_is_refused():
         align(tables)
 
 
+@pytest.mark.parametrize(
+    ("argument", "wrong", "sentence"),
+    [
+        ("synthetic", None, "synthetic table is None; give a DataFrame"),
+        ("train", [1, 2], "train table is of the type list; give a DataFrame"),
+        ("holdout", "holdout.csv", "holdout table is of the type str; give a DataFrame"),
+        ("schema", {"age": "continuous"}, "schema is of the type dict; give a Schema"),
+        ("seed", -1, "seed must be a whole number from 0 on, not -1"),
+        ("seed", "one", "seed must be a whole number from 0 on, not 'one'"),
+        ("profile", ["fast"], "no profile"),
+    ],
+)
+def test_a_wrong_argument_is_said_in_a_sentence(people, argument, wrong, sentence):
+    arguments = {"train": people[0], "holdout": people[1], "synthetic": people[0]}
+    with pytest.raises(InputError, match=sentence):
+        evaluate(**arguments | {argument: wrong})
+    with pytest.raises(InputError, match="dict of DataFrames"):
+        compare(*people, [people[0]])
+
+
 def test_unknown_profile_and_wrong_outcome(people):
     with pytest.raises(InputError, match="no profile 'slow'"):
         evaluate(*people, people[1], profile="slow")

@@ -74,14 +74,14 @@ def test_contributions_find_the_only_feature_that_matters():
 
 def test_top_overlap_by_hand():
     real, candidate = np.array([5.0, 4, 3, 2, 1]), np.array([5.0, 0, 0, 4, 3])
-    assert utility.top_overlap(real, candidate, top=2) == 0.5
-    assert utility.top_overlap(real, real, top=3) == 1.0
+    assert utility._top_overlap(real, candidate, top=2) == 0.5
+    assert utility._top_overlap(real, real, top=3) == 1.0
 
 
 def test_shared_importance_by_hand():
     real, candidate = np.array([3.0, 1.0]), np.array([1.0, 1.0])
-    assert utility.shared_importance(real, candidate) == pytest.approx(0.5 + 0.25)
-    assert utility.shared_importance(real, np.zeros(2)) == 0.0
+    assert utility._shared_importance(real, candidate) == pytest.approx(0.5 + 0.25)
+    assert utility._shared_importance(real, np.zeros(2)) == 0.0
 
 
 def test_feature_importance_is_labeled_and_leaves_the_outcome_out(scenes):
@@ -101,7 +101,7 @@ def test_calibration_slope_finds_the_known_slope_in_about_95_percent():
     for _ in range(100):
         log_odds = rng.normal(-1, 1.5, 400)
         y = (rng.random(400) < expit(0.3 + 0.5 * log_odds)).astype(int)
-        found = utility.calibration_slope(log_odds, y)
+        found = utility._calibration_slope(log_odds, y)
         covered += found.low <= 0.5 <= found.high
     assert 90 <= covered <= 99
 
@@ -109,9 +109,9 @@ def test_calibration_slope_finds_the_known_slope_in_about_95_percent():
 def test_calibration_slope_says_why_there_is_none():
     y = np.repeat([0, 1], 50)
     with pytest.raises(NotComputable, match="same risk"):
-        utility.calibration_slope(np.ones(100), y)
+        utility._calibration_slope(np.ones(100), y)
     with pytest.raises(NotComputable, match="without error"):
-        utility.calibration_slope(np.arange(100.0), y)
+        utility._calibration_slope(np.arange(100.0), y)
 
 
 def test_groups_by_risk_are_equally_large_and_in_order():
@@ -158,8 +158,8 @@ def test_log_odds_ratio_by_hand():
 def test_interval_overlap_by_hand():
     one = np.array([0.0, 0.0, 0.0]), np.ones(3)
     other = np.array([0.0, Z95, 9.0]), np.array([1.0, 1.0, 1.0])
-    assert inference.interval_overlap(*one, *other) == pytest.approx([1, 0.5, 0])
-    assert inference.interval_overlap(0, 1, 0, 0.5) == pytest.approx((1 + 0.5) / 2)
+    assert inference._interval_overlap(*one, *other) == pytest.approx([1, 0.5, 0])
+    assert inference._interval_overlap(0, 1, 0, 0.5) == pytest.approx((1 + 0.5) / 2)
 
 
 def test_effects_do_not_reward_a_copy_of_train_beyond_fresh_patients(scenes):

@@ -16,7 +16,6 @@ def align(
     names: dict[str, str] | None = None,
 ) -> dict:
     """Check the three tables as read from files and give them one schema.
-
     Chapter utility, "Tables of known quality".
 
     Parameters
@@ -112,6 +111,12 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
     """Take values outside the schema's bounds as not measured, as the preprocessing does.
+    Chapter utility, "Tables of known quality".
+
+    Parameters
+    ----------
+    table : DataFrame
+    schema : Schema
 
     Returns
     -------
@@ -127,40 +132,3 @@ def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[s
             counts[name] = outside
             table[name] = inside
     return table, counts
-
-
-def left_out(train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame) -> dict:
-    """Names of the columns that cannot be compared, by where they are."""
-    sets = {"train": train, "holdout": holdout, "synthetic": synthetic}
-    common = set(train.columns) & set(holdout.columns) & set(synthetic.columns)
-    return {
-        role: [str(n) for n in table.columns if n not in common] for role, table in sets.items()
-    }
-
-
-def absent(
-    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
-) -> dict[str, float]:
-    """What at least `expected` synthetic patients should have and none has.
-
-    With 10 expected, chance alone leaves out one in 20,000.
-
-    Returns
-    -------
-    dict of str to float
-        By code or category, the share of train that has it.
-    """
-    rare = expected / len(synthetic)
-    found = {}
-    for column in schema.columns:
-        if column.kind == "binary":
-            share = float(train[column.name].mean())
-            if share >= rare and not synthetic[column.name].any():
-                found[column.title] = share
-        elif column.kind == "categorical":
-            shares = train[column.name].value_counts(normalize=True)
-            made = set(synthetic[column.name].astype(str))
-            for category, share in shares.items():
-                if share >= rare and category not in made:
-                    found[f"{column.title} {category}"] = float(share)
-    return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from ..statistics import Estimate, NotComputable
-from .intervals import auroc_parts, largest_of
+from ..statistics import Estimate, NotComputable, auroc_parts
+from .intervals import largest_of
 from .learners import predict
 from .metric import described
 from .setting import Setting, subgroups
@@ -21,7 +21,6 @@ FEWEST_IN_GROUP = 10  # patients with and without the outcome; smaller groups ar
 
 def by_group(setting: Setting) -> pd.DataFrame:
     """How the models of real and of synthetic patients do for each group of held-out patients.
-
     Chapter utility, "For whom? Fairness".
 
     Parameters
@@ -110,21 +109,10 @@ def _largest_over_groups(parts, both_ways: bool = False):
     return compute
 
 
-def missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each group that is missing, and each patient's influence on it.
+def _missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each group that is missing, and the influence of real and synthetic patients on it.
 
-    Chapter utility, "For whom? Fairness".
-
-    Parameters
-    ----------
-    real, candidate : array of bool, shape (patients, groups)
-        Who belongs to which group.
-
-    Returns
-    -------
-    tuple of array
-        1 minus the ratio of the group's shares, negative where there are too many; and the
-        influence of the real patients, then of the candidate's.
+    It is 1 minus the ratio of the group's shares, negative where there are too many.
     """
     p, q = real.mean(axis=0), candidate.mean(axis=0)
     parts = q / p**2 * (real - p) / len(real), -(candidate - q) / p / len(candidate)
@@ -144,7 +132,7 @@ def _missing_group(setting: Setting, rng) -> Estimate:
     large = members[0].mean(axis=0) * len(members[1]) >= FEWEST_IN_GROUP
     if not large.any():
         raise NotComputable(f"no group has {FEWEST_IN_GROUP} patients")
-    return largest_of(*missing_shares(*(member[:, large] for member in members)), rng)
+    return largest_of(*_missing_shares(*(member[:, large] for member in members)), rng)
 
 
 def _small_groups(setting: Setting) -> str:

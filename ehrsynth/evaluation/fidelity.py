@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..statistics import (
     Estimate,
     NotComputable,
+    group_sums,
     jackknife,
     jackknife_variance,
     normal_interval,
@@ -33,7 +34,6 @@ FEMALE_CODES = ("649", "655", "646")
 
 def correlation(sums: np.ndarray) -> np.ndarray:
     """Correlation matrix from the sums of rows and of their products; NaN for constants.
-
     Chapter utility, "Two columns at a time: column-wise correlation".
 
     Parameters
@@ -119,13 +119,10 @@ def _correlation(statistic, setting: Setting, rng, chosen: np.ndarray, candidate
     return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
 
 
-def _product_sums(rows: np.ndarray, rng, groups: int = 10) -> np.ndarray:
-    """Number of rows, column sums and sums of products in each of some random groups."""
-    groups = max(2, min(groups, len(rows)))
-    member = rng.permutation(len(rows)) % groups
-    parts = [rows[member == g] for g in range(groups)]
-    return np.array(
-        [np.concatenate([[len(x)], x.sum(axis=0), (x.T @ x).ravel()]) for x in parts], dtype=float
+def _product_sums(rows: np.ndarray, rng) -> np.ndarray:
+    """Number of rows, column sums and sums of products in each of ten random groups."""
+    return group_sums(
+        rows, rng, 10, lambda part: np.append(part.sum(axis=0), part.T @ part).astype(float)
     )
 
 
@@ -146,7 +143,6 @@ def _correlation_corrected(setting: Setting, rng) -> Estimate:
 
 def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
     """Mean and the fewest principal axes that explain this share of the variance.
-
     Chapter utility, "Latent cluster analysis".
 
     Parameters
@@ -267,17 +263,6 @@ def _abundance_cells(
     counts are put into bins by dividing by the width alone (right only when train's smallest
     count is 0), and what lies above goes into the last bin.
 
-    Chapter utility, "Medical concept abundance".
-
-    Parameters
-    ----------
-    real, candidate : array of int
-        Codes of each patient.
-    bins : int
-
-    Returns
-    -------
-    tuple of array, shape (patients, bins)
     """
     edges = np.histogram_bin_edges(real, bins=bins)
     cells = (

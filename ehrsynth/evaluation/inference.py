@@ -22,7 +22,6 @@ def log_odds_ratios(
     Half a patient is added to every cell, so that an empty one has a logarithm.
 
     Chapter utility, "Effect estimates".
-
     Source: Haldane, Ann Hum Genet 1956;20:309-311; Woolf, Ann Hum Genet 1955;19:251-253.
 
     Parameters
@@ -49,7 +48,6 @@ def _cells(n, cases, with_code, both) -> tuple[np.ndarray, ...]:
 
 def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
     """Estimated minus true log odds ratio of each code with the outcome.
-
     Chapter utility, "Effect estimates".
 
     Parameters
@@ -76,23 +74,10 @@ def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
     return pd.Series(errors, index=names, name="error")[compared]
 
 
-def interval_overlap(
-    estimate_a: np.ndarray, error_a: np.ndarray, estimate_b: np.ndarray, error_b: np.ndarray
-) -> np.ndarray:
+def _interval_overlap(estimate_a, error_a, estimate_b, error_b) -> np.ndarray:
     """Share of two 95 % intervals that they have in common, averaged over both; 0 if none.
 
-    Chapter utility, "Effect estimates".
-
     Source: Karr et al., Am Stat 2006;60:224-232.
-
-    Parameters
-    ----------
-    estimate_a, error_a, estimate_b, error_b : array
-        Estimates with their standard errors.
-
-    Returns
-    -------
-    array
     """
     low = np.maximum(estimate_a - Z95 * error_a, estimate_b - Z95 * error_b)
     high = np.minimum(estimate_a + Z95 * error_a, estimate_b + Z95 * error_b)
@@ -132,6 +117,6 @@ def _effects(compare):
 
 COMPUTE = {
     ("effect_estimates", "corrected"): _effects(lambda a, error_a, b, error_b: np.abs(a - b)),
-    ("effect_interval_overlap", "corrected"): _effects(interval_overlap),
+    ("effect_interval_overlap", "corrected"): _effects(_interval_overlap),
 }
 SPECS = described(COMPUTE)

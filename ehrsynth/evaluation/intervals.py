@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..statistics import Z95, Estimate, auroc_placements, group_sums, jackknife
+from ..statistics import Z95, Estimate, group_sums, jackknife
 
 
 def jackknife_of_sums(
@@ -12,7 +12,6 @@ def jackknife_of_sums(
     rng: np.random.Generator,
 ) -> Estimate:  # fmt: skip
     """A function of both tables' column sums and numbers of rows, with a jackknife interval.
-
     Chapter utility, "One column at a time: dimension-wise distribution".
 
     Parameters
@@ -34,7 +33,6 @@ def jackknife_of_sums(
 
 def magnitude(estimate: Estimate) -> Estimate:
     """The absolute value; its interval starts at 0 when the signed one holds 0.
-
     Chapter utility, "Calibration: are the risks right?".
 
     Parameters
@@ -52,41 +50,6 @@ def magnitude(estimate: Estimate) -> Estimate:
     return Estimate(abs(value), nearest, max(abs(low), abs(high)))
 
 
-def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUROC, and what each patient adds to its error (the influence, of sum 0).
-
-    The sum of squares is the variance; of a difference of two models' AUROCs on the same
-    patients, it is that of the differences.
-
-    Chapter utility, "For whom? Fairness".
-
-    Source: DeLong et al., Biometrics 1988;44:837-845.
-
-    Parameters
-    ----------
-    score, is_case : array, shape (patients,)
-        Scores, and 1 for the cases, which should score higher.
-
-    Returns
-    -------
-    float
-        The AUROC.
-    array, shape (patients,)
-        The influence of each patient.
-
-    Raises
-    ------
-    NotComputable
-        If all or none are cases.
-    """
-    case = is_case.astype(bool)
-    v_cases, v_controls = auroc_placements(score[case], score[~case])
-    area, influence = float(v_cases.mean()), np.zeros(len(score))
-    influence[case] = (v_cases - area) / len(v_cases)
-    influence[~case] = (v_controls - area) / len(v_controls)
-    return area, influence
-
-
 def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generator) -> Estimate:
     """The largest of several true values, of which noisy, dependent estimates are known.
 
@@ -98,7 +61,6 @@ def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generat
     subtracted.
 
     Chapter utility, "For whom? Fairness".
-
     Source: after Chernozhukov et al., Econometrica 2013;81:667-737.
 
     Parameters

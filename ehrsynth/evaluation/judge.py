@@ -1,6 +1,7 @@
 """Every metric of a synthetic data set, as published and corrected, beside its two references."""
 
 from collections.abc import Mapping
+from numbers import Integral
 
 import pandas as pd
 from tqdm import tqdm
@@ -9,7 +10,7 @@ from ..errors import InputError
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, mean_of
 from . import fairness, fidelity, inference, learners, utility
-from .alignment import absent, align, left_out, plausible
+from .alignment import align, plausible
 from .metric import Metric, Spec
 from .privacy import attacks
 from .privacy.copies import shared_records
@@ -33,6 +34,7 @@ def evaluate(
     facts: dict | None = None,
 ) -> Report:
     """Compute every metric of a synthetic data set, each beside its best and worst reference.
+    Chapter why-synthetic-data, "The whole book in a few lines".
 
     Parameters
     ----------
@@ -59,8 +61,9 @@ def evaluate(
     Raises
     ------
     InputError
-        If a table is empty, no column is common, or a value does not fit its column. A single
-        metric that cannot be computed never raises: its value is None and it has a reason.
+        If an argument is of the wrong kind, a table is empty, no column is common, or a value
+        does not fit its column. A single metric that cannot be computed never raises: its value
+        is None and it has a reason.
     """
     candidates = {"synthetic": synthetic}
     return compare(train, holdout, candidates, schema, seed, progress, profile, facts)["synthetic"]
@@ -82,6 +85,8 @@ def compare(
     are computed once for all candidates that share these, so that a further candidate costs
     about a third of the first, and the reports are the same as one by one.
 
+    Chapter choosing-and-releasing, "Build it: three candidates".
+
     Parameters
     ----------
     candidates : mapping of str to DataFrame
@@ -94,45 +99,56 @@ def compare(
     dict of str to Report
         By the candidate's name; :func:`rank` takes it.
     """
-    if profile not in PROFILES:
-        raise InputError(f"There is no profile {profile!r}; use one of {', '.join(PROFILES)}.")
+    _check_arguments(candidates, seed, profile)
     reports: dict[str, Report] = {}
     known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
-        originals = (train, holdout, synthetic)
-        tables = align({"train": train, "holdout": holdout, "synthetic": synthetic}, schema)
-        full_schema = tables.pop("schema")
-        common = [n for n in full_schema.names if all(n in t.columns for t in tables.values())]
-        shared = full_schema.select(common)
-        tables, outside = {role: table[common] for role, table in tables.items()}, {}
-        for role, table in tables.items():
-            tables[role], outside[role] = plausible(table, shared)
+        tables, shared, outside = _comparable(train, holdout, synthetic, schema)
         scenes = with_references(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))
-        scenes = before | {"synthetic": before["synthetic"].release(scenes["synthetic"].candidate)}
+        real = before["synthetic"]
+        scenes = before | {"synthetic": real.release(scenes["synthetic"].candidate)}
         metrics = [
             _metric(spec, scenes, seed, references)
             for spec in tqdm(SPECS, desc="evaluating", unit="metric", disable=not progress)
         ]
         reports[candidate] = Report(
-            metrics=metrics,
-            facts=dict(facts or {}),
-            settings={"seed": seed, "profile": profile},
-            rows={role: len(table) for role, table in tables.items()},
-            columns=common,
-            left_out=left_out(*originals),
-            outside=outside,
-            absent=absent(tables["train"], tables["synthetic"], shared),
-            overlap=shared_records(
-                before["synthetic"].train.matrix, before["synthetic"].holdout.matrix
-            ),
+            metrics=metrics, facts=dict(facts or {}), settings={"seed": seed, "profile": profile},
+            rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
+            left_out=_left_out(train=train, holdout=holdout, synthetic=synthetic), outside=outside,
+            absent=_absent(tables["train"], tables["synthetic"], shared),
+            overlap=shared_records(real.train.matrix, real.holdout.matrix),
             tables={role: shared.attach(table) for role, table in tables.items()},
-            nearest=scenes["synthetic"].nearest,
-            predictions=_predictions(scenes),
-        )
+            nearest=scenes["synthetic"].nearest, predictions=_predictions(scenes),
+        )  # fmt: skip
     return reports
+
+
+def _check_arguments(candidates: object, seed: object, profile: object) -> None:
+    """Raise InputError for what is no mapping of tables, no seed or no profile."""
+    if not isinstance(candidates, Mapping):
+        raise InputError("The candidates must be a dict of DataFrames by name.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
+    if profile not in list(PROFILES):
+        raise InputError(f"There is no profile {profile!r}; use one of {', '.join(PROFILES)}.")
+
+
+def _comparable(
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema | None
+) -> tuple[dict[str, pd.DataFrame], Schema, dict[str, dict[str, int]]]:
+    """The common columns of the tables, their schema, and how many values were implausible."""
+    tables = align({"train": train, "holdout": holdout, "synthetic": synthetic}, schema)
+    full: Schema = tables.pop("schema")
+    shared = full.select(n for n in full.names if all(n in t.columns for t in tables.values()))
+    cleaned = {role: plausible(table[shared.names], shared) for role, table in tables.items()}
+    return (
+        {role: table for role, (table, _) in cleaned.items()},
+        shared,
+        {role: counts for role, (_, counts) in cleaned.items()},
+    )
 
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
@@ -147,7 +163,8 @@ def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict)
     if key not in references:
         worst = MIXED[: spec.draws] if spec.worst == MIXED[0] else (spec.worst,)
         references[key] = [_reference(spec, scenes, names, seed) for names in ((spec.best,), worst)]
-    return Metric.of(spec, value, *references[key], reason, note)
+    best, lowest = references[key]
+    return Metric.of(spec, value, best, lowest, reason, note)
 
 
 def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:
@@ -175,3 +192,34 @@ def _predictions(scenes: dict[str, Setting]) -> dict:
         except NotComputable:
             return {}
     return curves
+
+
+def _left_out(**tables: pd.DataFrame) -> dict[str, list[str]]:
+    """Names of the columns that cannot be compared, by where they are."""
+    common = set.intersection(*(set(table.columns) for table in tables.values()))
+    return {
+        role: [str(n) for n in table.columns if n not in common] for role, table in tables.items()
+    }
+
+
+def _absent(
+    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
+) -> dict[str, float]:
+    """What at least `expected` synthetic patients should have and none has: the share in train.
+
+    By code or category. With 10 expected, chance alone leaves out one in 20,000.
+    """
+    rare = expected / len(synthetic)
+    found = {}
+    for column in schema.columns:
+        if column.kind == "binary":
+            share = float(train[column.name].mean())
+            if share >= rare and not synthetic[column.name].any():
+                found[column.title] = share
+        elif column.kind == "categorical":
+            shares = train[column.name].value_counts(normalize=True)
+            made = set(synthetic[column.name].astype(str))
+            for category, share in shares.items():
+                if share >= rare and category not in made:
+                    found[f"{column.title} {category}"] = float(share)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))

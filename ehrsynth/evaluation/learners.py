@@ -12,7 +12,6 @@ from .profiles import Effort
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
     """A model of a 0/1 outcome, the same for the same seed.
-
     Chapter utility, "Train on synthetic, test on real (TSTR)".
 
     Parameters
@@ -40,7 +39,6 @@ def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
 
 def predict(model, x: np.ndarray) -> np.ndarray:
     """Log odds of the outcome, for each patient.
-
     Chapter utility, "Train on synthetic, test on real (TSTR)".
 
     Parameters
@@ -57,9 +55,7 @@ def predict(model, x: np.ndarray) -> np.ndarray:
 
 def contributions(model, x: np.ndarray) -> np.ndarray:
     """Absolute SHAP value of each feature for each patient (LightGBM's own TreeSHAP).
-
     Chapter utility, "Feature importance".
-
     Source: Lundberg et al., Nat Mach Intell 2020;2:56-67.
 
     Parameters
@@ -78,7 +74,6 @@ def c2st(
     real: np.ndarray, candidate: np.ndarray, effort: Effort, rng: np.random.Generator
 ) -> Estimate:
     """Classifier two-sample test: cross-validated AUROC of telling `candidate` from `real`.
-
     Chapter utility, "Classifier two-sample test".
 
     Parameters

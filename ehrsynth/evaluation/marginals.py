@@ -16,7 +16,6 @@ def prevalence_difference(
     real: np.ndarray, candidate: np.ndarray, counted: int | None = None
 ) -> float:
     """Mean absolute difference of prevalences, per 1,000 patients.
-
     Chapter utility, "One column at a time: dimension-wise distribution".
 
     Parameters

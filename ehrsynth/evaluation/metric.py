@@ -21,23 +21,13 @@ LOST = 0.1  # of the way from best to worst; see Metric.notices
 
 @dataclass(frozen=True)
 class Spec:
-    """What a metric asks and how it is computed.
+    """What a metric asks and how it is computed; most of it is a row of ``metrics.csv``.
+    Chapter utility, "Tables of known quality".
 
     Parameters
     ----------
-    name : str
-        Name in snake case; the published and the corrected form share it.
-    family : {"fidelity", "utility", "privacy", "fairness"}
-    form : {"published", "corrected"}
-        As in the tutorial and its companion benchmark, or as it can be believed. A metric that
-        they do not have is "corrected".
-    direction : {"lower", "higher"}
-        Which way is better.
-    unit : str
-    source : str
-        Paper and place of the formula.
-    sentence : str
-        One plain sentence: what the number says.
+    name, family, form, direction, unit, source, sentence, title
+        As in :class:`Metric`; the published and the corrected form share the name.
     compute : callable
         Function of a Setting and a numpy Generator that returns an :class:`Estimate` or raises
         :class:`NotComputable`.
@@ -49,8 +39,6 @@ class Spec:
         Independent columns drawn from train, or train or holdout released as it is.
     bounds : tuple of float
         What the value can be; intervals are cut there.
-    title : str
-        What a person reads in a table; made from the name by default.
     draws : int
         Independent tables over which the worst reference is averaged: a model of noise scores
         0.5 only on average.
@@ -92,9 +80,16 @@ class Spec:
 @dataclass(frozen=True)
 class Metric:
     """One metric of one synthetic data set, beside its two references.
+    Chapter utility, "Tables of known quality".
 
     Attributes
     ----------
+    name, title : str
+        In snake case, and for a table that a person reads.
+    family : {"fidelity", "utility", "privacy", "fairness"}
+    form : {"published", "corrected"}
+        As in the tutorial and its companion benchmark, or as it can be believed. A metric that
+        they do not have is "corrected".
     value, ci_low, ci_high : float or None
         The number and its 95 % interval.
     best, worst : float or None
@@ -105,6 +100,10 @@ class Metric:
     behind : bool or None
         Whether the value is worse than the best reference by more than both intervals explain
         (one-sided, at 2.5 %).
+    direction : {"lower", "higher"}
+        Which way is better.
+    unit, source, sentence : str
+        What the number counts, where its formula stands, and what it says.
     reason : str or None
         Why there is no value.
     note : str or None
@@ -140,17 +139,17 @@ class Metric:
         note: str | None = None,
     ) -> "Metric":
         """Put the three estimates of one metric together."""
+        given = {
+            name: getattr(spec, name)
+            for name in ("name", "family", "form", "direction", "unit", "source", "sentence")
+        }
+        point, low, high = value or (None, None, None)
         return cls(
-            name=spec.name, title=spec.title or spec.name.replace("_", " ").capitalize(),
-            family=spec.family, form=spec.form,
-            value=None if value is None else value.value,
-            ci_low=None if value is None else value.low,
-            ci_high=None if value is None else value.high,
-            best=None if best is None else best.value,
-            worst=None if worst is None else worst.value,
-            share=_share(spec, value, best, worst),
-            direction=spec.direction, unit=spec.unit, source=spec.source,
-            sentence=spec.sentence, behind=_behind(spec, value, best), reason=reason, note=note,
+            **given, title=spec.title or spec.name.replace("_", " ").capitalize(),
+            value=point, ci_low=low, ci_high=high,
+            best=best and best.value, worst=worst and worst.value,
+            share=_share(spec, value, best, worst), behind=_behind(spec, value, best),
+            reason=reason, note=note,
         )  # fmt: skip
 
     @property
@@ -192,7 +191,13 @@ def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool |
 
 @lru_cache(maxsize=1)
 def descriptions() -> pd.DataFrame:
-    """The table of all metrics, one row each, in the order of the report."""
+    """The table of all metrics, one row each, in the order of the report.
+    Chapter utility, "Tables of known quality".
+
+    Returns
+    -------
+    DataFrame
+    """
     with (files("ehrsynth.evaluation") / "metrics.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, keep_default_na=False, dtype={"low": str, "high": str})
     for name, bound in (("low", -np.inf), ("high", np.inf)):
@@ -205,6 +210,7 @@ def described(
     notes: Mapping[tuple[str, str], Callable] | None = None,
 ) -> tuple[Spec, ...]:
     """The metrics whose functions these are, in the order of the table.
+    Chapter utility, "Tables of known quality".
 
     Parameters
     ----------
@@ -212,6 +218,10 @@ def described(
         Functions of a Setting and a Generator that return an Estimate.
     notes : mapping of (name, form) to callable, optional
         Functions of a Setting that say what is behind the value.
+
+    Returns
+    -------
+    tuple of Spec
     """
     specs = []
     for row in descriptions().to_dict("records"):

@@ -15,7 +15,6 @@ class Neighborhoods(NamedTuple):
     The neighborhood of a patient reaches as far as the fifth nearest patient of his own table.
 
     Chapter utility, "Who lives near whom: precision, recall, density, coverage".
-
     Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
     Kynkäänniemi et al., NeurIPS 2019;32:3927-3936, eq. 1 and 2.
     """

@@ -6,38 +6,19 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Effort:
     """How many patients and rounds the slow metrics take.
-
-    Parameters
-    ----------
-    attacked : int
-        Patients of each group whose membership is attacked.
-    inferred : int
-        Patients of each group whose attributes are attacked.
-    queried : int
-        Patients of each table in the adversarial accuracy and among whom neighbors are looked
-        for (precision, recall, density, coverage).
-    clustered : int
-        Patients of each table in the latent cluster analysis.
-    classified : int
-        Patients of each side in the classifier two-sample test.
-    folds, rounds, learning_rate : int, int, float
-        Cross-validation folds and the learner's trees and step.
-    explained : int
-        Patients whose predictions are explained.
-    known_codes : int
-        Diagnoses that identify a patient in the meaningful identity disclosure.
+    Chapter utility, "Tables of known quality".
     """
 
-    attacked: int
-    inferred: int
-    queried: int
-    clustered: int
-    classified: int
-    folds: int
-    rounds: int
+    attacked: int  # patients of each group whose membership is attacked
+    inferred: int  # patients of each group whose attributes are attacked
+    queried: int  # patients of each table among whom neighbors are looked for
+    clustered: int  # patients of each table in the latent cluster analysis
+    classified: int  # patients of each side in the classifier two-sample test
+    folds: int  # parts of its cross-validation
+    rounds: int  # trees of every model
     learning_rate: float
-    explained: int
-    known_codes: int
+    explained: int  # patients whose predictions are explained
+    known_codes: int  # diagnoses that identify a patient in the meaningful identity disclosure
 
 
 PROFILES = {

@@ -17,10 +17,10 @@ from ..statistics import NotComputable, nearest_distance
 from . import learners
 from .profiles import Effort
 
-AT_A_TIME = 16_384  # rows turned into numbers at once
-FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
+_AT_A_TIME = 16_384  # rows turned into numbers at once
+_FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
-Kept = TypeVar("Kept")
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Encoder:
     one column a category. Continuous columns are min-max scaled by the table the encoder was
     fitted on and cut at 1,000 ranges; a missing value is the middle of the observed ones, with a
     0/1 column beside it that says so (only where values are missing at all).
+
+    Chapter utility, "Tables of known quality".
 
     Parameters
     ----------
@@ -101,8 +103,8 @@ class Encoder:
         binary = self.schema.of_kind("binary")
         if binary:
             at, values = self.columns(*binary), table[binary]
-            for start in range(0, len(table), AT_A_TIME):
-                rows = slice(start, start + AT_A_TIME)
+            for start in range(0, len(table), _AT_A_TIME):
+                rows = slice(start, start + _AT_A_TIME)
                 out[rows, at] = values.iloc[rows].to_numpy(np.float32)
         texts = {n: table[n].astype(str).to_numpy() for n in self.schema.of_kind("categorical")}
         for i, (name, kind, label) in enumerate(self.layout):
@@ -111,17 +113,18 @@ class Encoder:
             elif kind == "continuous":
                 low, span, middle = self.scale[name]
                 scaled = (table[name].fillna(middle).to_numpy(float) - low) / span
-                out[:, i] = np.clip(scaled, -FARTHEST, FARTHEST)
+                out[:, i] = np.clip(scaled, -_FARTHEST, _FARTHEST)
             elif kind == "missing":
                 out[:, i] = table[name].isna()
         return out
 
 
-YEARS = (45, 65, 80)  # where bands of age begin
+_YEARS = (45, 65, 80)  # where bands of age begin
 
 
 def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which patients belong to each group by sex, race, age band and other demographics.
+    Chapter utility, "For whom? Fairness".
 
     Parameters
     ----------
@@ -141,7 +144,7 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
         column = schema[name]
         if column.kind == "continuous":
             years = column.unit == "years"
-            cuts = YEARS if years else np.unique(like[name].dropna().quantile([1 / 3, 2 / 3]))
+            cuts = _YEARS if years else np.unique(like[name].dropna().quantile([1 / 3, 2 / 3]))
             values = table[name].to_numpy(float)
             for low, high in zip([-np.inf, *cuts], [*cuts, np.inf], strict=True):
                 end = f"{high - 1:g}" if years else f"below {high:g}"
@@ -159,7 +162,19 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
 
 
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`n` patients with every column drawn on its own from `table`: right margins, no structure."""
+    """`n` patients with every column drawn on its own from `table`: right margins, no structure.
+    Chapter utility, "Tables of known quality".
+
+    Parameters
+    ----------
+    table : DataFrame
+    n : int
+    rng : Generator
+
+    Returns
+    -------
+    DataFrame
+    """
     columns = {
         name: table[name].array.take(rng.integers(0, len(table), n)) for name in table.columns
     }
@@ -167,7 +182,16 @@ def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.Dat
 
 
 class Side:
-    """One table and what is computed of it once: its matrix, its outcome, a model of it."""
+    """One table and what is computed of it once: its matrix, its outcome, a model of it.
+    Chapter utility, "Tables of known quality".
+
+    Parameters
+    ----------
+    frame : DataFrame
+    encoder : Encoder
+    effort : Effort
+    seed : int
+    """
 
     def __init__(self, frame: pd.DataFrame, encoder: Encoder, effort: Effort, seed: int):
         self.frame = frame
@@ -233,8 +257,10 @@ class Side:
 class Setting:
     """What a metric looks at: train, holdout and the table that might be released.
 
-    Metrics are pure functions of a setting; the driver makes one for the synthetic data and
-    others with the references in its place.
+    Metrics are pure functions of a setting; :func:`with_references` makes one for the
+    synthetic data and others with the references in its place.
+
+    Chapter utility, "Tables of known quality".
     """
 
     train: Side
@@ -291,7 +317,7 @@ class Setting:
             nearest_distance(self.holdout.matrix[unused], self.candidate.matrix),
         )
 
-    def once(self, compute: Callable[["Setting"], Kept]) -> Kept:
+    def once(self, compute: Callable[["Setting"], _Kept]) -> _Kept:
         """What a function finds for this setting: computed when first asked for, then kept.
 
         Parameters
@@ -320,7 +346,21 @@ def with_references(
     effort: Effort,
     seed: int,
 ) -> dict[str, Setting]:
-    """The synthetic data's setting and the references', by name (see :class:`Spec`)."""
+    """The synthetic data's setting and the references', by name (see :class:`Spec`).
+    Chapter utility, "Tables of known quality".
+
+    Parameters
+    ----------
+    train, holdout, synthetic : DataFrame
+        With the columns of the schema.
+    schema : Schema
+    effort : Effort
+    seed : int
+
+    Returns
+    -------
+    dict of str to Setting
+    """
     rng = np.random.default_rng([seed, 9])
     encoder = Encoder.fit(schema, train, [holdout, synthetic])
 

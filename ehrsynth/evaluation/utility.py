@@ -36,7 +36,6 @@ def _trts(setting: Setting, rng) -> Estimate:
 
 def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
     """Number of each patient's group by predicted risk; the groups are about equally large.
-
     Chapter utility, "Calibration: are the risks right?".
 
     Parameters
@@ -55,27 +54,12 @@ def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
     return group
 
 
-def calibration_slope(log_odds: np.ndarray, y: np.ndarray) -> Estimate:
+def _calibration_slope(log_odds: np.ndarray, y: np.ndarray) -> Estimate:
     """Slope of a logistic regression of the outcome on the predicted log odds; 1 is right.
 
     Below 1 the predicted risks are too extreme, above 1 too timid.
 
-    Chapter utility, "Calibration: are the risks right?".
-
     Source: Cox, Biometrika 1958;45:562-565; Van Calster et al., BMC Med 2019;17:230.
-
-    Parameters
-    ----------
-    log_odds, y : array, shape (patients,)
-
-    Returns
-    -------
-    Estimate
-
-    Raises
-    ------
-    NotComputable
-        If everybody has the same risk, or the risks separate the classes.
     """
     spread = log_odds.std()
     if spread < 1e-9:
@@ -118,7 +102,7 @@ def _mean_risk_error(setting: Setting, rng) -> Estimate:
 
 def _slope_error(setting: Setting, rng) -> Estimate:
     y, log_odds = _predicted(setting)
-    slope = calibration_slope(log_odds, y)
+    slope = _calibration_slope(log_odds, y)
     return magnitude(Estimate(*(bound - 1 for bound in slope if bound is not None)))
 
 
@@ -127,7 +111,6 @@ def _slope_error(setting: Setting, rng) -> Estimate:
 
 def feature_importance(side: Side, on: Side) -> pd.Series:
     """Mean absolute SHAP value by feature, of one table's model for another's patients.
-
     Chapter utility, "Feature importance".
 
     Parameters
@@ -145,40 +128,16 @@ def feature_importance(side: Side, on: Side) -> pd.Series:
     return pd.Series(side.explained(on).mean(axis=0), index=labels)
 
 
-def top_overlap(real: np.ndarray, candidate: np.ndarray, top: int = TOP) -> float:
-    """The published form: share of the `top` real features that are among the candidate's.
-
-    Chapter utility, "Feature importance".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (features,)
-        Importance by feature.
-    top : int
-
-    Returns
-    -------
-    float
-    """
+def _top_overlap(real: np.ndarray, candidate: np.ndarray, top: int = TOP) -> float:
+    """The published form: share of the `top` real features that are among the candidate's."""
     best = [set(np.argsort(-values, kind="stable")[:top]) for values in (real, candidate)]
     return len(best[0] & best[1]) / len(best[0])
 
 
-def shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
+def _shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
     """The corrected form: the share of all importance that both models put on the same features.
 
     A count of the top 20 treats the 1st and the 20th alike and the 21st as nothing.
-
-    Chapter utility, "Feature importance".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (features,)
-        Importance by feature.
-
-    Returns
-    -------
-    float
     """
     if real.sum() == 0 or candidate.sum() == 0:
         return 0.0
@@ -189,7 +148,7 @@ def _overlap_of_top(setting: Setting, rng) -> Estimate:
     parts = [side.explained(setting.holdout) for side in (setting.train, setting.candidate)]
     if parts[0].shape[1] < 2 * TOP:
         raise NotComputable(f"fewer than {2 * TOP} features to choose {TOP} from")
-    value, resampled = _compared(top_overlap, rng, *parts)
+    value, resampled = _compared(_top_overlap, rng, *parts)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Estimate(value, min(low, value), max(high, value))
 
@@ -198,13 +157,13 @@ def _importance_shared(setting: Setting, rng, refits: int = 5) -> Estimate:
     """Models of candidates drawn again say how much one fit varies."""
     made = setting.even_candidate
     parts = [side.explained(setting.holdout) for side in (setting.train, made)]
-    value, resampled = _compared(shared_importance, rng, *parts)
+    value, resampled = _compared(_shared_importance, rng, *parts)
     real, x = parts[0].mean(axis=0), made.features
     rows, again = setting.holdout.features[: len(parts[0])], np.zeros(refits)
     for i in range(refits):
         drawn = np.sort(rng.integers(0, len(made), len(made)))
         model = fit_classifier(x[drawn], made.outcome[drawn], setting.effort, made.seed)
-        again[i] = shared_importance(real, contributions(model, rows).mean(axis=0))
+        again[i] = _shared_importance(real, contributions(model, rows).mean(axis=0))
     error = np.sqrt(np.var(resampled) + np.var(again, ddof=1))
     return normal_interval(value, float(error), float(t.ppf(0.975, refits - 1)))
 

@@ -9,8 +9,8 @@ patients, 1 for a copy of train.
 import numpy as np
 import pandas as pd
 
-from ...statistics import Estimate, NotComputable, auroc, nearest_distances
-from ..intervals import auroc_parts, largest_of
+from ...statistics import Estimate, NotComputable, auroc, auroc_parts, nearest_distances
+from ..intervals import largest_of
 from ..setting import Setting, subgroups
 from .success import attack_auroc
 
