@@ -142,7 +142,7 @@ class EMRWGAN(BaseEstimator):
 
         def look(step: int, game: Game) -> None:
             self._finish(game, data, game.chosen if recipe.averaging else game.generator)
-            watch(step, self)
+            watch(step, self)  # type: ignore[misc]
 
         self.history_ = train(
             game, data, steps, self.seed, progress, checkpoint,
