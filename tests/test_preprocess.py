@@ -111,6 +111,11 @@ def test_bins_hold_about_equally_many():
     assert counts[:-1].min() >= 95 and counts[:-1].max() <= 105
 
 
+def test_a_value_is_kept_exactly_only_with_five_patients_behind_it():
+    values = np.r_[np.arange(100) / 7, [3.3] * 4, [55.5] * 5]
+    assert sum(Bins.fit(values, 10).frequent, []) == [55.5]
+
+
 def test_scores_rise_with_the_bins_and_are_zero_for_missing(train):
     block = next(b for b in Preprocessor().fit(train).layout_ if b.name == "bmi")
     assert list(block.scores[:-1]) == sorted(block.scores[:-1])
