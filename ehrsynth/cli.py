@@ -88,55 +88,69 @@ def fetch(
     typer.echo(f"{name} is in {folder}.")
 
 
+# What run can be told, in the order of its help.
+_Data = Annotated[
+    Path | None, typer.Option(help="Folder or file with the data (not for simulated).")
+]
+_Profile = Annotated[
+    str, typer.Option(help="fast takes a minute and is for trying; full is for use.")
+]
+_Outcome = Annotated[
+    str | None,
+    typer.Option(
+        help="Outcome column with two values (table), or "
+        f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y} (omop only)."
+    ),
+]
+_Columns = Annotated[
+    Path | None,
+    typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
+]
+_Rules = Annotated[
+    Path | None,
+    typer.Option(help="JSON or YAML file of clinical rules that every patient has to keep."),
+]
+_Recipe = Annotated[
+    str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
+]
+_Number = Annotated[
+    int | None, typer.Option(help="Synthetic patients to make; default: as many as in train.")
+]
+_CodeLevel = Annotated[
+    str, typer.Option(help="Diagnoses as phecode (whole), leaf (finest) or category.")
+]
+_With = Annotated[
+    str, typer.Option("--with", help="More columns, parted by commas: procedures,medications,labs.")
+]
+_MinPrevalence = Annotated[
+    float | None,
+    typer.Option(help="Share of patients a yes/no column needs; default: the profile's."),
+]
+_Runs = Annotated[
+    int, typer.Option(help="Models to train, one a core at a time; the best one is kept.")
+]
+_UseCase = Annotated[
+    str, typer.Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
+]
+
+
 @app.command()
 def run(
     out: Annotated[Path, typer.Option(help="Folder for the results; made when it is not there.")],
     dataset: DatasetOption = "simulated",
-    data: Annotated[
-        Path | None, typer.Option(help="Folder or file with the data (not for simulated).")
-    ] = None,
-    profile: Annotated[
-        str, typer.Option(help="fast takes a minute and is for trying; full is for use.")
-    ] = "full",
+    data: _Data = None,
+    profile: _Profile = "full",
     seed: SeedOption = 0,
-    outcome: Annotated[
-        str | None,
-        typer.Option(
-            help="Outcome column with two values (table), or "
-            f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y} (omop only)."
-        ),
-    ] = None,
-    columns: Annotated[
-        Path | None,
-        typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
-    ] = None,
-    rules: Annotated[
-        Path | None,
-        typer.Option(help="JSON or YAML file of clinical rules that every patient has to keep."),
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
-    ] = "modern",
-    n: Annotated[
-        int | None, typer.Option(help="Synthetic patients to make; default: as many as in train.")
-    ] = None,
-    code_level: Annotated[
-        str, typer.Option(help="Diagnoses as phecode (whole), leaf (finest) or category.")
-    ] = "phecode",
-    with_: Annotated[
-        str,
-        typer.Option("--with", help="More columns, parted by commas: procedures,medications,labs."),
-    ] = "",
-    min_prevalence: Annotated[
-        float | None,
-        typer.Option(help="Share of patients a yes/no column needs; default: the profile's."),
-    ] = None,
-    runs: Annotated[
-        int, typer.Option(help="Models to train, one a core at a time; the best one is kept.")
-    ] = 1,
-    use_case: Annotated[
-        str, typer.Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
-    ] = "machine-learning development",
+    outcome: _Outcome = None,
+    columns: _Columns = None,
+    rules: _Rules = None,
+    recipe: _Recipe = "modern",
+    n: _Number = None,
+    code_level: _CodeLevel = "phecode",
+    with_: _With = "",
+    min_prevalence: _MinPrevalence = None,
+    runs: _Runs = 1,
+    use_case: _UseCase = "machine-learning development",
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
