@@ -60,6 +60,19 @@ class Lives:
         """Number of admissions of each person."""
         return np.bincount(self.stays["person"], minlength=len(self.people))
 
+    def turns(
+        self, person: np.ndarray, since: int | np.ndarray = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every admission of each of `person` from number `since` on.
+
+        Its position in `person`, its row in ``stays``, and how many have gone before.
+        """
+        visits = self.visits[person] - since
+        start = (np.cumsum(self.visits) - self.visits)[person] + since
+        row = np.repeat(np.arange(len(person)), visits)
+        turn = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
+        return row, start[row] + turn, turn
+
     def subjects(self, person: np.ndarray) -> np.ndarray:
         """Identifiers of these people (numbers)."""
         return self.identity["subject_id"].to_numpy()[person]
@@ -136,35 +149,11 @@ def _receive(
     return person, row
 
 
-def turns(visits: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Everything that happens at `visits` admissions in a row, the first one being `start`.
-
-    Parameters
-    ----------
-    visits, start : ndarray of int
-        One of each for every thing that happens.
-
-    Returns
-    -------
-    tuple of ndarray
-        For every thing and admission: the number of the thing, the admission, and its turn.
-    """
-    row = np.repeat(np.arange(len(visits)), visits)
-    turn = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
-    return row, start[row] + turn, turn
-
-
-def _expand(person: np.ndarray, lives: Lives) -> tuple[np.ndarray, ...]:
-    """For every admission of each of `person`: its position in `person`, its stay, its turn."""
-    visits = lives.visits
-    return turns(visits[person], (np.cumsum(visits) - visits)[person])
-
-
 def _procedures(truth: Hospital, lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
     """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
     table = declared("procedures")
     person, kind = _receive(truth, lives, table, rng)
-    row, stay, turn = _expand(person, lives)
+    row, stay, turn = lives.turns(person)
     first = np.floor(rng.random(len(person)) * lives.visits[person])[row]
     again = table["again"].to_numpy()[kind[row]]
     done = (turn == first) | ((turn > first) & (rng.random(len(row)) < again))
@@ -193,7 +182,7 @@ def _prescriptions(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> 
     """At the last admission, and at each other one with the chance ``_AGAIN``."""
     table = declared("drugs")
     person, kind = _receive(truth, lives, table, rng)
-    row, stay, _ = _expand(person, lives)
+    row, stay, _ = lives.turns(person)
     last = lives.stays["last"].to_numpy()[stay]
     written = last | (rng.random(len(row)) < _AGAIN)
     stay, kind = stay[written], kind[row[written]]

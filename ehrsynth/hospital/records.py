@@ -14,7 +14,7 @@ from ..phecode import definitions
 from ..schema import AGE, BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
 from . import care, stays
-from .care import ICD10_SINCE, Lives, turns
+from .care import ICD10_SINCE, Lives
 from .codes import SECOND_LEAF, declared
 from .people import (
     Hospital,
@@ -105,14 +105,12 @@ def simulate(patients: int, rng: Generator) -> tuple[Lives, dict[str, pd.DataFra
 
 def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
-    count = lives.visits
-    start = np.cumsum(count) - count
     person, whole, leaf = _leaf_diseases(truth, lives, rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
     # Most diseases are there from an early admission on.
-    since = np.floor(rng.random(len(person)) ** 3 * count[person]).astype(np.int64)
-    row, stay, nth = turns(count[person] - since, start[person] + since)
+    since = np.floor(rng.random(len(person)) ** 3 * lives.visits[person]).astype(np.int64)
+    row, stay, nth = lives.turns(person, since)
     coded = (nth == 0) | (rng.random(len(row)) < truth.again[whole[row]])
     row, stay = row[coded], stay[coded]
 
