@@ -16,32 +16,19 @@ from torch import Tensor
 
 from .errors import InputError, check_count
 from .files import atomic_path, read_json, write_json
+from .gan.checkpoint import Checkpoint, fingerprint
 from .gan.networks import Columns, Generator
+from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import SETTINGS, WEIGHTS, Recipe, named
-from .gan.train import (
-    RECORD_EVERY,
-    Checkpoint,
-    Game,
-    fingerprint,
-    new_game,
-    new_generator,
-    stream,
-    train,
-)
-from .generation.calibration import (
-    Counts,
-    calibrate,
-    calibrate_pairs,
-    choose_cells,
-    column_means,
-    draw_in_turn,
-    enough,
-    refresh_statistics,
-    spread,
-)
+from .gan.train import RECORD_EVERY, train
+from .generation.calibration import calibrate, refresh_statistics, sample_size
+from .generation.counts import Counts
+from .generation.draw import choose_cells, draw_in_turn, spread
+from .generation.pairs import calibrate_pairs
 from .generation.tabulate import agreeing_cells, co_occurrences, condition_names, cross_tabulate
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
+from .statistics import two_sample_test
 
 CHECKPOINT = "checkpoint.safetensors"
 _COUNTS = "counts_of_codes."  # before the names of the tensors of :class:`Counts`
@@ -147,7 +134,7 @@ class EMRWGAN(BaseEstimator):
         self.history_ = train(
             game, data, steps, self.seed, progress, checkpoint,
             watch=None if watch is None else look,
-            watch_every=watch_every or max(1, steps // 10),
+            watch_every=watch_every or max(1, steps // 10), test=two_sample_test,
         )  # fmt: skip
         self._finish(game, data, game.chosen)
         return self
@@ -200,7 +187,7 @@ class EMRWGAN(BaseEstimator):
         if not recipe.sampled_codes or not (recipe.pairs or recipe.code_counts):
             return
         rng = stream(self.seed, "calibration of draws", device=data.device)
-        size = enough(self.counts_) // 2  # seconds, even with thirty columns to draw in turn
+        size = sample_size(self.counts_) // 2  # seconds, even with thirty columns to draw in turn
         cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         member, groups, drawn = self._member(data), self._groups(), None
@@ -273,7 +260,7 @@ class EMRWGAN(BaseEstimator):
         return (self._generate(m, allowed, rng, phase) for m in sizes)
 
     def _phase(self, seed: int) -> Tensor:
-        """Where ``calibration.spread`` starts, shape (cells, yes/no columns)."""
+        """Where ``draw.spread`` starts, shape (cells, yes/no columns)."""
         rng = stream(seed, "phase", device=self.shift_.device)
         shape = len(self.cells_), len(self.columns_.yes_no)
         return torch.rand(shape, dtype=torch.double, generator=rng, device=self.shift_.device)

@@ -7,22 +7,12 @@ from ehrsynth.errors import InputError
 from ehrsynth.gan import toy as family
 
 
-def test_centers_lie_on_the_unit_circle_and_points_around_them():
-    assert np.linalg.norm(family.centers(5), axis=1) == pytest.approx(np.ones(5))
-    points = family.ring(4_000, seed=1, spread=0.01)
-    assert family.covered(points) == (8, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("points", "expected"),
-    [
-        (family.centers(8), (8, 1.0)),
-        (np.repeat(family.centers(8)[:1], 8, axis=0), (1, 1.0)),  # a collapse onto one center
-        (np.zeros((8, 2)), (0, 0.0)),  # in the middle, near none
-    ],
-)
-def test_coverage_of_known_points(points, expected):
-    assert family.covered(points) == expected
+def test_points_lie_around_the_unit_circle():
+    points = family.ring(4_000, seed=1, modes=5, spread=0.01)
+    assert np.linalg.norm(points, axis=1) == pytest.approx(np.ones(4_000), abs=0.06)
+    turns = np.angle(points[:, 0] + 1j * points[:, 1]) / (2 * np.pi) * 5
+    assert np.abs(turns - turns.round()).max() < 0.06
+    assert sorted(set(turns.round() % 5)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("kind", family.KINDS)

@@ -39,7 +39,8 @@ HOUSE = {
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},
     "gan-architecture": {
         "gan": (
-            "losses", "toy", "networks", "recipe", "monitor", "checkpoint", "private", "train",
+            "losses", "toy", "networks", "recipe", "monitor", "players", "checkpoint",
+            "private", "train",
         )
     },
     "generation": {

@@ -10,7 +10,19 @@ from torch import Tensor
 
 
 def distance(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """The critic's estimate of how far fake patients are from real: E D(real) - E D(fake)."""
+    """The critic's estimate of how far fake patients are from real: E D(real) - E D(fake).
+
+    Chapter gan-architecture, "Look: WGAN with gradient penalty".
+
+    Parameters
+    ----------
+    real_scores, fake_scores : tensor, shape (n,)
+        What the critic gives them.
+
+    Returns
+    -------
+    tensor
+    """
     return real_scores.mean() - fake_scores.mean()
 
 
@@ -19,13 +31,19 @@ def gradient_penalty(
 ) -> Tensor:
     """E (|grad D(x)| - 1)^2 at random points x between real and fake patients.
 
+    Chapter gan-architecture, "Look: WGAN with gradient penalty".
+
     Parameters
     ----------
     critic : callable
         Features (n, width) to scores (n,).
-    real, fake : tensors, shape (n, width)
+    real, fake : tensor, shape (n, width)
     generator : torch.Generator
         Draws the places between.
+
+    Returns
+    -------
+    tensor
     """
     place = torch.rand(len(real), 1, generator=generator, device=real.device)
     between = torch.lerp(real, fake, place).requires_grad_()
@@ -34,10 +52,35 @@ def gradient_penalty(
 
 
 def critic_loss(real_scores: Tensor, fake_scores: Tensor, penalty: Tensor, weight: float) -> Tensor:
-    """What the critic minimizes: -(E D(real) - E D(fake)) + weight * penalty."""
+    """What the critic minimizes: -(E D(real) - E D(fake)) + weight * penalty.
+
+    Chapter gan-architecture, "Look: WGAN with gradient penalty".
+
+    Parameters
+    ----------
+    real_scores, fake_scores : tensor, shape (n,)
+    penalty : tensor
+        From :func:`gradient_penalty`.
+    weight : float
+
+    Returns
+    -------
+    tensor
+    """
     return -distance(real_scores, fake_scores) + weight * penalty
 
 
 def generator_loss(fake_scores: Tensor) -> Tensor:
-    """What the generator minimizes: -E D(fake)."""
+    """What the generator minimizes: -E D(fake).
+
+    Chapter gan-architecture, "Look: WGAN with gradient penalty".
+
+    Parameters
+    ----------
+    fake_scores : tensor, shape (n,)
+
+    Returns
+    -------
+    tensor
+    """
     return -fake_scores.mean()

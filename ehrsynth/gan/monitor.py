@@ -15,29 +15,33 @@ beside patients held back.)
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import statistics
+from ..statistics import Z95, Estimate
 from .networks import Columns, Generator
 from .recipe import Recipe
 
-MOST, SHARE, LEAST = 2_000, 0.1, 20  # patients in a look; validation share, and fewest patients
-FIRST = 1 / 3  # of the steps before the first look: earlier weights have hardly begun
-APART = 100  # steps between two looks, at least; they cost a few per cent of those
+TwoSampleTest = Callable[..., Estimate]  # as statistics.two_sample_test
+
 QUALITY = ("validation_prevalence_error", "c2st", "c2st_error", "correlation", "kept")
-_TREES, _LEARNING_RATE, _FOLDS = 20, 0.2, 2  # of the two-sample test
-_TESTED = 1_200  # patients tested at least
+_MOST, _SHARE, _LEAST = 2_000, 0.1, 20  # patients in a look; validation share, fewest patients
+_LIGHT = {"most": _MOST, "folds": 2, "rounds": 20, "learning_rate": 0.2}  # few trees
+_TESTED = 1_200  # validation patients, counted once for each set that they are compared with
 _FREQUENT = 10  # validation patients with a code whose correlations are looked at
 _EXPECTED = 20  # generated patients with a category, of whom chance does not make none
+_CURE = "use lower learning rates (generator_rate, critic_rate), a larger penalty or another seed"
 
 
 @dataclass
 class Monitor:
     """What the looks compare with, and what they have found so far.
+
+    Chapter training, "What the loss hides".
 
     Parameters
     ----------
@@ -45,6 +49,9 @@ class Monitor:
         Encoded patients.
     prevalence : array, shape (width,)
         Of each matrix column in all of train.
+    test : callable
+        What tells two tables apart, with the arguments and the result of
+        :func:`ehrsynth.statistics.two_sample_test`.
 
     Attributes
     ----------
@@ -61,6 +68,7 @@ class Monitor:
 
     validation: np.ndarray
     prevalence: np.ndarray
+    test: TwoSampleTest
     best: dict[str, Tensor] = field(default_factory=dict)
     smallest: float = float("inf")
     since: int = 0
@@ -82,60 +90,72 @@ class Monitor:
         trouble : str
             What is wrong with the patients, if they have collapsed.
         """
-        made = generate(generator, columns, recipe, self.validation, rng)
+        made = _draw_patients(generator, columns, recipe, self.validation, rng)
         learned = ~columns.is_given.cpu().numpy()
         error = np.abs(made.mean(axis=0) - self.validation.mean(axis=0))[learned].mean()
         seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device))
-        score, standard_error = two_sample_test(self.validation, made, seed)
+        score, standard_error = _light_test(self.test, self.validation, made, seed)
         kept = score <= self.smallest + standard_error
         if kept:
             self.best = {key: value.clone() for key, value in generator.state_dict().items()}
         self.since = 0 if score < self.smallest else self.since + 1
         self.smallest = min(self.smallest, score)
-        pairs = correlation(self.validation, made, columns.owner)
+        pairs = _pair_agreement(self.validation, made, columns.owner)
         numbers = (float(error), score, standard_error, pairs, float(kept))
         quality = dict(zip(QUALITY, numbers, strict=True))
-        return quality, collapse(self.validation, made, self.prevalence, columns)
+        return quality, _collapse(self.validation, made, self.prevalence, columns)
 
 
 def validation_rows(n: int, rng: torch.Generator) -> Tensor:
-    """Which of `n` training patients are the validation part; none of a table that is too small."""
-    size = min(MOST, int(SHARE * n))
-    return torch.randperm(n, generator=rng)[: size if size >= LEAST else 0]
+    """Which of `n` training patients are the validation part; none of a table that is too small.
+
+    Chapter training, "What the loss hides".
+
+    Parameters
+    ----------
+    n : int
+    rng : torch.Generator
+
+    Returns
+    -------
+    tensor of int
+    """
+    size = min(_MOST, int(_SHARE * n))
+    return torch.randperm(n, generator=rng)[: size if size >= _LEAST else 0]
 
 
 @torch.no_grad()
-def generate(
+def _draw_patients(
     generator: Generator, columns: Columns, recipe: Recipe, like: np.ndarray, rng: torch.Generator
 ) -> np.ndarray:
     """2,000 patients, not calibrated, with the given columns of those in `like`."""
-    generator = copy.deepcopy(generator).train()  # on the batch's own statistics
-    given = torch.from_numpy(like[np.arange(MOST) % len(like)]).to(rng.device).float()
-    noise = torch.randn(MOST, recipe.latent, generator=rng, device=rng.device)
+    generator = copy.deepcopy(generator)
+    generator.train()  # on the batch's own statistics
+    given = torch.from_numpy(like[np.arange(_MOST) % len(like)]).to(rng.device).float()
+    noise = torch.randn(_MOST, recipe.latent, generator=rng, device=rng.device)
     p = columns.probabilities(generator(noise, given[:, columns.condition]))
     x = columns.draw(p, rng) if recipe.sampled_codes else columns.round(p)
     return columns.fill_given(x, given).cpu().numpy().astype(like.dtype)
 
 
-def two_sample_test(real: np.ndarray, made: np.ndarray, seed: int) -> tuple[float, float]:
-    """A light form of :func:`~ehrsynth.statistics.two_sample_test`, with its standard error.
+def _light_test(
+    test: TwoSampleTest, real: np.ndarray, made: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """A two-sample test with few trees, and its standard error.
 
-    Few trees see less than the evaluation's classifier, so the number is nearer to 0.5 than the
-    one in the report. A value below 0.5 is chance, and counts as 0.5. A small validation part is
-    tested against several sets of generated patients, which makes their half of the variance small.
+    They see less than the evaluation's classifier, so the number is nearer to 0.5 than the one in
+    the report. A value below 0.5 is chance, and counts as 0.5. A small validation part is tested
+    against several sets of generated patients, which makes their half of the variance small.
     """
     sets = max(1, min(_TESTED // len(real), len(made) // len(real)))
     rng = np.random.default_rng(seed)
-    tests = [
-        statistics.two_sample_test(real, part, rng, MOST, _FOLDS, _TREES, _LEARNING_RATE)
-        for part in np.array_split(made, sets)
-    ]
-    error = float(np.mean([test.high - test.low for test in tests])) / (2 * statistics.Z95)
-    value = float(np.mean([test.value for test in tests]))
-    return max(value, 0.5), error * ((1 + 1 / sets) / 2) ** 0.5
+    parts = np.array_split(made, sets)
+    value, low, high = np.array([test(real, part, rng, **_LIGHT) for part in parts]).T
+    error = float(np.mean(high - low)) / (2 * Z95)
+    return max(float(value.mean()), 0.5), error * ((1 + 1 / sets) / 2) ** 0.5
 
 
-def correlation(real: np.ndarray, made: np.ndarray, owner: np.ndarray) -> float:
+def _pair_agreement(real: np.ndarray, made: np.ndarray, owner: np.ndarray) -> float:
     """Correlation between real and generated coefficients of correlation, over pairs of columns.
 
     Only of columns that some patients have and some do not; and not of one table column's
@@ -147,21 +167,21 @@ def correlation(real: np.ndarray, made: np.ndarray, owner: np.ndarray) -> float:
     apart = owner[known][first] != owner[known][second]
     if apart.sum() < 2:
         return float("nan")
-    pairs = [np.corrcoef(x[:, known].astype(np.float32), rowvar=False) for x in (real, made)]
+    pairs = [
+        np.atleast_2d(np.corrcoef(x[:, known].astype(np.float32), rowvar=False))
+        for x in (real, made)
+    ]
     return float(np.corrcoef([x[first[apart], second[apart]] for x in pairs])[0, 1])
 
 
-def collapse(real: np.ndarray, made: np.ndarray, prevalence: np.ndarray, columns: Columns) -> str:
+def _collapse(real: np.ndarray, made: np.ndarray, prevalence: np.ndarray, columns: Columns) -> str:
     """A sentence when the patients repeat each other or lack a category that train has, or ""."""
     n = min(len(real), len(made))
     wanted, distinct = (len({row.tobytes() for row in x[:n]}) for x in (real, made))
-    cure = (
-        "use lower learning rates (generator_rate, critic_rate), a larger penalty or another seed"
-    )
     if distinct < wanted / 2:
         return (
             f"The generator has collapsed: of {n:,} generated patients only {distinct:,} are "
-            f"different (real ones: {wanted:,}); {cure}."
+            f"different (real ones: {wanted:,}); {_CURE}."
         )
     lost = (prevalence * len(made) >= _EXPECTED) & ~made.any(axis=0)
     if not lost.any():
@@ -170,5 +190,5 @@ def collapse(real: np.ndarray, made: np.ndarray, prevalence: np.ndarray, columns
     more = f" (and {lost.sum() - 1} more such columns)" if lost.sum() > 1 else ""
     return (
         f"The generator has lost {columns.names[i]}{more}: {prevalence[i]:.1%} of the training "
-        f"patients have it, and none of {len(made):,} generated ones; train longer, or {cure}."
+        f"patients have it, and none of {len(made):,} generated ones; train longer, or {_CURE}."
     )

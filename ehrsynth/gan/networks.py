@@ -4,7 +4,7 @@ Both are stacks of residual layers (Zhang et al. 2020, "Ensuring electronic medi
 simulation through better training, modeling, and evaluation", JAMIA 27(1)).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from ..preprocessing.matrix import Block, places
 
-COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
+_COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
+_ONE_HOT = ("category", "bins")  # kinds of blocks of which a patient has one column
 _DEGREE = 4  # of the polynomials that are smooth over a number's bins
 
 
 class Generator(nn.Module):
     """Noise (and what is given about the patient) to one logit for each matrix column.
+
+    Chapter gan-architecture, "Build it: EMR-WGAN".
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ class Generator(nn.Module):
         self.first = nn.Linear(latent + given, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=1e-5) for _ in range(layers + 1))
-        self.center = nn.Identity()
+        self.center: nn.Module = nn.Identity()
         if centered:
             self.center = nn.BatchNorm1d(width, eps=1e-5, affine=False)
         self.last = nn.Linear(width, output)
@@ -75,6 +78,14 @@ class Critic(nn.Module):
     """A patient to one number: the higher, the more it looks real to the critic.
 
     Layer norm instead of batch norm, because the gradient penalty is about single patients.
+    Chapter gan-architecture, "Build it: EMR-WGAN".
+
+    Parameters
+    ----------
+    features : int
+        Numbers that the critic sees of a patient.
+    width, layers : int
+        Size and number of the residual layers.
     """
 
     def __init__(self, features: int, width: int = 384, layers: int = 5):
@@ -96,6 +107,7 @@ class Columns(nn.Module):
     """What the layout means for the networks: which logits form a softmax, which are given.
 
     Blocks of equal width are handled together, so training never loops over single columns.
+    Chapter gan-architecture, "Why codes are hard".
 
     Parameters
     ----------
@@ -124,53 +136,54 @@ class Columns(nn.Module):
         Matrix columns in words, e.g. ``race = ASIAN``.
     """
 
+    is_given: Tensor
+    is_one_hot: Tensor
+    is_scalar: Tensor
+    in_turn: Tensor
+    single: Tensor
+    condition: Tensor
+    counted: Tensor
+    yes_no: Tensor
+    back: Tensor
+    scores: Tensor
+
     def __init__(self, layout: Sequence[Block], given: Sequence[str] = (), score_weight: float = 0):
         super().__init__()
-        where = places(tuple(layout))
-        self.width = sum(block.width for block in layout)
-        self.owner = np.repeat(np.arange(len(layout)), [block.width for block in layout])
+        where, widths = places(tuple(layout)), [block.width for block in layout]
+        self.width = sum(widths)
+        self.owner = np.repeat(np.arange(len(layout)), widths)
         self.names = [
             f"{block.name} = {label}" if block.width > 1 else block.name
             for block in layout
             for label in (block.labels if block.width > 1 else [""])
         ]
-        groups: dict[int, list[int]] = {}
-        single, scalar, condition, counted = [], [], [], []
-        self.turns: list[slice] = []
-        self.shapes: list[Tensor] = []
-        self.numbers: list[tuple[slice, Tensor]] = []
-        for block in layout:
-            columns = list(range(where[block.name].start, where[block.name].stop))
-            if block.kind in ("category", "bins"):
-                groups.setdefault(block.width, []).extend(columns)
-            else:
-                single += columns
-            if block.kind == "scalar":
-                scalar += columns
-            if block.name in given:
-                condition += columns
-            elif block.kind in ("category", "bins"):
-                self.turns.append(where[block.name])
-                self.shapes.append(_shapes(block))
-                if block.kind == "bins":
-                    self.numbers.append((self.turns[-1], self.shapes[-1]))
-            elif block.kind == "binary" and block.role == COUNTED:
-                counted += columns
-        self.block_widths = list(groups)
-        for width, columns in groups.items():
-            self._keep(f"block_{width}", torch.tensor(columns))
-        self._keep("single", torch.tensor(single, dtype=torch.long))
-        order = torch.tensor(single + [c for columns in groups.values() for c in columns])
-        self._keep("back", torch.argsort(order))
-        self._keep("condition", torch.tensor(condition, dtype=torch.long))
-        self._keep("counted", torch.tensor(counted, dtype=torch.long))
-        self._keep("is_given", _mask(condition, self.width))
-        self._keep("is_one_hot", ~_mask(single, self.width))
-        self._keep("is_scalar", _mask(scalar, self.width))
-        self._keep(
-            "yes_no", torch.nonzero(~self.is_given & ~self.is_one_hot & ~self.is_scalar)[:, 0]
-        )
+
+        def mask(blocks: Iterable[bool]) -> Tensor:
+            return torch.from_numpy(np.repeat(list(blocks), widths))
+
+        self._keep("is_given", mask(block.name in given for block in layout))
+        self._keep("is_one_hot", mask(block.kind in _ONE_HOT for block in layout))
+        self._keep("is_scalar", mask(block.kind == "scalar" for block in layout))
         self._keep("in_turn", self.is_one_hot & ~self.is_given)
+        diagnoses = mask(b.kind == "binary" and b.role == _COUNTED for b in layout)
+        self._keep("single", _where(~self.is_one_hot))
+        self._keep("condition", _where(self.is_given))
+        self._keep("counted", _where(diagnoses & ~self.is_given))
+        self._keep("yes_no", _where(~self.is_given & ~self.is_one_hot & ~self.is_scalar))
+        self.block_widths = list(dict.fromkeys(b.width for b in layout if b.kind in _ONE_HOT))
+        for width in self.block_widths:
+            as_wide = mask(block.width == width for block in layout)
+            self._keep(f"block_{width}", _where(self.is_one_hot & as_wide))
+        blocks = [getattr(self, f"block_{width}") for width in self.block_widths]
+        self._keep("back", torch.argsort(torch.cat([self.single, *blocks])))
+        turns = [b for b in layout if b.kind in _ONE_HOT and b.name not in given]
+        self.turns = [where[block.name] for block in turns]
+        self.shapes = [_shapes(block) for block in turns]
+        self.numbers = [
+            (place, shapes)
+            for block, place, shapes in zip(turns, self.turns, self.shapes, strict=True)
+            if block.kind == "bins"
+        ]
         binned = [block for block in layout if block.kind == "bins"] if score_weight else []
         scores = np.zeros((self.width, len(binned)), dtype=np.float32)
         for i, block in enumerate(binned):
@@ -254,7 +267,5 @@ def _shapes(block: Block) -> Tensor:
     return torch.from_numpy(shapes)
 
 
-def _mask(columns: list[int], width: int) -> Tensor:
-    mask = torch.zeros(width, dtype=torch.bool)
-    mask[columns] = True
-    return mask
+def _where(mask: Tensor) -> Tensor:
+    return torch.nonzero(mask)[:, 0]

@@ -12,8 +12,8 @@ MODEL_FILES = SETTINGS, WEIGHTS = "gan.json", "gan.safetensors"
 class Recipe:
     """How an EMR-WGAN is built and trained.
 
-    The defaults are the published tutorial's choices; an ablation is a loop over
-    ``dataclasses.replace(recipe, switch=...)``.
+    Chapter training, "Two recipes, side by side". The defaults are the published tutorial's
+    choices; an ablation is a loop over ``dataclasses.replace(recipe, switch=...)``.
 
     Parameters
     ----------
@@ -127,12 +127,10 @@ class Recipe:
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}."
                 )
-        for name in ("latent", "width", "layers", "batch", "epochs", "critic_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; use 1 or more.")
-        for name in ("looks", "patience", "recoveries"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; use 0 or more.")
+        counts = dict.fromkeys(("latent", "width", "layers", "batch", "epochs", "critic_steps"), 1)
+        for name, least in (counts | dict.fromkeys(("looks", "patience", "recoveries"), 0)).items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; use {least} or more.")
         if self.keep == "best" and not self.looks:
             raise InputError("keep is 'best' but looks is 0; say how often to look, e.g. looks=12.")
         if self.patience and self.keep != "best":
@@ -145,7 +143,16 @@ class Recipe:
             raise InputError(f"steps is {self.steps}; use 1 or more.")
 
     def total_steps(self, patients: int) -> int:
-        """Generator steps for a table of this many training patients."""
+        """Generator steps for a table of this many training patients.
+
+        Parameters
+        ----------
+        patients : int
+
+        Returns
+        -------
+        int
+        """
         per_epoch = max(1, patients // self.batch)
         most = self.epochs * per_epoch
         return most if self.steps is None else min(self.steps, most)
@@ -184,13 +191,40 @@ RECIPES = {"paper": PAPER, "modern": MODERN}
 
 
 def named(name: str) -> Recipe:
-    """The recipe of this name, one of :data:`RECIPES`."""
+    """The recipe of this name, one of :data:`RECIPES`.
+
+    Chapter training, "Two recipes, side by side".
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
     if name not in RECIPES:
         raise InputError(f"There is no recipe {name!r}; use one of {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """The switches in which two recipes differ, each as ``name: old, now new``."""
+    """The switches in which two recipes differ, each as ``name: old, now new``.
+
+    Chapter training, "Two recipes, side by side".
+
+    Parameters
+    ----------
+    old, new : Recipe
+
+    Returns
+    -------
+    list of str
+    """
     pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(Recipe))
     return [f"{name}: {a}, now {b}" for name, a, b in pairs if a != b]

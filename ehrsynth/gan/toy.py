@@ -2,10 +2,10 @@
 
 Three members that differ in one thing each: the vanilla GAN (Goodfellow et al. 2014), the
 Wasserstein GAN with clipped weights (Arjovsky et al. 2017), and with a gradient penalty
-(Gulrajani et al. 2017). The game for patients is in :mod:`ehrsynth.gan.train`.
+(Gulrajani et al. 2017). The game for patients is in :mod:`ehrsynth.gan.players`.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,61 +16,69 @@ from ..errors import InputError
 from .losses import critic_loss, distance, generator_loss, gradient_penalty
 
 KINDS = ("gan", "wgan", "wgan-gp")
-_NOISE = 8
+_NOISE, _WIDTH, _BATCH = 8, 64, 256  # numbers a point is made of; of the hidden layers; points
 
 
 def ring(n: int, seed: int = 0, modes: int = 8, spread: float = 0.05) -> np.ndarray:
-    """`n` points around `modes` equally likely centers on the unit circle, shape (n, 2)."""
-    rng = np.random.default_rng(seed)
-    return centers(modes)[rng.integers(modes, size=n)] + spread * rng.normal(size=(n, 2))
+    """Points around equally likely centers on the unit circle.
 
+    Chapter gan-architecture, "Build it: the game".
 
-def centers(modes: int = 8) -> np.ndarray:
-    """The ring's centers, shape (modes, 2)."""
-    angle = 2 * np.pi * np.arange(modes) / modes
-    return np.column_stack([np.cos(angle), np.sin(angle)])
+    Parameters
+    ----------
+    n, seed : int
+    modes : int
+        Number of centers.
+    spread : float
+        Standard deviation around a center.
 
-
-def covered(points: np.ndarray, modes: int = 8, radius: float = 0.2) -> tuple[int, float]:
-    """How many centers have a fair share of the points near them, and the share near any.
-
-    A fair share is at least a quarter of what an equal distribution would give.
+    Returns
+    -------
+    array, shape (n, 2)
     """
-    gap = np.linalg.norm(points[:, None] - centers(modes)[None], axis=2)
-    near = gap.min(axis=1) < radius
-    count = np.bincount(gap.argmin(axis=1)[near], minlength=modes)
-    return int((count >= len(points) / modes / 4).sum()), float(near.mean())
-
-
-def network(inputs: int, outputs: int, width: int, rng: torch.Generator) -> nn.Sequential:
-    """Three layers with ReLU between them, with seeded weights."""
-    layers = [nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, outputs)]
-    for layer in layers:
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=rng)
-        nn.init.zeros_(layer.bias)
-    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    rng = np.random.default_rng(seed)
+    angle = 2 * np.pi * np.arange(modes) / modes
+    centers = np.column_stack([np.cos(angle), np.sin(angle)])
+    return centers[rng.integers(modes, size=n)] + spread * rng.normal(size=(n, 2))
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """Vanilla GAN: -E log sigmoid(D(real)) - E log(1 - sigmoid(D(fake)))."""
+    """Vanilla GAN: -E log sigmoid(D(real)) - E log(1 - sigmoid(D(fake))).
+
+    Chapter gan-architecture, "Build it: the game".
+
+    Parameters
+    ----------
+    real_scores, fake_scores : tensor, shape (n,)
+
+    Returns
+    -------
+    tensor
+    """
     return softplus(-real_scores).mean() + softplus(fake_scores).mean()
 
 
 def fooling_loss(fake_scores: Tensor) -> Tensor:
-    """Vanilla GAN, the generator's side: -E log sigmoid(D(fake))."""
+    """Vanilla GAN, the generator's side: -E log sigmoid(D(fake)).
+
+    Chapter gan-architecture, "A judge that goes silent".
+
+    Parameters
+    ----------
+    fake_scores : tensor, shape (n,)
+
+    Returns
+    -------
+    tensor
+    """
     return softplus(-fake_scores).mean()
 
 
-def clip_weights(critic: nn.Module, bound: float) -> None:
-    """The first WGAN's way to keep the critic from being too steep."""
-    with torch.no_grad():
-        for weight in critic.parameters():
-            weight.clamp_(-bound, bound)
+class ToyRun(NamedTuple):
+    """What happened: `points` maps a step to generated points, `losses` to both players' losses.
 
-
-@dataclass
-class ToyRun:
-    """What happened: `points` maps a step to generated points, `losses` to both players' losses."""
+    Chapter gan-architecture, "Look: mode collapse".
+    """
 
     points: dict[int, np.ndarray]
     losses: dict[int, tuple[float, float]]
@@ -78,62 +86,75 @@ class ToyRun:
 
 def train_toy(
     kind: str, data: np.ndarray, steps: int = 1500, seed: int = 0, rate: float = 1e-3,
-    betas: tuple[float, float] = (0.0, 0.9), critic_steps: int = 1, batch: int = 256,
-    width: int = 64, penalty: float = 0.1, clip: float = 0.1, snapshots: int = 10,
+    betas: tuple[float, float] = (0.0, 0.9), penalty: float = 0.1, clip: float = 0.1,
+    snapshots: int = 10,
 ) -> ToyRun:  # fmt: skip
     """Train one member of the family on points in the plane.
+
+    Chapter gan-architecture, "Look: WGAN with gradient penalty".
 
     Parameters
     ----------
     kind : {"gan", "wgan", "wgan-gp"}
     data : array, shape (n, 2)
-    steps : int
-        Generator steps.
-    seed : int
-        Same seed, same run.
+    steps, seed : int
     rate, betas : float, pair of float
         Adam's learning rate and averaging; (0.9, 0.999) invites mode collapse.
-    critic_steps : int
-        Critic steps for each generator step.
-    batch, width : int
-        Points per step, size of the hidden layers.
-    penalty : float
-        Weight of the gradient penalty (wgan-gp); clip: bound of the weights (wgan).
+    penalty, clip : float
+        Weight of the gradient penalty (wgan-gp); bound of the critic's weights (wgan).
     snapshots : int
         How many times to look.
+
+    Returns
+    -------
+    ToyRun
     """
     if kind not in KINDS:
         raise InputError(f"There is no toy GAN {kind!r}; use one of {', '.join(KINDS)}.")
     rng = torch.Generator().manual_seed(seed)
-    real_points = torch.tensor(data, dtype=torch.float32)
-    generator, critic = network(_NOISE, 2, width, rng), network(2, 1, width, rng)
-    generator_optimizer = torch.optim.Adam(generator.parameters(), lr=rate, betas=betas)
-    critic_optimizer = torch.optim.Adam(critic.parameters(), lr=rate, betas=betas)
+    points = torch.tensor(data, dtype=torch.float32)
+    generator, critic = _network(_NOISE, 2, rng), _network(2, 1, rng)
+    own, other = (
+        torch.optim.Adam(player.parameters(), lr=rate, betas=betas)
+        for player in (generator, critic)
+    )
     run = ToyRun({}, {})
     for step in range(steps + 1):
-        for _ in range(critic_steps):
-            real = real_points[torch.randint(len(data), (batch,), generator=rng)]
+        real = points[torch.randint(len(data), (_BATCH,), generator=rng)]
+        with torch.no_grad():
+            fake = generator(torch.randn(_BATCH, _NOISE, generator=rng))
+        if kind == "gan":
+            loss = discriminator_loss(critic(real), critic(fake))
+        elif kind == "wgan":
+            loss = -distance(critic(real), critic(fake))
+        else:
+            slope = gradient_penalty(critic, real, fake, rng)
+            loss = critic_loss(critic(real), critic(fake), slope, penalty)
+        _descend(other, loss)
+        if kind == "wgan":  # so that the critic is not too steep
             with torch.no_grad():
-                fake = generator(torch.randn(batch, _NOISE, generator=rng))
-            if kind == "gan":
-                loss = discriminator_loss(critic(real), critic(fake))
-            elif kind == "wgan":
-                loss = -distance(critic(real), critic(fake))
-            else:
-                slope = gradient_penalty(critic, real, fake, rng)
-                loss = critic_loss(critic(real), critic(fake), slope, penalty)
-            critic_optimizer.zero_grad()
-            loss.backward()
-            critic_optimizer.step()
-            if kind == "wgan":
-                clip_weights(critic, clip)
-        scores = critic(generator(torch.randn(batch, _NOISE, generator=rng)))
+                for weight in critic.parameters():
+                    weight.clamp_(-clip, clip)
+        scores = critic(generator(torch.randn(_BATCH, _NOISE, generator=rng)))
         own_loss = fooling_loss(scores) if kind == "gan" else generator_loss(scores)
-        generator_optimizer.zero_grad()
-        own_loss.backward()
-        generator_optimizer.step()
+        _descend(own, own_loss)
         if step % max(1, steps // snapshots) == 0:
             noise = torch.randn(1000, _NOISE, generator=torch.Generator().manual_seed(seed))
             run.points[step] = generator(noise).detach().numpy()
             run.losses[step] = (loss.item(), own_loss.item())
     return run
+
+
+def _network(inputs: int, outputs: int, rng: torch.Generator) -> nn.Sequential:
+    """Three layers with ReLU between them, with seeded weights."""
+    layers = [nn.Linear(inputs, _WIDTH), nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, outputs)]
+    for layer in layers:
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=rng)
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()

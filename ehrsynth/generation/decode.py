@@ -19,6 +19,8 @@ def violations(
 ) -> pd.DataFrame:
     """How often a table breaks each clinical rule.
 
+    Chapter generation, "Clinical rules".
+
     Parameters
     ----------
     table : DataFrame
@@ -53,6 +55,7 @@ def repair(
     """Make every patient keep the rules, changing as little as possible.
 
     What is changed is said at each kind of rule in :mod:`ehrsynth.rules`; nothing else is.
+    Chapter generation, "Clinical rules".
 
     Parameters
     ----------
@@ -64,6 +67,10 @@ def repair(
         By default :func:`ehrsynth.rules.clinical_rules`.
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
@@ -98,6 +105,8 @@ def postprocess(
     repaired: dict[str, int] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Decode generated patients and make them keep the clinical rules.
+
+    Chapter generation, "Rules as data".
 
     Parameters
     ----------

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gan.networks import Columns
+from ..gan.players import column_means
 from ..preprocessing.matrix import Block, places
-from .calibration import column_means
 
 _PART = 8192  # patients counted at a time
 

@@ -1,0 +1,115 @@
+"""How many diagnoses a patient has: as many as patients like this one have in train."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..gan.networks import Columns
+from .calibration import PRIOR
+
+_STRATA = 5  # groups by the expected number of diagnoses, in each cell
+_PART = 8_192  # patients counted at a time
+
+
+@dataclass
+class Counts:
+    """How many diagnoses patients have, as the model makes it and as it should be.
+
+    Chapter generation, "How many diagnoses".
+    The number depends on the cell and on the patient's other columns: who is old and has been
+    measured often has more. So patients are grouped by cell and by the number that their categories
+    and bins let expect.
+
+    Parameters
+    ----------
+    weights : tensor, shape (width,)
+        Of the matrix columns, for the expected number.
+    cuts : tensor
+        Where the groups end, in each cell; a fifth of train lies between two of them.
+    tables : tensor, shape (2, groups, codes + 1)
+        Shares of a group's patients with at most 0, 1, 2, ... diagnoses: generated, and wanted,
+        which is train's distribution together with five patients from the model's.
+    """
+
+    weights: Tensor
+    cuts: Tensor
+    tables: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def fit(
+        cls, columns: Columns, made: Tensor, cell: Tensor, real: Tensor, real_cell: Tensor,
+        both: Tensor,
+    ) -> "Counts":  # fmt: skip
+        """From generated and training patients, shapes (m, width) and (n, width), and their cells.
+
+        `both` is ``tabulate.co_occurrences`` of the training patients: all that least squares need.
+        """
+        rows = torch.nonzero(columns.in_turn).squeeze(1)
+        weights = torch.zeros(columns.width, device=made.device)
+        squares = both[rows][:, rows].double() + PRIOR * torch.eye(len(rows)).to(both)
+        sums = both[rows][:, columns.counted].sum(dim=1).double()
+        weights[rows] = torch.linalg.solve(squares, sums).float()
+        places = np.arange(1, _STRATA) / _STRATA
+        cuts = np.quantile(_score(real, weights).cpu().numpy(), places)
+        counts = cls(weights, torch.from_numpy(cuts).to(weights), made.new_empty(0))
+        groups, most = (int(real_cell.max()) + 1) * _STRATA, len(columns.counted)
+        histograms = []
+        for x, own in ((made, cell), (real, real_cell)):
+            parts = x.split(_PART)  # a sum of bytes is made from a copy eight times as large
+            number = torch.cat([part[:, columns.counted].sum(dim=1).long() for part in parts])
+            flat = counts.group(x, own) * (most + 1) + number
+            flat = torch.bincount(flat, minlength=groups * (most + 1))
+            histograms.append(flat.view(groups, most + 1).double())
+        model, observed = histograms
+        model += model.sum(dim=0) / len(made)  # one patient like all, for a group that has nobody
+        share = model / model.sum(dim=1, keepdim=True)
+        tables = torch.stack([model, observed + PRIOR * share]).cumsum(dim=2)
+        counts.tables = (tables / tables[:, :, -1:]).float()
+        return counts
+
+    def group(self, x: Tensor, cell: Tensor) -> Tensor:
+        """The group of each patient, shape (n,); codes are not looked at."""
+        return cell * _STRATA + torch.bucketize(_score(x, self.weights), self.cuts)
+
+    @torch.no_grad()
+    def draw(
+        self, probabilities: Tensor, uniform: Tensor, group: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """Draw yes/no codes of which each patient has as many as the tables want.
+
+        Each patient's codes are drawn as usual, and counted. The count is then moved to the same
+        place in the wanted distribution, and the patient keeps that many of the codes that came
+        closest.
+
+        Parameters
+        ----------
+        probabilities : tensor, shape (n, codes)
+        uniform : tensor, shape (n, codes)
+            A code comes when its number is below its probability; e.g. from :func:`spread`.
+        group : tensor of int, shape (n,)
+
+        Returns
+        -------
+        tensor, shape (n, codes)
+            0/1.
+        """
+        made, wanted = self.tables[:, group]
+        p = probabilities.clamp(1e-7, 1 - 1e-7)
+        margin = p.logit() - uniform.clamp(1e-12, 1 - 1e-12).logit().to(p.dtype)
+        number = (margin > 0).sum(dim=1, keepdim=True)  # above zero means yes
+        upper = made.gather(1, number)
+        lower = torch.where(number > 0, made.gather(1, (number - 1).clamp_min(0)), 0.0)
+        place = torch.rand(number.shape, generator=rng, device=p.device)
+        number = torch.searchsorted(wanted, lower + place * (upper - lower))
+        number = number.clamp_max(p.shape[1])
+        best = margin.topk(int(number.max()), dim=1).indices if len(number) else number
+        rank = torch.arange(best.shape[1], device=p.device)
+        return torch.zeros_like(p).scatter_(1, best, (rank < number).to(p.dtype))
+
+
+def _score(x: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of each patient's matrix columns, which may be bytes; some at a time."""
+    return torch.cat([part.float() @ weights for part in x.split(_PART)])

@@ -1,0 +1,151 @@
+"""Drawing cells, categories and codes: as often as their probabilities say, evenly.
+
+Systematic sampling (Madow and Madow 1944, "On the theory of systematic sampling"): one uniform
+number for many patients in a row. Independent numbers would add an error to every prevalence that
+is as large as the one train has already.
+"""
+
+import torch
+from torch import Tensor
+
+from ..gan.networks import Columns
+
+
+def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """The cells of new patients in random order, as frequent as in train, give or take one.
+
+    Chapter generation, "Asking for a kind of patient".
+
+    Parameters
+    ----------
+    counts : tensor, shape (cells,)
+        Training patients in each.
+    n : int
+    rng : torch.Generator
+
+    Returns
+    -------
+    tensor of int, shape (n,)
+    """
+    ends = (counts.double() / counts.sum()).cumsum(dim=0)
+    start = torch.rand(1, dtype=ends.dtype, generator=rng, device=ends.device)
+    place = (torch.arange(n, device=ends.device) + start) / max(n, 1)
+    cell = torch.searchsorted(ends[:-1], place, right=True)
+    return cell[torch.randperm(n, generator=rng, device=ends.device)]
+
+
+def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
+    """Uniform numbers below which a patient has a code, spread evenly over a cell's patients.
+
+    Each number is uniform, but of the patients of a cell as many fall below their probability as
+    the probabilities add up to, give or take one. Chapter generation, "Even coins".
+
+    Parameters
+    ----------
+    probabilities : tensor, shape (n, codes)
+    cell : tensor of int, shape (n,)
+    phase : tensor of double, shape (cells, codes)
+        Where each cell and code has come to, uniform at first. It is moved on, in place, so that
+        the patients of the next call continue those of this one.
+
+    Returns
+    -------
+    tensor of double, shape (n, codes)
+    """
+    order = torch.argsort(cell, stable=True)
+    total = torch.zeros(len(order) + 1, phase.shape[1], dtype=phase.dtype, device=phase.device)
+    torch.cumsum(probabilities[order].double(), dim=0, out=total[1:])
+    ends = torch.bincount(cell, minlength=len(phase)).cumsum(dim=0)
+    before = total[torch.cat([ends.new_zeros(1), ends[:-1]])]
+    uniform = torch.empty_like(total[1:])
+    uniform[order] = (total[1:] + (phase - before)[cell[order]]) % 1
+    phase += total[ends] - before
+    phase %= 1
+    return uniform
+
+
+def draw_in_turn(
+    columns: Columns, logits: Tensor, cell: Tensor, pairs: Tensor, groups: Tensor,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Draw the one-hot blocks one after another, each given those drawn before it.
+
+    Chapter generation, "What belongs together".
+
+    Parameters
+    ----------
+    columns : Columns
+    logits : tensor, shape (n, width)
+    cell : tensor of int, shape (n,)
+        Among the patients of a cell the values are spread evenly.
+    pairs : tensor, shape (groups, width, width)
+        Row i is added to the logits of the group's patients who have matrix column i.
+    groups : tensor of bool, shape (groups, cells)
+        Which cells belong to each group.
+    rng : torch.Generator
+
+    Returns
+    -------
+    logits : tensor, shape (n, width)
+        With the rows of all that was drawn added.
+    drawn : tensor, shape (n, width)
+        0/1; zero outside the blocks.
+    """
+    drawn, logits = torch.zeros_like(logits), logits.clone()
+    who = [members(group, cell) for group in groups]
+    order = torch.argsort(cell, stable=True)
+    for block in columns.turns:
+        pick = draw_values(logits[:, block], order, rng)
+        drawn[:, block].scatter_(1, pick.unsqueeze(1), 1.0)
+        for table, own in zip(pairs, who, strict=True):
+            logits.index_add_(0, own, table[block][pick[own]])
+    return logits, drawn
+
+
+def members(group: Tensor, cell: Tensor) -> Tensor:
+    """Row numbers of the patients whose cell is in the group.
+
+    Chapter generation, "What belongs together".
+
+    Parameters
+    ----------
+    group : tensor of bool, shape (cells,)
+    cell : tensor of int, shape (n,)
+
+    Returns
+    -------
+    tensor of int
+    """
+    return torch.nonzero(group[cell]).squeeze(1)
+
+
+def draw_values(logits: Tensor, order: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw one value of a block for each patient, spread evenly over a cell's patients.
+
+    Of those who have none of the values before it, each value goes to as many as its probabilities
+    add up to, give or take one. Chapter generation, "Even coins".
+
+    Parameters
+    ----------
+    logits : tensor, shape (n, values)
+    order : tensor of int, shape (n,)
+        The patients' row numbers, cell after cell.
+    rng : torch.Generator
+
+    Returns
+    -------
+    tensor of int, shape (n,)
+    """
+    p = torch.softmax(logits[order].double(), dim=1)
+    chance = p / p.flip(1).cumsum(dim=1).flip(1)  # of a value, for who has none of those before
+    last = p.shape[1] - 1
+    start = torch.rand(last, dtype=p.dtype, generator=rng, device=p.device)
+    pick, without = torch.full_like(order, last), torch.ones_like(order, dtype=torch.bool)
+    for value in range(last):
+        own = torch.where(without, chance[:, value], 0.0)
+        total = torch.cat([start[value : value + 1], own]).cumsum(dim=0)
+        # Whatever the rounding: the certain comes, and the impossible does not.
+        has = (total.floor().diff() > 0) & (own > 0) | (own >= 1)
+        pick[has] = value
+        without &= ~has
+    return torch.empty_like(pick).scatter_(0, order, pick)

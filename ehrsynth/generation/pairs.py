@@ -1,0 +1,225 @@
+"""Pairs of columns as frequent as in train: each drawn value shifts the columns that come later."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..gan.networks import Columns
+from .calibration import PRIOR, activate
+from .draw import draw_values, members
+
+_ROUNDS = 12  # at most, of setting every pair right in turn
+_CLEAR = 3.0  # standard errors that make a pair's difference its own evidence
+_NEAR = 0.01  # of the log odds of a pair
+
+
+@torch.no_grad()
+def calibrate_pairs(
+    columns: Columns, logits: Tensor, cell: Tensor, counts: Tensor, prevalence: Tensor,
+    both: Tensor, groups: Tensor, rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Shifts at which pairs of columns are as frequent as in train.
+
+    The generator draws its columns independently, given its noise. What one patient's columns have
+    in common must come from the noise alone, and some of it is lost: two blood pressures that do
+    not fit, a drug without its flag. Here the columns are drawn in turn, and each pair of a
+    category (or bin) and a later column gets a shift of the later one's log odds.
+
+    Train's pairs are a sample too, and a table that copies their every accident makes patients who
+    resemble train more than they resemble the hospital. So each shift is a posterior mode: its
+    prior is normal around zero, as wide as the pairs of this kind differ between train and model
+    by more than chance (empirical Bayes; Efron and Morris 1973, "Stein's estimation rule and its
+    competitors"). What is smooth over the bins of a number is shifted first, the single bins after.
+
+    Which columns go together can depend on the outcome, and a model that predicts it lives on that.
+    So a group of patients can have shifts of its own, on top of those that all have. Chapter
+    generation, "What belongs together".
+
+    Parameters
+    ----------
+    columns : Columns
+    logits : tensor, shape (m, width)
+        Calibrated, of generated patients who are as frequent in the cells as train's.
+    cell : tensor of int, shape (m,)
+        The cell of each. A column's prevalence within the cells is kept up with the pairs.
+    counts, prevalence : tensors, shapes (cells,), (cells, width)
+        As in :func:`calibrate`.
+    both : tensor, shape (groups, width, width)
+        ``co_occurrences`` of each group's training patients.
+    groups : tensor of bool, shape (groups, cells)
+        Which cells belong to each group.
+    rng : torch.Generator
+
+    Returns
+    -------
+    shift : tensor, shape (cells, width)
+        To be added to the logits of the cell's patients.
+    pairs : tensor, shape (groups, width, width)
+        For :func:`draw_in_turn`.
+    """
+    everybody, shift = torch.zeros_like(prevalence[:1]), torch.zeros_like(prevalence)
+    pairs = torch.zeros_like(both)
+    counted = counts.unsqueeze(1) * prevalence
+    n, everyone = float(counts.sum()), torch.arange(len(cell), device=cell.device)
+    known = [
+        _Known(everyone, n, torch.zeros_like(cell), counted.sum(dim=0, keepdim=True), everybody),
+        _Known(everyone, n, cell, counted, shift),
+    ]
+    who = [(members(group, cell), float(counts[group].sum())) for group in groups]
+    order = torch.argsort(cell, stable=True)
+    for block, shapes in zip(columns.turns, columns.shapes, strict=True):
+        shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
+        pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), order, rng)
+        for (own, size), counts_of, table in zip(who, both, pairs, strict=True):
+            known.append(_Known(own, size, pick[own], counts_of[block], table[block], shapes))
+    if len(columns.yes_no):
+        _fit_tables(logits[:, columns.yes_no], known, columns.yes_no)
+    return shift + everybody, pairs
+
+
+@dataclass
+class _Known:
+    """What is known of patients when later columns are drawn: all of them, the cell, a block.
+
+    `rows` are the generated patients of whom it is known, `n` the number of such training patients.
+    `drawn` is what is known of each row; `counted` has the training patients with each of these
+    values and each matrix column, `table` the shifts to be found, both of shape (values, width);
+    `shapes` is as in :class:`~ehrsynth.gan.networks.Columns`.
+    """
+
+    rows: Tensor
+    n: float
+    drawn: Tensor
+    counted: Tensor
+    table: Tensor
+    shapes: Tensor | None = None
+
+
+def _fit_tables(
+    logits: Tensor, known: list[_Known], where: slice | Tensor, shapes: Tensor | None = None
+) -> Tensor:
+    """Fill the tables of all that is known, for the columns `where`; their shifted logits.
+
+    `shapes` are those of a block's values, None for yes/no columns. Damped Newton steps, one table
+    after another, each coefficient for itself.
+    """
+    one_hot = shapes is not None
+    levels = [_Level(known[0], where, None, None, one_hot, prior=0.0)]
+    for one in known[1:]:
+        prior = PRIOR if one.shapes is None else None  # the outcome is in the cells: keep it clear
+        levels.append(_Level(one, where, one.shapes, shapes, one_hot, prior))
+        if not (_is_plain(one.shapes) and _is_plain(shapes)):
+            levels.append(_Level(one, where, None, None, one_hot, prior))
+    logits, buffer = logits.clone(), torch.empty_like(logits)
+    for _ in range(_ROUNDS):
+        largest = 0.0
+        for level in levels:
+            step = level.step(activate(logits, one_hot, buffer))
+            rows = level.known.rows
+            added = torch.index_select(step, 0, level.known.drawn, out=buffer[: len(rows)])
+            if len(rows) < len(logits):
+                logits.index_add_(0, rows, added)
+            else:
+                logits += added
+            largest = max(largest, float(step.abs().max()))
+        if largest < _NEAR:
+            break
+    return logits + levels[0].step(activate(logits, one_hot, buffer))[0]
+
+
+def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
+    """Shapes that mean the same, orthonormal over patients instead of values.
+
+    Then each coefficient can be found by itself, also where most patients are in one bin.
+    """
+    if _is_plain(shapes):
+        return shapes
+    weight = share.sqrt().unsqueeze(1)
+    orthonormal, size = torch.linalg.qr(
+        weight * torch.cat([torch.ones_like(weight), shapes], dim=1)
+    )
+    told_apart = size.diagonal().abs() > 1e-4
+    shapes = (orthonormal / weight.clamp_min(1e-6))[:, told_apart]
+    return torch.where(weight > 0, shapes, 0.0)[:, 1:]
+
+
+def _is_plain(shapes: Tensor | None) -> bool:
+    """Whether each value has a shape of its own, as categories have."""
+    return shapes is None or torch.equal(shapes, torch.eye(len(shapes), device=shapes.device))
+
+
+class _Level:
+    """The coefficients of one table: for each pair of a known shape and a shape of the target.
+
+    Without shapes, for each pair of values. `prior` counts patients, like `PRIOR`; None finds it
+    out from how the model's pairs differ from train's.
+    """
+
+    def __init__(
+        self, known: _Known, where: slice | Tensor, inside: Tensor | None, outside: Tensor | None,
+        one_hot: bool, prior: float | None = None,
+    ):  # fmt: skip
+        self.known, self.where, self.prior = known, where, prior
+        self.one_hot = one_hot
+        self.inside = None if _is_plain(inside) else inside
+        self.outside = None if _is_plain(outside) else outside
+        self.wanted = self._outward(known.counted[:, where], self.inside)
+        self.coefficients = torch.zeros_like(self.wanted)
+
+    def _outward(self, sums: Tensor, inside: Tensor | None) -> Tensor:
+        """Sums over patients by value and column, as sums by shape and shape."""
+        sums = sums if self.outside is None else sums @ self.outside
+        return sums if inside is None else inside.T @ sums
+
+    def _inward(self, squares: Tensor) -> Tensor:
+        """Sums of squares over patients by value, as sums by known shape."""
+        return squares if self.inside is None else self.inside.square().T @ squares
+
+    def step(self, p: Tensor) -> Tensor:
+        """Move the coefficients towards train's sums; what it adds to the logits, by value."""
+        if len(self.known.rows) < len(p):
+            p = p[self.known.rows]
+        scale = self.known.n / max(len(p), 1)
+        values = len(self.known.counted)
+        model = scale * self._outward(_sums(p, self.known.drawn, values), self.inside)
+        if self.outside is None:
+            spread = p - p.square()
+        else:
+            spread = p @ self.outside.square() - (p @ self.outside).square()
+        information = scale * self._inward(_sums(spread, self.known.drawn, values))
+        apart = self.wanted - model
+        if self.prior is None:
+            self.prior = _chance(apart, information)
+        if self.outside is None and self.one_hot:
+            # All values of a block move at once, so that their differences move by two steps.
+            information = scale * self._inward(_sums(p, self.known.drawn, values))
+        step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)
+        step = step.clamp(-1, 1)
+        self.coefficients += step
+        moved = step if self.outside is None else step @ self.outside.T
+        moved = moved if self.inside is None else self.inside @ moved
+        self.known.table[:, self.where] += moved
+        return moved
+
+
+def _chance(apart: Tensor, information: Tensor) -> Tensor:
+    """One over the prior variance of each coefficient.
+
+    A sum that differs by chance only has a mean square of `information`; what there is beyond it
+    is the coefficients' own variance, times `information` squared. It is taken over a row. Few
+    pairs belong much more closely together than most: where a difference is `_CLEAR` times what
+    chance makes of it, it stands for itself.
+    """
+    known = information > 1
+    beyond = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0)
+    sums = torch.where(known, information, 0.0).sum(dim=1, keepdim=True)
+    variance = beyond.sum(dim=1, keepdim=True) / sums.clamp_min(1e-9)
+    own = torch.where(beyond > _CLEAR**2 - 1, beyond / information.clamp_min(1e-9), 0.0)
+    return 1 / torch.maximum(variance, own).clamp_min(1e-5)
+
+
+def _sums(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Column sums within each group, shape (groups, columns)."""
+    sums = torch.zeros(groups, values.shape[1], device=values.device)
+    return sums.index_add_(0, group, values)
