@@ -30,7 +30,16 @@ class Copula:
 
     @classmethod
     def fit(cls, numbers: pd.DataFrame) -> "Copula":
-        """Learn from the training patients' numbers; each pair from those who have both."""
+        """Learn from the training patients' numbers; each pair from those who have both.
+
+        Parameters
+        ----------
+        numbers : DataFrame, shape (n, numbers)
+
+        Returns
+        -------
+        Copula
+        """
         ranks = (numbers.rank() - 0.5) / numbers.count()
         scores = pd.DataFrame(ndtri(ranks.to_numpy()))
         # Two patients always lie on a line.

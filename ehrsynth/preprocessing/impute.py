@@ -38,7 +38,17 @@ class Imputer:
 
     @classmethod
     def fit(cls, train: pd.DataFrame, schema: Schema) -> "Imputer":
-        """Learn from the training patients; every continuous column has a measured value."""
+        """Learn from the training patients; every continuous column has a measured value.
+
+        Parameters
+        ----------
+        train : DataFrame, shape (n, columns)
+        schema : Schema
+
+        Returns
+        -------
+        Imputer
+        """
         numbers = {name: train[name].to_numpy(float) for name in schema.of_kind("continuous")}
         scale = {n: [float(np.nanmean(v)), float(np.nanstd(v)) or 1.0] for n, v in numbers.items()}
         design, places = _design(train, schema, scale)
@@ -63,7 +73,18 @@ class Imputer:
         return cls(scale, weights, residuals, limits, gaps)
 
     def fill(self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> pd.DataFrame:
-        """The table with every missing number filled; what is measured stays as it is."""
+        """The table with every missing number filled; what is measured stays as it is.
+
+        Parameters
+        ----------
+        table : DataFrame, shape (n, columns)
+        schema : Schema
+        rng : Generator
+
+        Returns
+        -------
+        DataFrame
+        """
         design, places = _design(table, schema, self.scale)
         filled = schema.attach(table)
         for name, weights in self.weights.items():
