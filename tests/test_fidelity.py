@@ -34,6 +34,21 @@ def value(name, form, setting):
     return SPECS[name, form].evaluate(setting, seed=0)
 
 
+# -- what is compared --------------------------------------------------------------------
+
+
+def test_what_metrics_share_is_computed_once_for_a_setting(scenes):
+    asked = []
+    for name in ("synthetic", "synthetic", "holdout"):
+        scenes[name].once(asked.append)
+    assert asked == [scenes["synthetic"], scenes["holdout"]]
+
+
+def test_corrected_metrics_compare_as_many_synthetic_as_held_out_patients(scenes):
+    setting = scenes["synthetic"]
+    assert len(setting.even) == len(setting.even_candidate) == len(setting.holdout) == 700
+
+
 # -- formulas ------------------------------------------------------------------------------
 
 

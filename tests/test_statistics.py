@@ -66,6 +66,13 @@ def test_jackknife_gives_the_standard_error_of_a_difference_of_means():
     assert half == pytest.approx(2.09 * np.sqrt(4 / 4000 + 1 / 1000), rel=0.35)
 
 
+def test_jackknife_interval_is_two_sided():
+    groups = np.column_stack([np.full(20, 50.0), np.random.default_rng(0).normal(0, 1, 20)])
+    estimate = jackknife(lambda total: total[1] / total[0], groups)
+    error = groups[:, 1].std(ddof=1) / 50 / np.sqrt(20)  # of a mean of 20 groups
+    assert estimate.half == pytest.approx(2.093 * error, rel=1e-3)
+
+
 # -- two samples ---------------------------------------------------------------------------
 
 

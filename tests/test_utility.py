@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from known_truth import population
 from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from ehrsynth.evaluation import PROFILES, inference, learners, utility
 from ehrsynth.evaluation.intervals import magnitude
@@ -90,6 +91,17 @@ def test_feature_importance_is_labeled_and_leaves_the_outcome_out(scenes):
     assert "age" in importance.index and "race = WHITE" in importance.index
     assert "DIE_1y" not in importance.index
     assert importance.nlargest(4).index.str.match(r"age|phe_\d*[16]\.9").all()
+
+
+def test_tstr_is_scored_on_patients_whom_no_model_has_seen(scenes):
+    setting = scenes["train"]
+    on = {
+        side: roc_auc_score(side.outcome, learners.predict(setting.candidate.model, side.features))
+        for side in (setting.train, setting.holdout)
+    }
+    found = SPECS["tstr_auroc", "published"].evaluate(setting, seed=0).value
+    assert found == pytest.approx(on[setting.holdout])
+    assert found < on[setting.train] - 0.02
 
 
 # -- calibration ---------------------------------------------------------------------------
