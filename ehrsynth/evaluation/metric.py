@@ -84,12 +84,9 @@ class Metric:
 
     Attributes
     ----------
-    name, title : str
-        In snake case, and for a table that a person reads.
-    family : {"fidelity", "utility", "privacy", "fairness"}
-    form : {"published", "corrected"}
-        As in the tutorial and its companion benchmark, or as it can be believed. A metric that
-        they do not have is "corrected".
+    name, title, family, form, direction, unit, source, sentence : str
+        As ``metrics.schema.json`` says. A metric that the tutorial and its companion benchmark do
+        not have is "corrected".
     value, ci_low, ci_high : float or None
         The number and its 95 % interval.
     best, worst : float or None
@@ -100,10 +97,6 @@ class Metric:
     behind : bool or None
         Whether the value is worse than the best reference by more than both intervals explain
         (one-sided, at 2.5 %).
-    direction : {"lower", "higher"}
-        Which way is better.
-    unit, source, sentence : str
-        What the number counts, where its formula stands, and what it says.
     reason : str or None
         Why there is no value.
     note : str or None
