@@ -25,7 +25,7 @@ PICTURE = ROOT / "book" / "_static" / "architecture.svg"
 # From the ground up: each may import only what stands before it, inside a folder too.
 HOUSE = {
     "Ground": {"errors": (), "files": (), "protection": ()},
-    "What a column is": {"kinds": (), "schema": (), "rules": (), "statistics": ()},
+    "Columns": {"kinds": (), "schema": (), "rules": (), "statistics": ()},
     "data-types": {
         "phecode": (),
         "sources": (
@@ -61,6 +61,8 @@ HOUSE = {
         "book": (),
     },
 }  # fmt: skip
+# Further chapters that a floor is taught in.
+ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-releasing")}
 # Folders inside of folders.
 INSIDE = {
     "sources.flat": ("file", "columns_file", "reading", "units", "dates", "column_reader", "table"),
@@ -225,6 +227,17 @@ def _uses() -> dict[str, set[str]]:
     return uses
 
 
+def _title(floor: str) -> str:
+    """What a floor is called: the chapters that teach it, or its own name."""
+    slugs = chapters()
+    if floor not in slugs:
+        return floor
+    numbers = [str(slugs[slug][0]) for slug in (floor, *ALSO.get(floor, ()))]
+    if len(numbers) > 2:
+        return f"Chapters {numbers[0]} to {numbers[-1]}"
+    return f"Chapter{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+
+
 def page() -> str:
     """The architecture page in Markdown."""
     there, slugs, uses = modules(), chapters(), _uses()
@@ -246,12 +259,11 @@ def page() -> str:
         "",
     ]
     for floor, rooms in reversed(_floors()):
-        if floor in slugs:
-            number, file = slugs[floor]
-            lines += [f"## Chapter {number}: `{floor}`", ""]
-            lines += [f"Taught in [chapter {number}](chapters/{Path(file).name}.ipynb).", ""]
-        else:
-            lines += [f"## {floor}", ""]
+        lines += [f"## {_title(floor)}", ""]
+        taught = [slugs[slug] for slug in (floor, *ALSO.get(floor, ())) if slug in slugs]
+        links = [f"[chapter {n}](chapters/{Path(file).name}.ipynb)" for n, file in taught]
+        if links:
+            lines += [f"Taught in {' and '.join(links)}.", ""]
         lines += ["| module | what it is | imports from |", "|---|---|---|"]
         for room in rooms:
             listed = [room, *(f"{room}.{part}" for part in _parts(room))]
@@ -285,31 +297,35 @@ def _direct(uses: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-WIDTH, LINE, GAP, BAND = 960, 15, 34, 118
+WIDTH, LINE, GAP, BAND = 980, 15, 34, 128
 
 
 def picture() -> str:
     """The drawing as SVG: a row of boxes for each floor, the ground at the bottom."""
     floors = list(reversed(_floors()))
     boxes: dict[str, tuple[float, float, float, float]] = {}
-    shapes, top = [], 14.0
+    grounds, shapes, top = [], [], 14.0
     for floor, rooms in floors:
         parts = {room: _parts(room) for room in rooms}
-        columns = {room: 2 if len(parts[room]) > 6 else 1 for room in rooms}
+        columns = {room: min(4, 1 + len(parts[room]) // 7) for room in rooms}
         rows = max(-(-len(p) // columns[r]) for r, p in parts.items())
         height = 26 + rows * LINE + (6 if rows else 0)
-        share = {room: 1.0 + (columns[room] if parts[room] else 0) for room in rooms}
+        share = {room: 1.0 + (1.3 * columns[room] if parts[room] else 0) for room in rooms}
         free = WIDTH - BAND - 14 - 18 * (len(rooms) - 1)
         left = float(BAND)
-        title = floor if floor not in chapters() else f"Chapter {chapters()[floor][0]}"
-        shapes.append(
+        title = _title(floor)
+        grounds.append(
             f'<rect class="floor" x="4" y="{top - 8:.0f}" width="{WIDTH - 8}" '
             f'height="{height + 16:.0f}" rx="6"/>'
             f'<text class="title" x="14" y="{top + 16:.0f}">{html.escape(title)}</text>'
         )
         for room in rooms:
-            width = min(free * share[room] / sum(share.values()), 120 + 190 * len(parts[room]))
-            boxes[room] = (left, top, width, height)
+            width = min(
+                free * share[room] / sum(share.values()),
+                120 + 190 * columns[room] * bool(parts[room]),
+            )
+            own = 26 + -(-len(parts[room]) // columns[room]) * LINE + (6 if parts[room] else 0)
+            boxes[room] = (left, top, width, own)
             shapes.append(_box(room, parts[room], columns[room], boxes[room]))
             left += width + 18
         top += height + GAP
@@ -332,7 +348,7 @@ def picture() -> str:
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="#0072b2"/></marker></defs>\n'
         f'<rect width="{WIDTH}" height="{top:.0f}" fill="#fff"/>\n'
-        + "\n".join([*shapes, *arrows])
+        + "\n".join([*grounds, *arrows, *shapes])
         + "\n</svg>\n"
     )
 
