@@ -307,10 +307,10 @@ def picture() -> str:
     grounds, shapes, top = [], [], 14.0
     for floor, rooms in floors:
         parts = {room: _parts(room) for room in rooms}
-        columns = {room: min(4, 1 + len(parts[room]) // 7) for room in rooms}
+        columns = {room: min(4, 1 + len(parts[room]) // 9) for room in rooms}
         rows = max(-(-len(p) // columns[r]) for r, p in parts.items())
         height = 26 + rows * LINE + (6 if rows else 0)
-        share = {room: 1.0 + (1.3 * columns[room] if parts[room] else 0) for room in rooms}
+        share = {room: 1.2 + (1.4 * columns[room] if parts[room] else 0) for room in rooms}
         free = WIDTH - BAND - 14 - 18 * (len(rooms) - 1)
         left = float(BAND)
         title = _title(floor)
