@@ -1,8 +1,7 @@
 """What each column of a patient table is: its kind, unit, bounds and role.
 
-A :class:`Schema` is frozen and travels with the table it describes as a JSON string in
-``DataFrame.attrs`` (so that slicing, copying and Parquet keep it), and beside it on disk
-as ``schema.json``.
+A :class:`Schema` is frozen and travels with its table as JSON in ``DataFrame.attrs``, which
+slicing, copying and Parquet keep.
 """
 
 import json
@@ -42,7 +41,6 @@ class Column:
     Parameters
     ----------
     name : str
-        The column's name.
     kind : {"categorical", "binary", "continuous"}
         Categorical: one pandas Categorical column. Binary: 0/1 as uint8, never missing.
         Continuous: float64, NaN when not measured.
@@ -77,25 +75,16 @@ class Column:
     sex: str = ""
 
     def __post_init__(self):
-        for what, known, said in (
-            ("kind", KINDS, f"one of {', '.join(KINDS)}"),
-            ("role", ROLES, f"one of {', '.join(ROLES)}"),
-            ("sex", ("", "F", "M"), "F, M or nothing"),
-        ):
-            if getattr(self, what) not in known:
-                raise InputError(
-                    f"Column {self.name!r} has {what} {getattr(self, what)!r}; use {said}."
-                )
+        has = f"Column {self.name!r} has"
+        for what, known in (("kind", KINDS), ("role", ROLES), ("sex", ("F", "M", ""))):
+            if (value := getattr(self, what)) not in known:
+                said = ", ".join(name or "or nothing" for name in known)
+                raise InputError(f"{has} {what} {value!r}; use one of {said}.")
         for bound in (self.lower, self.upper):
             if not (bound is None or isinstance(bound, int | float | np.number)):
-                raise InputError(
-                    f"Column {self.name!r} has the bound {bound!r}; use a number or nothing."
-                )
+                raise InputError(f"{has} the bound {bound!r}; use a number or nothing.")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
-            raise InputError(
-                f"Column {self.name!r} has lower {self.lower:g} above upper {self.upper:g}; "
-                "swap them."
-            )
+            raise InputError(f"{has} lower {self.lower:g} above upper {self.upper:g}; swap them.")
         object.__setattr__(self, "categories", tuple(self.categories))
 
     @property
@@ -103,6 +92,21 @@ class Column:
         """Label with unit, for axes."""
         label = self.label or self.name
         return f"{label} ({self.unit})" if self.unit else label
+
+    def clip(self, values: np.ndarray) -> np.ndarray:
+        """Move what lies outside the plausible bounds to the nearer one.
+
+        Parameters
+        ----------
+        values : array_like of float
+
+        Returns
+        -------
+        ndarray of float
+        """
+        low = -np.inf if self.lower is None else self.lower
+        high = np.inf if self.upper is None else self.upper
+        return np.clip(np.asarray(values, dtype=float), low, high)
 
     def within(self, values: np.ndarray) -> np.ndarray:
         """Take what lies outside the plausible bounds as not measured.
@@ -116,26 +120,7 @@ class Column:
         ndarray of float
             A copy, NaN outside the bounds.
         """
-        values = np.array(values, dtype=float)
-        low = -np.inf if self.lower is None else self.lower
-        high = np.inf if self.upper is None else self.upper
-        values[(values < low) | (values > high)] = np.nan
-        return values
-
-    def cast(self, values: pd.Series, where: str = "the table") -> pd.Series:
-        """Give a column its proper dtype, or say which value does not fit.
-
-        Parameters
-        ----------
-        values : Series
-        where : str
-            What to call the table in errors.
-
-        Returns
-        -------
-        Series
-        """
-        return cast(values, self.kind, self.categories, f"Column {self.name!r} of {where}")
+        return np.where(self.clip(values) == values, values, np.nan)
 
 
 @dataclass(frozen=True)
@@ -161,8 +146,6 @@ class Schema:
         outcomes = [c.name for c in self.columns if c.role == "outcome"]
         if len(outcomes) > 1:
             raise InputError(f"Only one column can be the outcome, found {', '.join(outcomes)}.")
-
-    # -- looking things up -------------------------------------------------------------
 
     @property
     def names(self) -> list[str]:
@@ -213,10 +196,8 @@ class Schema:
 
         It is the demographic categorical that has both categories F and M.
         """
-        for column in self.columns:
-            if column.role == "demographic" and {"F", "M"} <= set(column.categories):
-                return column.name
-        return None
+        people = (self[name] for name in self.of_role("demographic"))
+        return next((c.name for c in people if {"F", "M"} <= set(c.categories)), None)
 
     def outcome_values(self, table: pd.DataFrame) -> np.ndarray:
         """The outcome as 0 and 1: of a two-category outcome the last one counts as 1.
@@ -237,8 +218,6 @@ class Schema:
             return (values.astype(str) == column.categories[-1]).to_numpy(np.uint8)
         return values.to_numpy(np.uint8)
 
-    # -- making other schemas ----------------------------------------------------------
-
     def select(self, names: Iterable[str]) -> "Schema":
         """The schema of some columns, in this schema's order.
 
@@ -252,8 +231,6 @@ class Schema:
         """
         wanted = set(names)
         return Schema(tuple(c for c in self.columns if c.name in wanted))
-
-    # -- travelling with a table -------------------------------------------------------
 
     def attach(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give a table this schema to carry along.
@@ -288,11 +265,10 @@ class Schema:
         text = table.attrs.get(_ATTRIBUTE)
         if text is None:
             return cls.infer(table, outcome=outcome)
-        schema = _parse(text)
-        if list(table.columns) != schema.names:
-            known = [name for name in table.columns if name in schema]
-            schema = cls(tuple(schema[name] for name in known))
-        return schema
+        schema = cls.from_json(text)
+        if list(table.columns) == schema.names:
+            return schema
+        return cls(tuple(schema[name] for name in table.columns if name in schema))
 
     @classmethod
     def infer(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
@@ -300,7 +276,8 @@ class Schema:
 
         0/1 and booleans are binary; text, categoricals and numbers of two values (or 0/1 with
         missing values) are categorical; other numbers are continuous. Columns called sex, gender,
-        race, ethnicity or age are demographic.
+        race, ethnicity or age are demographic. An empty column, dates, identifiers, free text and
+        numbers spoiled by text are refused.
 
         Parameters
         ----------
@@ -311,18 +288,9 @@ class Schema:
         Returns
         -------
         Schema
-
-        Raises
-        ------
-        InputError
-            For a duplicated name, an empty or all-missing column, dates, identifiers, free text
-            and numbers spoiled by text, and an outcome that is missing or not of two values.
         """
-        if table.shape[1] == 0 or len(table) == 0:
+        if table.empty:
             raise InputError("The table has no rows or no columns; check the file.")
-        doubled = table.columns[table.columns.duplicated()]
-        if len(doubled):
-            raise InputError(f"Column name {doubled[0]!r} appears twice; rename one of them.")
         if outcome is not None and outcome not in table.columns:
             raise InputError(
                 f"Outcome column {outcome!r} is not in the table; {near(outcome, table.columns)}."
@@ -341,27 +309,22 @@ class Schema:
         Parameters
         ----------
         table : DataFrame
-            A table as read from a file.
         where : str
-            What to call the table in errors (its file name).
+            What to call the table in errors, which name the column and the value.
 
         Returns
         -------
         DataFrame
             The schema's columns, in its order, with the schema attached.
-
-        Raises
-        ------
-        InputError
-            That names the column and the value that do not fit.
         """
         missing = [name for name in self.names if name not in table.columns]
         if missing:
             raise InputError(f"Column {missing[0]!r} is missing from {where}.")
-        columns = {c.name: c.cast(table[c.name], where) for c in self.columns}
+        columns = {
+            c.name: cast(table[c.name], c.kind, c.categories, f"Column {c.name!r} of {where}")
+            for c in self.columns
+        }
         return self.attach(pd.DataFrame(columns, index=table.index))
-
-    # -- JSON --------------------------------------------------------------------------
 
     def to_json(self) -> str:
         """One line of JSON, without the fields that have their default.
@@ -378,13 +341,13 @@ class Schema:
         return json.dumps({"columns": columns})
 
     @classmethod
+    @lru_cache(maxsize=32)  # every look at a table's schema parses it
     def from_json(cls, text: str, where: str = "the schema") -> "Schema":
         """Read what :meth:`to_json` wrote.
 
         Parameters
         ----------
-        text : str
-        where : str
+        text, where : str
 
         Returns
         -------
@@ -426,19 +389,8 @@ class Schema:
         DataFrame
             A row a column: its name, kind, role and meaning.
         """
-        return pd.DataFrame(
-            {
-                "column": [c.name for c in self.columns],
-                "kind": [c.kind for c in self.columns],
-                "role": [c.role for c in self.columns],
-                "meaning": [c.title for c in self.columns],
-            }
-        )
-
-
-@lru_cache(maxsize=32)
-def _parse(text: str) -> Schema:
-    return Schema.from_json(text)
+        rows = [(c.name, c.kind, c.role, c.title) for c in self.columns]
+        return pd.DataFrame(rows, columns=["column", "kind", "role", "meaning"])
 
 
 def role_of(name: str) -> str:
