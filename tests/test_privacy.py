@@ -164,8 +164,8 @@ def test_a_near_measurement_teaches_and_a_far_one_does_not():
 
 
 def test_levels_go_from_the_finest_to_single_identifiers():
-    sex, age = [[np.array([0, 1])] * 3], [[np.array([30, 40])] * 3]
-    levels = list(identity._combined([sex, age]))
+    sex, age = [np.array([0, 1] * 3)], [np.array([30, 40] * 3)]
+    levels = list(identity._combined([sex, age], [2, 4]))
     assert len(levels) == 3
     assert [len(np.unique(level[0])) for level in levels] == [2, 2, 2]
 

@@ -20,25 +20,13 @@ def adversarial_accuracy(
 ) -> float:  # fmt: skip
     """Share of records of two tables that are nearer to their own table than to the other.
 
-    0.5 when both come from the same distribution, 1 when they can be told apart, 0 when each
-    record has a copy in the other table. Chapter privacy, "Nearest-neighbor adversarial accuracy".
-
-    Parameters
-    ----------
-    to_other, to_own : array
-        Distances of the first table's records to the nearest of the second and of their own.
-    other_to, other_to_own : array
-        The same for the second table's records.
-    ties : float
-        What an equal distance counts. The published strict inequality is 0; on sparse binary
-        records, where ties are frequent, it gives far less than 0.5 for equal distributions.
-
-    Returns
-    -------
-    float
+    From the distances of each table's records to the nearest of the other and of their own: 0.5
+    for equal distributions, 1 when they can be told apart, 0 for copies. An equal distance counts
+    `ties`: the published 0 gives far less than 0.5 for equal distributions of sparse records.
+    Chapter privacy, "Nearest-neighbor adversarial accuracy".
     """
-    pairs = (to_other, to_own), (other_to, other_to_own)
-    return float(np.mean([_at_home(*pair, ties).mean() for pair in pairs]))
+    tables = (to_other, to_own), (other_to, other_to_own)
+    return float(np.mean([_at_home(*table, ties).mean() for table in tables]))
 
 
 def _at_home(to_other: np.ndarray, to_own: np.ndarray, ties: float) -> np.ndarray:
@@ -87,11 +75,8 @@ def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
 
 
 def _ties_half(setting: Setting, rng: np.random.Generator) -> Estimate:
-    """The same with ties counted half, and with a sample of queries against whole tables.
-
-    Train and the synthetic data are compared at full size (the larger cut to the smaller):
-    cutting both to holdout's size, as published, hides most copies, because a copied patient
-    is rarely in both samples.
+    """Ties count half, and only the larger table of a pair is cut: cutting all to holdout's size,
+    as published, hides most copies, because a copied patient is rarely in both samples.
     """
     chosen = []
     for side in (setting.holdout, setting.train):

@@ -10,7 +10,6 @@ holds for everybody. To be believed is the excess over held-out patients (Giomi 
 import warnings
 
 import numpy as np
-import pandas as pd
 from scipy.special import entr
 
 from ...statistics import Estimate, NotComputable, normal_interval
@@ -26,23 +25,10 @@ def guess_attributes(
 ) -> np.ndarray:  # fmt: skip
     """Guess the secret columns of each target from the synthetic patients most like it.
 
-    Like means the smallest sum of absolute differences over the known columns; a continuous
-    one counts as its share of the largest difference to any synthetic patient (at least 1
-    unit). All synthetic patients at the smallest distance vote; the most frequent value wins,
-    the smaller one in a tie. Chapter privacy, "Attribute inference".
-
-    Parameters
-    ----------
-    known : array, shape (targets, k)
-        What the attacker knows.
-    released_known, released_secret : array
-        The synthetic patients' columns of both kinds.
-    continuous_known, continuous_secret : array of bool
-        Which of the columns are continuous; the others are 0/1.
-
-    Returns
-    -------
-    array, shape (targets, secret columns)
+    Like means the smallest sum of absolute differences over the known columns; a continuous one
+    counts as its share of the largest difference to any synthetic patient (at least 1 unit). All
+    at the smallest distance vote; the most frequent value wins, the smaller one in a tie.
+    Columns that are not `continuous` are 0/1. Chapter privacy, "Attribute inference".
     """
     guesses = np.zeros((len(known), released_secret.shape[1]))
     binary = ~continuous_known
@@ -72,11 +58,7 @@ def _vote(values: np.ndarray, continuous: np.ndarray) -> np.ndarray:
 
 
 def _scored(secret: np.ndarray, guess: np.ndarray, continuous: np.ndarray) -> np.ndarray:
-    """Numerator and denominator of the score, for each target and column; shape (2, ...).
-
-    True positives, and these plus half of the wrong ones, whose quotient is F1; for a continuous
-    column, whether the guess is within 10 % and whether there is a value to guess.
-    """
+    """Numerator and denominator of F1 (0/1) or of hits within 10 %, shape (2, targets, columns)."""
     parts = np.stack([secret * guess, (secret + guess) / 2])
     if continuous.any():
         value, guessed = secret[:, continuous], guess[:, continuous]
@@ -100,10 +82,7 @@ def _entropy(values: np.ndarray) -> float:
 
 
 class _Attributes:
-    """What an attacker knows of a patient and what he wants to know, for one setting.
-
-    At most half of the codes are known, so that something is left to guess.
-    """
+    """What an attacker knows of a patient (at most half of the codes) and what he wants to know."""
 
     def __init__(self, setting: Setting):
         names, kinds, _ = map(np.array, zip(*setting.encoder.layout, strict=True))
@@ -125,23 +104,16 @@ class _Attributes:
             raise NotComputable("the columns to guess never vary")
         self.weights = entropies[self.secret] / entropies[self.secret].sum()
 
-    def _values(self, frame: pd.DataFrame, matrix: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Chosen columns: 0/1 as encoded, continuous ones in their own units (NaN: missing)."""
-        values = matrix[:, chosen]
-        for place, column in enumerate(np.flatnonzero(chosen)):
-            if self.continuous[column]:
-                values[:, place] = frame[self.names[column]].to_numpy(np.float32)
-        return values
+    def parts(self, side: Side, rows: np.ndarray | slice) -> list[np.ndarray]:
+        """Known and secret columns: 0/1, continuous ones in their own units (NaN: missing)."""
+        parts = []
+        for chosen in (self.known, self.secret):
+            parts.append(side.matrix[rows][:, chosen])
+            measured = side.frame[self.names[chosen & self.continuous]].iloc[rows]
+            parts[-1][:, self.continuous[chosen]] = measured.to_numpy(np.float32)
+        return parts
 
-    def parts(self, side: Side, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
-        """What the attacker knows of these patients, and what he wants to know."""
-        frame, matrix = side.frame.iloc[rows], side.matrix[rows]
-        known, secret = (self._values(frame, matrix, x) for x in (self.known, self.secret))
-        return known, secret
-
-    def attack(
-        self, side: Side, rows: np.ndarray, released: tuple[np.ndarray, np.ndarray]
-    ) -> np.ndarray:
+    def attack(self, side: Side, rows: np.ndarray, released: list[np.ndarray]) -> np.ndarray:
         """Parts of the risk (see :func:`_scored`) for these patients."""
         known, secret = self.parts(side, rows)
         continuous = self.continuous[self.known], self.continuous[self.secret]

@@ -55,44 +55,24 @@ class ClosestRecords(NamedTuple):
         return cls(train, holdout, float(np.quantile(between, 0.01, method="lower")))
 
     def compare(self, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
-        """Mean over synthetic patients of `scores`, with the jackknife over real patients.
-
-        Scores are a function of the distances to the two nearest used and to the two nearest
-        held-out patients, each of shape (synthetic patients, 2).
+        """Mean over synthetic patients, with the jackknife over real ones, of a function of the
+        distances to the two nearest used and held-out patients (each of shape (synthetic, 2)).
         """
 
         def scored(*tables: np.ndarray) -> np.ndarray:
-            return scores(*map(_two_nearest, tables))
+            return scores(*(np.sort(np.concatenate(x, axis=1), axis=1)[:, :2] for x in tables))
 
-        whole = scored(self.train, self.holdout)
-        variance = whole.var() / len(whole)
-        for side in (0, 1):
-            left_out = []
-            for group in range(len(self.train)):
-                tables = [self.train, self.holdout]
-                tables[side] = np.delete(tables[side], group, axis=0)
-                left_out.append(scored(*tables).mean())
-            variance += jackknife_variance(np.array(left_out))
-        return normal_interval(float(whole.mean()), float(np.sqrt(variance)))
-
-
-def _two_nearest(groups: np.ndarray) -> np.ndarray:
-    """The two smallest distances over all groups of real patients."""
-    return np.sort(np.concatenate(groups, axis=1), axis=1)[:, :2]
+        train, holdout = self.train, self.holdout
+        whole, groups = scored(train, holdout), range(len(train))
+        fewer_train = [scored(np.delete(train, g, axis=0), holdout).mean() for g in groups]
+        fewer_holdout = [scored(train, np.delete(holdout, g, axis=0)).mean() for g in groups]
+        variance = sum(jackknife_variance(np.array(x)) for x in (fewer_train, fewer_holdout))
+        return normal_interval(whole.mean(), np.sqrt(whole.var() / len(whole) + variance))
 
 
 def distance_ratio(two: np.ndarray) -> np.ndarray:
     """Distance to the nearest over distance to the second nearest; 1 where both are 0.
-
     Chapter privacy, "Near copies, and the one who stands out".
-
-    Parameters
-    ----------
-    two : array, shape (synthetic patients, 2)
-
-    Returns
-    -------
-    array, shape (synthetic patients,)
     """
     return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
 

@@ -21,38 +21,18 @@ def _digests(rows: np.ndarray) -> list[bytes]:
 
 def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Which released records are the same as a real one in every encoded column.
-
     Chapter privacy, "Copies, and the distance to the closest record".
-
-    Parameters
-    ----------
-    released, real : array
-        Encoded patients.
-
-    Returns
-    -------
-    array of bool
     """
     known = set(_digests(real))
     return np.array([digest in known for digest in _digests(released)])
 
 
 def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
-    """How many held-out records are used ones: equal in every column, beyond chance.
+    """How many held-out records equal a used one, if more than by chance (else 0).
 
-    In a narrow table two patients may well be equal. By chance a held-out record has an equal
-    one in train as often as a used record has another one there.
+    By chance, a held-out record has an equal one in train as often as a used record has another
+    there; more is an excess of three standard errors and of one record in 100.
     Chapter privacy, "What these tests cannot show".
-
-    Parameters
-    ----------
-    train, holdout : array
-        Encoded patients.
-
-    Returns
-    -------
-    int
-        0 unless the excess is more than three standard errors and one record in 100.
     """
     seen = Counter(_digests(train))
     twins = sum(count for count in seen.values() if count > 1) / len(train)

@@ -17,18 +17,9 @@ def density_ratio(targets: np.ndarray, released: np.ndarray, reference: np.ndarr
     """Log of how much denser the release is at each target than a reference is, up to a factor.
 
     Densities are Gaussian kernel estimates with a small bandwidth, where only the nearest record
-    counts: the log ratio is the difference of the two squared distances. (Boosted trees as the
-    estimator blur single records: a plain copy of train then gives an AUROC of about 0.6, not 1.)
+    counts. (Boosted trees blur single records: a copy of train has an AUROC of about 0.6, not 1.)
+    Reference patients must be neither released from nor attacked.
     Chapter privacy, "An attacker who knows the hospital: the density ratio".
-
-    Parameters
-    ----------
-    targets, released, reference : array
-        Encoded patients; the reference patients must be neither released from nor attacked.
-
-    Returns
-    -------
-    array of float
     """
     return nearest_distance(targets, reference) ** 2 - nearest_distance(targets, released) ** 2
 
@@ -39,10 +30,9 @@ def _density_ratio(setting: Setting, rng: np.random.Generator) -> Estimate:
     rows = [side.matrix[rng.permutation(side.sample(n, rng))] for side in sides]
     (train_a, train_b), (holdout_a, holdout_b) = (np.array_split(x, 2) for x in rows)
     released = setting.candidate.matrix
-    rounds = (train_a, holdout_a, holdout_b), (train_b, holdout_b, holdout_a)
     areas = []
-    for used, others, reference in rounds:
-        scores = [density_ratio(x, released, reference) for x in (used, others)]
+    for used, others, known in (train_a, holdout_a, holdout_b), (train_b, holdout_b, holdout_a):
+        scores = [density_ratio(x, released, known) for x in (used, others)]
         areas.append(attack_auroc(scores[0], scores[1]))
     return mean_of(areas)
 

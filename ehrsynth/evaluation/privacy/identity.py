@@ -34,30 +34,25 @@ class _Secrets(NamedTuple):
 
 def _risks(
     levels: Iterable[Sequence[np.ndarray]], patients: _Secrets, released: _Secrets, needed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """For each patient, one over its group's size where a match teaches something.
+) -> np.ndarray:
+    """One over the size of each patient's group in the own table and in the population, (2, n).
 
-    Each level of generalization numbers the groups of every patient, of the population and of the
-    synthetic patients, who must teach as many secrets as `needed`. The largest risk over the
-    levels counts, by the group's size in the patients' own table and in the population.
+    Each level of generalization numbers the groups of the patients, of the population and of the
+    synthetic patients, who must teach as many secrets as `needed`; the largest risk counts.
     """
-    in_sample, in_population = np.zeros(len(patients.rare)), np.zeros(len(patients.rare))
+    risk = np.zeros((2, len(patients.rare)))
     most = patients.rare.sum(axis=1) + (~np.isnan(patients.measured)).sum(axis=1)
     able = most >= needed  # the others cannot be taught enough at any level
     bits = [np.packbits(table.rare.astype(bool), axis=1) for table in (patients, released)]
     for own, everybody, made in levels:
-        size = 1 + max(int(x.max(initial=0)) for x in (own, everybody, made))
-        chances = [1 / np.maximum(np.bincount(x, minlength=size), 1)[own] for x in (own, everybody)]
-        has_match = np.bincount(made, minlength=size)[own] > 0
+        chance = np.stack([1 / np.bincount(x)[own] for x in (own, everybody)])
         # Only who is matched, and at greater risk here than at a level seen before.
-        more = (chances[0] > in_sample) | (chances[1] > in_population)
-        asked = np.flatnonzero(able & has_match & more)
+        asked = np.flatnonzero(able & np.isin(own, made) & (chance > risk).any(axis=0))
         if len(asked):
             taught = _taught(asked, own, made, patients, released, bits)
             learned = asked[taught >= needed]
-            for risk, chance in zip((in_sample, in_population), chances, strict=True):
-                risk[learned] = np.maximum(risk[learned], chance[learned])
-    return in_sample, in_population
+            risk[:, learned] = np.maximum(risk[:, learned], chance[:, learned])
+    return risk
 
 
 def _taught(
@@ -84,24 +79,18 @@ def _gap(
     present = ~np.isnan(released)
     # Group and value in one sorted number: groups are 2 apart, values between 0 and 1.
     keys = np.sort(2.0 * member[present] + np.clip(released[present], 0, 1))
-    if len(keys) == 0:
-        return np.full(len(group), np.inf)
+    keys = np.pad(keys, 1, constant_values=(-np.inf, np.inf))
     own = 2.0 * group + np.clip(np.nan_to_num(value), 0, 1)
     at = np.searchsorted(keys, own)
-    gap = np.minimum(
-        np.abs(own - keys[np.maximum(at - 1, 0)]), np.abs(own - keys[np.minimum(at, len(keys) - 1)])
-    )
+    gap = np.minimum(own - keys[at - 1], keys[at] - own)
     return np.where((gap > 1) | np.isnan(value), np.inf, gap)  # more than 1 is another group
 
 
-def _combined(options: list[list[list[np.ndarray]]]) -> Iterator[list[np.ndarray]]:
-    """Groups of the records of three tables at every level of generalization.
-
-    For each quasi-identifier its levels, for each level one array a table. Leaving the
-    quasi-identifier out is always a level too.
+def _combined(options: list[list[np.ndarray]], ends: list[int]) -> Iterator[list[np.ndarray]]:
+    """Groups of the rows of three tables (up to both ends, and the rest) at every combination of
+    the quasi-identifiers' levels; to leave one out is always a level too.
     """
-    ends = np.cumsum([len(table) for table in options[0][0]])[:-1]
-    choices = [[*(_numbered(np.concatenate(x)) for x in levels), None] for levels in options]
+    choices = [[*map(_numbered, levels), None] for levels in options]
     for chosen in product(*choices):  # the finest level comes first
         used = [level for level in chosen if level is not None]
         if used:
@@ -111,24 +100,15 @@ def _combined(options: list[list[list[np.ndarray]]]) -> Iterator[list[np.ndarray
 
 def _numbered(values: np.ndarray) -> np.ndarray:
     """The distinct values numbered without gaps."""
-    return np.unique(values, return_inverse=True)[1]
+    return pd.factorize(values)[0]
 
 
 class Identity:
     """Quasi-identifiers and secrets of the tables of one setting.
 
-    Quasi-identifiers are the demographics (the first four) and the most frequent codes. Years
-    are exact, in bands of 10, 30 and 60, or left out; categories exact, the most frequent
-    against the rest, or left out; codes known or left out.
+    Quasi-identifiers are the first four demographics and the most frequent codes: years exact or in
+    bands, categories exact or the most frequent against the rest, codes exact, or left out.
     Chapter privacy, "Meaningful identity disclosure".
-
-    Parameters
-    ----------
-    setting : Setting
-
-    Raises
-    ------
-    NotComputable
     """
 
     def __init__(self, setting: Setting):
@@ -158,35 +138,31 @@ class Identity:
             close[:, j] = _close(real, np.nan_to_num(measured[:, j]))
         return _Secrets(rare, measured, close)
 
-    def _levels(self, name: str, columns: list[pd.Series]) -> list[list[np.ndarray]]:
-        """How exactly a quasi-identifier may be known, for the columns of three tables."""
+    def _levels(self, name: str, values: pd.Series) -> list[np.ndarray]:
+        """How exactly a quasi-identifier may be known, the finest level first."""
         column = self.setting.schema[name]
         if column.kind == "continuous":
             span = self.setting.encoder.scale[name][1]
             widths = YEARS if column.unit == "years" else [span / bands for bands in BANDS]
-            numbers = [c.to_numpy(float, na_value=-1e6) for c in columns]
-            return [[np.floor(x / width) for x in numbers] for width in widths]
-        if column.kind == "binary":
-            return [[c.to_numpy() for c in columns]]
-        texts = [np.asarray(c.astype(str), dtype=str) for c in columns]
+            numbers = values.to_numpy(float, na_value=-1e6)
+            return [np.floor(numbers / width) for width in widths]
+        texts = values.astype(str).to_numpy(object)
         if len(column.categories) <= 2:
             return [texts]
-        most = self.setting.train.frame[name].astype(str).mode()[0]
-        return [texts, [x == most for x in texts]]
+        return [texts, texts == self.setting.train.frame[name].astype(str).mode()[0]]
 
-    def risk(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
-        """Risk of each patient, by the group's size in the table itself and in the population."""
-        population = pd.concat([self.setting.train.frame, self.setting.holdout.frame])
-        tables = side.frame, population, self.setting.candidate.frame
-        levels = _combined([self._levels(n, [table[n] for table in tables]) for n in self.known])
-        released = self._secrets(self.setting.candidate)
-        risks = _risks(levels, self._secrets(side), released, self.needed)
+    def risk(self, side: Side) -> np.ndarray:
+        """Risk of each patient, by the group's size in the own table and in the population."""
+        train, holdout, candidate = self.setting.train, self.setting.holdout, self.setting.candidate
+        tables = pd.concat([x.frame[self.known] for x in (side, train, holdout, candidate)])
+        ends = [len(side), len(tables) - len(candidate)]
+        levels = _combined([self._levels(name, tables[name]) for name in self.known], ends)
+        risks = _risks(levels, self._secrets(side), self._secrets(candidate), self.needed)
         rng = np.random.default_rng([side.seed, 10])
-        chance = _verified(len(side), len(self.known), rng)
-        return risks[0] * chance, risks[1] * chance
+        return risks * _verified(len(side), len(self.known), rng)
 
     @cached_property
-    def of_train(self) -> tuple[np.ndarray, np.ndarray]:
+    def of_train(self) -> np.ndarray:
         """Risk of each used patient (kept)."""
         return self.risk(self.setting.train)
 
@@ -211,8 +187,8 @@ def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _verified(n: int, identifiers: int, rng: np.random.Generator) -> np.ndarray:
     """Chance that a match can be verified and is not an error in the data, for each patient.
 
-    Source: the published triangular distributions of the verification rate (0.1, mean 0.23,
-    0.43) and the data error rate (0.0013, mean 0.0426, 0.065), correlated by 0.5.
+    Source: the published triangular distributions of the rates of verification (0.1, mean 0.23,
+    0.43) and of errors in the data (0.0013, mean 0.0426, 0.065), correlated by 0.5.
     """
     verification = rng.triangular(0.1, 0.16, 0.43, n)
     error = 0.5 * verification + np.sqrt(0.75) * rng.triangular(0.0013, 0.0615, 0.065, n)

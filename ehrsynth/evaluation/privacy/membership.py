@@ -18,22 +18,10 @@ RARELY = 0.01  # false accusations of an attacker who hardly ever errs
 
 
 def membership_f1(rate_train: float, rate_holdout: float, n_train: int, n_holdout: int) -> float:
-    """The published form: F1 of calling a patient a member who is within a fixed distance.
+    """F1 of accusing whoever is near, from the share of each group that is and from its size.
 
-    With no leakage at all (both rates p) it is 2pn/(n + p(n + m)) for n train and m holdout
-    patients: 1.4p/(p + 0.7) for the usual split, so it measures p, not risk.
-    Chapter privacy, "As published".
-
-    Parameters
-    ----------
-    rate_train, rate_holdout : float
-        Share of each group within the distance of a synthetic patient.
-    n_train, n_holdout : int
-        Patients of each group.
-
-    Returns
-    -------
-    float
+    With no leak at all (both shares p) it is 1.4p/(p + 0.7) for the usual split, so it measures p,
+    not risk. Chapter privacy, "As published".
     """
     hits, false_hits = rate_train * n_train, rate_holdout * n_holdout
     missed = n_train - hits

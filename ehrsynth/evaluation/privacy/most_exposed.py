@@ -15,21 +15,11 @@ from ..setting import Setting, subgroups
 from .success import attack_auroc
 
 
-def isolation(setting: Setting, rng: np.random.Generator, k: int = 5) -> tuple[np.ndarray, ...]:
+def isolation(setting: Setting, rng: np.random.Generator) -> list[np.ndarray]:
     """How far attacked train and attacked holdout patients are from other real patients.
 
-    The mean distance to the `k` nearest of a sample of train and holdout together, so that it
+    The mean distance to the five nearest of a sample of train and holdout together, so that it
     says nothing about who was used. Chapter privacy, "The most exposed, and every group".
-
-    Parameters
-    ----------
-    setting : Setting
-    rng : Generator
-    k : int
-
-    Returns
-    -------
-    tuple of array
     """
     sides = setting.train, setting.holdout
     sizes = [len(side) for side in sides]
@@ -38,11 +28,10 @@ def isolation(setting: Setting, rng: np.random.Generator, k: int = 5) -> tuple[n
     rows = np.concatenate([side.matrix[part] for side, part in zip(sides, parts, strict=True)])
     found = []
     for side, attacked, first in zip(sides, setting.attacked, (0, sizes[0]), strict=True):
-        place = np.searchsorted(pool, attacked + first)
-        own = pool[np.minimum(place, len(pool) - 1)] == attacked + first
-        skip = np.where(own, place, -1)  # the patient himself, where he is in the sample
-        found.append(nearest_distances(side.matrix[attacked], rows, k, skip).mean(axis=1))
-    return tuple(found)
+        own = attacked + first  # the patient himself does not count, where he is in the sample
+        skip = np.where(np.isin(own, pool), np.searchsorted(pool, own), -1)
+        found.append(nearest_distances(side.matrix[attacked], rows, 5, skip).mean(axis=1))
+    return found
 
 
 def _most_exposed(setting: Setting, rng: np.random.Generator) -> Estimate:
@@ -55,19 +44,8 @@ def _most_exposed(setting: Setting, rng: np.random.Generator) -> Estimate:
 
 
 def membership_by_group(setting: Setting) -> pd.DataFrame:
-    """AUROC of membership inference within each group of patients.
-
+    """Attacked patients of each group and the attack's AUROC (missing with fewer than 30).
     Chapter privacy, "The most exposed, and every group".
-
-    Parameters
-    ----------
-    setting : Setting
-
-    Returns
-    -------
-    DataFrame
-        By group: ``train`` and ``holdout`` (attacked patients), ``auroc``, ``ci_low`` and
-        ``ci_high``; missing where a group has fewer than 30 of either.
     """
     rows = {}
     for name, members in _attacked_groups(setting).items():

@@ -6,24 +6,8 @@ from ...statistics import Estimate, NotComputable, auroc
 
 
 def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Estimate:
-    """Chance that a used patient scores higher than a held-out one; 0.5 is guessing.
-
+    """Chance that a used patient has a higher score (is rather accused) than a held-out one.
     Chapter privacy, "As it can be believed".
-
-    Parameters
-    ----------
-    train, holdout : array of float
-        Scores of the attacked patients, higher where the attacker rather accuses.
-    least : int
-        Patients that each group must have.
-
-    Returns
-    -------
-    Estimate
-
-    Raises
-    ------
-    NotComputable
     """
     if min(len(train), len(holdout)) < least:
         raise NotComputable(f"fewer than {least} patients of a group to attack")
@@ -33,18 +17,8 @@ def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Esti
 def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float) -> float:
     """Share of used patients found when this share of held-out ones is falsely accused.
 
-    Chapter privacy, "As it can be believed".
-
-    Parameters
-    ----------
-    train, holdout : array of float
-        Distances; the attack accuses whoever is near. Between two thresholds the ROC curve is
-        a straight line (ties are accused at random).
-    false_positive_rate : float
-
-    Returns
-    -------
-    float
+    Whoever has a small distance is accused. Between two thresholds the ROC curve is a straight
+    line (ties are accused at random). Chapter privacy, "As it can be believed".
     """
     levels = np.unique(np.concatenate([train, holdout]))
     found, false = (
@@ -58,16 +32,6 @@ def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_ra
 
 def excess_risk(risk_train: float, risk_holdout: float) -> float:
     """Share of what could still be learned that the release gives away about its own patients.
-
     Source: Giomi et al., PoPETs 2023(2):312-328, eq. 4. Chapter privacy, "Attribute inference".
-
-    Parameters
-    ----------
-    risk_train, risk_holdout : float
-        Success rates on used and on held-out patients.
-
-    Returns
-    -------
-    float
     """
     return (risk_train - risk_holdout) / (1 - risk_holdout) if risk_holdout < 1 else 0.0
