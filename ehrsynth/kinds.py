@@ -11,49 +11,47 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .errors import Bad, InputError, first_bad, some
+from .errors import InputError, first_bad, some
 
 MISSING = "(missing)"
 MAX_CATEGORIES = 60
-# A text column is a spoiled number column when most of its many different values are numbers.
+# Where so many of the texts, and so many different ones, are numbers, the others spoil them.
 NUMERIC_SHARE, NUMERIC_VALUES = 0.8, 10
 _ROWS_A_CODE = 10  # on average
 _LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
-# Fewer rows than this can be all different by chance.
-_LEAST_IDENTIFIERS = 50
+_LEAST_IDENTIFIERS = 50  # fewer rows can be all different by chance
 _IDENTIFIER_NAME = re.compile(
     r"(?:^|_)(?:id|ids|nr|nbr|mrn|ssn|guid|uuid|pid|key|identifier)$"
     r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
     r"|num|number|key)$|^(?:patient|subject)s?$",
 )
+_NO_NUMBER = "should hold numbers but has {value!r} in row {row}"
+_INFINITE = "has an infinite value in row {row}"
+_TOO_LARGE = "has {value:g} in row {row}, which is no measurement"
 _DATE = r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*"
 
 
 def guess(name: str, values: pd.Series, few: int = 2, identifiers: bool = False) -> dict[str, Any]:
     """The kind, and the categories or decimals, of one column: fields of a schema's Column.
 
-    Numbers of at most `few` values are categories (whole numbers only when it is more than 2, and
-    only where each value has ten rows on average). With `identifiers`, numbers that look like one
-    are let through. Refuses what :meth:`ehrsynth.Schema.infer` refuses.
+    Numbers of two values, or of at most `few` codes, are categories. With `identifiers`, numbers
+    that look like one are let through.
     """
     present = values.dropna().infer_objects()
+    what = f"Column {name!r}"
     if present.empty:
-        raise InputError(f"Column {name!r} has no values at all; drop it from the table.")
+        raise InputError(f"{what} has no values at all; drop it from the table.")
     if is_number(present):
-        if bad := _first_present(values, np.isinf(present.to_numpy(float))):
-            raise InputError(
-                f"Column {name!r} has an infinite value in row {bad.row}; correct it or leave it "
-                "empty."
-            )
+        cast(values, "continuous", (), what)
         if present.nunique() > 2 and not few_codes(present, few):
             if not identifiers and looks_like_identifier(name, present):
                 raise InputError(
-                    f"Column {name!r} is different in every row, like an identifier; "
+                    f"{what} is different in every row, like an identifier; "
                     "drop it, or describe it in a schema if it is a measurement."
                 )
             return {"kind": "continuous", "decimals": decimals(present)}
     elif not pd.api.types.is_bool_dtype(present):
-        _refuse_text(name, values, present)
+        _refuse_text(what, values, present)
     if set(present.map(category_text).unique()) <= {"0", "1"} and len(present) == len(values):
         return {"kind": "binary"}
     return {"kind": "categorical", "categories": categories(values)}
@@ -64,21 +62,10 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
     if kind == "categorical":
         return _cast_categories(values, categories, what)
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    if bad := first_bad(values, numbers.isna() & values.notna()):
-        raise InputError(
-            f"{what} should hold numbers but has {str(bad.value)!r} in row {bad.row}; "
-            "correct it or leave it empty."
-        )
-    if bad := first_bad(numbers, np.isinf(numbers)):
-        raise InputError(
-            f"{what} has an infinite value in row {bad.row}; correct it or leave it empty."
-        )
+    _refuse_first(what, values, numbers.isna() & values.notna(), _NO_NUMBER)
+    _refuse_first(what, numbers, np.isinf(numbers), _INFINITE)
     if kind == "continuous":
-        if bad := first_bad(numbers, numbers.abs() > _LARGEST):
-            raise InputError(
-                f"{what} has {bad.value:g} in row {bad.row}, which is no measurement; "
-                "correct it or leave it empty."
-            )
+        _refuse_first(what, numbers, numbers.abs() > _LARGEST, _TOO_LARGE)
         return numbers
     if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
         found = "no value" if pd.isna(bad.value) else bad.value
@@ -88,13 +75,18 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
 
 def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) -> pd.Series:
     text = values.astype(object).where(values.notna(), MISSING).map(category_text)
-    unknown = sorted(set(text.unique()) - set(categories))
-    if unknown:
+    if unknown := sorted(set(text) - set(categories)):
         found = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
         raise InputError(
             f"{what} has {found}, which is not one of its categories ({some(categories)})."
         )
     return pd.Series(pd.Categorical(text, categories=list(categories)), values.index)
+
+
+def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
+    if bad := first_bad(values, wrong):
+        said = said.format(value=bad.value, row=bad.row)
+        raise InputError(f"{what} {said}; correct it or leave it empty.")
 
 
 def check_outcome(name: str, values: pd.Series) -> None:
@@ -123,20 +115,15 @@ def categories(values: pd.Series) -> tuple[str, ...]:
 
 def ordered(texts: Iterable[str]) -> tuple[str, ...]:
     """Categories in order: by number where all of them are numbers, else by text."""
-    texts = list(texts)
-    numbers = pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce")
-    if numbers.notna().all():
-        return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
-    return tuple(sorted(texts))
+    found = pd.Series(sorted(texts), dtype="object")
+    numbers = pd.to_numeric(found, errors="coerce")
+    return tuple(found if numbers.hasnans else found[np.argsort(numbers, kind="stable")])
 
 
 def category_text(value: object) -> str:
     """What a value is called as a category: 0.0 and False are "0", else its own text."""
-    if isinstance(value, bool | np.bool_):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    whole = isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer())
+    return str(int(value)) if whole else str(value)
 
 
 def is_number(values: pd.Series) -> bool:
@@ -192,37 +179,25 @@ def _whole(values: pd.Series | np.ndarray) -> bool:
     return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))
 
 
-def _refuse_text(name: str, values: pd.Series, present: pd.Series) -> None:
+def _refuse_text(what: str, values: pd.Series, present: pd.Series) -> None:
     """Raise for dates, numbers spoiled by text, identifiers and free text."""
-    dates = InputError(
-        f"Column {name!r} holds dates; replace it by a number such as age or days, or drop it."
-    )
+    dates = f"{what} holds dates; replace it by a number such as age or days, or drop it."
     chosen = isinstance(present.dtype, pd.CategoricalDtype)
-    if not chosen and not pd.api.types.is_string_dtype(present):
-        if present.map(lambda value: hasattr(value, "year")).all():
-            raise dates
+    if not chosen and present.map(lambda value: hasattr(value, "year")).all():
+        raise InputError(dates)
     text = present.astype(str)
     numeric = pd.to_numeric(text, errors="coerce").notna()
-    spoiled = numeric.mean() >= NUMERIC_SHARE and text[numeric].nunique() > NUMERIC_VALUES
-    if not chosen and spoiled and (bad := _first_present(values, ~numeric.to_numpy())):
-        raise InputError(
-            f"Column {name!r} should hold numbers but has {bad.value!r} in row {bad.row}; correct "
-            "it or leave it empty."
-        )
+    if not chosen and numeric.mean() >= NUMERIC_SHARE and text[numeric].nunique() > NUMERIC_VALUES:
+        wrong = values.notna().to_numpy(bool, copy=True)
+        wrong[wrong] = ~numeric
+        _refuse_first(what, values, wrong, _NO_NUMBER)
     distinct = text.unique()
     if len(distinct) <= MAX_CATEGORIES and not len(distinct) == len(text) > _LEAST_IDENTIFIERS:
         return
     if pd.Series(distinct[:100]).str.fullmatch(_DATE).all():
-        raise dates
+        raise InputError(dates)
     raise InputError(
-        f"Column {name!r} has {len(distinct)} different texts, for example "
-        f"{min(distinct)[:40]!r}; group them into at most {MAX_CATEGORIES} categories, "
-        "or drop the column if it is an identifier, a date or free text."
+        f"{what} has {len(distinct)} different texts, for example {min(distinct)[:40]!r}; group "
+        f"them into at most {MAX_CATEGORIES} categories, or drop the column if it is an "
+        "identifier, a date or free text."
     )
-
-
-def _first_present(values: pd.Series, wrong: np.ndarray) -> Bad | None:
-    """The first bad value, where `wrong` speaks of those that are there."""
-    mask = values.notna().to_numpy(bool, copy=True)
-    mask[mask] = wrong
-    return first_bad(values, mask)

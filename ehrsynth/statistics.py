@@ -35,19 +35,7 @@ class Estimate(NamedTuple):
 
 
 def normal_interval(value: float, error: float, quantile: float = Z95) -> Estimate:
-    """A number with as many standard errors on both sides as the quantile says.
-
-    Parameters
-    ----------
-    value, error : float
-        The number and its standard error.
-    quantile : float
-        Of the error's distribution; the normal one by default.
-
-    Returns
-    -------
-    Estimate
-    """
+    """A number with as many standard errors on both sides as the quantile says."""
     return Estimate(value, value - quantile * error, value + quantile * error)
 
 
@@ -55,20 +43,6 @@ def wilson(hits: int, n: int) -> Estimate:
     """A share with its Wilson interval, which is right near 0 and 1 where Wald's is not.
 
     Source: Wilson, J Am Stat Assoc 1927;22:209-212.
-
-    Parameters
-    ----------
-    hits, n : int
-        How many of how many.
-
-    Returns
-    -------
-    Estimate
-
-    Raises
-    ------
-    NotComputable
-        If `n` is 0.
     """
     if n <= 0:
         raise NotComputable("there are no patients to count")
@@ -77,19 +51,8 @@ def wilson(hits: int, n: int) -> Estimate:
 
 
 def mean_of(estimates: list[Estimate]) -> Estimate:
-    """The mean of independent estimates with symmetric error, e.g. of cross-validation folds.
-
-    Parameters
-    ----------
-    estimates : list of Estimate
-        With intervals.
-
-    Returns
-    -------
-    Estimate
-    """
-    errors = [e.half / Z95 for e in estimates]
-    error = float(np.sqrt(np.sum(np.square(errors)))) / len(estimates)
+    """The mean of independent estimates with symmetric error, e.g. of cross-validation folds."""
+    error = float(np.linalg.norm([e.half / Z95 for e in estimates])) / len(estimates)
     return normal_interval(float(np.mean([e.value for e in estimates])), error)
 
 
@@ -97,14 +60,6 @@ def jackknife_variance(left_out: np.ndarray) -> float:
     """Variance of a statistic, from its values without each of some equal groups in turn.
 
     Source: Kott, J Off Stat 2001;17:521-526.
-
-    Parameters
-    ----------
-    left_out : array, shape (groups,)
-
-    Returns
-    -------
-    float
     """
     count = len(left_out)
     return (count - 1) / count * float(np.sum((left_out - np.mean(left_out)) ** 2))
@@ -114,21 +69,10 @@ def group_sums(
     rows: np.ndarray, rng: np.random.Generator, groups: int = 20,
     sums: Callable[[np.ndarray], np.ndarray] = lambda part: part.sum(axis=0, dtype=np.float64),
 ) -> np.ndarray:  # fmt: skip
-    """Sums of the rows in each of some random groups, for :func:`jackknife`.
+    """Sums of the rows in each of at most so many random groups, for :func:`jackknife`.
 
-    Parameters
-    ----------
-    rows : array, shape (n, width)
-    rng : Generator
-    groups : int
-        At most so many.
-    sums : callable
-        Function of the rows of a group; the sums of the columns by default.
-
-    Returns
-    -------
-    array, shape (groups, 1 + number of sums)
-        Column 0 counts the rows.
+    `rows` has shape (n, width); `sums` is a function of the rows of a group. The result has a row a
+    group, and the number of its rows in column 0.
     """
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
@@ -137,21 +81,10 @@ def group_sums(
 
 
 def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
-    """A statistic of tables' sums with a delete-a-group jackknife interval.
+    """A statistic of tables' sums (by group) with a delete-a-group jackknife interval.
 
     Distances between two samples grow with noise, so a bootstrap, which adds noise, gives
     intervals that miss the value; the jackknife does not.
-
-    Parameters
-    ----------
-    statistic : callable
-        Function of the total sums of each table.
-    *tables : array
-        Sums by group (first axis), independent of each other.
-
-    Returns
-    -------
-    Estimate
     """
     totals = [table.sum(axis=0) for table in tables]
     variance = 0.0
@@ -173,20 +106,6 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
 
     Source: DeLong et al., Biometrics 1988;44:837-845; fast form: Sun and Xu, IEEE Signal
     Process Lett 2014;21:1389-1393.
-
-    Parameters
-    ----------
-    cases, controls : array of float
-        Scores of the two groups, higher meaning "more likely a case".
-
-    Returns
-    -------
-    Estimate
-
-    Raises
-    ------
-    NotComputable
-        If one of the groups is empty.
     """
     placements = _placements(cases, controls)
     area = float(placements[0].mean())
@@ -213,26 +132,7 @@ def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarr
     """AUROC, and what each patient adds to its error (the influence, of sum 0).
 
     The sum of squares is the variance; of a difference of two models' AUROCs on the same
-    patients, it is that of the differences.
-
-    Source: DeLong et al., Biometrics 1988;44:837-845.
-
-    Parameters
-    ----------
-    score, is_case : array, shape (patients,)
-        Scores, and 1 for the cases, which should score higher.
-
-    Returns
-    -------
-    float
-        The AUROC.
-    array, shape (patients,)
-        The influence of each patient.
-
-    Raises
-    ------
-    NotComputable
-        If all or none are cases.
+    patients, it is that of the differences. Source: DeLong et al., see :func:`auroc`.
     """
     case = is_case.astype(bool)
     v_cases, v_controls = _placements(score[case], score[~case])
@@ -243,19 +143,7 @@ def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarr
 
 
 def boosted_trees(x: np.ndarray, y: np.ndarray, rounds: int, learning_rate: float, seed: int):
-    """LightGBM classifier of 0/1 `y`, the same for the same seed.
-
-    Parameters
-    ----------
-    x, y : array, shape (n, width) and (n,)
-    rounds, learning_rate : int, float
-        How many trees, and how much each may change.
-    seed : int
-
-    Returns
-    -------
-    lightgbm.Booster
-    """
+    """LightGBM classifier (a Booster) of 0/1 `y`, the same for the same seed."""
     import lightgbm
 
     parameters: dict[str, Any] = {
@@ -274,29 +162,8 @@ def two_sample_test(
 ) -> Estimate:  # fmt: skip
     """Cross-validated AUROC of boosted trees that tell two tables apart, cut to the same size.
 
-    0.5 means that they cannot tell them apart, 1 that they always can.
-
-    Source: Lopez-Paz and Oquab, ICLR 2017.
-
-    Parameters
-    ----------
-    first, second : array, shape (n, width) and (m, width)
-    rng : Generator
-    most : int
-        Rows of a table that are looked at.
-    folds : int
-        Parts of the cross-validation.
-    rounds, learning_rate : int, float
-        As for :func:`boosted_trees`.
-
-    Returns
-    -------
-    Estimate
-
-    Raises
-    ------
-    NotComputable
-        If a table has fewer than 10 rows.
+    0.5 means that they cannot tell them apart, 1 that they always can; at most `most` rows of a
+    table are looked at. Source: Lopez-Paz and Oquab, ICLR 2017.
     """
     n = min(len(first), len(second), most)
     if n < 10:
@@ -317,16 +184,7 @@ def two_sample_test(
 
 
 def distances(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """All Euclidean distances of two small tables, rounded as in :func:`nearest_distances`.
-
-    Parameters
-    ----------
-    queries, rows : array, shape (n, width) and (m, width)
-
-    Returns
-    -------
-    array, shape (n, m)
-    """
+    """All Euclidean distances (n, m) of two small tables, rounded as nearest ones are."""
     lengths = (np.einsum("ij,ij->i", x, x) for x in (queries, rows))
     squared = np.add.outer(*lengths) - 2 * (queries @ rows.T)
     return np.sqrt(np.round(np.maximum(squared, 0), _SQUARED_DECIMALS))
@@ -335,22 +193,11 @@ def distances(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def nearest_distances(
     queries: np.ndarray, rows: np.ndarray, k: int, skip: np.ndarray | None = None
 ) -> np.ndarray:
-    """Euclidean distances of each query to its `k` nearest rows, computed in blocks.
+    """Euclidean distances (n, k) of each query to its `k` nearest rows, the nearest first.
 
-    Faster than scikit-learn's, with the same numbers.
-
-    Parameters
-    ----------
-    queries, rows : array, shape (n, width) and (m, width)
-    k : int
-    skip : array of int, optional
-        For each query the row that does not count (itself).
-
-    Returns
-    -------
-    array of float32, shape (n, k)
-        The nearest first; infinite where there are fewer rows. Rounded in the square to four
-        decimals, so that equal rows have distance 0 and ties are ties.
+    Computed in blocks in float32, which is faster than scikit-learn's; infinite where there are
+    fewer rows. Rounded in the square to four decimals, so that equal rows have distance 0 and ties
+    are ties. `skip` is for each query the row that does not count (itself).
     """
     nearest = np.full((len(queries), k), np.inf, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
@@ -379,16 +226,5 @@ def nearest_distances(
 def nearest_distance(
     queries: np.ndarray, rows: np.ndarray, skip: np.ndarray | None = None
 ) -> np.ndarray:
-    """Euclidean distance of each query to its nearest row (see :func:`nearest_distances`).
-
-    Parameters
-    ----------
-    queries, rows : array, shape (n, width) and (m, width)
-    skip : array of int, optional
-        For each query the row that does not count (itself).
-
-    Returns
-    -------
-    array of float32, shape (n,)
-    """
+    """Euclidean distance of each query to its nearest row; see :func:`nearest_distances`."""
     return nearest_distances(queries, rows, 1, skip)[:, 0]
