@@ -11,6 +11,7 @@ from . import __version__, datasets
 from .errors import InputError
 from .files import read_table
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
+from .sources.fetch import fetch as fetch_data
 
 app = typer.Typer(
     add_completion=False,
@@ -84,7 +85,7 @@ def fetch(
 
     Example:  ehrsynth fetch mimic-iv-demo
     """
-    folder = datasets.fetch(name, data_dir=out, progress=True)
+    folder = fetch_data(name, data_dir=out, progress=True)
     typer.echo(f"{name} is in {folder}.")
 
 

@@ -1,14 +1,13 @@
 """From hospital tables to one row per patient: who is in, the index admission, the outcome.
 
 It is one lazy expression of Ibis, so that the same lines run in DuckDB, on Spark and in a database.
-That it becomes SQL for BigQuery, where PhysioNet hosts MIMIC-IV for credentialed users, is tested;
-that it runs there is not, since it needs an account.
+That it becomes SQL for BigQuery, where PhysioNet hosts MIMIC-IV, is tested; that it runs there is
+not, since it needs an account.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ from .schema import (
     Schema,
 )
 from .sources import drugs
-from .sources.engine import ROW, collect, distinct_codes, lazy, literal
+from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
 from .sources.tables import (
     EVENTS,
     MEASUREMENTS,
@@ -39,11 +38,7 @@ from .sources.tables import (
     UNITS,
     UNKNOWN,
     check_hospital,
-    check_included,
 )
-
-if TYPE_CHECKING:
-    import ibis
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +52,6 @@ _SHIFTED_OUTCOMES = (DIE_1Y, DIE_ANY)
 _YEAR = 365  # days
 _RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
 _FEWEST = 10  # patients that each class should have when the outcome is chosen for the user
-
 DEMOGRAPHICS = (
     Column(SEX, "categorical", "demographic", "Sex", categories=("F", "M")),
     Column(RACE, "categorical", "demographic", "Race", categories=RACES),
@@ -87,23 +81,17 @@ def build_patients(
         ended a year before the end of the database). The default is the first of them; of OMOP
         the first that at least ten patients have and ten have not.
     code_level : {"phecode", "leaf", "category"}
-        Whole phecodes, their most specific form, or their categories.
+        As for :func:`ehrsynth.phecode.roll_up`.
     include : sequence of {"procedures", "medications", "labs"}
-        Further yes/no columns: what happened up to the index discharge. The tables must have been
-        read with them.
+        Further 0/1 columns of what happened up to the index discharge; `tables` must have them.
 
     Returns
     -------
     DataFrame
         The outcome, ``sex``, ``race``, ``age``, the measurements (NaN when not measured) and one
         ``phe_...`` column of 0/1 for each code that occurs; no identifiers.
-
-    Raises
-    ------
-    InputError
-        If no patient is left, or the outcome is the same for all.
     """
-    _check_tables(tables, include)
+    check_hospital(tables, include)
     tables = lazy(tables)
     # Only a database that says when a diagnosis was made has a calendar that is true for all.
     dated = "time" in tables["diagnoses"].columns
@@ -112,7 +100,7 @@ def build_patients(
         outcome = _choose_outcome(tables, known) if dated else known[0]
     if outcome not in known:
         raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
-    expression, index = patients(tables, outcome)
+    expression, index = _patients(tables, outcome)
     people = collect(expression)
     if people.empty:
         counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
@@ -138,7 +126,6 @@ def split(
     Parameters
     ----------
     patients : DataFrame
-        The patient table.
     holdout : float
         Share of the patients in the holdout, between 0 and 1.
     seed : int
@@ -147,11 +134,6 @@ def split(
     -------
     train, holdout : DataFrame
         In the order of `patients`, with a new index and the schema attached.
-
-    Raises
-    ------
-    InputError
-        For another share, and a table of one patient.
     """
     if not 0 < holdout < 1:
         raise InputError(f"The share of the holdout is {holdout}; give one between 0 and 1.")
@@ -176,25 +158,8 @@ def split(
 # -- the expression --------------------------------------------------------------------
 
 
-def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Table", "ibis.Table"]:
-    """One row per patient, and the index admissions it starts from.
-
-    Chapter data-types, "Build it, part 2: one row per patient, by hand".
-
-    Parameters
-    ----------
-    tables : mapping of str to Table
-        ``patients``, ``admissions`` and ``measurements``.
-    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}
-
-    Returns
-    -------
-    table : Table
-        By subject_id: ``subject_id``, the outcome (0/1), ``sex``, ``race``, ``age`` (years) and
-        the measurements (NULL when not measured).
-    index : Table
-        The index admission of everyone in the cohort.
-    """
+def _patients(tables: Mapping[str, Table], outcome: str) -> tuple[Table, Table]:
+    """One row per patient, in the order of subject_id, and the index admissions it starts from."""
     index = _index_admissions(tables["patients"], tables["admissions"], outcome)
     measured = _latest_measurements(tables["measurements"], index)
     table = index.select(
@@ -208,57 +173,49 @@ def patients(tables: Mapping[str, "ibis.Table"], outcome: str) -> tuple["ibis.Ta
     return table.order_by("subject_id"), index
 
 
-def _index_admissions(
-    patients: "ibis.Table", admissions: "ibis.Table", outcome: str = DIE_1Y
-) -> "ibis.Table":
+def _index_admissions(patients: Table, admissions: Table, outcome: str = DIE_1Y) -> Table:
     """The index admission of everyone who did not die in hospital, with what is known of them.
 
     It is the last one. For the outcome "VISIT_1y" it is the last one that ended a year or more
     before the last admission of the whole database: whoever is seen again in this year is known.
     ``next_time`` is when the next admission begins (NULL if it is the last).
     """
-    import ibis
-
     dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
     alive = admissions.anti_join(dead, "subject_id")
-    order = [alive[name] for name in ("admit_time", "discharge_time", "hadm_id")]
+    order = ["admit_time", "discharge_time", "hadm_id"]
     following = alive["admit_time"].lead().over(group_by="subject_id", order_by=order)
     alive = alive.mutate(next_time=following)
     if outcome == VISIT_1Y:
         end = admissions["admit_time"].max().as_scalar().date()
         alive = alive.filter(_a_year_after(alive["discharge_time"]) <= end)
-    newest = ibis.row_number().over(
-        group_by="subject_id",
-        order_by=[ibis.desc(alive[n]) for n in ("admit_time", "discharge_time", "hadm_id")],
-    )
-    last = alive.mutate(place=newest).filter(lambda t: t["place"] == 0).drop("place")
-    return last.inner_join(patients, "subject_id").select(
-        *last.columns, *(name for name in patients.columns if name != "subject_id")
-    )
+    return _newest(alive, ["subject_id"], order).inner_join(patients, "subject_id")
 
 
-def _a_year_after(time: "ibis.Value") -> "ibis.Value":
+def _newest(table: Table, group: list[str], order: list[str]) -> Table:
+    """The last row of each group."""
+    import ibis
+
+    place = ibis.row_number().over(group_by=group, order_by=[ibis.desc(table[n]) for n in order])
+    return table.mutate(place=place).filter(lambda t: t["place"] == 0).drop("place")
+
+
+def _a_year_after(time: Value) -> Value:
     import ibis
 
     return (time.date() + ibis.interval(days=_YEAR)).cast("date")
 
 
-def _latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ibis.Table":
+def _latest_measurements(measurements: Table, index: Table) -> Table:
     """The latest value of each measurement up to each index discharge (the day included).
 
-    Of two values of one day the later row of the file is kept, and both numbers of a pressure
+    Of two values of one day the later row of the file is kept, so that both numbers of a pressure
     come from the same reading.
     """
-    import ibis
-
     until = index.select("subject_id", "discharge_time")
     known = measurements.filter(measurements["name"].isin(list(UNITS)))
     known = known.inner_join(until, "subject_id")
     known = known.filter(known["time"].date() <= known["discharge_time"].date())
-    newest = ibis.row_number().over(
-        group_by=["subject_id", "name"], order_by=[ibis.desc(known["time"]), ibis.desc(known[ROW])]
-    )
-    latest = known.mutate(place=newest).filter(lambda t: t["place"] == 0)
+    latest = _newest(known, ["subject_id", "name"], ["time", ROW])
     wide = latest.group_by("subject_id").aggregate(
         **{n: latest["value"].max(where=latest["name"] == n) for n in UNITS}
     )
@@ -269,7 +226,7 @@ def _latest_measurements(measurements: "ibis.Table", index: "ibis.Table") -> "ib
     return wide.mutate(**right)
 
 
-def _race_group(race: "ibis.Value") -> "ibis.Value":
+def _race_group(race: Value) -> Value:
     """MIMIC-IV's strings ("WHITE - RUSSIAN", "UNABLE TO OBTAIN", ...) to six races."""
     text = race.cast("string").fill_null(UNKNOWN).strip().upper()
     group = text.re_search(_RACE_UNKNOWN).ifelse(UNKNOWN, OTHER)
@@ -279,14 +236,14 @@ def _race_group(race: "ibis.Value") -> "ibis.Value":
     return group
 
 
-def _age(index: "ibis.Table") -> "ibis.Value":
+def _age(index: Table) -> Value:
     import ibis
 
     age = index["anchor_age"] + index["admit_time"].year() - index["anchor_year"]
     return ibis.least(age.cast("int64"), OLDEST).cast("float64")
 
 
-def _outcome(index: "ibis.Table", outcome: str) -> "ibis.Value":
+def _outcome(index: Table, outcome: str) -> Value:
     if outcome == DIE_ANY:
         return index["death_date"].notnull()
     # Deaths are dated by the day, so the discharge is too.
@@ -301,7 +258,7 @@ def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
     """The first outcome that enough patients have and have not, else the one nearest to it."""
     fewer = {}
     for outcome in known:
-        table, _ = patients(tables, outcome)
+        table, _ = _patients(tables, outcome)
         counts = collect(table.aggregate(n=table.count(), ones=table[outcome].sum()))
         n, ones = counts.fillna(0).astype(int).iloc[0]
         fewer[outcome] = int(min(ones, n - ones))
@@ -342,7 +299,7 @@ def _describe_people(
 
 
 def _blocks(
-    tables: dict, include: Sequence[str], index: "ibis.Table", subjects: np.ndarray, level: str
+    tables: dict, include: Sequence[str], index: Table, subjects: np.ndarray, level: str
 ) -> list[tuple[pd.DataFrame, list[Column]]]:
     """The 0/1 columns of diagnoses, and of all else that happened."""
     keys, n = ["icd_version", "icd_code"], len(subjects)
@@ -379,23 +336,7 @@ def _drugs(
     name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Patient `row` was given the drug `number` of `found`: a 0/1 column for each ingredient."""
-    named = drugs.map_names(found["drug"])
-    _report_unknown(found, named)
-    pairs = named.drop(columns="known").rename_axis("number").reset_index()
-    # Each pair of a name and an ingredient is an event with the ingredient as its code.
-    pairs = pairs.assign(pair=range(len(pairs)))
-    given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    codes = pd.DataFrame(
-        {
-            "code": pairs["ingredient"],
-            "label": pairs["ingredient"].str.capitalize(),
-            "rows": found["rows"].reindex(pairs["number"]).to_numpy(),
-        }
-    )
-    return _events(name, given["row"].to_numpy(), given["pair"].to_numpy(), codes, n)
-
-
-def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
+    named = drugs.map_names(found["drug"]).rename_axis("number")
     strange = found[~found.index.isin(named.index[named["known"]])]
     if len(strange):
         often = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
@@ -404,17 +345,13 @@ def _report_unknown(found: pd.DataFrame, named: pd.DataFrame) -> None:
             f"{strange['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(strange):,}",
             ", ".join(often.head(5).str.strip()),
         )  # fmt: skip
-
-
-# -- checks ----------------------------------------------------------------------------
-
-
-def _check_tables(tables: dict, include: Sequence[str]) -> None:
-    check_hospital(tables)
-    check_included(include)
-    for name in include:
-        if name not in tables:
-            raise InputError(f"These tables were read without {name}; read them with include.")
+    # Each ingredient of each name is an event of its own.
+    pairs = named.reset_index().assign(event=range(len(named)))
+    given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
+    codes = pd.DataFrame(
+        {"code": pairs["ingredient"], "label": pairs["ingredient"].str.capitalize()}
+    )
+    return _events(name, given["row"].to_numpy(), given["event"].to_numpy(), codes, n)
 
 
 def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
@@ -423,12 +360,9 @@ def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
     Chapter data-types, "The patient table and its schema".
     """
     schema = Schema.of(patients)
-    if schema.outcome is not None:
-        values = schema.outcome_values(patients)
-        ones = int(values.sum())
-        if ones in (0, len(values)):
-            raise InputError(
-                f"Outcome {schema.outcome!r} is {values[0]} for all {len(values)} patients; "
-                "choose another outcome or more patients."
-            )
+    if schema.outcome is not None and len(set(values := schema.outcome_values(patients))) == 1:
+        raise InputError(
+            f"Outcome {schema.outcome!r} is {values[0]} for all {len(values)} patients; "
+            "choose another outcome or more patients."
+        )
     return patients

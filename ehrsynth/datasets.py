@@ -15,10 +15,8 @@ from .phecode import map_icd, unmapped
 from .schema import BMI, SEX, SYSTOLIC
 from .sources import diabetes130
 from .sources.engine import collect, lazy
-from .sources.fetch import cache_folder, credentialed_help, fetch, is_fetched, registry
+from .sources.fetch import fetched, registry
 from .sources.tables import check_hospital
-
-__all__ = ["DATASETS", "describe", "fetch", "load", "scan", "source"]
 
 # The reader of each data set.
 _READERS = {
@@ -52,8 +50,7 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
     -------
     dict of str to DataFrame
         Hospital tables (``patients``, ``admissions``, ``diagnoses``, ``measurements``), or
-        ``encounters`` or ``table`` of a flat data set. :func:`ehrsynth.build_patients` takes
-        any of them.
+        ``encounters`` or ``table`` of a flat data set, for :func:`ehrsynth.build_patients`.
 
     Raises
     ------
@@ -79,13 +76,10 @@ def scan(name: str, data: str | Path | None = None, progress: bool = False, **op
 
     Parameters
     ----------
-    name : str
-    data : str or Path, optional
-        As for :func:`load`.
+    name, data : as for :func:`load`
     progress : bool
         Show a progress bar where files are read.
-    **options
-        As for :func:`load`.
+    **options : as for :func:`load`
 
     Returns
     -------
@@ -119,21 +113,11 @@ def check_name(name: str) -> None:
 
 def _location(name: str, data: str | Path | None) -> Path:
     """The folder or file to read: when none is given, the fetched copy."""
-    if data is not None:
-        data = Path(data)
-        if not data.exists():
-            raise InputError(f"{data} does not exist; check --data.")
-        return data
-    entry = registry().get(name)
-    if entry is None:
-        raise InputError(f"Data set {name} needs a file; give it with --data.")
-    if entry.get("credentialed"):
-        raise InputError(credentialed_help(name))
-    if not is_fetched(name):
-        raise InputError(
-            f"{name} is not here yet; run 'ehrsynth fetch {name}', or give its folder with --data."
-        )
-    return cache_folder(name)
+    if data is None:
+        return fetched(name)
+    if not Path(data).exists():
+        raise InputError(f"{data} does not exist; check --data.")
+    return Path(data)
 
 
 def source(name: str, data: str | Path | None = None) -> dict[str, str]:
@@ -141,57 +125,41 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
 
     Parameters
     ----------
-    name : str
-    data : str or Path, optional
-        As for :func:`load`.
+    name, data : as for :func:`load`
 
     Returns
     -------
     dict of str to str
     """
-    entry = registry().get(name)
-    if entry is not None:
-        facts = {"data set": entry["title"], "license": entry["license"]}
-        facts["attribution"] = entry["attribution"]
-        if entry.get("credentialed"):
-            facts["careful"] = entry["allows"]
-        return facts
-    if name == "omop":
-        return {"data set": f"the OMOP database {Path(data).name}" if data else name}
+    if entry := registry().get(name):
+        facts = {"data set": "title", "license": "license", "attribution": "attribution"}
+        facts |= {"careful": "allows"} if entry.get("credentialed") else {}
+        return {fact: entry[key] for fact, key in facts.items()}
     if name == "simulated":
         return {
             "data set": "a simulated hospital: no row comes from a real person",
             "license": "MIT, as the code of ehrsynth that makes it",
         }
-    return {"data set": f"the table {Path(data).name}" if data else name}
+    kind = "OMOP database" if name == "omop" else "table"
+    return {"data set": f"the {kind} {Path(data).name}" if data else name}
 
 
 def build_patients(
-    tables: dict,
-    outcome: str | None = None,
-    code_level: str = "phecode",
+    tables: dict, outcome: str | None = None, code_level: str = "phecode",
     include: Sequence[str] = (),
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Make the patient table, one row per patient, with its schema attached.
 
     Parameters
     ----------
     tables : dict of str to DataFrame or ibis Table
         What :func:`load` or :func:`scan` returns.
-    outcome : str, optional
-        As for :func:`ehrsynth.cohort.build_patients`; a flat data set brings its own.
-    code_level : {"phecode", "leaf", "category"}
-    include : sequence of {"procedures", "medications", "labs"}
-        As for :func:`ehrsynth.cohort.build_patients`.
+    outcome, code_level, include : as for :func:`ehrsynth.cohort.build_patients`
+        A flat data set brings its own outcome.
 
     Returns
     -------
     DataFrame
-
-    Raises
-    ------
-    InputError
-        If no patient is left, or the outcome is the same for all.
     """
     _check_loaded(tables)
     for key, name in _FLAT.items():
@@ -217,11 +185,6 @@ def describe(tables: Mapping) -> dict[str, int | float]:
     -------
     dict of str to int or float
         Counts, and shares in percent.
-
-    Raises
-    ------
-    InputError
-        For something else, such as a patient table.
     """
     _check_loaded(tables)
     if "encounters" in tables:
@@ -245,7 +208,7 @@ def describe(tables: Mapping) -> dict[str, int | float]:
                                "in-hospital deaths": admissions["died_in_hospital"].sum()}),
         **_counts(patients, {"patients with a date of death": died}),
         **_describe_diagnoses(tables["diagnoses"]),
-        **_describe_concepts(tables),
+        **_describe_concepts(tables.get("concepts")),
         **_describe_measurements(tables["measurements"]),
     }  # fmt: skip
 
@@ -264,13 +227,10 @@ def _counts(table, counts: dict) -> dict[str, int | float]:
 
 
 def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
-    codes = collect(
-        diagnoses.group_by(["icd_version", "icd_code"]).aggregate(rows=diagnoses.count())
-    )
-    version = diagnoses["icd_version"]
-    people = diagnoses.group_by("subject_id").aggregate(
-        **{f"v{v}": (version == v).any() for v in (9, 10)}
-    )
+    by_code = diagnoses.group_by(["icd_version", "icd_code"])
+    codes = collect(by_code.aggregate(rows=diagnoses.count()))
+    has = {f"v{v}": (diagnoses["icd_version"] == v).any() for v in (9, 10)}
+    people = diagnoses.group_by("subject_id").aggregate(**has)
     nine, ten = people["v9"], people["v10"]
     subjects = _counts(people, {"v9": nine.sum(), "v10": ten.sum(), "both": (nine & ten).sum()})
     mapped = codes.index.isin(map_icd(codes).index)
@@ -287,18 +247,12 @@ def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
     return facts | {"patients with ICD-9 and ICD-10 codes": subjects["both"]}
 
 
-def _describe_concepts(tables: Mapping) -> dict[str, int | float]:
+def _describe_concepts(concepts) -> dict[str, int | float]:
     """Conditions of an OMOP database that have no ICD code."""
-    if "concepts" not in tables:
-        return {}
-    code = tables["concepts"]["code"]
-    return _counts(
-        tables["concepts"],
-        {
-            "conditions with a standard concept only": code.notnull().sum(),
-            "conditions without any code": code.isnull().sum(),
-        },
-    )
+    return {} if concepts is None else _counts(concepts, {
+        "conditions with a standard concept only": concepts["code"].notnull().sum(),
+        "conditions without any code": concepts["code"].isnull().sum(),
+    })  # fmt: skip
 
 
 def _describe_measurements(measurements) -> dict[str, int | float]:
@@ -307,16 +261,13 @@ def _describe_measurements(measurements) -> dict[str, int | float]:
         bmi=bmi.sum(), pressure=pressure.sum(), largest=measurements["value"].max(where=bmi)
     )
     weighed, pressed = people["bmi"] > 0, people["pressure"] > 0
-    facts = _counts(
-        people,
-        {
-            "BMI values": people["bmi"].sum(),
-            "blood pressures": people["pressure"].sum(),
-            "patients with a BMI": weighed.sum(),
-            "patients with a blood pressure": pressed.sum(),
-            "patients with a BMI and a blood pressure": (weighed & pressed).sum(),
-        },
-    )
+    facts = _counts(people, {
+        "BMI values": people["bmi"].sum(),
+        "blood pressures": people["pressure"].sum(),
+        "patients with a BMI": weighed.sum(),
+        "patients with a blood pressure": pressed.sum(),
+        "patients with a BMI and a blood pressure": (weighed & pressed).sum(),
+    })  # fmt: skip
     if not facts["BMI values"]:
         return facts
     largest = collect(people.aggregate(largest=people["largest"].max()))
@@ -326,19 +277,18 @@ def _describe_measurements(measurements) -> dict[str, int | float]:
 def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:
     rows = diabetes130.diagnoses(encounters)
     visits = encounters["patient_nbr"].value_counts()
-    readmitted = encounters["readmitted"].value_counts(normalize=True)
-    first = encounters.sort_values("encounter_id").drop_duplicates("patient_nbr")
-    soon = (first["readmitted"] == "<30").mean()
+    readmitted = encounters["readmitted"]
+    first = encounters.sort_values("encounter_id").drop_duplicates("patient_nbr")["readmitted"]
     lost = unmapped(rows)["rows"].sum() / len(rows)
     return {
         "encounters": len(encounters),
         "patients": len(visits),
         "patients with more than one encounter": int((visits > 1).sum()),
         "most encounters of one patient": int(visits.max()),
-        "encounters with readmission within 30 days (%)": _percent(readmitted.get("<30", 0.0)),
-        "encounters with readmission later (%)": _percent(readmitted.get(">30", 0.0)),
-        "encounters without readmission (%)": _percent(readmitted.get("NO", 0.0)),
-        "first encounters with readmission within 30 days (%)": _percent(soon),
+        "encounters with readmission within 30 days (%)": _percent((readmitted == "<30").mean()),
+        "encounters with readmission later (%)": _percent((readmitted == ">30").mean()),
+        "encounters without readmission (%)": _percent((readmitted == "NO").mean()),
+        "first encounters with readmission within 30 days (%)": _percent((first == "<30").mean()),
         "diagnosis entries": len(rows),
         "share of diagnosis entries mapped to a phecode (%)": _percent(1 - lost),
     }

@@ -71,18 +71,12 @@ def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the name.") from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"{path} is not readable {form}: {reason}.") from error
+        why = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"{path} is not readable {form}: {why}.") from error
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet or CSV, by the ending of `path`.
-
-    Parameters
-    ----------
-    table : DataFrame
-    path : str or Path
-    """
+    """Write a table as Parquet or CSV, by the ending of `path`."""
     suffix = _suffix(path)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
@@ -103,9 +97,8 @@ def write_blocks(
 ) -> None:
     """Write tables of the same columns one after the other into one ``.csv.gz``, without quotes.
 
-    Only one of them is in memory at a time, and each is written several times faster than by
-    :func:`write_table`. No text may hold a comma, a quote or a line break; `dates` are the columns
-    whose times are written as the date alone.
+    Only one is in memory at a time, written several times faster than by :func:`write_table`. No
+    text may hold a comma, a quote or a line break; of `dates` the day alone is written.
     """
     options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
     schema = None
@@ -139,23 +132,7 @@ def _csv_schema(table: pd.DataFrame, dates: Sequence[str]) -> pa.Schema:
 
 
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
-    """Read a Parquet or CSV table, by the ending of `path`.
-
-    Parameters
-    ----------
-    path : str or Path
-    **csv_options
-        For :func:`pandas.read_csv`.
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, of another kind, or not readable.
-    """
+    """Read a Parquet or CSV table, by the ending of `path`."""
     path = Path(path)
     suffix = _suffix(path)
     if not path.is_file():
@@ -166,17 +143,14 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
         missing = {"keep_default_na": False, "na_values": list(MISSING_TEXTS)}
         return pd.read_csv(path, **(missing | csv_options))
     except (OSError, ValueError, EOFError) as error:  # a ValueError: of pandas or pyarrow
-        reason = _reason(error).removeprefix("Error tokenizing data. C error: ")
-        raise InputError(f"{path} cannot be read as {suffix}: {reason}.") from error
+        why = reason(error).removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{path} cannot be read as {suffix}: {why}.") from error
 
 
 def read_columns(
     path: str | Path, names: Iterable[str], null_values: Sequence[str] = ("",)
 ) -> pd.DataFrame:
-    """Some columns of a large CSV (plain or gzipped), fast, as the text that is written there.
-
-    One of `null_values` means that there is no value.
-    """
+    """Some columns of a large CSV (plain or gzipped), fast, as the text that is written there."""
     names = list(names)
     options = pa_csv.ConvertOptions(
         include_columns=names, column_types=dict.fromkeys(names, pa.string()),
@@ -190,10 +164,10 @@ def read_columns(
         missing = [name for name in names if f"'{name}'" in str(error)] or [str(error)]
         raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error
     except (OSError, EOFError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} cannot be read as CSV: {_reason(error)}.") from error
+        raise InputError(f"{path} cannot be read as CSV: {reason(error)}.") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of what another library says, without a full stop."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 

@@ -1,12 +1,8 @@
 """From ICD-9-CM and ICD-10-CM codes to phecodes, the same way for both.
 
-Phecodes group billing codes into diseases that a researcher would study: ICD-9-CM 250.00 and
-ICD-10-CM E11.9 are both phecode 250.2, type 2 diabetes. Every ICD code is mapped to its most
-specific phecode (the leaf) and then rolled up to one level, so that a code tells the disease and
-never the coding system it was written in.
-
-The table is phecode 1.2 (Wei et al. 2017, doi 10.1371/journal.pone.0175508; Wu et al. 2019,
-doi 10.2196/14325); ``tools/make_phecode_table.py`` makes it and ``data/README.md`` says from what.
+Every ICD code is mapped to its most specific phecode (the leaf) and then rolled up to one level, so
+that a code tells the disease and never the coding system it was written in. The table is phecode
+1.2 (Wei et al. 2017, doi 10.1371/journal.pone.0175508; Wu et al. 2019, doi 10.2196/14325).
 """
 
 import logging
@@ -34,19 +30,16 @@ def icd_table() -> pd.DataFrame:
     """
     with as_file(files("ehrsynth") / "phecodes.parquet") as path:
         table = pd.read_parquet(path)
-    text = [name for name in table.columns if name != "icd_version"]
-    return table.astype({"icd_version": "int64"} | dict.fromkeys(text, str))
+    return table.astype(dict.fromkeys(table.columns, str) | {"icd_version": "int64"})
 
 
 def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
-    """Leaf phecodes to one level.
-
-    Chapter data-types, "Which level?".
+    """Leaf phecodes to one level. Chapter data-types, "Which level?".
 
     Parameters
     ----------
     phecodes : Series of str
-        Leaf phecodes, e.g. "250.21".
+        Leaves, e.g. "250.21".
     level : {"phecode", "leaf", "category"}
         The whole phecode ("250"), the leaf itself, or its category ("endocrine/metabolic").
 
@@ -54,7 +47,8 @@ def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
     -------
     Series of str
     """
-    _check_level(level)
+    if level not in LEVELS:
+        raise InputError(f"Unknown code level {level!r}; use one of {', '.join(LEVELS)}.")
     if level == "leaf":
         return phecodes
     if level == "phecode":
@@ -64,9 +58,7 @@ def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
 
 @lru_cache(maxsize=len(LEVELS))
 def definitions(level: str = "leaf") -> pd.DataFrame:
-    """Name, category and sex of every code of a level.
-
-    Chapter data-types, "From ICD codes to phecodes".
+    """Name, category and sex of every code. Chapter data-types, "From ICD codes to phecodes".
 
     Parameters
     ----------
@@ -79,7 +71,6 @@ def definitions(level: str = "leaf") -> pd.DataFrame:
         Indexed by code: ``name``, ``category``, ``sex`` ("F" or "M" when the disease occurs
         in that sex only, else ""). Treat it as read-only: it is kept for the next call.
     """
-    _check_level(level)
     leaves = icd_table()[["phecode", "name", "category", "sex"]].drop_duplicates("phecode")
     leaves = leaves.set_index("phecode").sort_index().rename_axis("code")
     if level == "leaf":
@@ -97,8 +88,8 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     """Map every diagnosis to the phecode(s) it belongs to.
 
     A code that is not in the table is cut by one character at a time until it is, down to
-    three characters (ICD-10-CM adds codes every year). What still does not map is left out
-    here and listed by :func:`unmapped`. Chapter data-types, "From ICD codes to phecodes".
+    three characters (ICD-10-CM adds codes every year); :func:`unmapped` lists what is left out.
+    Chapter data-types, "From ICD codes to phecodes".
 
     Parameters
     ----------
@@ -112,9 +103,7 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
         The other columns of `diagnoses` and ``phecode``, one row for each pair of diagnosis
         and phecode; the index is that of `diagnoses`, repeated where a code has two phecodes.
     """
-    _check_level(level)
-    numbers, codes = _distinct_codes(diagnoses)
-    leaves = _leaves(codes)
+    numbers, _, leaves = _leaves(diagnoses)
     pairs = leaves.assign(phecode=roll_up(leaves["phecode"], level)).drop_duplicates()
     # Joined on numbers of our own, so that the other columns may have any name.
     rows = pd.DataFrame({"number": numbers.to_numpy(), "row": range(len(diagnoses))})
@@ -124,34 +113,29 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
 
 
 def unmapped(diagnoses: pd.DataFrame) -> pd.DataFrame:
-    """The codes that :func:`map_icd` leaves out, most frequent first.
-
-    Chapter data-types, "From ICD codes to phecodes".
+    """What :func:`map_icd` leaves out. Chapter data-types, "From ICD codes to phecodes".
 
     Parameters
     ----------
     diagnoses : DataFrame
-        As for :func:`map_icd`.
 
     Returns
     -------
     DataFrame
-        ``icd_version``, ``icd_code`` and ``rows``, the number of rows of `diagnoses`.
+        ``icd_version``, ``icd_code`` and ``rows``, how many have it; the most frequent first.
     """
-    numbers, codes = _distinct_codes(diagnoses)
+    numbers, codes, leaves = _leaves(diagnoses)
     codes = codes.assign(rows=numbers.value_counts().reindex(codes.index).to_numpy())
-    lost = codes[~codes.index.isin(_leaves(codes)["number"])]
+    lost = codes[~codes.index.isin(leaves["number"])]
     return lost.sort_values(["rows", *_KEY], ascending=[False, True, True], ignore_index=True)
 
 
 def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     """How much each phecode tells in which ICD version a patient was coded, before and after.
 
-    Before: as published, ICD-9 through a table that lists each code with its leaf and everything
-    above the leaf and of which the last row wins, ICD-10 through a table of leaves; ICD-9 401.9 is
-    then 401 and ICD-10 I10 is 401.1. After: both to the leaf and then to one level.
-
-    Patients with codes of both versions are left out.
+    Before: as published, ICD-9 through a table of which the code above all leaves wins, ICD-10
+    through a table of leaves; ICD-9 401.9 is then 401 and ICD-10 I10 is 401.1. After: both to the
+    leaf and then to one level. Patients with codes of both versions are left out.
     Chapter data-types, "Break it. What goes wrong: the era artefact".
 
     Parameters
@@ -159,22 +143,15 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     diagnoses : DataFrame
         ``subject_id``, ``icd_code`` and ``icd_version``.
     level : {"phecode", "leaf", "category"}
-        The level of the second mapping.
+        Of the second mapping.
 
     Returns
     -------
     DataFrame
-        One row for each mapping ("published" or "one level") and phecode, the most telling first:
-        ``mapping``, ``phecode``, ``name``, ``icd9`` and ``icd10`` (share of the patients coded in
-        that version who have it) and ``phi``, the correlation of having it with being coded in
-        ICD-10: 0 says nothing about the version, 1 or -1 everything.
-
-    Raises
-    ------
-    InputError
-        If nobody is coded in one of the versions only.
+        The most telling first: ``mapping`` ("published" or "one level"), ``phecode``, ``name``,
+        ``icd9`` and ``icd10`` (share of the patients coded in that version who have it) and
+        ``phi``, the correlation of having it with being coded in ICD-10.
     """
-    _check_level(level)
     versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
     era = versions.loc[versions["min"] == versions["max"], "min"]
     size = era.value_counts().reindex([9, 10], fill_value=0)
@@ -186,7 +163,6 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     rows = diagnoses[diagnoses["subject_id"].isin(era.index)]
     rows = rows[["subject_id", *_KEY]].assign(version=rows["icd_version"])
     leaves = map_icd(rows, "leaf")
-    # The last of the rows of an ICD-9 code is what is above all its leaves.
     above = roll_up(leaves["phecode"], "phecode")
     published = leaves.assign(phecode=leaves["phecode"].where(leaves["version"] == 10, above))
     parts = {
@@ -205,10 +181,9 @@ def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.
     weight = (size[9] / size.sum()) * (size[10] / size.sum())
     # The correlation of two 0/1 columns, from their shares (0/0 when everybody has the code).
     phi = (share[10] - share[9]) * (weight / (every * (1 - every))) ** 0.5
-    return pd.DataFrame(
-        {"name": names.reindex(has.index), "icd9": share[9], "icd10": share[10],
-         "phi": phi.fillna(0.0)}
-    )  # fmt: skip
+    table = pd.DataFrame({"icd9": share[9], "icd10": share[10], "phi": phi.fillna(0.0)})
+    table.insert(0, "name", names)
+    return table
 
 
 def code_table(
@@ -217,19 +192,6 @@ def code_table(
     """One 0/1 column for each code that these subjects have, and what the columns are.
 
     Chapter data-types, "A bag of codes".
-
-    Parameters
-    ----------
-    diagnoses : DataFrame
-        ``subject_id``, ``icd_code``, ``icd_version``; others' rows are left out.
-    subjects : Index
-        The subject_id of each row of the result.
-    level : {"phecode", "leaf", "category"}
-
-    Returns
-    -------
-    table : DataFrame of uint8
-    columns : list of Column
     """
     known = diagnoses[diagnoses["subject_id"].isin(subjects)]
     groups = known.groupby(_KEY, dropna=False)
@@ -242,34 +204,25 @@ def code_table(
 def indicators(
     row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` has the ICD code `number` of `found`: a 0/1 column for each phecode.
+    """Patient `row` of `n` has the code `number` of `found`: a 0/1 column for each phecode.
 
+    `found` has the distinct codes and their ``rows``, how often they occur.
     Chapter data-types, "A bag of codes".
-
-    Parameters
-    ----------
-    row, number : ndarray of int
-        One pair for each patient and code.
-    found : DataFrame
-        The distinct codes: ``icd_version``, ``icd_code`` and ``rows``, how often they occur.
-    n : int
-        The number of patients.
-    level : {"phecode", "leaf", "category"}
-
-    Returns
-    -------
-    table : DataFrame of uint8
-    columns : list of Column
     """
     mapped = map_icd(found, level)
-    _report_unmapped(found, mapped.index)
+    lost = found[~found.index.isin(mapped.index)]
+    if len(lost):
+        often = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])["icd_code"]
+        log.info(
+            "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
+            f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
+            ", ".join(often.head(5).astype(str)),
+        )  # fmt: skip
     codes = np.sort(mapped["phecode"].unique())
     meaning = definitions(level)
-    columns = [
-        Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis", meaning.at[code, "name"],
-               code=code, sex=meaning.at[code, "sex"])
-        for code in codes
-    ]  # fmt: skip
+    columns = [Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis",
+                      meaning.at[code, "name"], code=code, sex=meaning.at[code, "sex"])
+               for code in codes]  # fmt: skip
     place = pd.Index(codes).get_indexer(mapped["phecode"])
     pairs = pd.DataFrame({"number": mapped.index, "place": place})
     has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
@@ -287,45 +240,22 @@ def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(values, columns=names, copy=False)
 
 
-def _report_unmapped(found: pd.DataFrame, mapped: pd.Index) -> None:
-    lost = found[~found.index.isin(mapped)]
-    if len(lost):
-        often = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])
-        log.info(
-            "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
-            f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
-            ", ".join(often["icd_code"].head(5).astype(str)),
-        )  # fmt: skip
-
-
-def _distinct_codes(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """Number the distinct codes: a number for each row, and the cleaned codes by number."""
-    missing = [name for name in _KEY if name not in diagnoses]
-    if missing:
+def _leaves(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:
+    """The number of each row's code, the distinct cleaned codes, and (number, leaf phecode)."""
+    if missing := [name for name in _KEY if name not in diagnoses]:
         raise InputError(f"Column {missing[0]!r} is missing from the table of diagnoses.")
     numbers = diagnoses.groupby(_KEY, sort=False, dropna=False).ngroup()
     codes = diagnoses.loc[~numbers.duplicated().to_numpy(), _KEY].reset_index(drop=True)
     text = codes["icd_code"].astype("str").str.replace(".", "", regex=False)
-    return numbers, codes.assign(icd_code=text.str.strip().str.upper())
-
-
-def _leaves(codes: pd.DataFrame) -> pd.DataFrame:
-    """Leaf phecodes of distinct codes: ``number`` (their index) and ``phecode``."""
+    codes = codes.assign(icd_code=text.str.strip().str.upper())
     table = icd_table()[[*_KEY, "phecode"]]
     waiting = codes[_KEY].assign(number=codes.index)
     waiting = waiting[waiting["icd_code"].notna()].astype({"icd_version": "int64"})
-    found = []
+    found = [pd.DataFrame({"number": pd.Series(dtype="int64"), "phecode": pd.Series(dtype="str")})]
     while len(waiting):
         hits = waiting.merge(table, on=_KEY)[["number", "phecode"]]
         found.append(hits)
         waiting = waiting[~waiting["number"].isin(hits["number"])]
         waiting = waiting[waiting["icd_code"].str.len() > _SHORTEST_CODE]
         waiting = waiting.assign(icd_code=waiting["icd_code"].str[:-1])
-    if not found:
-        return pd.DataFrame({"number": pd.Series(dtype="int64"), "phecode": pd.Series(dtype="str")})
-    return pd.concat(found, ignore_index=True)
-
-
-def _check_level(level: str) -> None:
-    if level not in LEVELS:
-        raise InputError(f"Unknown code level {level!r}; use one of {', '.join(LEVELS)}.")
+    return numbers, codes, pd.concat(found, ignore_index=True)

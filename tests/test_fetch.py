@@ -77,7 +77,7 @@ def archive(shared_data, tmp_path):
 
 def test_the_demo_is_fetched_and_read(demo, tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="ehrsynth"):
-        folder = datasets.fetch("mimic-iv-demo", data_dir=tmp_path, base_url=demo.url)
+        folder = fetch_data("mimic-iv-demo", data_dir=tmp_path, base_url=demo.url)
     assert folder == tmp_path
     assert "Open Database License" in caplog.text and "Please cite: Johnson" in caplog.text
     for file, sha256 in registry()["mimic-iv-demo"]["files"].items():
@@ -181,7 +181,7 @@ def test_the_environment_names_mirror_and_folder(demo, tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(InputError, match="mimic-iv-demo is not here yet; run 'ehrsynth fetch"):
         datasets.load("mimic-iv-demo")
-    assert datasets.fetch("mimic-iv-demo") == tmp_path / "mimic-iv-demo"
+    assert fetch_data("mimic-iv-demo") == tmp_path / "mimic-iv-demo"
     assert len(datasets.load("mimic-iv-demo")["patients"]) == 100
 
 
@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written(demo, tmp_path):
 
 def test_credentialed_data_is_explained():
     with pytest.raises(InputError, match="mimic-iv is for credentialed users.*physionet.org"):
-        datasets.fetch("mimic-iv")
+        fetch_data("mimic-iv")
     with pytest.raises(InputError, match="mimic-iv is for credentialed users"):
         datasets.load("mimic-iv")
 
@@ -201,7 +201,7 @@ def test_credentialed_data_is_explained():
 @pytest.mark.parametrize("name", ["simulated", "table", "nonsense"])
 def test_nothing_to_fetch(name):
     with pytest.raises(InputError, match=f"nothing to download for '{name}'; use mimic-iv-demo or"):
-        datasets.fetch(name)
+        fetch_data(name)
 
 
 def test_the_registry_names_license_and_attribution():

@@ -1,10 +1,8 @@
 """Diabetes 130-US hospitals for years 1999-2008: a real, open and large data set.
 
-Strack et al. 2014, doi 10.1155/2014/781670; UCI Machine Learning Repository 296,
-doi 10.24432/C5230J, CC BY 4.0. 101,766 encounters of patients with diabetes.
-
-Its traps: ``?`` means missing, the word None means "not measured" (pandas reads it as missing
-unless told otherwise), and ICD-9 codes have lost their leading zeros (38 is 038, septicemia).
+Strack et al. 2014, doi 10.1155/2014/781670; UCI 296, doi 10.24432/C5230J, CC BY 4.0. Its traps:
+``?`` means missing, the word None means "not measured" (pandas reads it as missing unless told
+otherwise), and ICD-9 codes have lost their leading zeros (38 is 038, septicemia).
 """
 
 import logging
@@ -81,23 +79,9 @@ _CHOICES = {
 
 
 def load(data: str | Path) -> dict[str, pd.DataFrame]:
-    """Read the encounters.
+    """``encounters``, text as it is written and int64, and ``labels(column, number, label)``.
 
-    Parameters
-    ----------
-    data : str or Path
-        The folder with ``diabetic_data.csv`` (and ``IDS_mapping.csv``), or that file itself.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``encounters``: one row per encounter, the columns of the file that are used, text as it
-        is written and whole numbers as int64; and ``labels(column, number, label)``.
-
-    Raises
-    ------
-    InputError
-        That names the file, column, row and value that cannot be used.
+    `data` is the folder with ``diabetic_data.csv`` (and ``IDS_mapping.csv``), or that file itself.
     """
     path = Path(data)
     if path.is_dir():
@@ -130,24 +114,6 @@ def to_patients(
     The age stays the ten-year band of the file, as an ordered category: a number would claim to
     know more. Medications are four doses (No, Down, Steady, Up), or 0/1 where only No and Steady
     occur; columns with one value are dropped and reported.
-
-    Parameters
-    ----------
-    tables : dict of str to DataFrame
-        What :func:`load` returns.
-    outcome : str, optional
-        "readmitted_30d", readmission within 30 days, is the only one.
-    code_level : {"phecode", "leaf", "category"}
-
-    Returns
-    -------
-    DataFrame
-        With its schema attached.
-
-    Raises
-    ------
-    InputError
-        For another outcome, and where nobody is left.
     """
     if outcome not in (None, OUTCOME):
         raise InputError(f"Unknown outcome {outcome!r}; diabetes130 has {OUTCOME}.")
@@ -194,22 +160,9 @@ def _columns(encounters: pd.DataFrame, labels: pd.DataFrame) -> Iterator[tuple[C
 
 
 def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
-    """The three diagnoses of each encounter, with their leading zeros back.
-
-    Parameters
-    ----------
-    encounters : DataFrame
-        As :func:`load` gives them.
-
-    Returns
-    -------
-    DataFrame
-        ``subject_id`` (the index of `encounters`), ``icd_code``, ``icd_version``.
-    """
-    table = pd.concat(
-        [pd.DataFrame({"subject_id": encounters.index, "icd_code": encounters[name].to_numpy()})
-         for name in _DIAGNOSES], ignore_index=True,
-    )  # fmt: skip
+    """The three diagnoses of each encounter (the index), with their leading zeros back."""
+    table = encounters.melt(value_vars=_DIAGNOSES, value_name="icd_code", ignore_index=False)
+    table = table.rename_axis("subject_id").reset_index().drop(columns="variable")
     table = table[~table["icd_code"].isin([_ABSENT, ""])].reset_index(drop=True)
     parts = table["icd_code"].str.strip().str.partition(".")
     # V and E codes were never numbers, so they kept their zeros.

@@ -1,15 +1,9 @@
 """From drug names as hospitals write them to ingredients.
 
-"Aspirin EC 81 mg Tablet" and "Aspirin" are the same substance, "Metoprolol Tartrate" and
-"Metoprolol Succinate XL" nearly so, and "Oxycodone-Acetaminophen (5mg-325mg)" is two. A name is
-read from left to right for the ingredients that it holds; strength, form, route, salt and brand in
-brackets are passed over. What holds none is kept under its own name and listed, never dropped in
-silence.
-
-The list of ingredients, with brands and short forms that stand alone, is ``ingredients.csv``:
-United States Adopted Names, as the drugs of a hospital pharmacy go by; of a mineral the salt
-belongs to the name (calcium gluconate). It is ours, and no more than a list: it knows no dose and
-no class.
+A name is read from left to right for the ingredients of ``ingredients.csv`` (United States Adopted
+Names, brands and short forms; of a mineral the salt belongs to the name); strength, form, route and
+salt are passed over. "Oxycodone-Acetaminophen (5mg-325mg)" is two. What holds none is kept under
+its own name and listed, never dropped in silence.
 """
 
 import re
@@ -45,18 +39,9 @@ def _known() -> dict[tuple[str, ...], tuple[str, ...]]:
 
 @lru_cache(maxsize=100_000)
 def ingredients(written: str) -> tuple[str, ...]:
-    """The ingredients that a drug's name holds, in order of the alphabet.
+    """The ingredients that a drug's name holds, in order of the alphabet; none where none is known.
 
-    Parameters
-    ----------
-    written : str
-        As in MIMIC-IV's ``prescriptions.drug``.
-
-    Returns
-    -------
-    tuple of str
-        Empty where the name holds none that the list knows. What rinses a line is an ingredient of
-        its own, "heparin flush".
+    What rinses a line is an ingredient of its own, "heparin flush".
     """
     text = written.lower()
     outside = _DISSOLVED.sub("", _BRACKETS.sub(" ", text))
@@ -88,19 +73,10 @@ def _plain_name(written: str) -> str:
 
 
 def map_names(written: pd.Series) -> pd.DataFrame:
-    """The ingredients of each name, one row for each pair.
+    """A row for each ``ingredient`` of each name, and whether it is ``known``; the names' index.
 
-    Parameters
-    ----------
-    written : Series of str
-        Missing names are left out.
-
-    Returns
-    -------
-    DataFrame
-        ``ingredient`` and ``known``, whether the list has it; the index is that of `written`,
-        repeated where a name holds several. An unknown name is its own ingredient, without
-        strength and form; what only dissolves a drug (water, an empty bag) is left out.
+    An unknown name is its own ingredient, without strength and form; what only dissolves a drug
+    (water, an empty bag) and missing names are left out.
     """
     rows = []
     for place, name in written.dropna().items():

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
@@ -21,6 +21,8 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import ibis
 
+Table: TypeAlias = "ibis.Table"  # Ibis itself is slow to import
+Value: TypeAlias = "ibis.Value"
 ENGINES = ("duckdb", "spark")
 MEMORY = "2GB"
 ROW = "row"  # the place of a measurement in its file: of two of one day the later one counts
@@ -74,7 +76,7 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
     return ibis.pyspark.connect(session)
 
 
-def lazy(tables: Mapping[str, Any]) -> dict[str, "ibis.Table"]:
+def lazy(tables: Mapping[str, Any]) -> dict[str, Table]:
     """The tables in an engine: DataFrames are handed to a DuckDB of their own."""
     frames = {name for name, table in tables.items() if isinstance(table, pd.DataFrame)}
     con = connect() if frames else None
@@ -84,7 +86,7 @@ def lazy(tables: Mapping[str, Any]) -> dict[str, "ibis.Table"]:
     }
 
 
-def hand_over(con, name: str, frame: pd.DataFrame, rows: bool = False) -> "ibis.Table":
+def hand_over(con, name: str, frame: pd.DataFrame, rows: bool = False) -> Table:
     """A DataFrame as a table of DuckDB, with :data:`ROW` if `rows`."""
     frame = frame.reset_index(drop=True)
     if rows:
@@ -98,22 +100,10 @@ def hand_over(con, name: str, frame: pd.DataFrame, rows: bool = False) -> "ibis.
     return con.table(name)
 
 
-def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.Table":
-    """A CSV or Parquet file as a lazy table; of a CSV every column is text, "" is NULL.
+def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> Table:
+    """A CSV or Parquet file as a lazy table, with :data:`ROW` if `rows`.
 
-    Parameters
-    ----------
-    con : ibis backend
-    path : Path
-        A ``.csv``, ``.csv.gz`` or ``.parquet`` file.
-    rows : bool
-        Add :data:`ROW`, the number of the row in the file.
-    tabs : bool
-        The columns of the CSV are parted by tabs and nothing is quoted (DuckDB only).
-
-    Returns
-    -------
-    Table
+    Of a CSV every column is text, "" is NULL. With `tabs` (DuckDB only) nothing is quoted.
     """
     text = str(path)
     parquet = text.lower().endswith(".parquet")
@@ -143,7 +133,7 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> "ibis.
     return con.table(name)
 
 
-def store(con, table: "ibis.Table") -> "ibis.Table":
+def store(con, table: Table) -> Table:
     """Compute a table once and keep it in the engine, which may move it to disk."""
     query, name = con.compile(table), f"stored_{uuid4().hex}"
     if con.name == "duckdb":
@@ -153,7 +143,7 @@ def store(con, table: "ibis.Table") -> "ibis.Table":
     return con.table(name)
 
 
-def literal(value: object) -> "ibis.Value":
+def literal(value: object) -> Value:
     """The same value in every row."""
     import ibis
 
@@ -164,30 +154,12 @@ def literal(value: object) -> "ibis.Value":
 
 
 def distinct_codes(
-    events: "ibis.Table", index: "ibis.Table", keys: list[str], subjects: np.ndarray
+    events: Table, index: Table, keys: list[str], subjects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Which patient has which code, streamed from the engine.
+    """Which patient (place in `subjects`, sorted) has which code (row of the table of codes).
 
-    Parameters
-    ----------
-    events : Table
-        ``subject_id`` and `keys`; with ``time``, only what happened up to the index discharge
-        (the day included) counts.
-    index : Table
-        The index admissions.
-    keys : list of str
-        The columns that make a code.
-    subjects : ndarray of int
-        The cohort, sorted.
-
-    Returns
-    -------
-    row : ndarray of int32, shape (pairs,)
-        Places in `subjects`.
-    number : ndarray of int32, shape (pairs,)
-        Rows of `codes`.
-    codes : DataFrame
-        The distinct codes: `keys` and ``rows``, how many rows of `events` have it.
+    What makes a code are the columns `keys`; ``rows`` says how many events have it. Of events with
+    a ``time`` only what happened up to the index discharge (the day included) counts. Streamed.
     """
     known = events.inner_join(index.select("subject_id", "discharge_time"), "subject_id")
     if "time" in events.columns:
@@ -199,13 +171,15 @@ def distinct_codes(
     for batch in pairs.to_pyarrow_batches(chunk_size=_BATCH):
         if not batch.num_rows:
             continue
-        local, distinct = _number(batch, keys)
-        of_all = np.array(
-            [numbers.setdefault(key, len(numbers)) for key in distinct], dtype=np.int32
-        )
+        # Texts as categories: a million rows hold a few thousand different strings.
+        frame = batch.to_pandas(strings_to_categorical=True)
+        groups = frame.groupby(keys, observed=True, dropna=False, sort=False).ngroup()
+        _, first, local = np.unique(groups, return_index=True, return_inverse=True)
+        distinct = frame[keys].iloc[first].itertuples(index=False, name=None)
+        of_all = np.array([numbers.setdefault(k, len(numbers)) for k in distinct], dtype=np.int32)
         counts = np.pad(counts, (0, len(numbers) - len(counts)))
-        np.add.at(counts, of_all[local], batch["rows"].to_numpy())
-        row.append(np.searchsorted(subjects, batch["subject_id"].to_numpy()).astype(np.int32))
+        np.add.at(counts, of_all[local], frame["rows"])
+        row.append(np.searchsorted(subjects, frame["subject_id"]).astype(np.int32))
         number.append(of_all[local])
     # In the order of the codes, whatever order the engine's threads gave them.
     codes = pd.DataFrame(list(numbers), columns=keys).assign(rows=counts)
@@ -216,21 +190,6 @@ def distinct_codes(
     return np.concatenate(row), place[np.concatenate(number)], codes
 
 
-def _number(batch: pa.RecordBatch, keys: list[str]) -> tuple[np.ndarray, list[tuple]]:
-    """Number the distinct codes of a batch: a number for each row, and the codes."""
-    # Texts as dictionaries: a million rows hold a few thousand different strings.
-    encoded = [pa.chunked_array([batch[key]]).combine_chunks().dictionary_encode() for key in keys]
-    encoded = [e.combine_chunks() if isinstance(e, pa.ChunkedArray) else e for e in encoded]
-    joint = np.zeros(batch.num_rows, dtype=np.int64)
-    for values in encoded:
-        joint = joint * (len(values.dictionary) + 1) + values.indices.fill_null(
-            len(values.dictionary)
-        ).to_numpy(zero_copy_only=False)
-    _, first, local = np.unique(joint, return_index=True, return_inverse=True)
-    distinct = pa.table({key: batch[key] for key in keys}).take(pa.array(first)).to_pydict()
-    return local.ravel(), list(zip(*distinct.values(), strict=True))
-
-
-def collect(table: "ibis.Table") -> pd.DataFrame:
+def collect(table: Table) -> pd.DataFrame:
     """The rows of a small lazy table."""
     return table.to_pyarrow().to_pandas()

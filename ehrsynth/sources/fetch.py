@@ -1,7 +1,4 @@
-"""Download public data sets: license shown, checksums checked.
-
-What can be downloaded, from where, and under which license is in ``registry.json``.
-"""
+"""Download the public data sets of ``registry.json``: license shown, checksums checked."""
 
 import json
 import logging
@@ -28,25 +25,33 @@ def registry() -> dict[str, dict]:
     return json.loads((files("ehrsynth.sources") / "registry.json").read_text("utf-8"))
 
 
-def cache_folder(name: str) -> Path:
-    """Where :func:`fetch` puts this data set when no folder is given."""
+def _cache_folder(name: str) -> Path:
     import pooch
 
     return Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("ehrsynth")) / name
 
 
-def is_fetched(name: str) -> bool:
-    """Whether all files of this data set are in its cache folder (whatever they hold)."""
-    return all((cache_folder(name) / file).is_file() for file in registry()[name]["files"])
+def fetched(name: str) -> Path:
+    """The folder with the fetched copy of this data set; how to get one, if there is none."""
+    entry = registry().get(name)
+    if entry is None:
+        raise InputError(f"Data set {name} needs a file; give it with --data.")
+    _refuse_credentialed(name)
+    folder = _cache_folder(name)
+    if not all((folder / file).is_file() for file in entry["files"]):
+        raise InputError(
+            f"{name} is not here yet; run 'ehrsynth fetch {name}', or give its folder with --data."
+        )
+    return folder
 
 
-def credentialed_help(name: str) -> str:
-    """How to get this data set, which cannot simply be downloaded, in one sentence."""
-    return (
-        f"{name} is for credentialed users: take the training and sign the agreement at "
-        f"{registry()[name]['url']}, download the hosp folder there, and give its folder "
-        f"with --data (the open {name}-demo needs none of this)."
-    )
+def _refuse_credentialed(name: str) -> None:
+    if registry()[name].get("credentialed"):
+        raise InputError(
+            f"{name} is for credentialed users: take the training and sign the agreement at "
+            f"{registry()[name]['url']}, download the hosp folder there, and give its folder "
+            f"with --data (the open {name}-demo needs none of this)."
+        )
 
 
 def fetch(
@@ -60,28 +65,21 @@ def fetch(
     name : {"mimic-iv-demo", "diabetes130"}
         Of its files those that are there and right are kept.
     data_dir : str or Path, optional
-        Folder for the files; the user's cache folder by default.
+        The user's cache folder by default.
     base_url : str, optional
         A mirror with the same files; default: ``EHRSYNTH_DATA_URL``, else the publisher.
     progress : bool
-        Show a progress bar.
 
     Returns
     -------
     Path
         The folder with the files, of which none is ever half-written.
-
-    Raises
-    ------
-    InputError
-        For an unknown or credentialed data set, no connection, or a wrong checksum.
     """
-    public = [key for key, entry in registry().items() if not entry.get("credentialed")]
     if name not in registry():
+        public = [key for key, entry in registry().items() if not entry.get("credentialed")]
         raise InputError(f"There is nothing to download for {name!r}; use {' or '.join(public)}.")
-    if name not in public:
-        raise InputError(credentialed_help(name))
-    entry, folder = registry()[name], Path(data_dir) if data_dir else cache_folder(name)
+    _refuse_credentialed(name)
+    entry, folder = registry()[name], Path(data_dir) if data_dir else _cache_folder(name)
     log.info("%s", entry["title"])
     log.info("License: %s, %s", entry["license"], entry["license_url"])
     log.info("Please cite: %s", entry["attribution"])

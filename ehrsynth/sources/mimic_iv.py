@@ -1,18 +1,14 @@
 """MIMIC-IV as published: csv.gz files in a ``hosp`` folder (or the same tables as Parquet).
 
-The same reader serves the credentialed database, the open demo of 100 patients, and any
-hospital in that layout. Only the columns that are used are read, lazily by :func:`scan`, so that a
-hospital of any size fits; :func:`load` collects what it gives.
-
-Source: Johnson et al. 2023, MIMIC-IV, a freely accessible electronic health record dataset,
-doi 10.1038/s41597-022-01899-x.
+One reader serves the credentialed database, the open demo of 100 patients, and any hospital in that
+layout (Johnson et al. 2023, doi 10.1038/s41597-022-01899-x). :func:`scan` reads lazily only what is
+used, so that a hospital of any size fits; :func:`load` collects what it gives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,58 +19,21 @@ from ..files import read_columns, read_table
 from ..schema import BMI as MEASURED_BMI
 from ..schema import DIASTOLIC, SYSTOLIC
 from . import engine, quality
+from .engine import Table, Value
 from .quality import TYPES, WORDS, Fault
-from .tables import LONGEST_LIFE, UNITS, check_included
-
-if TYPE_CHECKING:
-    import ibis
+from .tables import LONGEST_LIFE, UNITS, check_included, columns_of
 
 # The columns that are used, by file of the hosp folder, with the kind of value they hold.
-COLUMNS = {
-    "patients": {
-        "subject_id": "whole", "gender": "text", "anchor_age": "whole", "anchor_year": "whole",
-        "dod": "date",
-    },
-    "admissions": {
-        "subject_id": "whole", "hadm_id": "whole", "admittime": "date", "dischtime": "date",
-        "race": "text", "hospital_expire_flag": "whole",
-    },
-    "diagnoses_icd": {
-        "subject_id": "whole", "hadm_id": "whole", "icd_code": "text", "icd_version": "whole",
-    },
-    "omr": {
-        "subject_id": "whole", "chartdate": "date", "result_name": "text", "result_value": "text",
-    },
-}  # fmt: skip
-# Tables that are read only when they are asked for, and the dictionaries they need.
+COLUMNS = columns_of("mimic_iv")
+ALWAYS = ("patients", "admissions", "diagnoses_icd", "omr")
+# The files that are read only when they are asked for.
 INCLUDED = {
-    "procedures": {
-        "procedures_icd": {
-            "subject_id": "whole", "chartdate": "date", "icd_code": "text", "icd_version": "whole",
-        },
-        "d_icd_procedures": {"icd_code": "text", "icd_version": "whole", "long_title": "text"},
-    },
-    "medications": {
-        "prescriptions": {
-            "subject_id": "whole", "starttime": "date", "drug_type": "text", "drug": "text",
-        },
-    },
-    "labs": {
-        "labevents": {
-            "subject_id": "whole", "itemid": "whole", "charttime": "date", "valuenum": "number",
-            "ref_range_lower": "number", "ref_range_upper": "number",
-        },
-        "d_labitems": {"itemid": "whole", "label": "text", "fluid": "text"},
-    },
-}  # fmt: skip
-_SUFFIXES = (".csv.gz", ".csv", ".parquet")
+    "procedures": ("procedures_icd", "d_icd_procedures"),
+    "medications": ("prescriptions",),
+    "labs": ("labevents", "d_labitems"),
+}
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
-
-_MAY_BE_BLANK = {
-    "dod", "race", "result_value", "long_title", "starttime", "drug", "drug_type", "valuenum",
-    "ref_range_lower", "ref_range_upper", "label", "fluid",
-}  # fmt: skip
 _ALLOWED = {
     ("patients", "gender"): ("F", "M"),
     ("admissions", "hospital_expire_flag"): (0, 1),
@@ -91,9 +50,7 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
 
     Parameters
     ----------
-    data : str or Path
-    include : tuple of {"procedures", "medications", "labs"}
-        As for :func:`scan`.
+    data, include : as for :func:`scan`
 
     Returns
     -------
@@ -105,7 +62,7 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
 
 def scan(
     data: str | Path, con=None, include: tuple[str, ...] = (), progress: bool = False
-) -> dict[str, "ibis.Table"]:
+) -> dict[str, Table]:
     """Read the hospital tables in an engine that reads and checks each file once.
 
     Parameters
@@ -119,7 +76,6 @@ def scan(
         Further tables of what happened: ICD procedure codes, drugs as they were written, results
         out of the laboratory's range.
     progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -143,18 +99,7 @@ def scan(
 def from_frames(
     raw: Mapping[str, pd.DataFrame], include: tuple[str, ...] = ()
 ) -> dict[str, pd.DataFrame]:
-    """The tables of :func:`load` from MIMIC-IV's own in memory.
-
-    Parameters
-    ----------
-    raw : mapping of str to DataFrame
-    include : tuple of {"procedures", "medications", "labs"}
-        As for :func:`from_database`.
-
-    Returns
-    -------
-    dict of str to DataFrame
-    """
+    """The tables of :func:`load` from MIMIC-IV's own in memory."""
     con, typed = engine.connect(), {}
     for name, columns in _layout(include, raw).items():
         table = engine.hand_over(con, name, raw[name][list(columns)], rows=True)
@@ -163,9 +108,7 @@ def from_frames(
     return _collected(_hospital(typed, include))
 
 
-def from_database(
-    raw: Mapping[str, "ibis.Table"], include: tuple[str, ...] = ()
-) -> dict[str, "ibis.Table"]:
+def from_database(raw: Mapping[str, Table], include: tuple[str, ...] = ()) -> dict[str, Table]:
     """The tables of :func:`scan` from MIMIC-IV's own as they lie in a database.
 
     Nothing is read before it is needed, and values are not checked: what is not of its column's
@@ -174,10 +117,9 @@ def from_database(
     Parameters
     ----------
     raw : mapping of str to ibis Table
-        The tables of :data:`COLUMNS`, and those of :data:`INCLUDED` for what is in `include`. In
-        ``omr``, ``seq_num`` is the order of the measurements of one day.
-    include : tuple of {"procedures", "medications", "labs"}
-        As for :func:`scan`.
+        Those of :data:`ALWAYS`, and of :data:`INCLUDED` for what is in `include`. In ``omr``,
+        ``seq_num`` is the order of the measurements of one day.
+    include : tuple of str
 
     Returns
     -------
@@ -191,38 +133,28 @@ def from_database(
 
 
 def _layout(
-    include: tuple[str, ...], there: Mapping[str, object] | None = None
+    include: tuple[str, ...], there: Collection[str] = COLUMNS
 ) -> dict[str, dict[str, str]]:
     """The columns that are used, by table; all of the tables must be `there`."""
     check_included(include)
-    layout = reduce(lambda tables, name: tables | INCLUDED[name], include, COLUMNS)
-    for name in layout:
-        if there is not None and name not in there:
-            made = next((kind for kind in include if name in INCLUDED[kind]), "hospital tables")
-            raise InputError(f"MIMIC-IV's table {name!r} is missing, which {made} are made from.")
-    return layout
+    needed = {"hospital tables": ALWAYS} | {name: INCLUDED[name] for name in include}
+    for made, names in needed.items():
+        if lost := [name for name in names if name not in there]:
+            raise InputError(
+                f"MIMIC-IV's table {lost[0]!r} is missing, which {made} are made from."
+            )
+    return {name: COLUMNS[name] for names in needed.values() for name in names}
 
 
 def find_file(data: str | Path, name: str) -> Path:
-    """The file of a table in the folder `data` or its ``hosp`` folder.
-
-    Parameters
-    ----------
-    data : str or Path
-    name : str
-        The table, as in :data:`COLUMNS`.
-
-    Returns
-    -------
-    Path
-    """
+    """The file of a table in the folder `data` or its ``hosp`` folder."""
     data = Path(data)
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder that holds MIMIC-IV's hosp.")
     inside = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
     folder = inside.get("hosp", data)
     there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
-    for suffix in _SUFFIXES:
+    for suffix in (".csv.gz", ".csv", ".parquet"):
         if f"{name}{suffix}" in there:
             return there[f"{name}{suffix}"]
     raise InputError(
@@ -233,7 +165,7 @@ def find_file(data: str | Path, name: str) -> Path:
 # -- from MIMIC-IV's tables to the hospital tables -------------------------------------
 
 
-def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict[str, "ibis.Table"]:
+def _hospital(raw: Mapping[str, Table], include: tuple[str, ...]) -> dict[str, Table]:
     """The hospital tables from typed ones; ``omr`` says with ``row`` what is later in a day."""
     omr = raw["omr"]
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
@@ -262,12 +194,10 @@ def _hospital(raw: Mapping[str, "ibis.Table"], include: tuple[str, ...]) -> dict
     }
 
 
-def _events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
-    """What happened, a row for each time that a code was given to a patient.
+def _events(name: str, raw: Mapping[str, Table]) -> Table:
+    """``subject_id``, ``time``, and ``code`` and ``label``, or a ``drug`` as it was written.
 
-    ``subject_id``, ``time``, and ``code`` and ``label`` (texts), or ``drug`` of medications: its
-    name as it was written, which :mod:`.drugs` turns into ingredients; what drugs are dissolved in
-    is left out. Labs are results above or below the range of the laboratory.
+    What drugs are dissolved in is left out; labs are results outside of the laboratory's range.
     """
     if name == "procedures":
         done, titles = raw["procedures_icd"], raw["d_icd_procedures"]
@@ -284,15 +214,15 @@ def _events(name: str, raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     tests, items = raw["labevents"], raw["d_labitems"]
     above = (tests["valuenum"] > tests["ref_range_upper"]).fill_null(False)
     below = (tests["valuenum"] < tests["ref_range_lower"]).fill_null(False)
-    tests = tests.filter(above | below)
+    tests = tests.mutate(flag=above.ifelse("high", "low")).filter(above | below)
     named = tests.left_join(items, "itemid")
-    flag = (named["valuenum"] > named["ref_range_upper"]).fill_null(False).ifelse("high", "low")
+    flag = named["flag"]
     code = named["itemid"].cast("string")
     label = named["label"].coalesce(code) + ", " + named["fluid"].fill_null("").lower() + ", "
     return named.select("subject_id", time="charttime", code=code + "_" + flag, label=label + flag)
 
 
-def _collected(tables: Mapping[str, "ibis.Table"]) -> dict[str, pd.DataFrame]:
+def _collected(tables: Mapping[str, Table]) -> dict[str, pd.DataFrame]:
     """The tables in memory, in the order of the files; measurements by kind first."""
     frames = {}
     for name, table in tables.items():
@@ -309,7 +239,7 @@ def _collected(tables: Mapping[str, "ibis.Table"]) -> dict[str, pd.DataFrame]:
 # -- typed and checked -----------------------------------------------------------------
 
 
-def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.Table":
+def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> Table:
     try:
         return _checked(con, name, partial(engine.read_file, con, path), columns, path)
     except InputError:
@@ -324,16 +254,13 @@ def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> "ibis.
         ) from error
 
 
-def _checked(con, name: str, read, columns: Mapping[str, str], where: object) -> "ibis.Table":
-    """A table with its columns typed, in which nothing is left that cannot be used.
-
-    `read` gives it as it is written, with the number of each row if asked for.
-    """
+def _checked(con, name: str, read, columns: Mapping[str, str], where: object) -> Table:
+    """A typed table, all of which can be used; `read` gives it as written, with row numbers."""
     text = read(rows=name == "omr")
     quality.check_columns(text.columns, columns, where)
     wrong = reduce(or_, (f.wrong.fill_null(False) for f in _faults(name, text, columns)))
     typed = _typed(name, text, columns, fault=wrong)
-    if name in COLUMNS:
+    if name in ALWAYS:
         # One pass over the file: everything else reads what the engine has kept of it. The tables
         # of INCLUDED can be much larger, of which little is used.
         typed = engine.store(con, typed)
@@ -357,21 +284,21 @@ def _checked(con, name: str, read, columns: Mapping[str, str], where: object) ->
     return typed.drop("fault")
 
 
-def _typed(name: str, text: "ibis.Table", columns: Mapping[str, str], **more) -> "ibis.Table":
+def _typed(name: str, text: Table, columns: Mapping[str, str], **more) -> Table:
     """These columns with their types (what cannot be read is NULL), and `more`."""
-    typed = {column: text[column].try_cast(TYPES[kind]) for column, kind in columns.items()}
+    typed = {c: text[c].try_cast(TYPES[kind.rstrip("?")]) for c, kind in columns.items()}
     return text.select(*([engine.ROW] if name == "omr" else []), **typed, **more)
 
 
-def _faults(name: str, text: "ibis.Table", columns: Mapping[str, str]) -> list[Fault]:
+def _faults(name: str, text: Table, columns: Mapping[str, str]) -> list[Fault]:
     """What no later step could use, in the order in which it is told."""
+    kinds = {column: kind.rstrip("?") for column, kind in columns.items()}
     faults = [Fault(column, WORDS[kind], _unreadable(text[column], kind))
-              for column, kind in columns.items() if kind != "text"]  # fmt: skip
-    for column, kind in columns.items():
-        if column not in _MAY_BE_BLANK:
+              for column, kind in kinds.items() if kind != "text"]  # fmt: skip
+    for column, kind in kinds.items():
+        if columns[column] == kind:
             faults.append(Fault(column, WORDS[kind].split(" like")[0], text[column].isnull()))
-        allowed = _ALLOWED.get((name, column))
-        if allowed:
+        if allowed := _ALLOWED.get((name, column)):
             wrong = ~text[column].try_cast(TYPES[kind]).isin(allowed)
             faults.append(Fault(column, " or ".join(map(str, allowed)), wrong))
     if name == "patients":
@@ -387,15 +314,15 @@ def _faults(name: str, text: "ibis.Table", columns: Mapping[str, str]) -> list[F
     return faults
 
 
-def _unreadable(written: "ibis.Value", kind: str) -> "ibis.Value":
+def _unreadable(written: Value, kind: str) -> Value:
     """Whether something is written that is not of its column's kind."""
     wrong = written.notnull() & written.try_cast(TYPES[kind]).isnull()
-    if kind == "whole" and written.type().is_string():  # 61.5 would be made whole
+    if kind != "whole" or written.type().is_integer():
+        return wrong
+    if written.type().is_string():  # 61.5 would be made whole
         return wrong | ~written.re_search(_WHOLE_TEXT)
-    if kind == "whole" and not written.type().is_integer():
-        return wrong | (written != written.floor())
-    return wrong
+    return wrong | (written != written.floor())
 
 
-def _number(text: "ibis.Value") -> "ibis.Value":
+def _number(text: Value) -> Value:
     return text.try_cast("float64")

@@ -1,32 +1,23 @@
 """An OMOP CDM database (version 5.4, and 5.3 as far as it is the same).
 
-A folder or zip file of CSV or Parquet files, one a table, or a DuckDB file, which is opened
-read-only. Names of tables and columns may be in upper or lower case, and the tables of a DuckDB
-file in any schema.
-
-Diagnoses are taken from the ICD source codes where the database kept them, since phecodes are
-defined on these; where it did not, each standard concept is a column of its own. Nothing is left
-out in silence: what has neither is counted.
-
-Source: OHDSI, OMOP Common Data Model 5.4, https://ohdsi.github.io/CommonDataModel/cdm54.html
+https://ohdsi.github.io/CommonDataModel/cdm54.html. Diagnoses are taken from the ICD source codes
+where the database kept them, since phecodes are defined on these; where it did not, each standard
+concept is a column of its own. Nothing is left out in silence: what has neither is counted.
 """
 
 import logging
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..errors import InputError
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from . import engine
+from .engine import Table
 from .omop_files import read
 from .tables import ASIAN, BLACK, HISPANIC, LONGEST_LIFE, OTHER, UNITS, WHITE, check_included
-
-if TYPE_CHECKING:
-    import ibis
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +59,7 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
 
     Parameters
     ----------
-    data : str or Path
-    include : tuple of str
-        As for :func:`scan`.
+    data, include : as for :func:`scan`
 
     Returns
     -------
@@ -81,13 +70,14 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
 
 def scan(
     data: str | Path, con=None, include: tuple[str, ...] = (), visits: str | None = None
-) -> dict[str, "ibis.Table"]:
+) -> dict[str, Table]:
     """Read the hospital tables, lazily.
 
     Parameters
     ----------
     data : str or Path
-        A folder or ``.zip`` file with one CSV or Parquet file a table, or a DuckDB file.
+        A folder or ``.zip`` file with one CSV or Parquet file a table, or a DuckDB file with the
+        tables in any schema, opened read-only. Names may be in upper or lower case.
     con : ibis backend, optional
         A DuckDB of :func:`ehrsynth.sources.engine.connect`; by default one of its own.
     include : tuple of {"procedures", "medications", "labs"}
@@ -126,19 +116,19 @@ def scan(
     }
 
 
-def _concepts(concept: "ibis.Table") -> "ibis.Table":
+def _concepts(concept: Table) -> Table:
     """One name for each concept."""
     return concept.group_by("concept_id").aggregate(concept_name=concept["concept_name"].min())
 
 
-def _labeled(events: "ibis.Table", concepts: "ibis.Table", *more: str) -> "ibis.Table":
+def _labeled(events: Table, concepts: Table, *more: str) -> Table:
     """``subject_id``, ``time``, ``code`` (text) and ``label``: what the concept is called."""
     table = events.left_join(concepts, events["code"] == concepts["concept_id"])
     code, name = table["code"].cast("string"), table["concept_name"]
     return table.select("subject_id", "time", *more, code=code, label=name.coalesce(code))
 
 
-def _patients(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
+def _patients(raw: Mapping[str, Table]) -> Table:
     person = raw["person"]
     written = person["gender_source_value"].upper()
     sex = written.startswith("F").ifelse("F", written.startswith("M").ifelse("M", None))
@@ -147,14 +137,12 @@ def _patients(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
     patients = person.select(
         subject_id="person_id", sex=sex, anchor_age=engine.literal(0), anchor_year="year_of_birth"
     )
-    if "death" not in raw:
-        return patients.mutate(death_date=engine.literal(None).cast("timestamp"))
     death = raw["death"].group_by("person_id").aggregate(death_date=lambda t: t["death_date"].min())
     joined = patients.left_join(death, patients["subject_id"] == death["person_id"])
     return joined.select(*patients.columns, "death_date")
 
 
-def _race(person: "ibis.Table", concepts: "ibis.Table") -> "ibis.Table":
+def _race(person: Table, concepts: Table) -> Table:
     """``person_id`` and ``race``, in the words that the cohort knows."""
     table = person.left_join(concepts, person["race_concept_id"] == concepts["concept_id"])
     concept = table["race_concept_id"]
@@ -166,11 +154,8 @@ def _race(person: "ibis.Table", concepts: "ibis.Table") -> "ibis.Table":
     return table.select("person_id", race=hispanic.ifelse(HISPANIC, race))
 
 
-def _conditions(condition: "ibis.Table", concept: "ibis.Table") -> "ibis.Table":
-    """``subject_id``, ``time``, ``icd_code``, ``icd_version`` and ``code``, the standard concept.
-
-    Each of them is NULL where the condition has none.
-    """
+def _conditions(condition: Table, concept: Table) -> Table:
+    """With ``icd_code``, ``icd_version`` and ``code``, the standard concept; each may be NULL."""
     icd = concept.filter(concept["vocabulary_id"].upper().isin(["ICD9CM", "ICD10CM"]))
     icd = icd.group_by("concept_id").aggregate(
         named=icd["concept_code"].max(), vocabulary=icd["vocabulary_id"].upper().max()
@@ -196,7 +181,7 @@ def _conditions(condition: "ibis.Table", concept: "ibis.Table") -> "ibis.Table":
     )  # fmt: skip
 
 
-def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Table":
+def _admissions(raw, patients, conditions, race, wanted: str | None) -> Table:
     """Visits before death, of the kind that is common enough, with who died in one of them."""
     kinds = _visits(raw["visit_occurrence"], conditions)
     kind = _common_enough(kinds) if wanted is None else wanted
@@ -205,9 +190,7 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
     log.info("Admissions are %s.", VISITS[kind])
     known = patients.select("subject_id", "death_date", "anchor_year")
     table = _at_an_age(kinds[kind].inner_join(known, "subject_id"))
-    death, begin, end = (
-        table[name].date() for name in ("death_date", "admit_time", "discharge_time")
-    )
+    death, begin, end = (table[c].date() for c in ("death_date", "admit_time", "discharge_time"))
     if kind == "inpatient":
         alive, died = begin <= death, (death >= begin) & (death <= end)
     else:  # a visit on the day of death is a certificate as a rule
@@ -217,7 +200,7 @@ def _admissions(raw, patients, conditions, race, wanted: str | None) -> "ibis.Ta
     return table.left_join(race, table["subject_id"] == race["person_id"]).drop("person_id")
 
 
-def _visits(visit: "ibis.Table", conditions: "ibis.Table") -> dict[str, "ibis.Table"]:
+def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
     """The admissions, for each of :data:`VISITS`."""
     table = visit.select(
         subject_id="person_id", hadm_id="visit_occurrence_id", kind="visit_concept_id",
@@ -231,7 +214,7 @@ def _visits(visit: "ibis.Table", conditions: "ibis.Table") -> dict[str, "ibis.Ta
     return {"inpatient": inpatient.drop("kind"), "all": table.drop("kind"), "days": days}
 
 
-def _common_enough(kinds: Mapping[str, "ibis.Table"]) -> str:
+def _common_enough(kinds: Mapping[str, Table]) -> str:
     people = {
         name: int(engine.collect(t.aggregate(n=t["subject_id"].nunique()))["n"].iloc[0])
         for name, t in kinds.items()
@@ -242,7 +225,7 @@ def _common_enough(kinds: Mapping[str, "ibis.Table"]) -> str:
     raise InputError("The OMOP database has no visits and no conditions; check its tables.")
 
 
-def _at_an_age(visits: "ibis.Table") -> "ibis.Table":
+def _at_an_age(visits: Table) -> Table:
     """The visits without those that begin at no age of a person, which are counted."""
     age = visits["admit_time"].year() - visits["anchor_year"]
     possible = (age >= 0) & (age <= LONGEST_LIFE)
@@ -256,31 +239,20 @@ def _at_an_age(visits: "ibis.Table") -> "ibis.Table":
     return visits.filter(possible)
 
 
-def _measurements(raw: Mapping[str, "ibis.Table"]) -> "ibis.Table":
-    if "measurement" not in raw:
-        nothing = {"row": 0, "time": None, "name": "", "value": 0.0, "unit": ""}
-        columns = {name: engine.literal(value) for name, value in nothing.items()}
-        columns["time"] = columns["time"].cast("timestamp")
-        return raw["person"].limit(0).select(subject_id="person_id", **columns)
+def _measurements(raw: Mapping[str, Table]) -> Table:
     table, parts = raw["measurement"], []
     for concept, (loinc, name) in _MEASURED.items():
         by_concept = (table["measurement_concept_id"] == concept).fill_null(False)
         by_loinc = (table["measurement_source_value"] == loinc).fill_null(False)
         rows = table.filter(by_concept | by_loinc, table["value_as_number"].notnull())
-        parts.append(
-            rows.select(
-                subject_id="person_id",
-                row="measurement_id",
-                time="measurement_date",
-                name=engine.literal(name),
-                value="value_as_number",
-                unit=engine.literal(UNITS[name]),
-            )  # fmt: skip
-        )
+        parts.append(rows.select(
+            subject_id="person_id", row="measurement_id", time="measurement_date",
+            name=engine.literal(name), value="value_as_number", unit=engine.literal(UNITS[name]),
+        ))  # fmt: skip
     return reduce(lambda a, b: a.union(b), parts)
 
 
-def _included(name: str, raw: Mapping[str, "ibis.Table"], concepts: "ibis.Table") -> "ibis.Table":
+def _included(name: str, raw: Mapping[str, Table], concepts: Table) -> Table:
     """``subject_id``, ``time``, ``code`` and ``label`` of procedures, medications or labs."""
     table, concept, day = _INCLUDED[name]
     events = raw[table].filter(raw[table][concept].fill_null(0) != 0)

@@ -7,84 +7,34 @@ import weakref
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..files import TABLE_SUFFIXES, reason
 from . import engine, quality
+from .engine import Table, Value
 from .quality import TYPES, WORDS, Fault
+from .tables import columns_of
 
-if TYPE_CHECKING:
-    import ibis
-
-# The columns that are used, with the kind of value they hold; "?" marks those that may be absent
-# or hold nothing.
-TABLES = {
-    "person": {
-        "person_id": "whole", "gender_concept_id": "whole?", "year_of_birth": "whole",
-        "race_concept_id": "whole?", "ethnicity_concept_id": "whole?",
-        "gender_source_value": "text?", "race_source_value": "text?",
-    },
-    "visit_occurrence": {
-        "visit_occurrence_id": "whole", "person_id": "whole", "visit_concept_id": "whole",
-        "visit_start_date": "date", "visit_end_date": "date?",
-    },
-    "condition_occurrence": {
-        "person_id": "whole", "condition_concept_id": "whole?", "condition_start_date": "date",
-        "condition_source_value": "text?", "condition_source_concept_id": "whole?",
-    },
-    "concept": {
-        "concept_id": "whole", "concept_name": "text?", "vocabulary_id": "text?",
-        "concept_code": "text?",
-    },
-    "measurement": {
-        "measurement_id": "whole", "person_id": "whole", "measurement_concept_id": "whole?",
-        "measurement_date": "date", "value_as_number": "number?", "range_low": "number?",
-        "range_high": "number?", "measurement_source_value": "text?",
-    },
-    "death": {"person_id": "whole", "death_date": "date"},
-    "procedure_occurrence": {
-        "person_id": "whole", "procedure_concept_id": "whole?", "procedure_date": "date",
-    },
-    "drug_exposure": {
-        "person_id": "whole", "drug_concept_id": "whole?", "drug_exposure_start_date": "date",
-    },
-}  # fmt: skip
+# "?" marks the columns that may be absent too.
+TABLES = columns_of("omop")
 _NEEDED = ("person", "visit_occurrence", "condition_occurrence", "concept")
 _OFTEN = ("measurement", "death")
-_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 _MAGIC = slice(8, 12)  # where a DuckDB file says that it is one
 
 
-def read(con, data: Path, more: Iterable[str]) -> dict[str, "ibis.Table"]:
-    """The tables that are used, typed and checked.
-
-    Parameters
-    ----------
-    con : ibis backend
-        A DuckDB.
-    data : Path
-        A folder or zip file of CSV or Parquet files, or a DuckDB file.
-    more : iterable of str
-        Tables that must be there beside those that always are.
-
-    Returns
-    -------
-    dict of str to Table
-        The columns of :data:`TABLES`; ``measurement`` and ``death`` where they are there.
-
-    Raises
-    ------
-    InputError
-        For a missing table or column, and a value that cannot be used.
-    """
+def read(con, data: Path, more: Iterable[str]) -> dict[str, Table]:
+    """The tables that are used, typed and checked, and those of `more` (``con`` is a DuckDB)."""
     find = _finder(con, data)
-    raw = {}
+    raw: dict[str, Table] = {}
     for name in dict.fromkeys([*_NEEDED, *_OFTEN, *more]):
         found = find(name)
         if found is not None:
             raw[name] = _typed(name, *found)
         elif name not in _OFTEN:
             raise InputError(f"{data} has no OMOP table {name}; give the whole database.")
+        else:
+            nothing = {column: _blank(kind) for column, kind in TABLES[name].items()}
+            raw[name] = raw["person"].limit(0).select(**nothing)
     _check_people(raw["person"], data)
     return raw
 
@@ -115,10 +65,10 @@ def _finder(con, path: Path):
 def _table_of(file: str) -> str:
     """The table that a file of this name holds ("CDM/PERSON.csv" is person's), or ""."""
     name = Path(file).name.lower()
-    return next((name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)), "")
+    return next((name.removesuffix(end) for end in TABLE_SUFFIXES if name.endswith(end)), "")
 
 
-def _file(con, folder: Path, where: Path, name: str) -> tuple[str, "ibis.Table"] | None:
+def _file(con, folder: Path, where: Path, name: str) -> tuple[str, Table] | None:
     paths = [p for p in sorted(folder.rglob("*")) if _table_of(p.name) == name and p.is_file()]
     if not paths:
         return None
@@ -127,13 +77,8 @@ def _file(con, folder: Path, where: Path, name: str) -> tuple[str, "ibis.Table"]
         return label, engine.read_file(con, paths[0], tabs=_has_tabs(paths[0]))
     except Exception as error:  # the engine has kinds of its own
         raise InputError(
-            f"{label} cannot be read ({_reason(error)}); check that it is a plain CSV file in "
-            "UTF-8."
+            f"{label} cannot be read ({reason(error)}); check that it is a plain CSV file in UTF-8."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["it is broken"])[0].rstrip(".")
 
 
 def _has_tabs(path: Path) -> bool:
@@ -156,7 +101,7 @@ def _database(con, path: Path):
     try:
         con.con.execute(f"ATTACH {name} AS omop (READ_ONLY)")
     except Exception as error:  # the engine has kinds of its own
-        raise InputError(f"{path} cannot be opened ({_reason(error)}); {wanted}.") from error
+        raise InputError(f"{path} cannot be opened ({reason(error)}); {wanted}.") from error
     schemas: dict[str, dict[str, str]] = {}
     for schema, table in con.con.execute(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'omop' "
@@ -178,17 +123,17 @@ def _database(con, path: Path):
 # -- reading ---------------------------------------------------------------------------
 
 
-def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
+def _typed(name: str, where: str, table: Table) -> Table:
     """The columns of :data:`TABLES` with their types; a value that does not fit is an error."""
     table = table.select(**{column.lower(): table[column] for column in table.columns})
     needed = [column for column, kind in TABLES[name].items() if not kind.endswith("?")]
     quality.check_columns(table.columns, needed, where)
     columns, faults = {}, []
     for column, kind in TABLES[name].items():
-        kind = kind.rstrip("?")
         if column not in table.columns:
-            columns[column] = engine.literal(None).cast(TYPES[kind])
+            columns[column] = _blank(kind)
             continue
+        kind = kind.rstrip("?")
         columns[column] = _value(table[column], kind)
         wrong = columns[column].isnull()
         if column not in needed:
@@ -199,7 +144,11 @@ def _typed(name: str, where: str, table: "ibis.Table") -> "ibis.Table":
     return table.select(**columns)
 
 
-def _check_people(person: "ibis.Table", data: Path) -> None:
+def _blank(kind: str) -> Value:
+    return engine.literal(None).cast(TYPES[kind.rstrip("?")])
+
+
+def _check_people(person: Table, data: Path) -> None:
     """Raise for nobody, and for somebody who is there twice."""
     counts = engine.collect(person.group_by("person_id").aggregate(n=person.count()))
     if counts.empty:
@@ -212,7 +161,7 @@ def _check_people(person: "ibis.Table", data: Path) -> None:
         )
 
 
-def _value(text: "ibis.Value", kind: str) -> "ibis.Value":
+def _value(text: Value, kind: str) -> Value:
     """A column as this kind of value, NULL where it is none."""
     written = text.type()
     if not (written.is_string() or written.is_numeric() or written.is_temporal()):

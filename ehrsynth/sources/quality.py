@@ -1,18 +1,12 @@
-"""The one place that finds and names what cannot be used of a table: column, row and value.
-
-A reader says which values are at fault and what the column should hold; the sentence is made here.
-"""
+"""The one place that finds and names what cannot be used of a table: column, row and value."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import pandas as pd
 
 from ..errors import InputError, first_bad
-from .engine import ROW, collect
-
-if TYPE_CHECKING:
-    import ibis
+from .engine import ROW, Table, Value, collect
 
 # The kinds of values in the files of a hospital: their types in an engine, and their names.
 TYPES = {"whole": "int64", "date": "timestamp", "text": "string", "number": "float64"}
@@ -27,24 +21,13 @@ class Fault(NamedTuple):
 
     column: str
     what: str
-    wrong: "ibis.Value"
+    wrong: Value
 
 
-def check(table: "ibis.Table", faults: Sequence[Fault], where: object) -> None:
+def check(table: Table, faults: Sequence[Fault], where: object) -> None:
     """Raise for the first of these faults that a lazy table has; all are sought in one pass.
 
-    Parameters
-    ----------
-    table : Table
-        With :data:`ehrsynth.sources.engine.ROW` where its engine does not keep the rows in order.
-    faults : sequence of Fault
-    where : object
-        What to call the table.
-
-    Raises
-    ------
-    InputError
-        That names the column, row and value.
+    It needs :data:`ROW` where its engine does not keep the rows in order; `where` is its name.
     """
     sums = {str(i): fault.wrong.fill_null(False).sum() for i, fault in enumerate(faults)}
     found = collect(table.aggregate(**sums)).iloc[0].fillna(0)
@@ -53,16 +36,8 @@ def check(table: "ibis.Table", faults: Sequence[Fault], where: object) -> None:
             refuse_first(table, fault, where)
 
 
-def refuse_first(table: "ibis.Table", fault: Fault, where: object) -> NoReturn:
-    """Raise for the first row that has this fault.
-
-    Parameters
-    ----------
-    table, where
-        As for :func:`check`.
-    fault : Fault
-        It may need the whole table to be seen, as a value does that is there twice.
-    """
+def refuse_first(table: Table, fault: Fault, where: object) -> NoReturn:
+    """Raise for the first row with a fault; it may need the whole table to be seen."""
     import ibis
 
     order = {"order_by": ROW} if ROW in table.columns else {}
@@ -76,18 +51,7 @@ def refuse_first(table: "ibis.Table", fault: Fault, where: object) -> NoReturn:
 
 
 def check_values(values: pd.Series, wrong: pd.Series, where: object, what: str) -> None:
-    """Raise for the first of these values (of a file, in its order) that is `wrong`.
-
-    Parameters
-    ----------
-    values : Series
-        Named as its column.
-    wrong : Series of bool
-    where : object
-        What to call the file.
-    what : str
-        What a value should be.
-    """
+    """Raise for the first of the values of a column that is `wrong`: it should be `what`."""
     if bad := first_bad(values, wrong):
         _refuse(values.name, where, f"be {what} but is {str(bad.value)!r}", bad.row)
 

@@ -8,6 +8,9 @@
 """
 
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
+
+import pandas as pd
 
 from ..errors import InputError
 from ..schema import BMI, DIASTOLIC, SYSTOLIC, Column
@@ -18,15 +21,14 @@ WHITE, BLACK, ASIAN, HISPANIC, UNKNOWN, OTHER = RACES = (
 OLDEST = 91  # MIMIC-IV gives everyone older than 89 this age
 LONGEST_LIFE = 120  # years; what is beyond it is a slip of the keyboard
 # The bounds are what a living adult can have; what lies outside is a slip of the keyboard.
-_PLAUSIBLE = (
-    (BMI, "Body mass index", "kg/m2", 10, 60, 1),
-    (SYSTOLIC, "Systolic blood pressure", "mmHg", 60, 250, 0),
-    (DIASTOLIC, "Diastolic blood pressure", "mmHg", 30, 150, 0),
-)
 MEASUREMENTS = tuple(
     Column(name, "continuous", "measurement", label, unit=unit, lower=lower, upper=upper,
            decimals=decimals)
-    for name, label, unit, lower, upper, decimals in _PLAUSIBLE
+    for name, label, unit, lower, upper, decimals in (
+        (BMI, "Body mass index", "kg/m2", 10, 60, 1),
+        (SYSTOLIC, "Systolic blood pressure", "mmHg", 60, 250, 0),
+        (DIASTOLIC, "Diastolic blood pressure", "mmHg", 30, 150, 0),
+    )
 )  # fmt: skip
 UNITS = {column.name: column.unit for column in MEASUREMENTS}
 # What can have happened beside the diagnoses: the role and the beginning of its columns' names.
@@ -39,11 +41,23 @@ EVENTS = {
 INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are always there
 
 
-def check_hospital(tables: Mapping[str, object]) -> None:
-    """Raise for a hospital without one of its four tables."""
+def columns_of(source: str) -> dict[str, dict[str, str]]:
+    """The columns that a reader uses, by table, with the kind of value; "?": may be blank."""
+    with (files("ehrsynth.sources") / f"{source}.csv").open(encoding="utf-8") as file:
+        rows = pd.read_csv(file)
+    return {table: dict(zip(of["column"], of["kind"], strict=True))
+            for table, of in rows.groupby("table", sort=False)}  # fmt: skip
+
+
+def check_hospital(tables: Mapping[str, object], include: Iterable[str] = ()) -> None:
+    """Raise for a hospital without one of its four tables, or what is included."""
+    check_included(include)
     for name in ("admissions", "diagnoses", "measurements", "patients"):
         if name not in tables:
             raise InputError(f"The table {name!r} is missing from the hospital tables.")
+    for name in include:
+        if name not in tables:
+            raise InputError(f"These tables were read without {name}; read them with include.")
 
 
 def check_included(include: Iterable[str]) -> None:
