@@ -13,7 +13,7 @@ from scipy.stats import poisson
 
 from ehrsynth.cohort import build_patients
 from ehrsynth.files import write_table
-from ehrsynth.hospital.codes import PUBLISHED, named
+from ehrsynth.hospital.codes import PUBLISHED, declared
 from ehrsynth.hospital.records import BMI_FAULTS
 from ehrsynth.hospital.truth import as_dict, codes
 from ehrsynth.hospital.writing import load
@@ -88,7 +88,7 @@ def _vitals_rows(tables: dict[str, pd.DataFrame]) -> list[tuple]:
 def _code_rows(tables: dict[str, pd.DataFrame], table: pd.DataFrame) -> list[tuple]:
     leaves = build_patients(tables, code_level="leaf")
     whole, leaf = codes("phecode"), codes("leaf")
-    rows, known = [], named()
+    rows, known = [], declared("hospital").set_index("phecode")
     for code, published in known.loc[known["source"] == "published", "percent"].items():
         true, made = (whole, table) if code in whole.index else (leaf, leaves)
         quantity = f"phecode {code} {true.at[code, 'name']} (%)"

@@ -1,23 +1,9 @@
 """What is done for the simulated patients: procedures, prescriptions, laboratory results.
 
-Three small tables in this folder say what there is and whom it befalls; all of it is our own
-assumption:
-
-- ``drugs.csv``: percent of the patients with any of the phecodes of ``indication`` who take the
-  ingredient (``indicated``) and percent of all others (``others``), and how it is written down;
-- ``procedures.csv``: the same for procedures, with their codes in both ICD versions;
-- ``labs.csv``: the usual value (``typical``), its spread between patients and from one blood draw
-  to the next of a patient, and what 20 years of age, being a woman and whole phecodes add to it.
-  On the scale ``log`` spreads and additions are of the natural logarithm. A panel is ordered as a
-  whole, in ``ordered`` percent of the blood draws.
-
-Whoever takes a drug has it prescribed at the last admission and at others with some chance. So a
-patient's record tells all that is true of the patient, and a share in ``drugs.csv`` is a share of
-patients. Everything is made for a few thousand patients at a time, each block from random numbers
-of its own, so that a hospital of any size fits in memory.
-
-National drug codes carry the labeler 99999 and GSN numbers start with 99: neither is assigned, so
-that nobody takes them for real packages.
+``drugs.csv`` and ``procedures.csv`` hold percent of the patients with an indication (``indicated``)
+and of all others who receive each; ``labs.csv`` what is usual and what a disease adds (on the scale
+``log`` to the logarithm). All of it is our own assumption. A block of people has random numbers of
+its own, so any hospital fits in memory. Labeler 99999 and GSN numbers from 99 on are unassigned.
 """
 
 from collections.abc import Iterator
@@ -43,6 +29,7 @@ _CLINIC_DRAWS = 0.6  # blood draws of a person at no admission, on average
 _BEFORE, _AFTER = 400, 250  # days around the admissions in which they fall
 _ILLEGIBLE, _SLIPPED = 0.003, 0.0005  # shares of the results
 _DAY = 86_400
+_NOTHING = np.array(None)  # was written down
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class Lives:
 
     @property
     def visits(self) -> np.ndarray:
-        """Number of admissions of each person."""
+        """Admissions of each person."""
         return np.bincount(self.stays["person"], minlength=len(self.people))
 
     def turns(
@@ -84,10 +71,9 @@ class Lives:
 
 def dictionaries() -> dict[str, pd.DataFrame]:
     """``d_icd_procedures`` and ``d_labitems``: what the codes and items mean."""
-    titles = declared("procedures").melt("title", ["icd9", "icd10"], "icd_version", "icd_code")
-    titles["icd_version"] = titles["icd_version"].map({"icd9": 9, "icd10": 10})
-    titles = titles.rename(columns={"title": "long_title"})
-    titles = titles[["icd_code", "icd_version", "long_title"]]
+    titles = declared("procedures").rename(columns={"title": "long_title", "icd9": 9, "icd10": 10})
+    titles = titles.melt("long_title", [9, 10], "icd_version", "icd_code")
+    titles = titles[["icd_code", "icd_version", "long_title"]].astype({"icd_version": int})
     items = declared("labs")[["itemid", "label", "fluid", "category"]]
     return {
         "d_icd_procedures": titles.sort_values(["icd_code", "icd_version"], ignore_index=True),
@@ -96,21 +82,7 @@ def dictionaries() -> dict[str, pd.DataFrame]:
 
 
 def blocks(name: str, truth: Hospital, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
-    """The rows of a table, a few thousand people at a time.
-
-    Parameters
-    ----------
-    name : {"procedures_icd", "prescriptions", "labevents"}
-    truth : Hospital
-    lives : Lives
-    seed : int
-        Of the patients.
-
-    Yields
-    ------
-    DataFrame
-        With the columns of MIMIC-IV's file.
-    """
+    """The rows of one of :data:`FILES` as MIMIC-IV has them, a few thousand people at a time."""
     make = {"procedures_icd": _procedures, "prescriptions": _prescriptions, "labevents": _labs}
     person = lives.stays["person"].to_numpy()
     rows = 0
@@ -220,7 +192,7 @@ def _prescriptions(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> 
             "drug": name[0],
             "formulary_drug_cd": letters.to_numpy(object)[kind],
             "gsn": (990_000 + kind).astype(str).astype(object),
-            "ndc": _blank(ndc, draw > 1 - _BLANK_NDC),
+            "ndc": np.where(draw > 1 - _BLANK_NDC, _NOTHING, ndc),
             "prod_strength": strength[0],
             "form_rx": None,
             "dose_val_rx": table["dose"].to_numpy(object)[kind],
@@ -250,22 +222,16 @@ def _pick(choices: pd.Series, kind: np.ndarray, rng: Generator) -> tuple[np.ndar
 def _providers(n: int, rng: Generator) -> np.ndarray:
     """Who ordered it: one of 2,000, or nobody known."""
     names = np.array([f"P{100 + i % 900}{'ABCDEFGHJK'[i // 200 % 10]}S" for i in range(2_000)])
-    chosen = names.astype(object)[rng.integers(0, len(names), n)]
-    return _blank(chosen, rng.random(n) < 0.02)
-
-
-def _blank(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """These texts, but nothing `where` nothing was written down."""
-    values[where] = None
-    return values
+    chosen = names[rng.integers(0, len(names), n)]
+    return np.where(rng.random(n) < 0.02, _NOTHING, chosen)
 
 
 def effects(text: str) -> dict[str, float]:
-    """What the column ``effects`` of labs.csv says: by whole phecode what it adds."""
+    """What each whole phecode adds to a laboratory value, from the ``effects`` of labs.csv."""
     return {code: float(value) for code, value in (pair.split("=") for pair in text.split())}
 
 
-def usual_levels(truth: Hospital, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
+def _usual_levels(truth: Hospital, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
     table = declared("labs")
     adds = np.zeros((len(truth.whole), len(table)))
@@ -284,7 +250,7 @@ def _labs(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFr
     """Every panel that is ordered at a blood draw, around what is usual for the person."""
     table = declared("labs")
     draws = _blood_draws(lives, rng)
-    level = usual_levels(truth, lives.people, lives.has)
+    level = _usual_levels(truth, lives.people, lives.has)
     level += table["between"].to_numpy() * rng.standard_normal(level.shape)
 
     panels = table.drop_duplicates("panel").set_index("panel")["ordered"]
@@ -324,9 +290,9 @@ def _labs(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFr
             "valueuom": table["unit"].replace("", None).to_numpy(object)[lab],
             "ref_range_lower": low,
             "ref_range_upper": high,
-            "flag": _blank(np.full(n, "abnormal", object), ~abnormal),
+            "flag": np.where(abnormal, "abnormal", _NOTHING),
             "priority": priority[draw],
-            "comments": _blank(np.full(n, "___", object), ~illegible),
+            "comments": np.where(illegible, "___", _NOTHING),
         }
     )
 

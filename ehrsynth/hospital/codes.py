@@ -1,9 +1,7 @@
 """Which codes the simulated hospital uses, and how frequent they are.
 
-``hospital.csv`` holds what is known or assumed about single phecodes: the share of the patients who
-have it, log odds ratios for 20 years of age and for women, and the log odds ratio of death within a
-year (before it is scaled). The others are drawn so that all of them together have the published
-tail of rare codes; each leaf phecode is written in a few ICD codes of either version.
+``hospital.csv`` says what is known or assumed of single phecodes. The others are drawn so that all
+together have the published tail; each leaf is written in a few ICD codes of either version.
 """
 
 from functools import lru_cache
@@ -26,20 +24,15 @@ PUBLISHED: dict[str, Any] = {
     "women": 0.533,
     "death within a year": 0.113,
     "races": {
-        WHITE: 0.673,
-        BLACK: 0.132,
-        ASIAN: 0.042,
-        HISPANIC: 0.055,
-        UNKNOWN: 0.042,
-        OTHER: 0.056,
-    },  # fmt: skip
+        WHITE: 0.673, BLACK: 0.132, ASIAN: 0.042, HISPANIC: 0.055, UNKNOWN: 0.042, OTHER: 0.056
+    },
     # How many phecodes are rarer than this share of the patients.
     "rare phecodes": {1e-5: 25, 1e-4: 224, 1e-3: 718},
     "phecodes": 1_600,
     "died in hospital": 0.047,
     "no vitals": 1 / 3,
     "largest BMI": 107_840,
-}
+}  # fmt: skip
 
 _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
 # A count among the published patients misses most of the rarest codes; with so many more of them it
@@ -53,16 +46,11 @@ _MOST_CODES = 4  # ICD codes of each version that this hospital uses for a leaf
 
 @lru_cache
 def declared(name: str) -> pd.DataFrame:
-    """One of the tables in this folder, by the name of its file: what is known or assumed."""
+    """One of the tables in this folder: what is known or assumed."""
     text = ("indication", "effects", "icd9", "icd10", "dose", "low", "high", "icd_code", "phecode")
     with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
         types = dict.fromkeys(text, str)
         return pd.read_csv(path, dtype=types, keep_default_na=name == "hospital")
-
-
-def named() -> pd.DataFrame:
-    """``hospital.csv`` by phecode."""
-    return declared("hospital").set_index("phecode")
 
 
 def usable_codes() -> pd.DataFrame:
@@ -75,23 +63,10 @@ def usable_codes() -> pd.DataFrame:
 
 
 def leaves(codes: pd.DataFrame, known: pd.Series, rng: Generator) -> pd.DataFrame:
-    """Which leaf phecodes occur in this hospital, and how often.
+    """Which leaf phecodes occur in this hospital, and how often; shares not `known` are drawn.
 
-    Parameters
-    ----------
-    codes : DataFrame
-        See :func:`usable_codes`.
-    known : Series
-        Share of the patients who have each phecode for which it is known.
-    rng : Generator
-        Draws the others.
-
-    Returns
-    -------
-    DataFrame
-        ``code``, ``whole_code``, ``whole`` (its number), ``sex``, ``first`` (share of the patients
-        in whom it is the first leaf drawn) and ``share`` (``first`` over its sum within the whole
-        phecode), in the order of the codes.
+    ``code``, ``whole_code``, ``whole`` (its number), ``sex``, ``first`` (share of the patients in
+    whom it is the first leaf drawn) and ``share`` (``first`` over its sum within the whole code).
     """
     sizes = codes.groupby(["phecode", "icd_version"]).size().unstack(fill_value=0)
     code = pd.Series(sizes.index[(sizes > 0).all(axis=1)])  # known to both ICD versions
@@ -103,7 +78,7 @@ def leaves(codes: pd.DataFrame, known: pd.Series, rng: Generator) -> pd.DataFram
     others = rng.permutation(np.flatnonzero(first == 0))
     others = others[: PUBLISHED["phecodes"] - np.count_nonzero(first)]
     leaf = pd.DataFrame({"code": code, "whole_code": whole, "first": first})
-    leaf["sex"] = leaf["code"].map(definitions("leaf")["sex"])
+    leaf["sex"] = code.map(definitions("leaf")["sex"])
     leaf.loc[others, "first"] = _rare(seen(leaf), len(others), rng)
     leaf = leaf[leaf["first"] > 0].reset_index(drop=True)
     number = pd.factorize(leaf["whole_code"])[0]
@@ -130,10 +105,8 @@ def _shares(known: np.ndarray, rng: Generator) -> np.ndarray:
     """
     weights = np.exp(_LEAF_SPREAD * rng.standard_normal(len(known)))
     given = ~np.isnan(known)
-    share = np.zeros(len(known))
-    half = (1 + SECOND_LEAF) / 2
-    root = np.sqrt(half**2 - SECOND_LEAF * known[given])
-    share[given] = (half - root) / SECOND_LEAF
+    share, half = np.zeros(len(known)), (1 + SECOND_LEAF) / 2
+    share[given] = (half - np.sqrt(half**2 - SECOND_LEAF * known[given])) / SECOND_LEAF
     if share.sum() >= 1:
         raise ValueError("hospital.csv gives leaves that together exceed their whole phecode")
     share[~given] = (1 - share.sum()) * weights[~given] / weights[~given].sum()

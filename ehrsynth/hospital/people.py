@@ -1,20 +1,8 @@
 """The truth of the simulated hospital: who comes, what they have, who dies.
 
-How a patient comes about:
-
-1. sex and age (young adults, older adults, and women who come to give birth), race given age;
-2. seven latent factors (general morbidity, heart and metabolism, cancer, mind and substances,
-   infection, digestion, bones and nerves), independent standard normals;
-3. each whole phecode by a logistic model in age, sex, race and factors (:data:`FEATURES`), whose
-   intercept is solved so that the prevalence is the intended one; within it the leaf phecode, then
-   the ICD code (:mod:`ehrsynth.hospital.codes`);
-4. weight and blood pressure that follow disease and age;
-5. death within a year by a logistic model in diseases, age and weight.
-
-Patients who die in hospital are the same with more morbidity and infection and a higher age.
-All coefficients depend on :data:`HOSPITAL_SEED` only. ``categories.csv`` holds, by category of
-phecodes, the mean loading of its diseases on the factors, their slope over 20 years of age, and the
-chance that a later admission codes the disease again.
+Sex, age and race; seven latent factors, independent standard normals; each whole phecode by a
+logistic model in :data:`FEATURES`, its intercept solved for the intended prevalence; weight and
+pressure by disease and age; death by a logistic model. Who dies in hospital is sicker and older.
 """
 
 from dataclasses import dataclass, replace
@@ -28,16 +16,7 @@ from scipy.special import expit, logit
 from ..phecode import definitions
 from ..schema import AGE, BMI, DIASTOLIC, RACE, SYSTOLIC
 from ..sources.tables import ASIAN, BLACK, HISPANIC, OLDEST, OTHER, RACES, WHITE
-from .codes import (
-    PUBLISHED,
-    SECOND_LEAF,
-    declared,
-    icd_shares,
-    leaves,
-    named,
-    shares_in,
-    usable_codes,
-)
+from .codes import PUBLISHED, SECOND_LEAF, declared, icd_shares, leaves, shares_in, usable_codes
 
 HOSPITAL_SEED = 20_240_117  # of the hospital's coefficients, never of its patients
 
@@ -93,18 +72,15 @@ class Hospital:
 
 @lru_cache(maxsize=1)
 def hospital() -> Hospital:
-    """Work out the hospital's coefficients; they are always the same."""
+    """The hospital's coefficients, always the same."""
     rng = np.random.default_rng(HOSPITAL_SEED)
-    known, codes = named(), usable_codes()
+    known, codes = declared("hospital").set_index("phecode"), usable_codes()
     leaf = leaves(codes, known["percent"] / 100, rng)
     whole = pd.Index(leaf["whole_code"].unique(), name="whole")
     known = known.reindex(whole)
     shares = {sex: shares_in(leaf, sex).groupby(leaf["whole"]) for sex in ("F", "M")}
-    category = (
-        declared("categories")
-        .set_index("category")
-        .loc[definitions("phecode")["category"].reindex(whole)]
-    )
+    category = declared("categories").set_index("category")
+    category = category.loc[definitions("phecode")["category"].reindex(whole)]
     prevalence = leaf.groupby("whole")["first"].sum().to_numpy()
     race_given_age = _race_given_age()
     disease = _disease_coefficients(whole, category, known, rng)
@@ -132,19 +108,8 @@ def age_units(age: np.ndarray) -> np.ndarray:
     return (age - 55) / 20
 
 
-def features(people: pd.DataFrame) -> np.ndarray:
-    """The matrix whose product with :attr:`Hospital.disease` is the log odds of the diseases.
-
-    Parameters
-    ----------
-    people : DataFrame
-        As :func:`draw_people` makes it; without factors, everybody is average.
-
-    Returns
-    -------
-    ndarray (people, features)
-        See :data:`FEATURES`.
-    """
+def _features(people: pd.DataFrame) -> np.ndarray:
+    """What people have of :data:`FEATURES`, (n, F); without factors, everybody is average."""
     g = age_units(people[AGE].to_numpy())
     female, birth = people["female"].to_numpy(), people["birth"].to_numpy()
     columns = [np.ones(len(g)), g, g**2, female, ~female, birth, ~birth]
@@ -182,10 +147,11 @@ def _intercepts(
     all factors together; age, sex, birth and race are summed over.
     """
     cells = _cells(race_given_age, _AGE_STEP)
-    base, spread = features(cells) @ disease.to_numpy(), _factor_spread(disease.to_numpy())
+    base = _features(cells) @ disease.to_numpy()
     intercept = logit(prevalence)
     for _ in range(_SOLVER_STEPS):
-        mean = _mean_over_factors(base + intercept, spread, cells["weight"].to_numpy(), nodes=5)
+        odds, weight = base + intercept, cells["weight"].to_numpy()
+        mean = _mean_over_factors(odds, disease.to_numpy(), weight, nodes=5)
         intercept = intercept + logit(prevalence) - logit(mean)
     return intercept
 
@@ -206,16 +172,12 @@ def _cells(race_given_age: np.ndarray, step: int) -> pd.DataFrame:
     return table.assign(weight=table["weight"] / table["weight"].sum())
 
 
-def _factor_spread(disease: np.ndarray) -> np.ndarray:
-    """Standard deviation that the factors together give the log odds of each disease."""
-    first = FEATURES.index(FACTORS[0])
-    return np.sqrt((disease[first : first + len(FACTORS)] ** 2).sum(axis=0))
-
-
 def _mean_over_factors(
-    base: np.ndarray, spread: np.ndarray, weight: np.ndarray, nodes: int
+    base: np.ndarray, disease: np.ndarray, weight: np.ndarray, nodes: int
 ) -> np.ndarray:
     """Mean chance of each disease over cells with the log odds `base` and over the factors."""
+    first = FEATURES.index(FACTORS[0])
+    spread = np.sqrt((disease[first : first + len(FACTORS)] ** 2).sum(axis=0))
     points, shares = np.polynomial.hermite_e.hermegauss(nodes)
     means = [weight @ expit(base + point * spread) for point in points]
     return np.tensordot(shares / shares.sum(), means, axes=1)
@@ -233,8 +195,8 @@ def _groups() -> dict[str, tuple[float, np.ndarray]]:
     }
 
 
-def _all_ages() -> np.ndarray:
-    """Share of the patients of each age."""
+def all_ages() -> np.ndarray:
+    """Share of the patients of each of :data:`AGES`."""
     return np.sum([share * mass for share, mass in _groups().values()], axis=0)
 
 
@@ -248,7 +210,7 @@ def _normal_ages(mean: float, sd: float) -> np.ndarray:
 
 def _race_given_age() -> np.ndarray:
     """Races by age with the published shares overall (rows: ages, columns: races)."""
-    ages = _all_ages()
+    ages = all_ages()
     target = np.array(list(PUBLISHED["races"].values()))
     tilt = np.array([_RACE_AGE.get(race, 0.0) for race in RACES])
     odds = target * np.exp(np.outer(age_units(AGES), tilt))
@@ -273,22 +235,9 @@ def _death_intercept(truth: Hospital, rng: Generator) -> float:
 def draw_people(
     truth: Hospital, n: int, rng: Generator, dying: float = PUBLISHED["died in hospital"]
 ) -> pd.DataFrame:
-    """Who they are: one row per person, and the factors as columns.
+    """Who they are, one row per person; a share `dying` of them dies in hospital.
 
-    Parameters
-    ----------
-    truth : Hospital
-    n : int
-        Number of people.
-    rng : Generator
-    dying : float
-        Share of them who die in hospital.
-
-    Returns
-    -------
-    DataFrame
-        ``age``, ``female``, ``race`` (number), ``dies`` (in hospital), ``birth`` (comes to give
-        birth) and :data:`FACTORS`.
+    ``age``, ``female``, ``race`` (number), ``dies``, ``birth`` (gives birth), :data:`FACTORS`.
     """
     dies = rng.random(n) < dying
     names, (shares, ages) = list(_groups()), zip(*_groups().values(), strict=True)
@@ -313,7 +262,7 @@ def draw_people(
 
 def draw_diseases(truth: Hospital, people: pd.DataFrame, rng: Generator) -> np.ndarray:
     """Which whole phecodes each person has, (n, W) of bool."""
-    given = features(people)
+    given = _features(people)
     has = np.empty((len(people), len(truth.whole)), dtype=bool)
     for start in range(0, len(people), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -324,29 +273,25 @@ def draw_diseases(truth: Hospital, people: pd.DataFrame, rng: Generator) -> np.n
 
 def disease_chances(truth: Hospital, people: pd.DataFrame) -> np.ndarray:
     """The chance that each person has each whole phecode, (n, W)."""
-    return expit(features(people) @ truth.disease)
+    return expit(_features(people) @ truth.disease)
 
 
 def draw_body(
     truth: Hospital, people: pd.DataFrame, has: np.ndarray, rng: Generator
 ) -> pd.DataFrame:
     """Each person's usual BMI, systolic and diastolic pressure, and height in inches."""
-    n = len(people)
     g = age_units(people[AGE].to_numpy())
-
-    def disease(code: str) -> np.ndarray:
-        return has[:, truth.whole.get_loc(code)]
-
-    noise = rng.standard_normal((4, n))
+    sick = pd.DataFrame(has, people.index, truth.whole)
+    noise = rng.standard_normal((4, len(people)))
     log_bmi = np.log(27.0) + 0.16 * noise[0] + 0.045 * people["metabolic"] - 0.03 * g**2
-    log_bmi += 0.25 * disease("278") + 0.05 * disease("250") + 0.12 * people["birth"]
-    log_bmi -= 0.13 * disease("260") + 0.05 * disease("198") + 0.04 * disease("496")
+    log_bmi += 0.25 * sick["278"] + 0.05 * sick["250"] + 0.12 * people["birth"]
+    log_bmi -= 0.13 * sick["260"] + 0.05 * sick["198"] + 0.04 * sick["496"]
     bmi = np.exp(log_bmi)
-    systolic = 124 + 4.5 * g + 7 * disease("401") + 0.3 * (bmi - 27) - 5 * disease("428")
-    systolic += -7 * people["birth"] - 3 * disease("571") + 1.5 * people["metabolic"]
+    systolic = 124 + 4.5 * g + 7 * sick["401"] + 0.3 * (bmi - 27) - 5 * sick["428"]
+    systolic += -7 * people["birth"] - 3 * sick["571"] + 1.5 * people["metabolic"]
     systolic += 11 * noise[1]
     diastolic = 73 + 0.45 * (systolic - 126) - 3.2 * g - 2 * people["female"]
-    diastolic += -2 * disease("585") + 5.0 * noise[2]
+    diastolic += -2 * sick["585"] + 5.0 * noise[2]
     height = np.where(people["female"], 63.5, 69.0) + 2.8 * noise[3]
     return pd.DataFrame({BMI: bmi, SYSTOLIC: systolic, DIASTOLIC: diastolic, "height": height})
 
@@ -366,15 +311,15 @@ def death_log_odds(
 
 
 def true_shares(truth: Hospital) -> tuple[np.ndarray, np.ndarray]:
-    """Share of all patients who are men (women) and have each whole phecode, (2, W) and (2,).
+    """Shares of men and women who have each whole phecode (2, W), and of men and women (2,).
 
-    Exact for the model of step 3 above up to its numerical integration: one year of age, 40 nodes.
+    Both of all patients, exact up to numerical integration: one year of age, 40 nodes.
     """
     cells = _cells(truth.race_given_age, 1)
     weight, female = cells["weight"].to_numpy(), cells["female"].to_numpy()
     by_sex = np.array([weight * ~female, weight * female])
-    base, spread = features(cells) @ truth.disease, _factor_spread(truth.disease)
-    return _mean_over_factors(base, spread, by_sex, nodes=40), by_sex.sum(axis=1)
+    base = _features(cells) @ truth.disease
+    return _mean_over_factors(base, truth.disease, by_sex, nodes=40), by_sex.sum(axis=1)
 
 
 def leaf_chances(truth: Hospital) -> np.ndarray:
@@ -384,20 +329,6 @@ def leaf_chances(truth: Hospital) -> np.ndarray:
         share = shares_in(truth.leaf, sex).to_numpy()
         chances.append(share * (1 + SECOND_LEAF * (1 - share)))
     return np.array(chances)
-
-
-def age_and_race(truth: Hospital) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the patients by age (of :data:`AGES`) and by race (of :data:`RACES`)."""
-    ages = _all_ages()
-    return ages, ages @ truth.race_given_age
-
-
-def disease_model(truth: Hospital) -> dict[str, dict[str, float]]:
-    """The coefficients of the diseases' log odds by name of the feature, for each whole phecode."""
-    return {
-        code: {name: float(value) for name, value in zip(FEATURES, column, strict=True) if value}
-        for code, column in zip(truth.whole, truth.disease.T, strict=True)
-    }
 
 
 def outcome_model(truth: Hospital) -> dict[str, float | dict[str, float]]:

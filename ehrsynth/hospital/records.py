@@ -1,9 +1,4 @@
-"""What is written down of the simulated patients: diagnoses, measurements, and the raw tables.
-
-Every disease is coded at one admission or more, in the ICD version of the day. Readings of blood
-pressure and weight come from visits before and after discharge, with the faults of real notes:
-"110/70" pressures, impossible values, nothing at all for a third of the patients.
-"""
+"""What is written down of the simulated patients: diagnoses, measurements, and the raw tables."""
 
 import numpy as np
 import pandas as pd
@@ -39,25 +34,8 @@ def raw_tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables of MIMIC-IV's ``hosp`` folder, with its column names.
 
-    Parameters
-    ----------
-    patients, seed : int
-        As for :func:`ehrsynth.hospital.writing.load`.
-    with_care : bool
-        Also procedures, prescriptions and laboratory results, which take several times as long
-        and as much memory as the rest.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``patients``, ``admissions``, ``diagnoses_icd``, ``d_icd_diagnoses``, ``omr``; with care
-        also ``procedures_icd``, ``prescriptions``, ``labevents``, ``d_icd_procedures`` and
-        ``d_labitems``.
-
-    Raises
-    ------
-    InputError
-        If `patients` is less than 1 or `seed` is negative.
+    Care (:data:`ehrsynth.hospital.care.FILES` and what their codes mean) takes several times as
+    long and as much memory as the rest.
     """
     stays.check_size(patients, seed)
     lives, tables = simulate(patients, np.random.default_rng(seed))
@@ -70,18 +48,7 @@ def raw_tables(
 
 
 def simulate(patients: int, rng: Generator) -> tuple[Lives, dict[str, pd.DataFrame]]:
-    """What happens to so many people, and the tables that every use needs.
-
-    Parameters
-    ----------
-    patients : int
-    rng : Generator
-
-    Returns
-    -------
-    tuple of Lives and dict
-        The tables are those of :func:`raw_tables` without care.
-    """
+    """What happens to so many people, and the tables that every use needs."""
     truth = hospital()
     people = draw_people(truth, patients, rng)
     has = draw_diseases(truth, people, rng)
@@ -120,11 +87,12 @@ def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFr
     draw = rng.random(len(row))
     more = np.repeat(np.arange(n), rng.poisson(_OTHER_RATE, n))
     more_code = np.empty(len(more), dtype="U7")
+    other_codes = declared("other_codes")
     for version, chosen in ((9, ~recent), (10, recent)):
         names, steps = truth.icd[version]
         now = chosen[stay]
         code[now] = names[draw_step(steps, leaf[row[now]] + draw[now])]
-        others = _other_codes(version)["icd_code"].to_numpy(str)
+        others = other_codes.loc[other_codes["icd_version"] == version, "icd_code"].to_numpy(str)
         weight = 0.8 ** np.arange(len(others))
         now = chosen[more]
         steps = np.cumsum(weight / weight.sum())
@@ -143,12 +111,6 @@ def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFr
             "icd_version": np.where(recent[stay], 10, 9),
         }
     )
-
-
-def _other_codes(version: int) -> pd.DataFrame:
-    """Codes that belong to no phecode: status, circumstances, place of an accident."""
-    table = declared("other_codes")
-    return table[table["icd_version"] == version]
 
 
 def _leaf_diseases(
@@ -184,30 +146,25 @@ def _titles(truth: Hospital) -> pd.DataFrame:
     for version, (codes, steps) in truth.icd.items():
         # A step is the number of the leaf and a share above 0 and up to 1.
         title = names[np.ceil(steps - 1e-9).astype(np.int64) - 1]
-        table = {"icd_code": codes, "icd_version": version, "long_title": title}
-        tables.append(pd.DataFrame(table))
+        rows = {"icd_code": codes, "icd_version": version, "long_title": title}
+        tables.append(pd.DataFrame(rows))
     return pd.concat(tables).sort_values(["icd_code", "icd_version"], ignore_index=True)
 
 
 def _omr_table(lives: Lives, body: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """What was measured at visits, with the faults of real notes.
 
-    Whether somebody was measured at all depends on who they are: the frequent visitors of the
-    hospital are, the young and the emergencies are not.
+    Whether somebody was measured at all depends on who they are: frequent visitors are, the young
+    and the emergencies are not.
     """
     people, n = lives.people, len(lives.people)
-    likely = (
-        -0.30 + 1.0 * np.log1p(lives.visits) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
-    )
+    likely = -0.30 + np.log1p(lives.visits) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
     likely += -0.25 * people["infection"] + 0.1 * age_units(people[AGE])
     pressed = rng.random(n) < expit(likely.to_numpy())
     weighed = rng.random(n) < np.where(pressed, 0.80, 0.26)
-    table = pd.concat(
-        [
-            _pressures(_visits(pressed, 3.2, lives.stays, rng), body, rng),
-            _weights(_visits(weighed, 2.6, lives.stays, rng), body, rng),
-        ]
-    )
+    pressures = _pressures(_visits(pressed, 3.2, lives.stays, rng), body, rng)
+    weights = _weights(_visits(weighed, 2.6, lives.stays, rng), body, rng)
+    table = pd.concat([pressures, weights])
     table = table.sort_values(["person", "date"], kind="stable", ignore_index=True)
     person = table["person"].to_numpy()
     same = ["person", "date", "result_name"]
@@ -223,10 +180,7 @@ def _omr_table(lives: Lives, body: pd.DataFrame, rng: Generator) -> pd.DataFrame
 
 
 def _visits(measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
-    """Days on which those who are `measured` at all are: ``person``, ``date`` (real).
-
-    Some are after discharge; beyond the first there are `mean` on average.
-    """
+    """``person`` and ``date`` (real) of measurements, 1 + `mean` each; some after discharge."""
     n = len(measured)
     person = np.repeat(np.arange(n), np.where(measured, 1 + rng.poisson(mean, n), 0))
     by_person = stays.groupby("person")
@@ -239,10 +193,9 @@ def _visits(measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: Generat
     return pd.DataFrame({"person": person, "date": date.astype("datetime64[s]")})
 
 
-def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
+def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """Readings like "110/70": some swapped, some with a digit too few or too many."""
-    n = len(visits)
-    usual = body.iloc[visits["person"]]
+    n, usual = len(visits), body.iloc[visits["person"]]
     change = 9 * rng.standard_normal(n)
     systolic = usual[SYSTOLIC].to_numpy() + change
     diastolic = usual[DIASTOLIC].to_numpy() + 0.55 * change + 4 * rng.standard_normal(n)
@@ -263,7 +216,7 @@ def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
     )
 
 
-def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
+def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """BMI and weight at every visit, height at the first row of each person."""
     usual = body.iloc[visits["person"]]
     bmi = usual[BMI].to_numpy() * np.exp(0.03 * rng.standard_normal(len(visits)))
@@ -283,10 +236,9 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng) -> pd.DataFrame:
 
 
 def _before_death(omr: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
-    """The measurements without those of visits that the person did not live to make.
+    """The measurements that the person lived to have.
 
-    Whoever was measured long after a discharge was alive then: such values give the outcome away,
-    and cutting them off at the discharge is not a formality.
+    So whoever was measured long after a discharge was alive: such values give the outcome away.
     """
     last_day = (dod + identity["shift"]).set_axis(identity["subject_id"])
     day = omr["subject_id"].map(last_day)

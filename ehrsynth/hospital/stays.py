@@ -1,8 +1,4 @@
-"""What happens to the simulated people: admissions, deaths, and who they are in the tables.
-
-More admissions come with more morbidity. Every real date is shifted by some number of years that is
-a person's own, as MIMIC-IV de-identifies its patients.
-"""
+"""What happens to the simulated people: admissions, deaths, and who they are in the tables."""
 
 import numpy as np
 import pandas as pd
@@ -30,9 +26,9 @@ def check_size(patients: int, seed: int) -> None:
 
 
 def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
-    """Admissions: ``person``, ``admit``, ``discharge`` (real times), ``last``, ``dies``.
+    """``person``, ``admit``, ``discharge`` (real times), ``last``, ``dies``, by person and time.
 
-    They are sorted by person and time. A few people have none.
+    More come with more morbidity, and a few people have none.
     """
     n = len(people)
     burden = 0.75 * people["morbidity"].to_numpy() + 0.5 * rng.standard_normal(n)
@@ -75,26 +71,21 @@ def deaths(
 
 
 def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
-    """Identifiers and shifted calendar of each person, as MIMIC-IV de-identifies them.
+    """Identifiers of each person, and the ``shift`` added to every real date, as in MIMIC-IV.
 
-    Returns
-    -------
-    DataFrame
-        ``subject_id``, ``shift`` (added to every real date), ``anchor_age``, ``anchor_year``
-        (shifted) and ``anchor_year_group`` (real, three years wide).
+    ``anchor_year`` is shifted too, ``anchor_year_group`` is real and three years wide.
     """
     n = len(people)
     unseen = pd.Series((_FIRST + rng.random(n) * (_LAST - _FIRST)).astype("datetime64[s]"))
-    begin = stays.groupby("person")["admit"].first().reindex(range(n)).fillna(unseen)
-    end = stays.groupby("person")["admit"].last().reindex(range(n)).fillna(unseen)
+    admit = stays.groupby("person")["admit"]
+    begin, end = (s.reindex(range(n)).fillna(unseen) for s in (admit.first(), admit.last()))
     years = rng.integers(95, 190, n)
     shift = pd.Series(pd.to_timedelta(np.round(years * 365.2425), unit="D").as_unit("s"))
-    end_year = (end + shift).dt.year
-    age = people[AGE]
+    begin_year, end_year = (begin + shift).dt.year, (end + shift).dt.year
     # Nobody is younger than 18 at the anchor, and everyone above 89 is 91.
-    since = np.minimum(end_year - (begin + shift).dt.year, age - AGES[0])
-    anchor_age = age - since
-    anchor_real = (begin.dt.year + (end_year - (begin + shift).dt.year - since)).clip(2008, 2019)
+    since = np.minimum(end_year - begin_year, people[AGE] - AGES[0])
+    anchor_age = people[AGE] - since
+    anchor_real = (begin.dt.year + (end_year - begin_year - since)).clip(2008, 2019)
     group = (anchor_real - 2008) // 3 * 3 + 2008
     return pd.DataFrame(
         {
@@ -122,11 +113,9 @@ def patients_table(people: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series)
 def admissions_table(
     people: pd.DataFrame, identity: pd.DataFrame, stays: pd.DataFrame, rng: Generator
 ) -> pd.DataFrame:
-    """MIMIC-IV's ``admissions``, without the columns that nobody needs to read them."""
-    n = len(stays)
-    person = stays["person"].to_numpy()
+    """MIMIC-IV's ``admissions``, without the columns that nobody reads."""
+    n, person = len(stays), stays["person"].to_numpy()
     shift = identity["shift"].to_numpy()[person]
-    birth = people["birth"].to_numpy()[person]
     old = people[AGE].to_numpy()[person] >= 65
     race = _race_strings(people[RACE].to_numpy(), rng)
     kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
@@ -142,7 +131,9 @@ def admissions_table(
             "admittime": stays["admit"].to_numpy() + shift,
             "dischtime": discharge,
             "deathtime": pd.Series(discharge).where(stays["dies"]),
-            "admission_type": np.where(birth, "DIRECT EMER.", kinds[kind]),
+            "admission_type": np.where(
+                people["birth"].to_numpy()[person], "DIRECT EMER.", kinds[kind]
+            ),
             "admission_location": np.where(kind == 0, "EMERGENCY ROOM", "PHYSICIAN REFERRAL"),
             "discharge_location": np.where(stays["dies"], "DIED", homes[home]),
             "insurance": insurance,

@@ -1,9 +1,5 @@
 """What is true of the simulated hospital: everything a generator can be measured against.
 
-:func:`oracle_sample` draws new patients from the same hospital, :func:`codes` lists the true
-prevalence of every code and its true odds ratio with the outcome, and :func:`as_dict` is the whole
-model by name (``truth.json``).
-
 "The patients" are those of the cohort: who were admitted and did not die in hospital.
 """
 
@@ -26,11 +22,11 @@ from .people import (
     AGES,
     BMI_DISEASES,
     FACTORS,
+    FEATURES,
     HOSPITAL_SEED,
-    age_and_race,
+    all_ages,
     death_log_odds,
     disease_chances,
-    disease_model,
     draw_body,
     draw_diseases,
     draw_people,
@@ -54,9 +50,8 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
 
     Parameters
     ----------
-    n : int
-        Number of patients.
-    seed : int
+    n, seed : int
+        Number of patients, and what they depend on.
     like : DataFrame, optional
         A patient table whose columns the result gets: codes that occur in `like` only are 0,
         others are left out.
@@ -93,68 +88,56 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
     return Schema(columns).attach(patients[[c.name for c in columns]].copy())
 
 
-@lru_cache(maxsize=1)
-def _codes() -> pd.DataFrame:
-    truth, risk = hospital(), _risks()
-    by_sex, _ = true_shares(truth)
-    tables = []
-    for level, code, chance, whole in (
-        ("phecode", truth.whole, 1.0, np.arange(len(truth.whole))),
-        ("leaf", truth.leaf["code"], leaf_chances(truth), truth.leaf["whole"].to_numpy()),
-    ):
-        both = by_sex[:, whole] * chance
-        share, joint = both.sum(axis=0), (both * risk["of those with it"][:, whole]).sum(axis=0)
-        died = risk["of all"]
-        odds = joint * (1 - share - died + joint) / ((share - joint) * (died - joint))
-        table = definitions(level).reindex(code)[["name", "sex"]].rename_axis("code").reset_index()
-        table.insert(0, "level", level)
-        tables.append(table.assign(prevalence=share, odds_ratio=odds, log_odds_ratio=np.log(odds)))
-    return pd.concat(tables, ignore_index=True)
-
-
 def codes(level: str = "phecode") -> pd.DataFrame:
-    """The truth about every code.
+    """The true prevalence of every code and its true odds ratio with the outcome.
 
     Parameters
     ----------
     level : {"phecode", "leaf"}
+        Whole phecodes or the most specific ones.
 
     Returns
     -------
     DataFrame
-        By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (true share of the patients,
-        by numerical integration), ``odds_ratio`` and ``log_odds_ratio`` with death within a year:
-        marginal, that is with nothing held constant. The odds ratios average the exact risk of
-        each of 20,480 people of a fixed seed, weighted by their chance of the code; their
-        standard error on the log scale is about 0.015.
+        By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (share of the patients, by
+        numerical integration), ``odds_ratio`` and ``log_odds_ratio`` (marginal: nothing is held
+        constant; averaged over 20,480 people, standard error about 0.015 on the log scale).
+
+    Raises
+    ------
+    InputError
+        If `level` is neither.
     """
-    table = _codes()
-    if level not in set(table["level"]):
+    if level not in ("phecode", "leaf"):
         raise InputError(f"Unknown code level {level!r}; use one of phecode, leaf.")
-    return table[table["level"] == level].drop(columns="level").set_index("code")
+    truth, risk = hospital(), _risks()
+    code, chance, whole = truth.whole, np.ones((2, 1)), np.arange(len(truth.whole))
+    if level == "leaf":
+        code, chance, whole = truth.leaf["code"], leaf_chances(truth), truth.leaf["whole"]
+    both = risk["shares"][:, whole] * chance
+    share, joint = both.sum(axis=0), (both * risk["of those with it"][:, whole]).sum(axis=0)
+    died = risk["of all"]
+    odds = joint * (1 - share - died + joint) / ((share - joint) * (died - joint))
+    table = definitions(level).reindex(code)[["name", "sex"]].rename_axis("code")
+    return table.assign(prevalence=share, odds_ratio=odds, log_odds_ratio=np.log(odds))
 
 
 @lru_cache(maxsize=1)
 def _risks() -> dict[str, Any]:
-    """Risks of the outcome and chances of care, averaged over people instead of drawn.
+    """Shares of men and women with each phecode (2, W), risks of the outcome, shares who get care.
 
     The diseases of a person are independent given age, sex, race and factors. So the risk of
     those who have code j is the mean over people of the risk they would have with it, weighted
     by their chance of it: nobody has to be drawn who really has a rare code.
-
-    Returns
-    -------
-    dict
-        ``of all``: share with the outcome; ``of those with it``: (2, W) the risk of men and women
-        who have each whole phecode; ``drugs`` and ``procedures``: share who receive each.
     """
     truth = hospital()
     rng = np.random.default_rng([_RISK_STREAM, HOSPITAL_SEED])
     catalogs = {name: declared(name) for name in ("drugs", "procedures")}
     reasons = {n: care.indications(truth, table).astype(float) for n, table in catalogs.items()}
+    blocks = _RISK_PEOPLE // _AT_A_TIME
     died, weighted, weights = 0.0, 0.0, 0.0
     indicated = dict.fromkeys(catalogs, 0.0)
-    for _ in range(_RISK_PEOPLE // _AT_A_TIME):
+    for _ in range(blocks):
         people = draw_people(truth, _AT_A_TIME, rng, dying=0.0)
         chance = disease_chances(truth, people)
         has = draw_diseases(truth, people, rng)
@@ -168,8 +151,7 @@ def _risks() -> dict[str, Any]:
         died += expit(usual).mean()
         risk = expit(usual[:, None] + ~has * truth.mortality)
         for code in BMI_DISEASES:
-            column = truth.whole.get_loc(code)
-            sick = has.copy()
+            column, sick = truth.whole.get_loc(code), has.copy()
             sick[:, column] = True
             risk[:, column] = expit(log_odds(sick))
         female = people["female"].to_numpy()
@@ -177,27 +159,32 @@ def _risks() -> dict[str, Any]:
         weighted, weights = weighted + sexes @ (chance * risk), weights + sexes @ chance
         for name, reason in reasons.items():
             indicated[name] += (1 - np.exp(np.log1p(-chance) @ reason)).mean(axis=0)
-    blocks = _RISK_PEOPLE // _AT_A_TIME
-    shares = {}
+    shares, (_, women) = true_shares(truth)
+    risks = {"shares": shares, "women": women, "of all": died / blocks}
+    risks |= {"of those with it": weighted / weights}
     for name, table in catalogs.items():
         reached = indicated[name] / blocks
-        with_it, others = table["indicated"].to_numpy(), table["others"].to_numpy()
-        shares[name] = (reached * with_it + (1 - reached) * others) / 100
-    return {"of all": died / blocks, "of those with it": weighted / weights, **shares}
+        share = reached * table["indicated"] + (1 - reached) * table["others"]
+        risks[name] = share.to_numpy() / 100
+    return risks
 
 
 def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
-    """The whole truth by name, as ``truth.json`` holds it; ``keys`` says what each part means.
+    """The whole truth by name.
 
     Parameters
     ----------
     patients, seed : int, optional
         Of the simulated hospital that it goes with; they change nothing else.
+
+    Returns
+    -------
+    dict
+        What ``truth.json`` holds; ``keys`` says what each part means.
     """
-    truth, risk = hospital(), _risks()
-    ages, races = age_and_race(truth)
+    truth, risk, ages = hospital(), _risks(), all_ages()
     mean = ages @ AGES
-    facts = {
+    facts: dict[str, Any] = {
         "keys": dict(declared("truth").to_numpy().tolist()),
         "made_with": {
             "patients": patients,
@@ -209,13 +196,16 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
         "people": {
             "age_mean": float(mean),
             "age_sd": float(np.sqrt(ages @ (AGES - mean) ** 2)),
-            "women": float(true_shares(truth)[1][1]),
-            "races": dict(zip(RACES, races.tolist(), strict=True)),
+            "women": float(risk["women"]),
+            "races": dict(zip(RACES, (ages @ truth.race_given_age).tolist(), strict=True)),
         },
         "outcome": {"name": DIE_1Y, "prevalence": float(risk["of all"])},
         "outcome_model": outcome_model(truth),
         "codes": {level: codes(level).to_dict("index") for level in ("phecode", "leaf")},
-        "disease_model": disease_model(truth),
+        "disease_model": {
+            code: {name: value for name, value in zip(FEATURES, column, strict=True) if value}
+            for code, column in zip(truth.whole, truth.disease.T.tolist(), strict=True)
+        },
         "latent_factors": list(FACTORS),
         "drugs": _care("drugs", ["ingredient", "names"]),
         "procedures": _care("procedures", ["title", "icd9", "icd10", "again"]),
@@ -236,7 +226,7 @@ def _care(name: str, columns: list[str]) -> list[dict]:
 
 
 def _rounded(value):
-    """The same with all numbers to eight digits, which is more than anybody needs."""
+    """The same with all numbers to eight digits."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,14 +1,8 @@
 """A hospital that never was, in MIMIC-IV's file layout and with MIMIC-IV's faults.
 
-Nothing has to be downloaded and nothing is confidential, yet the tables have what makes real ones
-hard: two ICD versions, "110/70" pressures, impossible values, vitals missing for a third of the
-patients, several admissions, deaths in hospital, sub-divided race strings. Its margins follow the
-published aggregates of MIMIC-IV (:data:`ehrsynth.hospital.codes.PUBLISHED`); no real record was
-used.
-
-The hospital never changes and the patients depend on a seed, so a fresh sample from the same truth
-is ``load("simulated", seed=another)``; :mod:`ehrsynth.hospital.truth` draws one as a patient table
-and says all that is true of the hospital.
+Nothing has to be downloaded and nothing is confidential. Its margins follow the published
+aggregates of MIMIC-IV (:data:`ehrsynth.hospital.codes.PUBLISHED`); no real record was used. The
+hospital never changes, the patients depend on a seed.
 """
 
 from pathlib import Path
@@ -43,10 +37,8 @@ def load(
 
     Parameters
     ----------
-    patients : int
-        Rows of the table of patients; about 94 % of them will be in the cohort.
-    seed : int
-        Of the patients. Another seed gives other patients of the same hospital.
+    patients, seed : int
+        About 94 % of the patients will be in the cohort; another seed gives others.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, see :func:`ehrsynth.sources.mimic_iv.scan`.
 
@@ -103,7 +95,6 @@ def _as_published(admissions: pd.DataFrame, lives: Lives, seed: int) -> pd.DataF
     """The admissions with all columns of MIMIC-IV's file, in its order."""
     rng = np.random.default_rng([_STREAM, seed])
     n, m = len(admissions), len(lives.people)
-    person = lives.stays["person"].to_numpy()
     states = np.array(["MARRIED", "SINGLE", "WIDOWED", "DIVORCED", None], dtype=object)
     old = lives.people[AGE].to_numpy() >= 65
     limits = np.where(old[:, None], [0.52, 0.70, 0.92, 0.98], [0.42, 0.88, 0.90, 0.96])
@@ -115,8 +106,8 @@ def _as_published(admissions: pd.DataFrame, lives: Lives, seed: int) -> pd.DataF
     emergency = admissions["admission_location"] == "EMERGENCY ROOM"
     more = {
         "admit_provider_id": [f"P{number:05d}" for number in rng.integers(0, 2_000, n)],
-        "language": language[person],
-        "marital_status": state[person],
+        "language": language[lives.stays["person"]],
+        "marital_status": state[lives.stays["person"]],
         "edregtime": arrived.where(emergency),
         "edouttime": left.where(emergency),
     }
