@@ -1,12 +1,7 @@
 """Clinical rules: what holds for every possible patient, as data that a person can write.
 
-The rules that the schema calls for (the sex of a phecode, systolic above diastolic) need not be
-written. Further ones stand in a YAML or JSON file, a list of one rule an entry::
-
-    - only:    {column: pregnant, sex: F}
-    - above:   {column: systolic, other: diastolic}
-    - between: {column: age, low: 18, high: 110}
-    - implies: {when: {dialysis: 1}, then: {kidney_disease: 1}}
+What the schema calls for (the sex of a phecode, systolic above diastolic) need not be written.
+Further rules stand in a file of :func:`read_rules`.
 """
 
 import logging
@@ -119,7 +114,6 @@ class Above(Rule):
     Parameters
     ----------
     column, other : str
-        The larger and the smaller one.
     """
 
     column: str
@@ -170,7 +164,6 @@ class Between(Rule):
     ----------
     column : str
     low, high : float, optional
-        One of them may be left out.
     """
 
     column: str
@@ -191,7 +184,7 @@ class Between(Rule):
         if self.low is None and self.high is None:
             raise InputError("it has neither low nor high; give one of them.")
         low, high = self._ends(column)
-        least, most = _or(column.lower, -np.inf), _or(column.upper, np.inf)
+        least, most = column.clip(np.array([-np.inf, np.inf]))
         if max(low, least) > min(high, most):
             decimals = "any" if column.decimals is None else column.decimals
             raise InputError(
@@ -201,7 +194,8 @@ class Between(Rule):
 
     def _ends(self, column: Column) -> tuple[float, float]:
         """The smallest and the largest number of the range that has the column's decimals."""
-        low, high = _or(self.low, -np.inf), _or(self.high, np.inf)
+        low = -np.inf if self.low is None else self.low
+        high = np.inf if self.high is None else self.high
         if column.decimals is None:
             return low, high
         unit = 10.0**column.decimals
@@ -210,8 +204,8 @@ class Between(Rule):
 
     def broken(self, table, schema):
         values = table[self.column].to_numpy(float)
-        outside = (values < _or(self.low, -np.inf)) | (values > _or(self.high, np.inf))
-        return outside, ~np.isnan(values)
+        known = ~np.isnan(values)
+        return known & (np.clip(values, self.low, self.high) != values), known
 
     def repair(self, table, wrong, schema, rng):
         values = table[self.column].to_numpy(float, copy=True)
@@ -249,8 +243,7 @@ class Implies(Rule):
         super().check(schema)
         if not self.when or not self.then:
             raise InputError("when and then each need a column and its value.")
-        doubled = [name for name in self.then if name in self.when]
-        if doubled:
+        if doubled := [name for name in self.then if name in self.when]:
             raise InputError(f"{doubled[0]!r} is in when and in then; name it once.")
         for name, value in (*self.when.items(), *self.then.items()):
             column = schema[name]
@@ -294,11 +287,9 @@ def clinical_rules(schema: Schema) -> list[Rule]:
     -------
     list of Rule
     """
-    rules: list[Rule] = []
-    if schema.sex is not None:
-        rules += [Only(c.name, c.sex) for c in schema.columns if c.sex and c.role != "outcome"]
-    there = [r for r in (*ORDERED, *DEATHS) if all(name in schema for name in r.columns)]
-    return [*rules, *(rule for rule in there if schema.outcome not in rule.changed)]
+    ones = [Only(c.name, c.sex) for c in schema.columns if c.sex and schema.sex is not None]
+    there = [r for r in (*ones, *ORDERED, *DEATHS) if all(name in schema for name in r.columns)]
+    return [rule for rule in there if schema.outcome not in rule.changed]
 
 
 def check_rules(rules: Iterable[Rule], schema: Schema, where: str = "Rule", start: int = 1) -> None:
@@ -322,7 +313,6 @@ def chosen_rules(
     ----------
     schema : Schema
     path : path, optional
-        A file of :func:`read_rules`.
     absent : iterable of str
         Columns that are not in `schema` because they were too rare; a rule about one of them is
         left out, with a word in the log.
@@ -360,6 +350,8 @@ def summary(repaired: Mapping[str, int], most: int = 5) -> str:
 
 def read_rules(path: str | Path) -> list[Rule]:
     """Read rules from a ``.json``, ``.yaml`` or ``.yml`` file.
+
+    It is a list of kinds of rules with their parameters, as ``- between: {column: age, low: 18}``.
     Chapter generation, "Rules as data".
 
     Parameters
@@ -382,6 +374,11 @@ def read_rules(path: str | Path) -> list[Rule]:
 def write_rules(rules: Iterable[Rule], path: str | Path) -> None:
     """Write rules as JSON that :func:`read_rules` reads.
     Chapter generation, "Rules as data".
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+    path : str or Path
     """
     write_json([{rule.kind: vars(rule)} for rule in rules], path)
 
@@ -443,7 +440,3 @@ def _all(table: pd.DataFrame, wanted: Mapping[str, object]) -> np.ndarray:
 
 def _said(wanted: Mapping[str, object]) -> str:
     return " and ".join(f"{name} = {category_text(value)}" for name, value in wanted.items())
-
-
-def _or(value: float | None, other: float) -> float:
-    return other if value is None else value
