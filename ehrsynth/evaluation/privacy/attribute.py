@@ -69,7 +69,7 @@ def _scored(secret: np.ndarray, guess: np.ndarray, continuous: np.ndarray) -> np
 
 
 def _risk(sums: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted mean over columns of F1 (0/1) or accuracy (continuous), from summed parts."""
+    """Weighted mean over columns of the quotient of summed parts."""
     scores = np.divide(sums[0], sums[1], out=np.zeros_like(sums[0]), where=sums[1] > 0)
     return float(scores @ weights)
 
@@ -130,17 +130,16 @@ def _attacks(
     setting: Setting, rng: np.random.Generator, *sides: Side
 ) -> tuple[list[float], np.ndarray]:
     """The risk of each side, and those of 200 resamplings of its attacked patients."""
-    attributes = _Attributes(setting)
+    attributes, chosen = (
+        _Attributes(setting),
+        [s.sample(setting.effort.inferred, rng) for s in sides],
+    )
+    if min(map(len, chosen)) < 5:
+        raise NotComputable("fewer than 5 patients of a group to attack")
     released = attributes.parts(setting.candidate, slice(None))
-    found = []
-    for side in sides:
-        rows = side.sample(setting.effort.inferred, rng)
-        if len(rows) < 5:
-            raise NotComputable("fewer than 5 patients of a group to attack")
-        found.append(attributes.attack(side, rows, released))
     risks, resampled = [], []
-    for parts in found:
-        n = parts.shape[1]
+    for side, rows in zip(sides, chosen, strict=True):
+        parts, n = attributes.attack(side, rows, released), len(rows)
         drawn = rng.multinomial(n, np.full(n, 1 / n), 200).astype(float)
         sums = np.stack([drawn @ parts[0], drawn @ parts[1]], axis=1)
         risks.append(_risk(parts.sum(axis=1), attributes.weights))

@@ -21,7 +21,6 @@ from ..setting import Setting, Side
 LEARNED = 0.05  # share of the secret columns that a meaningful match must teach
 YEARS = (1, 10, 30, 60)  # widths of the bands in which an age is known
 BANDS = (100, 10, 3, 2)  # in how many bands of train's range another number is known
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
 class _Secrets(NamedTuple):
@@ -43,33 +42,26 @@ def _risks(
     risk = np.zeros((2, len(patients.rare)))
     most = patients.rare.sum(axis=1) + (~np.isnan(patients.measured)).sum(axis=1)
     able = most >= needed  # the others cannot be taught enough at any level
-    bits = [np.packbits(table.rare.astype(bool), axis=1) for table in (patients, released)]
+    bits = [np.packbits(table.rare, axis=1) for table in (patients, released)]
     for own, everybody, made in levels:
         chance = np.stack([1 / np.bincount(x)[own] for x in (own, everybody)])
         # Only who is matched, and at greater risk here than at a level seen before.
         asked = np.flatnonzero(able & np.isin(own, made) & (chance > risk).any(axis=0))
-        if len(asked):
-            taught = _taught(asked, own, made, patients, released, bits)
-            learned = asked[taught >= needed]
-            risk[:, learned] = np.maximum(risk[:, learned], chance[:, learned])
+        if len(asked) == 0:
+            continue
+        matched = np.flatnonzero(np.isin(made, own[asked]))
+        matched = matched[np.argsort(made[matched], kind="stable")]
+        names, starts, member = np.unique(made[matched], return_index=True, return_inverse=True)
+        group = np.searchsorted(names, own[asked])
+        # How many secrets of each asked patient the synthetic patients of his group have.
+        union = np.bitwise_or.reduceat(bits[1][matched], starts, axis=0)
+        taught = np.unpackbits(bits[0][asked] & union[group], axis=1).sum(axis=1)
+        for j in range(patients.measured.shape[1]):
+            gap = _gap(group, patients.measured[asked, j], member, released.measured[matched, j])
+            taught += gap < patients.close[asked, j]
+        learned = asked[taught >= needed]
+        risk[:, learned] = np.maximum(risk[:, learned], chance[:, learned])
     return risk
-
-
-def _taught(
-    asked: np.ndarray, own: np.ndarray, made: np.ndarray,
-    patients: _Secrets, released: _Secrets, bits: list[np.ndarray],
-) -> np.ndarray:  # fmt: skip
-    """How many secrets of each asked patient the synthetic patients of his group have."""
-    matched = np.flatnonzero(np.isin(made, own[asked]))
-    matched = matched[np.argsort(made[matched], kind="stable")]
-    names, starts, member = np.unique(made[matched], return_index=True, return_inverse=True)
-    union = np.bitwise_or.reduceat(bits[1][matched], starts, axis=0)
-    group = np.searchsorted(names, own[asked])
-    taught = _ONES[bits[0][asked] & union[group]].sum(axis=1, dtype=np.int64)
-    for j in range(patients.measured.shape[1]):
-        gap = _gap(group, patients.measured[asked, j], member, released.measured[matched, j])
-        taught = taught + (gap < patients.close[asked, j])
-    return taught
 
 
 def _gap(
@@ -95,12 +87,11 @@ def _combined(options: list[list[np.ndarray]], ends: list[int]) -> Iterator[list
         used = [level for level in chosen if level is not None]
         if used:
             groups = np.ravel_multi_index(used, [int(level.max()) + 1 for level in used])
-            yield np.split(groups if groups.max() < 2**20 else _numbered(groups), ends)
+            yield np.split(_numbered(groups), ends)
 
 
 def _numbered(values: np.ndarray) -> np.ndarray:
-    """The distinct values numbered without gaps."""
-    return pd.factorize(values)[0]
+    return pd.factorize(values, use_na_sentinel=False)[0]
 
 
 class Identity:
@@ -128,7 +119,7 @@ class Identity:
         self.needed = max(1, int(np.ceil(LEARNED * (len(self.rarer) + len(self.measured)))))
 
     def _secrets(self, side: Side) -> _Secrets:
-        rare = (side.matrix[:, self.secret] == self.rarer).astype(np.int8)
+        rare = side.matrix[:, self.secret] == self.rarer
         measured = np.zeros((len(side), len(self.measured)))
         close = np.zeros_like(measured)
         for j, name in enumerate(self.measured):
@@ -168,9 +159,8 @@ class Identity:
 
 
 def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """How near a released measurement must be: 1.48 MAD over the share of the value's cluster.
-
-    Five clusters; the paper chooses their number by silhouette.
+    """How near a released measurement must be: 1.48 MAD over the share of the value's cluster
+    (of five; the paper chooses their number by silhouette).
     """
     from sklearn.cluster import KMeans
 
@@ -185,10 +175,8 @@ def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _verified(n: int, identifiers: int, rng: np.random.Generator) -> np.ndarray:
-    """Chance that a match can be verified and is not an error in the data, for each patient.
-
-    Source: the published triangular distributions of the rates of verification (0.1, mean 0.23,
-    0.43) and of errors in the data (0.0013, mean 0.0426, 0.065), correlated by 0.5.
+    """Chance that a match can be verified and is not an error in the data, for each patient, from
+    the published triangular distributions of the two rates (means 0.23, 0.0426; correlation 0.5).
     """
     verification = rng.triangular(0.1, 0.16, 0.43, n)
     error = 0.5 * verification + np.sqrt(0.75) * rng.triangular(0.0013, 0.0615, 0.065, n)

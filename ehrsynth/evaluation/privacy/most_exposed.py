@@ -74,16 +74,13 @@ def _can_be_judged(members: list[np.ndarray]) -> bool:
 def _worst_group(setting: Setting, rng: np.random.Generator) -> Estimate:
     score = -np.concatenate(setting.nearest)
     used = np.repeat([True, False], [len(d) for d in setting.nearest])
-    values, influence = [], []
-    for members in filter(_can_be_judged, _attacked_groups(setting).values()):
-        member = np.concatenate(members)
-        area, own = auroc_parts(score[member], used[member])
-        values.append(area)
-        influence.append(np.zeros(len(score)))
-        influence[-1][member] = own
-    if not values:
+    judged = list(filter(_can_be_judged, _attacked_groups(setting).values()))
+    if not judged:
         raise NotComputable("no group has 30 attacked patients in train and in holdout")
-    return largest_of(np.array(values), np.stack(influence, axis=1), rng)
+    values, influence = np.zeros(len(judged)), np.zeros((len(score), len(judged)))
+    for j, member in enumerate(map(np.concatenate, judged)):
+        values[j], influence[member, j] = auroc_parts(score[member], used[member])
+    return largest_of(values, influence, rng)
 
 
 def _which_group(setting: Setting) -> str:
