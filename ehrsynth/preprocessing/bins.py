@@ -15,27 +15,16 @@ _KNOTS = 64  # points of the distribution kept inside each bin
 class Bins:
     """How one continuous column is cut into bins, and what lies inside each of them.
 
-    Chapter preprocessing, "Step 6: numbers into something a generator can imitate".
-
-    Parameters
-    ----------
-    edges : list of float
-        Inner cut points: bin i holds the values from edges[i-1] up to, not including, edges[i].
-    frequent, frequencies : list of list of float
-        For each bin, the values that at least five training patients have, and their shares of
-        the bin.
-    knots : list of list of float
-        For each bin, the other values at even steps of their distribution. Decoding draws a place
-        between two neighboring knots, so a value that few patients have does not come back.
-    shares : list of float
-        Share of the observed training values in each bin.
+    Decoding draws a place between two neighboring knots, so a value that few patients have does not
+    come back. Chapter preprocessing, "Step 6: numbers into something a generator can imitate".
     """
 
-    edges: list[float]
+    edges: list[float]  # bin i holds the values from edges[i-1] up to, not including, edges[i]
+    # Of each bin the values that five or more patients have, and their shares of the bin.
     frequent: list[list[float]]
     frequencies: list[list[float]]
-    knots: list[list[float]]
-    shares: list[float]
+    knots: list[list[float]]  # of each bin the other values, at even steps of their distribution
+    shares: list[float]  # of the observed values in each bin
 
     @classmethod
     def fit(cls, observed: np.ndarray, most: int) -> "Bins":

@@ -19,27 +19,13 @@ class Copula:
     of one patient would lose what they have in common inside their bins; drawn together they
     keep it (truncated normals by Gibbs sampling; Robert, Statistics and Computing 1995).
     Chapter generation, "From bins back to numbers".
-
-    Parameters
-    ----------
-    correlation : list of list of float
-        Correlations of the numbers' normal scores.
     """
 
-    correlation: list[list[float]]
+    correlation: list[list[float]]  # of the numbers' normal scores
 
     @classmethod
     def fit(cls, numbers: pd.DataFrame) -> "Copula":
-        """Learn from the training patients' numbers; each pair from those who have both.
-
-        Parameters
-        ----------
-        numbers : DataFrame, shape (n, numbers)
-
-        Returns
-        -------
-        Copula
-        """
+        """Learn from the training patients' numbers; each pair from those who have both."""
         ranks = (numbers.rank() - 0.5) / numbers.count()
         scores = pd.DataFrame(ndtri(ranks.to_numpy()))
         # Two patients always lie on a line.
@@ -52,18 +38,7 @@ class Copula:
         return cls((found / np.outer(spread, spread)).tolist())
 
     def draw(self, low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw ranks between given ones, together for each patient.
-
-        Parameters
-        ----------
-        low, high : array, shape (n, numbers)
-            The ranks, from 0 to 1, between which each one lies; 0 and 1 for a missing number.
-        rng : Generator
-
-        Returns
-        -------
-        array, shape (n, numbers)
-        """
+        """Draw ranks (n, numbers), from 0 to 1, between given ones: together for each patient."""
         ends = ndtri(low), ndtri(high)
         precision = np.linalg.inv(self.correlation)
         scores = _inside(*ends, 0.0, 1.0, rng)

@@ -1,7 +1,7 @@
 """From a patient table to the matrix a GAN learns, and back.
 
-:class:`Preprocessor` learns everything from the training patients alone: the cut points, the
-rare codes, the distribution inside each bin. Nothing about the holdout patients leaks in.
+:class:`Preprocessor` learns everything from the training patients alone: nothing about the
+holdout patients leaks in.
 """
 
 from dataclasses import asdict
@@ -30,7 +30,6 @@ _QUANTILES = 1001  # stand for a column, so that no table of values is stored
 
 class NotFittedError(InputError, _NotFittedError):
     """A preprocessor or model is used before it has learned anything.
-
     Chapter preprocessing, "Build it: the package does all of this".
     """
 
@@ -49,22 +48,20 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     missing : {"category", "draw", "model"}
         Category: "not measured" is a bin of its own. Draw: a missing value is replaced by one drawn
         from the column's observed training values, as published. Model: it is predicted from the
-        patient's other columns, with the scatter that measured values have
-        (:class:`ehrsynth.preprocessing.impute.Imputer`).
+        patient's other columns, with the scatter that measured values have.
     bins : int
         Most bins for a column; a column with few distinct values gets one bin for each.
     min_prevalence : float
         Yes/no columns that fewer training patients have (as a share), or that never change, are
-        left out and listed in ``dropped_``. The outcome always stays.
+        left out. The outcome always stays.
     seed : int
-        For the draws of ``missing="draw"`` and ``missing="model"``.
+        For what ``missing="draw"`` and ``missing="model"`` draw.
 
     Attributes
     ----------
     schema_ : Schema
-        The columns that are kept: what the synthetic data will have.
+        The columns that are kept.
     layout_ : tuple of Block
-        The layout of the matrix.
     dropped_ : DataFrame
         Columns left out: column, label, prevalence.
     report_ : DataFrame
@@ -90,7 +87,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         recipe : {"modern", "paper"}
         **options
-            What else to set.
 
         Returns
         -------
@@ -100,8 +96,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if recipe not in known:
             raise InputError(f"There is no recipe {recipe!r}; use one of {', '.join(known)}.")
         return cls(**{**known[recipe], **options})
-
-    # -- learning ----------------------------------------------------------------------
 
     def fit(self, train: pd.DataFrame, schema: Schema | None = None) -> "Preprocessor":
         """Learn bounds, bins, categories and rare columns from the training patients.
@@ -115,12 +109,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Returns
         -------
         Preprocessor
-            Itself.
-
-        Raises
-        ------
-        InputError
-            For an option that there is not, no patients, and no column worth keeping.
         """
         self._check_options()
         _check_table(train)
@@ -131,10 +119,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         rare = [c for c in schema.columns if self._is_rare(c, train[c.name])]
         kept = schema.select(set(schema.names) - {c.name for c in rare})
         if not kept.columns:
-            raise InputError(
-                "Every column is constant or too rare to keep; "
-                "lower min_prevalence or check the table."
-            )
+            raise InputError("Every column is constant or too rare; lower min_prevalence.")
         dropped = [(c.name, c.label, float(train[c.name].mean())) for c in rare]
         self.dropped_ = pd.DataFrame(dropped, columns=_DROPPED)
         self.cuts_, self.observed_ = {}, {}
@@ -205,8 +190,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_fitted()
         return np.array([n for block in self.layout_ for n in block.columns], dtype=object)
 
-    # -- there -------------------------------------------------------------------------
-
     def transform(self, table: pd.DataFrame) -> Encoded:
         """Turn patients into the matrix; values outside plausible bounds count as not measured.
 
@@ -217,11 +200,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Returns
         -------
         Encoded
-
-        Raises
-        ------
-        InputError
-            For a missing column, a category that the schema does not know, a text among numbers.
         """
         table, rng = self.clip(table), np.random.default_rng(self.seed)
         if self.imputer_ is not None:
@@ -266,8 +244,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _range(self, name: str) -> tuple[float, float]:
         return self.observed_[name][0], self.observed_[name][-1]
 
-    # -- and back ----------------------------------------------------------------------
-
     def inverse_transform(
         self, encoded: Encoded, seed: int | np.random.SeedSequence = 0
     ) -> pd.DataFrame:
@@ -280,14 +256,12 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Parameters
         ----------
         encoded : Encoded
-            With this preprocessor's layout.
         seed : int or SeedSequence
             For the draws inside the bins.
 
         Returns
         -------
         DataFrame
-            One row per patient, with its schema attached.
         """
         self._check_fitted()
         if getattr(encoded, "layout", None) != self.layout_:
@@ -325,8 +299,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             name: self.cuts_[name].decode(i, _spread_in_groups(i, rank, rng))
             for (name, i), rank in zip(index.items(), ranks.T, strict=True)
         }
-
-    # -- on disk -----------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
         """Write everything learned as JSON into `folder`.
@@ -408,7 +380,7 @@ def _written(numbers: np.ndarray, column: Column) -> np.ndarray:
         # A number too large to have decimals would only be disturbed.
         small = np.abs(numbers) < 2.0**52 / 10.0**column.decimals
         numbers = np.where(small, np.round(numbers, column.decimals), numbers)
-    return np.clip(numbers, column.lower, column.upper)
+    return column.clip(numbers)
 
 
 def _spread_in_groups(group: np.ndarray, ranks: np.ndarray, rng) -> np.ndarray:

@@ -20,35 +20,18 @@ class Imputer:
     scatter as measured ones do (stochastic regression imputation; van Buuren, Flexible Imputation
     of Missing Data, 2018, section 3.2). A missing predictor counts as its mean.
     Chapter preprocessing, "Step 5: values that are not there".
-
-    Parameters
-    ----------
-    scale : dict of str to list
-        Mean and standard deviation of each continuous column.
-    weights, residuals, limits, gaps : dict of str to list of float
-        By continuous column its weights (the intercept last), quantiles of its residuals, and
-        smallest and largest value; by ordered pair, quantiles of the difference.
     """
 
-    scale: dict[str, list[float]]
-    weights: dict[str, list[float]]
-    residuals: dict[str, list[float]]
-    limits: dict[str, list[float]]
-    gaps: dict[str, list[float]]
+    # By continuous column:
+    scale: dict[str, list[float]]  # mean and standard deviation
+    weights: dict[str, list[float]]  # the intercept last
+    residuals: dict[str, list[float]]  # quantiles of them
+    limits: dict[str, list[float]]  # smallest and largest value
+    gaps: dict[str, list[float]]  # of the higher of an ordered pair, quantiles of the difference
 
     @classmethod
     def fit(cls, train: pd.DataFrame, schema: Schema) -> "Imputer":
-        """Learn from the training patients; every continuous column has a measured value.
-
-        Parameters
-        ----------
-        train : DataFrame, shape (n, columns)
-        schema : Schema
-
-        Returns
-        -------
-        Imputer
-        """
+        """Learn from the training patients; every continuous column has a measured value."""
         numbers = {name: train[name].to_numpy(float) for name in schema.of_kind("continuous")}
         scale = {n: [float(np.nanmean(v)), float(np.nanstd(v)) or 1.0] for n, v in numbers.items()}
         design, places = _design(train, schema, scale)
@@ -73,18 +56,7 @@ class Imputer:
         return cls(scale, weights, residuals, limits, gaps)
 
     def fill(self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> pd.DataFrame:
-        """The table with every missing number filled; what is measured stays as it is.
-
-        Parameters
-        ----------
-        table : DataFrame, shape (n, columns)
-        schema : Schema
-        rng : Generator
-
-        Returns
-        -------
-        DataFrame
-        """
+        """The table with every missing number filled; what is measured stays as it is."""
         design, places = _design(table, schema, self.scale)
         filled = schema.attach(table)
         for name, weights in self.weights.items():

@@ -18,12 +18,11 @@ class Block:
     Parameters
     ----------
     name : str
-        The table's column.
     kind : {"category", "bins", "binary", "scalar"}
         Category and bins take one 0/1 matrix column for each label; exactly one of them is 1.
         Binary takes one 0/1 column, scalar one column between 0 and 1.
     role : str
-        The column's role in the schema.
+        As in the schema.
     labels : tuple of str
         What the matrix columns mean; for a binary what 0 and 1 mean.
     scores : tuple of float
@@ -109,14 +108,6 @@ def places(layout: tuple[Block, ...]) -> dict[str, slice]:
     """The matrix columns of each block, by name.
 
     Chapter preprocessing, "Look: what the network sees".
-
-    Parameters
-    ----------
-    layout : tuple of Block
-
-    Returns
-    -------
-    dict of str to slice
     """
     ends = np.cumsum([block.width for block in layout]).tolist()
     return {b.name: slice(end - b.width, end) for b, end in zip(layout, ends, strict=True)}
