@@ -23,7 +23,7 @@ def align(
     tables : dict
         "train", "holdout" and "synthetic".
     schema : Schema, optional
-        What the columns are; without it, it is inferred from the real tables.
+        Without it, it is inferred from the real tables.
     outcome : str, optional
         Outcome column, when there is no schema.
     names : dict, optional
@@ -32,8 +32,8 @@ def align(
     Returns
     -------
     dict
-        "train", "holdout", "synthetic" (with proper types, common columns first) and "schema":
-        the arguments of :func:`ehrsynth.evaluate`.
+        The tables (with proper types, common columns first) and "schema": the arguments of
+        :func:`ehrsynth.evaluate`.
 
     Raises
     ------
@@ -47,30 +47,27 @@ def align(
         raise InputError(
             f"The schema is {_kind(schema)}; give a Schema, or none and it is inferred."
         )
-    real = [name for name in tables["train"].columns if name in tables["holdout"].columns]
+    train, holdout = tables["train"], tables["holdout"]
+    real = [name for name in train.columns if name in holdout.columns]
+    both = f"{names['train']} and {names['holdout']}"
     if outcome is not None and outcome not in real:
-        raise InputError(
-            f"Outcome column {outcome!r} is not in both {names['train']} and "
-            f"{names['holdout']}; check --outcome."
-        )
-    schema = schema or _inferred(tables["train"], tables["holdout"], real, outcome, names["train"])
+        raise InputError(f"Outcome column {outcome!r} is not in both {both}; check --outcome.")
+    schema = schema or _inferred(train, holdout, real, outcome, names["train"])
     common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
     if not common:
         raise InputError(
-            f"{names['synthetic']} has no column in common with {names['train']} and "
-            f"{names['holdout']}; its first column is {str(tables['synthetic'].columns[0])!r}."
+            f"{names['synthetic']} has no column in common with {both}; its first column is "
+            f"{str(tables['synthetic'].columns[0])!r}."
         )
     shared = schema.select(common)
     cast = {}
     for role, table in tables.items():
-        kept = shared.cast(table[common], names[role])
-        rest = table[[n for n in table.columns if n not in kept.columns]]
+        kept, rest = shared.cast(table[common], names[role]), table.drop(columns=common)
         cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
     return {**cast, "schema": schema}
 
 
 def _kind(thing: object) -> str:
-    """What a wrong argument is, in a sentence."""
     return "None" if thing is None else f"of the type {type(thing).__name__}"
 
 
@@ -110,25 +107,13 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Take values outside the schema's bounds as not measured, as the preprocessing does.
+    """Take values outside the schema's bounds as not measured; also say how many, by column.
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    table : DataFrame
-    schema : Schema
-
-    Returns
-    -------
-    tuple of DataFrame and dict
-        The table, and by column how many values were taken out.
     """
     table, counts = table.copy(deep=False), {}
     for name in schema.of_kind("continuous"):
         values = table[name].to_numpy(float)
         inside = schema[name].within(values)
-        outside = int(np.isnan(inside).sum() - np.isnan(values).sum())
-        if outside:
-            counts[name] = outside
-            table[name] = inside
+        if outside := int(np.isnan(inside).sum() - np.isnan(values).sum()):
+            counts[name], table[name] = outside, inside
     return table, counts

@@ -1,9 +1,8 @@
 """Fairness: is the synthetic data as good for every group of patients?
 
-Groups are by sex, race, age band and other demographics. Every metric is about the group that
-fares worst, which is chosen by looking: :func:`~ehrsynth.evaluation.intervals.largest_of` takes
-the luck of the choice out. Intervals are about the patients who are looked at, not about the
-training of the models.
+Every metric is about the group that fares worst, which is chosen by looking:
+:func:`~ehrsynth.evaluation.intervals.largest_of` takes the luck of the choice out. Intervals are
+about the patients who are looked at, not about the training of the models.
 """
 
 import numpy as np
@@ -21,39 +20,29 @@ FEWEST_IN_GROUP = 10  # patients with and without the outcome; smaller groups ar
 
 def by_group(setting: Setting) -> pd.DataFrame:
     """How the models of real and of synthetic patients do for each group of held-out patients.
+
+    ``cases`` have the outcome; ``observed`` is their share, ``mean_risk_real`` and ``mean_risk``
+    the shares that the models of train and of the candidate predict. All but the counts are
+    missing where a group has fewer than 10 patients with or without the outcome.
     Chapter utility, "For whom? Fairness".
-
-    Parameters
-    ----------
-    setting : Setting
-
-    Returns
-    -------
-    DataFrame
-        By group: ``patients`` and ``cases`` (with the outcome) in holdout; ``auroc_real`` and
-        ``auroc``, of the model trained on train and on the candidate; ``observed``, the share
-        of patients with the outcome, ``mean_risk_real`` and ``mean_risk``, the share that the
-        two models predict. The models' columns are missing where a group has fewer than 10
-        patients with or without the outcome.
     """
-    y, real, made = _scores(setting)
-    rows = {}
-    for name, member in _groups(setting).items():
-        row: dict[str, float] = {"patients": int(member.sum()), "cases": int(y[member].sum())}
-        if _large(y[member]):
-            areas = [auroc_parts(score[member], y[member])[0] for score in (real, made)]
-            risks = [float(expit(score[member]).mean()) for score in (real, made)]
-            row |= dict(zip(("auroc_real", "auroc"), areas, strict=True))
-            row |= dict(zip(("mean_risk_real", "mean_risk"), risks, strict=True))
-            row["observed"] = float(y[member].mean())
-        rows[name] = row
+    y, *scores = _scores(setting)
+    rows: dict[str, dict[str, float]] = {}
+    for name, member in _groups(setting, setting.holdout.frame).items():
+        truth = y[member]
+        rows[name] = {"patients": len(truth), "cases": int(truth.sum())}
+        if _large(truth):
+            rows[name]["observed"] = float(truth.mean())
+            for model, score in zip(("_real", ""), scores, strict=True):
+                rows[name]["auroc" + model] = auroc_parts(score[member], truth)[0]
+                rows[name]["mean_risk" + model] = float(expit(score[member]).mean())
     columns = ["auroc_real", "auroc", "observed", "mean_risk_real", "mean_risk"]
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.reindex(columns=["patients", "cases", *columns])
 
 
-def _groups(setting: Setting) -> dict[str, np.ndarray]:
-    groups = subgroups(setting.schema, setting.holdout.frame, setting.train.frame)
+def _groups(setting: Setting, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    groups = subgroups(setting.schema, frame, setting.train.frame)
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
     return groups
@@ -67,7 +56,6 @@ def _scores(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _large(y: np.ndarray) -> bool:
-    """Whether a group has patients of both kinds to be judged by."""
     return min(y.sum(), len(y) - y.sum()) >= FEWEST_IN_GROUP
 
 
@@ -89,7 +77,7 @@ def _largest_over_groups(parts, both_ways: bool = False):
     def compute(setting: Setting, rng) -> Estimate:
         y, real, made = _scores(setting)
         values, influence = [], []
-        for member in _groups(setting).values():
+        for member in _groups(setting, setting.holdout.frame).values():
             if _large(y[member]):
                 value, own = parts(y[member], real[member], made[member])
                 values.append(value)
@@ -99,12 +87,11 @@ def _largest_over_groups(parts, both_ways: bool = False):
             raise NotComputable(
                 f"no group has {FEWEST_IN_GROUP} held-out patients with and without the outcome"
             )
-        signs = (1, -1) if both_ways else (1,)
-        found = largest_of(
-            np.concatenate([sign * np.array(values) for sign in signs]),
-            np.concatenate([sign * np.stack(influence, axis=1) for sign in signs], axis=1), rng,
-        )  # fmt: skip
-        return found._replace(value=max(found.value, 0.0)) if both_ways else found
+        each, by_patient = np.array(values), np.stack(influence, axis=1)
+        if not both_ways:
+            return largest_of(each, by_patient, rng)
+        found = largest_of(np.append(each, -each), np.hstack([by_patient, -by_patient]), rng)
+        return found._replace(value=max(found.value, 0.0))
 
     return compute
 
@@ -120,14 +107,8 @@ def _missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray
 
 
 def _missing_group(setting: Setting, rng) -> Estimate:
-    sides = setting.train.frame, setting.candidate.frame.iloc[setting.even]
-    members = [
-        np.stack(list(groups.values()), axis=1)
-        for groups in (subgroups(setting.schema, frame, setting.train.frame) for frame in sides)
-        if groups
-    ]
-    if not members:
-        raise NotComputable("no column is demographic, so there are no groups to compare")
+    frames = setting.train.frame, setting.candidate.frame.iloc[setting.even]
+    members = [np.stack([*_groups(setting, frame).values()], axis=1) for frame in frames]
     # So many that as many synthetic patients can be expected to show FEWEST_IN_GROUP of the group.
     large = members[0].mean(axis=0) * len(members[1]) >= FEWEST_IN_GROUP
     if not large.any():
@@ -135,8 +116,7 @@ def _missing_group(setting: Setting, rng) -> Estimate:
     return largest_of(*_missing_shares(*(member[:, large] for member in members)), rng)
 
 
-def _small_groups(setting: Setting) -> str:
-    table = by_group(setting)
+def _small_groups(table: pd.DataFrame) -> str:
     small = [f"{name} ({row.cases:.0f} of {row.patients:.0f} with the outcome)"
              for name, row in table[table["auroc"].isna()].iterrows()]  # fmt: skip
     return f" Too few patients to judge: {', '.join(small)}." if small else ""
@@ -144,22 +124,17 @@ def _small_groups(setting: Setting) -> str:
 
 def _worst_auroc(setting: Setting) -> str:
     table = by_group(setting)
-    loss = table["auroc_real"] - table["auroc"]
-    row = table.loc[loss.idxmax()]
-    return (
-        f"Most is lost for {loss.idxmax()}: {row.auroc:.2f} instead of {row.auroc_real:.2f}."
-        + _small_groups(setting)
-    )
+    name = (table["auroc_real"] - table["auroc"]).idxmax()
+    lost = "{auroc:.2f} instead of {auroc_real:.2f}.".format(**table.loc[name])
+    return f"Most is lost for {name}: {lost}{_small_groups(table)}"
 
 
 def _worst_risk(setting: Setting) -> str:
     table = by_group(setting)
-    off = (table["mean_risk"] - table["observed"]).abs()
-    row = table.loc[off.idxmax()]
-    return (
-        f"Farthest off for {off.idxmax()}: {100 * row.mean_risk:.1f} % predicted, "
-        f"{100 * row.observed:.1f} % observed." + _small_groups(setting)
-    )
+    name = (table["mean_risk"] - table["observed"]).abs().idxmax()
+    risk, observed = 100 * table.loc[name, ["mean_risk", "observed"]]
+    off = f"{risk:.1f} % predicted, {observed:.1f} % observed."
+    return f"Farthest off for {name}: {off}{_small_groups(table)}"
 
 
 COMPUTE = {

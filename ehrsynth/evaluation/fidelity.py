@@ -1,6 +1,6 @@
 """Fidelity: does the synthetic data look like the real data?
 
-The functions take arrays and answer one question each; the specs at the end tie them to tables.
+The public functions take arrays and answer one question each; the others tie them to tables.
 """
 
 import warnings
@@ -25,25 +25,14 @@ from .metric import described
 from .neighbours import Neighborhoods
 from .setting import Setting
 
-MALE_CODES = ("600", "185", "605")
-FEMALE_CODES = ("649", "655", "646")
-
-
-# -- pairs of columns ----------------------------------------------------------------------
+_NEVER = {"F": ("600", "185", "605"), "M": ("649", "655", "646")}  # phecodes, published form
 
 
 def correlation(sums: np.ndarray) -> np.ndarray:
-    """Correlation matrix from the sums of rows and of their products; NaN for constants.
+    """Correlation matrix from the number of rows, their sums and the sums of their products.
+
+    The three stand in one array, of 1 + width + width * width numbers; constants get NaN.
     Chapter utility, "Two columns at a time: column-wise correlation".
-
-    Parameters
-    ----------
-    sums : array, shape (1 + width + width * width,)
-        Number of rows, column sums, and sums of products.
-
-    Returns
-    -------
-    array, shape (width, width)
     """
     width = int((np.sqrt(4 * len(sums) - 3) - 1) / 2)
     n, mean = sums[0], sums[1 : width + 1] / sums[0]
@@ -57,17 +46,7 @@ def frobenius(real: np.ndarray, candidate: np.ndarray) -> float:
     """The published form: Frobenius norm of the difference, over the squared width, times 1e6.
 
     A column that never varies correlates with nothing (the tutorial adds noise for that).
-
     Chapter utility, "Two columns at a time: column-wise correlation".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (width, width)
-        Correlation matrices.
-
-    Returns
-    -------
-    float
     """
     difference = np.nan_to_num(real) - np.nan_to_num(candidate)
     np.fill_diagonal(difference, 0.0)
@@ -79,22 +58,7 @@ def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
 
     Dividing a norm, which grows with the width, by the squared width makes wide tables look
     good; a mean over pairs does not depend on the number of columns.
-
     Chapter utility, "Two columns at a time: column-wise correlation".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (width, width)
-        Correlation matrices.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    NotComputable
-        If fewer than two columns vary.
     """
     known = np.isfinite(real)
     np.fill_diagonal(known, False)
@@ -120,7 +84,6 @@ def _correlation(statistic, setting: Setting, rng, chosen: np.ndarray, candidate
 
 
 def _product_sums(rows: np.ndarray, rng) -> np.ndarray:
-    """Number of rows, column sums and sums of products in each of ten random groups."""
     return group_sums(
         rows, rng, 10, lambda part: np.append(part.sum(axis=0), part.T @ part).astype(float)
     )
@@ -133,33 +96,13 @@ def _correlation_published(setting: Setting, rng) -> Estimate:
 
 def _correlation_corrected(setting: Setting, rng) -> Estimate:
     chosen = np.ones(len(setting.encoder.layout), dtype=bool)
-    return _correlation(
-        mean_difference, setting, rng, chosen, setting.candidate.matrix[setting.even]
-    )
-
-
-# -- all columns together ------------------------------------------------------------------
+    rows = setting.candidate.matrix[setting.even]
+    return _correlation(mean_difference, setting, rng, chosen, rows)
 
 
 def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and the fewest principal axes that explain this share of the variance.
+    """Mean (width,) and the fewest principal axes (width, axes) that explain so much variance.
     Chapter utility, "Latent cluster analysis".
-
-    Parameters
-    ----------
-    rows : array, shape (n, width)
-    explained : float
-        Share of the variance.
-
-    Returns
-    -------
-    tuple of array
-        Of shape (width,) and (width, axes).
-
-    Raises
-    ------
-    NotComputable
-        If all rows are the same.
     """
     mean = rows.mean(axis=0)
     centered = rows - mean
@@ -174,24 +117,12 @@ def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray
 def log_cluster(
     real: np.ndarray, candidate: np.ndarray, clusters: int, seeds: list[int]
 ) -> list[float]:
-    """The published latent cluster analysis, for two tables with equally many rows.
+    """The published latent cluster analysis of two tables with equally many rows, for each seed.
 
     The rows are mixed, reduced to the principal axes that explain 80 %, and clustered; the
-    score is the log2 of the mean squared distance of each cluster's real share from one half.
-
+    score is the log2 of the mean squared distance of each cluster's real share from one half,
+    -inf where every cluster is half real. The published clustering is not seeded.
     Chapter utility, "Latent cluster analysis".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (n, width)
-    clusters : int
-    seeds : list of int
-        The clustering is run once with each; the published one is not seeded.
-
-    Returns
-    -------
-    list of float
-        One score a seed; -inf where every cluster is half real.
     """
     mixed = np.concatenate([real, candidate])
     mean, axes = principal_axes(mixed)
@@ -212,10 +143,8 @@ def _latent_published(setting: Setting, rng) -> Estimate:
     if n < 20:
         raise NotComputable("fewer than 20 patients to cluster")
     chosen = setting.encoder.is_kind("binary", "category", "continuous")
-    rows = [
-        side.matrix[side.sample(n, rng)][:, chosen] for side in (setting.train, setting.candidate)
-    ]
-    scores = log_cluster(rows[0], rows[1], clusters=5, seeds=[_seed(rng) for _ in range(3)])
+    rows = (s.matrix[s.sample(n, rng)][:, chosen] for s in (setting.train, setting.candidate))
+    scores = log_cluster(*rows, clusters=5, seeds=[_seed(rng) for _ in range(3)])
     if not np.isfinite(scores[0]):
         raise NotComputable("the published formula takes the logarithm of zero here")
     finite = [score for score in scores if np.isfinite(score)]
@@ -231,15 +160,12 @@ def _latent_corrected(setting: Setting, rng) -> Estimate:
     mean, axes = principal_axes(sample)
     kmeans = _k_means((sample - mean) @ axes, clusters, _seed(rng))
     tables = setting.train.matrix, setting.candidate.matrix[setting.even]
-    member = [np.eye(clusters)[kmeans.predict((rows - mean) @ axes)] for rows in tables]
+    member = (np.eye(clusters)[kmeans.predict((rows - mean) @ axes)] for rows in tables)
     return _total_variation(rng, *member)
 
 
 def _k_means(rows: np.ndarray, clusters: int, seed: int) -> KMeans:
-    """K-means, fitted. Where fewer rows than `clusters` differ, the clusters too many stay empty.
-
-    Both scores count the clusters that have somebody in them, so that needs no warning.
-    """
+    # Where fewer rows differ, the clusters too many stay empty; the scores count the others.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return KMeans(clusters, n_init=1, random_state=seed).fit(rows)
@@ -262,7 +188,6 @@ def _abundance_cells(
     Counts fall into `bins` equal bins between train's smallest and largest count; synthetic
     counts are put into bins by dividing by the width alone (right only when train's smallest
     count is 0), and what lies above goes into the last bin.
-
     """
     edges = np.histogram_bin_edges(real, bins=bins)
     cells = (
@@ -272,23 +197,20 @@ def _abundance_cells(
     return tuple(np.eye(bins)[cell] for cell in cells)
 
 
-def _codes(setting: Setting) -> np.ndarray:
-    """Positions of the codes: the diagnoses, or all binary columns but the outcome."""
+def _code_counts(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of each patient of train and of the candidate: diagnoses, or all binary columns."""
     schema = setting.schema
-    names = schema.of_role("diagnosis") or [
-        n for n in schema.of_kind("binary") if n != schema.outcome
-    ]
-    names = [n for n in names if schema[n].kind == "binary"]
+    names = set(schema.of_role("diagnosis")) or {*schema.of_kind("binary")} - {schema.outcome}
+    names &= set(schema.of_kind("binary"))
     if len(names) < 2:
         raise NotComputable("there are fewer than two codes to count")
-    return setting.encoder.columns(*names)
+    codes = setting.encoder.columns(*names)
+    real, made = (side.matrix[:, codes].sum(axis=1) for side in (setting.train, setting.candidate))
+    return real, made
 
 
 def _abundance_published(setting: Setting, rng) -> Estimate:
-    codes = _codes(setting)
-    real, made = (
-        side.matrix[:, codes].sum(axis=1).astype(int) for side in (setting.train, setting.candidate)
-    )
+    real, made = (counts.astype(int) for counts in _code_counts(setting))
     if np.ptp(real) == 0:
         raise NotComputable("every patient has the same number of codes")
     # Half the absolute difference of counts over train's size; tables of one size as published.
@@ -296,12 +218,10 @@ def _abundance_published(setting: Setting, rng) -> Estimate:
 
 
 def _abundance_corrected(setting: Setting, rng) -> Estimate:
-    codes = _codes(setting)
-    real = setting.train.matrix[:, codes].sum(axis=1)
-    made = setting.candidate.matrix[setting.even][:, codes].sum(axis=1)
+    real, made = _code_counts(setting)
     # Bins with about as many real patients each: equal widths would put nearly all in one.
     edges = np.unique(np.quantile(real, np.linspace(0, 1, 21)[1:-1]))
-    member = [np.eye(len(edges) + 1)[np.searchsorted(edges, x)] for x in (real, made)]
+    member = [np.eye(len(edges) + 1)[np.searchsorted(edges, x)] for x in (real, made[setting.even])]
     return _total_variation(rng, *member)
 
 
@@ -332,9 +252,6 @@ def _of_neighborhoods(statistic: Callable[[Neighborhoods], float]):
     return compute
 
 
-# -- clinical knowledge --------------------------------------------------------------------
-
-
 def _sex(setting: Setting) -> np.ndarray:
     """Sex of the candidates, F or M."""
     name = setting.schema.sex
@@ -347,35 +264,28 @@ def _violation_published(setting: Setting, rng) -> Estimate:
     sex = _sex(setting)
     by_code = {setting.schema[n].code: n for n in setting.schema.of_role("diagnosis")}
     total = variance = 0.0
-    for codes, wrong in ((MALE_CODES, "F"), (FEMALE_CODES, "M")):
-        rates = []
-        for code in codes:
-            if code not in by_code:
-                continue
-            has = setting.candidate.frame[by_code[code]].to_numpy() == 1
-            if has.any():
-                rate = float((sex == wrong)[has].mean())
-                rates.append((rate, rate * (1 - rate) / has.sum()))
-        if not rates:
+    for wrong, codes in _NEVER.items():
+        has = setting.candidate.frame[[by_code[c] for c in codes if c in by_code]].to_numpy() == 1
+        has = has[:, has.any(axis=0)]
+        if not has.size:
             raise NotComputable(f"no patient has one of the phecodes {', '.join(codes)}")
-        total += float(np.mean([rate for rate, _ in rates]))
-        variance += sum(v for _, v in rates) / len(rates) ** 2
-    return normal_interval(total, float(np.sqrt(variance)))
+        rates = has[sex == wrong].sum(axis=0) / has.sum(axis=0)
+        total += rates.mean()
+        variance += (rates * (1 - rates) / has.sum(axis=0)).sum() / len(rates) ** 2
+    return normal_interval(float(total), float(np.sqrt(variance)))
 
 
 def _violation_corrected(setting: Setting, rng) -> Estimate:
     sex = _sex(setting)
-    violating = np.zeros(len(sex), dtype=bool)
     restricted = [c for c in setting.schema.columns if c.sex and c.kind == "binary"]
     if not restricted:
         raise NotComputable("no column of the schema is restricted to one sex")
+    violating = np.zeros(len(sex), dtype=bool)
     for column in restricted:
-        has = setting.candidate.frame[column.name].to_numpy() == 1
-        violating |= has & np.isin(sex, ["F", "M"]) & (sex != column.sex)
+        wrong = sex == ("M" if column.sex == "F" else "F")
+        violating |= wrong & (setting.candidate.frame[column.name].to_numpy() == 1)
     return wilson(int(violating.sum()), len(violating))
 
-
-# -- the metrics ---------------------------------------------------------------------------
 
 COMPUTE = {
     ("classifier_two_sample_test", "corrected"): _c2st,

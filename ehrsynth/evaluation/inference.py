@@ -19,57 +19,35 @@ def log_odds_ratios(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log odds ratio of the outcome for who has a code, and its standard error, by code.
 
-    Half a patient is added to every cell, so that an empty one has a logarithm.
+    From the numbers of patients in all, with the outcome, with each code, and with both. Half a
+    patient is added to every cell, so that an empty one has a logarithm.
 
-    Chapter utility, "Effect estimates".
     Source: Haldane, Ann Hum Genet 1956;20:309-311; Woolf, Ann Hum Genet 1955;19:251-253.
-
-    Parameters
-    ----------
-    n, cases : float
-        Patients in all, and with the outcome.
-    with_code, both : array
-        Patients with each code, and with the code and the outcome.
-
-    Returns
-    -------
-    tuple of array
-        By code.
+    Chapter utility, "Effect estimates".
     """
-    cells = np.stack(_cells(n, cases, with_code, both)) + 0.5
+    cells = _cells(n, cases, with_code, both) + 0.5
     signs = np.array([1, -1, -1, 1])
     return signs @ np.log(cells), np.sqrt((1 / cells).sum(axis=0))
 
 
-def _cells(n, cases, with_code, both) -> tuple[np.ndarray, ...]:
+def _cells(n, cases, with_code, both) -> np.ndarray:
     """Patients with code and outcome, with the code alone, the outcome alone, and neither."""
-    return both, with_code - both, cases - both, n - cases - with_code + both
+    return np.stack([both, with_code - both, cases - both, n - cases - with_code + both])
 
 
 def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
-    """Estimated minus true log odds ratio of each code with the outcome.
+    """Estimated minus true log odds ratio of each code with the outcome, by column name.
+
+    `truth` is by phecode, e.g. of :func:`ehrsynth.hospital.truth.codes`. Codes with fewer than 10
+    patients in a cell of code by outcome are left out.
     Chapter utility, "Effect estimates".
-
-    Parameters
-    ----------
-    table : DataFrame
-        Real or synthetic patients, the schema attached.
-    truth : Series
-        True log odds ratios by phecode, such as ``truth.codes()["log_odds_ratio"]`` of the
-        simulated hospital (:mod:`ehrsynth.hospital.truth`).
-
-    Returns
-    -------
-    Series
-        By column name, in the table's order; codes with fewer than 10 patients in a cell of
-        code by outcome are left out.
     """
     schema = Schema.of(table)
     names = [c.name for c in schema.columns if c.kind == "binary" and c.code in truth.index]
     y = schema.outcome_values(table).astype(float)
     flags = table[names].to_numpy(float)
     counts = len(table), y.sum(), flags.sum(axis=0), y @ flags
-    compared = np.min(_cells(*counts), axis=0) >= FEWEST_IN_CELL
+    compared = _cells(*counts).min(axis=0) >= FEWEST_IN_CELL
     errors = log_odds_ratios(*counts)[0] - truth[[schema[n].code for n in names]].to_numpy(float)
     return pd.Series(errors, index=names, name="error")[compared]
 
@@ -93,22 +71,20 @@ def _effects(compare):
         n = min(map(len, sides))
         known, y = setting.train.matrix, setting.train.outcome
         counts = len(known), y.sum(), known.sum(axis=0, dtype=float), y.astype(np.float32) @ known
-        expected = np.min(_cells(*counts), axis=0) * n / len(known)
+        expected = _cells(*counts).min(axis=0) * n / len(known)
         chosen = setting.encoder.is_kind("binary") & (expected >= FEWEST_IN_CELL)
         chosen[setting.encoder.columns(setting.schema.outcome)] = False
         if not chosen.any():
-            raise NotComputable(
-                f"no code has {FEWEST_IN_CELL} patients with and without the outcome"
-            )
+            fault = f"no code has {FEWEST_IN_CELL} patients with and without the outcome"
+            raise NotComputable(fault)
         sums = []
         for side in sides:
             rows = side.sample(n, rng)
             has, died = side.matrix[rows][:, chosen], side.outcome[rows, None]
             sums.append(group_sums(np.concatenate([died, has, has * died], axis=1), rng))
-        width = int(chosen.sum())
 
         def ratios(total):
-            return log_odds_ratios(total[0], total[1], total[2 : 2 + width], total[2 + width :])
+            return log_odds_ratios(total[0], total[1], *np.split(total[2:], 2))
 
         return jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
 

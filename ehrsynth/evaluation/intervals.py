@@ -11,19 +11,8 @@ def jackknife_of_sums(
     statistic: Callable[..., float], real: np.ndarray, candidate: np.ndarray,
     rng: np.random.Generator,
 ) -> Estimate:  # fmt: skip
-    """A function of both tables' column sums and numbers of rows, with a jackknife interval.
+    """A function of both tables' column sums, then of their numbers of rows, with its interval.
     Chapter utility, "One column at a time: dimension-wise distribution".
-
-    Parameters
-    ----------
-    statistic : callable
-        Function of the column sums of both tables, then of their numbers of rows.
-    real, candidate : array, shape (n, width) and (m, width)
-    rng : Generator
-
-    Returns
-    -------
-    Estimate
     """
     return jackknife(
         lambda a, b: statistic(a[1:], b[1:], a[0], b[0]),
@@ -34,15 +23,6 @@ def jackknife_of_sums(
 def magnitude(estimate: Estimate) -> Estimate:
     """The absolute value; its interval starts at 0 when the signed one holds 0.
     Chapter utility, "Calibration: are the risks right?".
-
-    Parameters
-    ----------
-    estimate : Estimate
-        With an interval.
-
-    Returns
-    -------
-    Estimate
     """
     value, low, high = estimate
     assert low is not None and high is not None
@@ -51,28 +31,17 @@ def magnitude(estimate: Estimate) -> Estimate:
 
 
 def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generator) -> Estimate:
-    """The largest of several true values, of which noisy, dependent estimates are known.
+    """The largest of several true values (k,), of which noisy, dependent estimates are known.
 
-    The largest estimate is too large: it was chosen for its luck. The interval holds for all
-    values at once. The point is the largest after subtracting from each as many standard errors
-    as luck alone gives the largest of the contenders in half of the cases, so that it is too
-    large as often as too small when they are all equal, and rather too small when not. Contenders
-    are those less than 1.96 standard errors below the largest; where one stands out nothing is
-    subtracted.
+    `influence` (patients, k) is what each patient adds to the error of each estimate. The largest
+    estimate is too large: it was chosen for its luck. The interval holds for all values at once.
+    The point is the largest after subtracting from each as many standard errors as luck alone
+    gives the largest of the contenders in half of the cases, so that it is too large as often as
+    too small when they are all equal, and rather too small when not. Contenders are those less
+    than 1.96 standard errors below the largest; where one stands out nothing is subtracted.
 
-    Chapter utility, "For whom? Fairness".
     Source: after Chernozhukov et al., Econometrica 2013;81:667-737.
-
-    Parameters
-    ----------
-    values : array, shape (k,)
-    influence : array, shape (patients, k)
-        What each patient adds to the error of each estimate.
-    rng : Generator
-
-    Returns
-    -------
-    Estimate
+    Chapter utility, "For whom? Fairness".
     """
     covariance = influence.T @ influence
     error = np.sqrt(np.diag(covariance))

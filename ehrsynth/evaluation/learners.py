@@ -11,24 +11,8 @@ from .profiles import Effort
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
-    """A model of a 0/1 outcome, the same for the same seed.
+    """A LightGBM model of a 0/1 outcome, the same for the same seed.
     Chapter utility, "Train on synthetic, test on real (TSTR)".
-
-    Parameters
-    ----------
-    x, y : array, shape (n, width) and (n,)
-    effort : Effort
-        With how many trees it learns, and how fast.
-    seed : int
-
-    Returns
-    -------
-    lightgbm.Booster
-
-    Raises
-    ------
-    NotComputable
-        If there is too little to learn from.
     """
     if min(y.sum(), len(y) - y.sum()) < 2 or len(y) < 10:
         raise NotComputable("a table has fewer than 10 patients or 2 patients of an outcome class")
@@ -40,32 +24,14 @@ def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
 def predict(model, x: np.ndarray) -> np.ndarray:
     """Log odds of the outcome, for each patient.
     Chapter utility, "Train on synthetic, test on real (TSTR)".
-
-    Parameters
-    ----------
-    model : lightgbm.Booster
-    x : array, shape (n, width)
-
-    Returns
-    -------
-    array, shape (n,)
     """
     return model.predict(x, raw_score=True)
 
 
 def contributions(model, x: np.ndarray) -> np.ndarray:
     """Absolute SHAP value of each feature for each patient (LightGBM's own TreeSHAP).
-    Chapter utility, "Feature importance".
-    Source: Lundberg et al., Nat Mach Intell 2020;2:56-67.
 
-    Parameters
-    ----------
-    model : lightgbm.Booster
-    x : array, shape (n, width)
-
-    Returns
-    -------
-    array of float32, shape (n, width)
+    Source: Lundberg et al., Nat Mach Intell 2020;2:56-67. Chapter utility, "Feature importance".
     """
     return np.abs(np.asarray(model.predict(x, pred_contrib=True))[:, :-1]).astype(np.float32)
 
@@ -73,19 +39,8 @@ def contributions(model, x: np.ndarray) -> np.ndarray:
 def c2st(
     real: np.ndarray, candidate: np.ndarray, effort: Effort, rng: np.random.Generator
 ) -> Estimate:
-    """Classifier two-sample test: cross-validated AUROC of telling `candidate` from `real`.
+    """Cross-validated AUROC of telling `candidate` from `real`: 0.5 is guessing, 1 is always.
     Chapter utility, "Classifier two-sample test".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (n, width) and (m, width)
-    effort : Effort
-    rng : Generator
-
-    Returns
-    -------
-    Estimate
-        0.5 means that a model cannot tell them apart, 1 that it always can.
     """
     return two_sample_test(
         real, candidate, rng, effort.classified, effort.folds, effort.rounds, effort.learning_rate

@@ -15,19 +15,10 @@ STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.00
 def prevalence_difference(
     real: np.ndarray, candidate: np.ndarray, counted: int | None = None
 ) -> float:
-    """Mean absolute difference of prevalences, per 1,000 patients.
+    """Mean absolute difference of prevalences of 0/1 columns, per 1,000 patients.
+
+    `counted` is what the sum is divided by; the number of columns by default.
     Chapter utility, "One column at a time: dimension-wise distribution".
-
-    Parameters
-    ----------
-    real, candidate : array, shape (patients, columns)
-        0/1 values.
-    counted : int, optional
-        What the sum is divided by; the number of columns by default.
-
-    Returns
-    -------
-    float
     """
     difference = np.abs(real.mean(axis=0, dtype=float) - candidate.mean(axis=0, dtype=float))
     return 1000 * float(difference.sum()) / (counted or len(difference))
@@ -57,7 +48,6 @@ def _prevalence(setting, rng, rows, chosen, counted) -> Estimate:
 
 
 def _log_share(count: np.ndarray, n: float) -> np.ndarray:
-    """Log prevalence; half a patient more gives a code that nobody has a logarithm."""
     return np.log((count + 0.5) / (n + 1))
 
 
@@ -66,25 +56,9 @@ def log_prevalence_r2(
 ) -> float:
     """How well log prevalences agree: 1 minus squared error over variance, 1 is perfect.
 
-    Half a patient is added to every count, so that a code that is missing has a logarithm.
-
+    Takes the numbers of patients with each code and in all; half a patient is added to every
+    count, so that a code that is missing has a logarithm.
     Chapter utility, "The rare codes: log-prevalence agreement".
-
-    Parameters
-    ----------
-    real, candidate : array
-        Patients with each code.
-    n_real, n_candidate : float
-        Patients in all.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    NotComputable
-        If all codes are equally frequent.
     """
     p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
     spread = np.sum((p - p.mean()) ** 2)
@@ -98,21 +72,8 @@ def prevalence_factor(
 ) -> float:
     """By which factor a prevalence is typically off, too high or too low; 1 is perfect.
 
-    The exponential of the mean absolute difference of the log prevalences, with half a patient
-    added to every count, so that a lost code has a logarithm.
-
+    The exponential of the mean absolute difference of the log prevalences.
     Chapter utility, "The rare codes: log-prevalence agreement".
-
-    Parameters
-    ----------
-    real, candidate : array
-        Patients with each code.
-    n_real, n_candidate : float
-        Patients in all.
-
-    Returns
-    -------
-    float
     """
     p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
     return float(np.exp(np.abs(p - q).mean()))

@@ -1,8 +1,8 @@
 """What a metric is: its description (a row of ``metrics.csv``), its function, its value.
 
 The function takes a :class:`~ehrsynth.evaluation.setting.Setting` (train, holdout and a candidate
-table). It is computed three times, with the synthetic data, with the best and with the worst table
-that one could release in its place, and the three numbers are kept as one :class:`Metric`.
+table) and is computed three times: with the synthetic data, and with the best and the worst table
+that one could release in its place. The three numbers are one :class:`Metric`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,45 +21,28 @@ LOST = 0.1  # of the way from best to worst; see Metric.notices
 
 @dataclass(frozen=True)
 class Spec:
-    """What a metric asks and how it is computed; most of it is a row of ``metrics.csv``.
-    Chapter utility, "Tables of known quality".
+    """What a metric asks and how it is computed: a row of ``metrics.csv`` with its functions.
 
-    Parameters
-    ----------
-    name, family, form, direction, unit, source, sentence, title
-        As in :class:`Metric`; the published and the corrected form share the name.
-    compute : callable
-        Function of a Setting and a numpy Generator that returns an :class:`Estimate` or raises
-        :class:`NotComputable`.
-    best : {"holdout", "swap", "train", "half"}
-        Which table stands for the best: holdout itself; holdout compared with train, where the
-        metric compares with holdout; train, where holdout is the test set; or one half of
-        holdout, attacked together with the other half, where the metric is an attack.
-    worst : {"independent", "train", "holdout"}
-        Independent columns drawn from train, or train or holdout released as it is.
-    bounds : tuple of float
-        What the value can be; intervals are cut there.
-    draws : int
-        Independent tables over which the worst reference is averaged: a model of noise scores
-        0.5 only on average.
-    note : callable, optional
-        Function of a Setting: a sentence on what is behind the value, e.g. which group.
+    `best` names the table that stands for the best: holdout itself; holdout compared with train
+    ("swap"), where the metric compares with holdout; train, where holdout is the test set; or one
+    half of holdout, attacked together with the other half, where the metric is an attack.
+    Chapter utility, "Tables of known quality".
     """
 
     name: str
+    title: str
     family: str
     form: str
     direction: str
     unit: str
     source: str
     sentence: str
-    compute: Callable
-    best: str = "holdout"
-    worst: str = "independent"
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-    title: str = ""
-    draws: int = 1
-    note: Callable | None = None
+    compute: Callable  # of a Setting and a Generator: an Estimate, or raises NotComputable
+    best: str
+    worst: str
+    bounds: tuple[float, float]  # what the value can be; intervals are cut there
+    draws: int  # tables in the worst reference: a model of noise scores 0.5 only on average
+    note: Callable | None = None  # of a Setting: a sentence on what is behind the value
 
     def generator(self, seed: int) -> np.random.Generator:
         """The metric's own random numbers: adding a metric never changes another's value."""
@@ -67,14 +50,12 @@ class Spec:
 
     def evaluate(self, setting, seed: int) -> Estimate:
         """The value in this setting, with the interval cut to what is possible."""
-        value, low, high = self.compute(setting, self.generator(seed))
+        value, *ends = self.compute(setting, self.generator(seed))
         if not np.isfinite(value):
             raise NotComputable("the formula gives no finite number for these tables")
-        bounds = [
-            None if b is None or not np.isfinite(b) else float(np.clip(b, *self.bounds))
-            for b in (low, high)
-        ]
-        return Estimate(float(value), *bounds)
+        known = (None if end is None or not np.isfinite(end) else end for end in ends)
+        cut = (end if end is None else float(np.clip(end, *self.bounds)) for end in known)
+        return Estimate(float(value), *cut)
 
 
 @dataclass(frozen=True)
@@ -85,8 +66,8 @@ class Metric:
     Attributes
     ----------
     name, title, family, form, direction, unit, source, sentence : str
-        As ``metrics.schema.json`` says. A metric that the tutorial and its companion benchmark do
-        not have is "corrected".
+        As ``metrics.schema.json`` says. What the tutorial and its companion benchmark do not have
+        is "corrected".
     value, ci_low, ci_high : float or None
         The number and its 95 % interval.
     best, worst : float or None
@@ -97,10 +78,8 @@ class Metric:
     behind : bool or None
         Whether the value is worse than the best reference by more than both intervals explain
         (one-sided, at 2.5 %).
-    reason : str or None
-        Why there is no value.
-    note : str or None
-        What is behind the value, e.g. in which group of patients it is worst.
+    reason, note : str or None
+        Why there is no value; what is behind it, e.g. in which group of patients it is worst.
     """
 
     name: str
@@ -123,22 +102,14 @@ class Metric:
 
     @classmethod
     def of(
-        cls,
-        spec: Spec,
-        value: Estimate | None,
-        best: Estimate | None = None,
-        worst: Estimate | None = None,
-        reason: str | None = None,
-        note: str | None = None,
-    ) -> "Metric":
-        """Put the three estimates of one metric together."""
-        given = {
-            name: getattr(spec, name)
-            for name in ("name", "family", "form", "direction", "unit", "source", "sentence")
-        }
+        cls, spec: Spec,
+        value: Estimate | None, best: Estimate | None = None, worst: Estimate | None = None,
+        reason: str | None = None, note: str | None = None,
+    ) -> "Metric":  # fmt: skip
+        told = ("name", "title", "family", "form", "direction", "unit", "source", "sentence")
         point, low, high = value or (None, None, None)
         return cls(
-            **given, title=spec.title or spec.name.replace("_", " ").capitalize(),
+            **{name: getattr(spec, name) for name in told},
             value=point, ci_low=low, ci_high=high,
             best=best and best.value, worst=worst and worst.value,
             share=_share(spec, value, best, worst), behind=_behind(spec, value, best),
@@ -150,10 +121,9 @@ class Metric:
         """Whether the metric objects to the data: behind the best, and not by a trifle.
 
         It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
-        wrong) and has lost more than a tenth of the way from best to worst, because with enough
-        patients every difference, however small, is more than chance. Metrics of single columns
-        have no such way: independent columns, their worst reference, have the right margins. For
-        them the first condition decides.
+        wrong) and has lost more than a tenth of the way to worst, because with enough patients
+        every difference is more than chance. For metrics of single columns the first condition
+        decides: independent columns, their worst reference, have the right margins.
         """
         return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
@@ -186,41 +156,24 @@ def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool |
 def descriptions() -> pd.DataFrame:
     """The table of all metrics, one row each, in the order of the report.
     Chapter utility, "Tables of known quality".
-
-    Returns
-    -------
-    DataFrame
     """
     with (files("ehrsynth.evaluation") / "metrics.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, keep_default_na=False, dtype={"low": str, "high": str})
-    for name, bound in (("low", -np.inf), ("high", np.inf)):
-        table[name] = [float(text) if text else bound for text in table[name]]
-    return table
+        table = pd.read_csv(file, keep_default_na=False, na_values={"low": "", "high": ""})
+    return table.fillna({"low": -np.inf, "high": np.inf})
 
 
 def described(
     compute: Mapping[tuple[str, str], Callable],
     notes: Mapping[tuple[str, str], Callable] | None = None,
 ) -> tuple[Spec, ...]:
-    """The metrics whose functions these are, in the order of the table.
+    """The metrics whose functions these are, by name and form, in the order of the table.
+
+    `compute` takes a Setting and a Generator; `notes`, a Setting, say what is behind the value.
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    compute : mapping of (name, form) to callable
-        Functions of a Setting and a Generator that return an Estimate.
-    notes : mapping of (name, form) to callable, optional
-        Functions of a Setting that say what is behind the value.
-
-    Returns
-    -------
-    tuple of Spec
     """
     specs = []
     for row in descriptions().to_dict("records"):
-        key = row["name"], row["form"]
-        if key in compute:
-            bounds = row.pop("low"), row.pop("high")
-            note = (notes or {}).get(key)
+        if (key := (row["name"], row["form"])) in compute:
+            bounds, note = (row.pop("low"), row.pop("high")), (notes or {}).get(key)
             specs.append(Spec(**row, bounds=bounds, compute=compute[key], note=note))
     return tuple(specs)

@@ -24,23 +24,7 @@ class Neighborhoods(NamedTuple):
 
     @classmethod
     def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
-        """The neighborhoods of two tables.
-
-        Parameters
-        ----------
-        real, candidate : array, shape (n, width) and (m, width)
-        k : int
-            Which nearest patient a neighborhood reaches.
-
-        Returns
-        -------
-        Neighborhoods
-
-        Raises
-        ------
-        NotComputable
-            If a table has no more than `k` patients or all real ones are the same.
-        """
+        """The neighborhoods of two tables of encoded patients."""
         if min(len(real), len(candidate)) <= k:
             raise NotComputable(f"no more than {k} patients in a table")
         if not np.ptp(real, axis=0).any():

@@ -5,8 +5,9 @@ is computed of a table only once (:class:`Side`) or of the tables together (:met
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,36 +32,22 @@ class Encoder:
     one column a category. Continuous columns are min-max scaled by the table the encoder was
     fitted on and cut at 1,000 ranges; a missing value is the middle of the observed ones, with a
     0/1 column beside it that says so (only where values are missing at all).
-
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    schema : Schema
-        The columns that are compared.
-    scale : dict of str to (low, range, middle)
-        By continuous column.
-    missing : frozenset of str
-        Continuous columns that get a missingness column.
     """
 
     schema: Schema
-    scale: dict
-    missing: frozenset
+    scale: dict[str, tuple[float, float, float]]  # low, range, middle by continuous column
+    missing: frozenset[str]  # continuous columns that get a missingness column
 
     @classmethod
     def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
         """Take ranges from `table`; look for missing values in `others` too."""
-        scale, missing = {}, set()
-        tables = [table, *others]
-        for name in schema.of_kind("continuous"):
+        scale, names, tables = {}, schema.of_kind("continuous"), [table, *others]
+        for name in names:
             values = table[name].dropna()
-            low = float(values.min()) if len(values) else 0.0
-            high = float(values.max()) if len(values) else 1.0
-            middle = float(values.median()) if len(values) else 0.0
+            low, middle, high = values.quantile([0, 0.5, 1]) if len(values) else (0.0, 0.0, 1.0)
             scale[name] = (low, high - low or 1.0, middle)
-            if any(t[name].isna().any() for t in tables):
-                missing.add(name)
+        missing = (name for name in names if any(t[name].isna().any() for t in tables))
         return cls(schema, scale, frozenset(missing))
 
     @cached_property
@@ -83,10 +70,7 @@ class Encoder:
     @cached_property
     def labels(self) -> list[str]:
         """Name of each encoded column."""
-        return [
-            f"{name} = {label}" if kind == "category" else label
-            for name, kind, label in self.layout
-        ]
+        return [f"{n} = {label}" if kind == "category" else label for n, kind, label in self.layout]
 
     def columns(self, *names: str | None) -> np.ndarray:
         """Positions of the encoded columns of these table columns."""
@@ -100,8 +84,7 @@ class Encoder:
     def transform(self, table: pd.DataFrame) -> np.ndarray:
         """The table as a float32 matrix, one row a patient."""
         out = np.zeros((len(table), len(self.layout)), dtype=np.float32)
-        binary = self.schema.of_kind("binary")
-        if binary:
+        if binary := self.schema.of_kind("binary"):
             at, values = self.columns(*binary), table[binary]
             for start in range(0, len(table), _AT_A_TIME):
                 rows = slice(start, start + _AT_A_TIME)
@@ -124,20 +107,9 @@ _YEARS = (45, 65, 80)  # where bands of age begin
 
 def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which patients belong to each group by sex, race, age band and other demographics.
+
+    Numbers other than years are cut into thirds of the table `like`.
     Chapter utility, "For whom? Fairness".
-
-    Parameters
-    ----------
-    schema : Schema
-    table : DataFrame
-        The patients to sort.
-    like : DataFrame
-        Numbers other than years are cut into thirds of this table.
-
-    Returns
-    -------
-    dict of str to array of bool
-        By the group's name, such as "race = BLACK" or "age 45 to 64".
     """
     groups = {}
     for name in schema.of_role("demographic"):
@@ -146,13 +118,10 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
             years = column.unit == "years"
             cuts = _YEARS if years else np.unique(like[name].dropna().quantile([1 / 3, 2 / 3]))
             values = table[name].to_numpy(float)
-            for low, high in zip([-np.inf, *cuts], [*cuts, np.inf], strict=True):
-                end = f"{high - 1:g}" if years else f"below {high:g}"
-                label = (
-                    f"below {high:g}" if low == -np.inf
-                    else f"{low:g} and more" if high == np.inf
-                    else f"{low:g} to {end}"
-                )  # fmt: skip
+            for low, high in pairwise([-np.inf, *cuts, np.inf]):
+                label = f"{low:g} to {high - 1:g}" if years else f"{low:g} to below {high:g}"
+                if low == -np.inf or high == np.inf:
+                    label = f"below {high:g}" if low == -np.inf else f"{low:g} and more"
                 groups[f"{name} {label}"] = (values >= low) & (values < high)
         else:
             texts = table[name].astype(str).to_numpy()
@@ -164,40 +133,22 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
     """`n` patients with every column drawn on its own from `table`: right margins, no structure.
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    table : DataFrame
-    n : int
-    rng : Generator
-
-    Returns
-    -------
-    DataFrame
     """
-    columns = {
-        name: table[name].array.take(rng.integers(0, len(table), n)) for name in table.columns
-    }
-    return pd.DataFrame(columns)
+    drawn = {name: table[name].array.take(rng.integers(0, len(table), n)) for name in table}
+    return pd.DataFrame(drawn)
 
 
+@dataclass(eq=False)
 class Side:
     """One table and what is computed of it once: its matrix, its outcome, a model of it.
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    frame : DataFrame
-    encoder : Encoder
-    effort : Effort
-    seed : int
     """
 
-    def __init__(self, frame: pd.DataFrame, encoder: Encoder, effort: Effort, seed: int):
-        self.frame = frame
-        self.encoder = encoder
-        self.effort = effort
-        self.seed = seed
+    frame: pd.DataFrame
+    encoder: Encoder
+    effort: Effort
+    seed: int
+    _explained: dict["Side", np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -210,10 +161,9 @@ class Side:
     @cached_property
     def outcome(self) -> np.ndarray:
         """The outcome as 0/1; raises NotComputable without an outcome of two classes."""
-        schema = self.encoder.schema
-        if schema.outcome is None:
+        if self.encoder.schema.outcome is None:
             raise NotComputable("the tables share no outcome column")
-        values = schema.outcome_values(self.frame)
+        values = self.encoder.schema.outcome_values(self.frame)
         if values.min() == values.max():
             raise NotComputable("the outcome has only one class in one of the tables")
         return values
@@ -232,14 +182,10 @@ class Side:
 
     def explained(self, on: "Side") -> np.ndarray:
         """SHAP values by this table's model for patients of another table (kept)."""
-        if id(on) not in self._explained:
+        if on not in self._explained:
             rows = self._without_outcome(on.matrix[: self.effort.explained])
-            self._explained[id(on)] = learners.contributions(self.model, rows)
-        return self._explained[id(on)]
-
-    @cached_property
-    def _explained(self) -> dict[int, np.ndarray]:
-        return {}
+            self._explained[on] = learners.contributions(self.model, rows)
+        return self._explained[on]
 
     @cached_property
     def model(self):
@@ -256,16 +202,13 @@ class Side:
 @dataclass(frozen=True)
 class Setting:
     """What a metric looks at: train, holdout and the table that might be released.
-
-    Metrics are pure functions of a setting; :func:`with_references` makes one for the
-    synthetic data and others with the references in its place.
-
     Chapter utility, "Tables of known quality".
     """
 
     train: Side
     holdout: Side
     candidate: Side
+    _kept: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def release(self, candidate: Side) -> "Setting":
         """The same real patients with another candidate."""
@@ -299,8 +242,7 @@ class Setting:
         """The candidate cut to :attr:`even`."""
         if len(self.even) == len(self.candidate):
             return self.candidate
-        frame = self.candidate.frame.iloc[self.even]
-        return Side(frame, self.encoder, self.effort, self.candidate.seed)
+        return replace(self.candidate, frame=self.candidate.frame.iloc[self.even])
 
     @cached_property
     def attacked(self) -> tuple[np.ndarray, np.ndarray]:
@@ -318,63 +260,29 @@ class Setting:
         )
 
     def once(self, compute: Callable[["Setting"], _Kept]) -> _Kept:
-        """What a function finds for this setting: computed when first asked for, then kept.
-
-        Parameters
-        ----------
-        compute : callable
-            Function of a Setting; metrics that share a computation name the same one.
-
-        Returns
-        -------
-        what the function returns
-        """
+        """What a function finds for this setting: computed when first asked for, then kept."""
         if compute not in self._kept:
             self._kept[compute] = compute(self)
         return self._kept[compute]
 
-    @cached_property
-    def _kept(self) -> dict[Callable, Any]:
-        return {}
-
 
 def with_references(
-    train: pd.DataFrame,
-    holdout: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    schema: Schema,
-    effort: Effort,
-    seed: int,
-) -> dict[str, Setting]:
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema,
+    effort: Effort, seed: int,
+) -> dict[str, Setting]:  # fmt: skip
     """The synthetic data's setting and the references', by name (see :class:`Spec`).
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    train, holdout, synthetic : DataFrame
-        With the columns of the schema.
-    schema : Schema
-    effort : Effort
-    seed : int
-
-    Returns
-    -------
-    dict of str to Setting
     """
     rng = np.random.default_rng([seed, 9])
     encoder = Encoder.fit(schema, train, [holdout, synthetic])
-
-    def side(frame: pd.DataFrame) -> Side:
-        return Side(frame, encoder, effort, seed)
-
+    side = partial(Side, encoder=encoder, effort=effort, seed=seed)
     real, fresh = side(train), side(holdout)
-    order = rng.permutation(len(holdout))
-    cut = len(holdout) // 2
+    order, cut = rng.permutation(len(holdout)), len(holdout) // 2
     first, second = (holdout.iloc[np.sort(part)] for part in (order[:cut], order[cut:]))
-    mixed = [independent(train[schema.names], len(synthetic), rng) for _ in MIXED]
-    return {
-        "synthetic": Setting(real, fresh, side(synthetic)),
-        **{n: Setting(real, fresh, side(t)) for n, t in zip(MIXED, mixed, strict=True)},
+    released = {"synthetic": side(synthetic)} | {
+        name: side(independent(train[schema.names], len(synthetic), rng)) for name in MIXED
+    }
+    return {name: Setting(real, fresh, candidate) for name, candidate in released.items()} | {
         "train": Setting(real, fresh, real),
         "holdout": Setting(real, fresh, fresh),
         "swap": Setting(real, real, fresh),

@@ -31,34 +31,19 @@ def _trts(setting: Setting, rng) -> Estimate:
     return _score(setting.holdout.model, setting.candidate)
 
 
-# -- calibration ---------------------------------------------------------------------------
-
-
 def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
     """Number of each patient's group by predicted risk; the groups are about equally large.
     Chapter utility, "Calibration: are the risks right?".
-
-    Parameters
-    ----------
-    log_odds : array, shape (patients,)
-    groups : int
-
-    Returns
-    -------
-    array of int, shape (patients,)
     """
     order = np.argsort(log_odds, kind="stable")
-    group = np.empty(len(order), dtype=int)
-    for number, part in enumerate(np.array_split(order, groups)):
-        group[part] = number
-    return group
+    sizes = [len(part) for part in np.array_split(order, groups)]
+    return np.repeat(np.arange(groups), sizes)[np.argsort(order)]
 
 
 def _calibration_slope(log_odds: np.ndarray, y: np.ndarray) -> Estimate:
     """Slope of a logistic regression of the outcome on the predicted log odds; 1 is right.
 
     Below 1 the predicted risks are too extreme, above 1 too timid.
-
     Source: Cox, Biometrika 1958;45:562-565; Van Calster et al., BMC Med 2019;17:230.
     """
     spread = log_odds.std()
@@ -106,25 +91,11 @@ def _slope_error(setting: Setting, rng) -> Estimate:
     return magnitude(Estimate(*(bound - 1 for bound in slope if bound is not None)))
 
 
-# -- what the model looks at ---------------------------------------------------------------
-
-
 def feature_importance(side: Side, on: Side) -> pd.Series:
     """Mean absolute SHAP value by feature, of one table's model for another's patients.
     Chapter utility, "Feature importance".
-
-    Parameters
-    ----------
-    side, on : Side
-        Whose model, and which patients.
-
-    Returns
-    -------
-    Series
-        By the encoded column's name.
     """
-    outcome = set(side.encoder.columns(side.encoder.schema.outcome))
-    labels = [label for i, label in enumerate(side.encoder.labels) if i not in outcome]
+    labels = np.delete(side.encoder.labels, side.encoder.columns(side.encoder.schema.outcome))
     return pd.Series(side.explained(on).mean(axis=0), index=labels)
 
 
@@ -153,27 +124,26 @@ def _overlap_of_top(setting: Setting, rng) -> Estimate:
     return Estimate(value, min(low, value), max(high, value))
 
 
-def _importance_shared(setting: Setting, rng, refits: int = 5) -> Estimate:
+def _importance_shared(setting: Setting, rng) -> Estimate:
     """Models of candidates drawn again say how much one fit varies."""
     made = setting.even_candidate
     parts = [side.explained(setting.holdout) for side in (setting.train, made)]
     value, resampled = _compared(_shared_importance, rng, *parts)
     real, x = parts[0].mean(axis=0), made.features
-    rows, again = setting.holdout.features[: len(parts[0])], np.zeros(refits)
-    for i in range(refits):
+    rows, again = setting.holdout.features[: len(parts[0])], np.zeros(5)
+    for i in range(len(again)):
         drawn = np.sort(rng.integers(0, len(made), len(made)))
         model = fit_classifier(x[drawn], made.outcome[drawn], setting.effort, made.seed)
         again[i] = _shared_importance(real, contributions(model, rows).mean(axis=0))
     error = np.sqrt(np.var(resampled) + np.var(again, ddof=1))
-    return normal_interval(value, float(error), float(t.ppf(0.975, refits - 1)))
+    return normal_interval(value, float(error), float(t.ppf(0.975, len(again) - 1)))
 
 
 def _compared(compare, rng, real: np.ndarray, made: np.ndarray) -> tuple[float, list[float]]:
     """A comparison of mean importances, for the patients and for 100 draws of them for both."""
     n = len(real)
     drawn = rng.multinomial(n, np.full(n, 1 / n), 100).astype(np.float32)
-    means = [drawn @ part / n for part in (real, made)]
-    resampled = [compare(a, b) for a, b in zip(*means, strict=True)]
+    resampled = [compare(a, b) for a, b in zip(drawn @ real / n, drawn @ made / n, strict=True)]
     return compare(real.mean(axis=0), made.mean(axis=0)), resampled
 
 
