@@ -79,14 +79,12 @@ def _correlation(statistic, setting: Setting, rng, chosen: np.ndarray, candidate
     for rows in (setting.train.matrix, candidate):
         rows = rows[:, chosen]
         rows -= center
-        sums.append(_product_sums(rows, rng))
+        sums.append(group_sums(rows, rng, 10, _product_sums))
     return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
 
 
-def _product_sums(rows: np.ndarray, rng) -> np.ndarray:
-    return group_sums(
-        rows, rng, 10, lambda part: np.append(part.sum(axis=0), part.T @ part).astype(float)
-    )
+def _product_sums(rows: np.ndarray) -> np.ndarray:
+    return np.append(rows.sum(axis=0), rows.T @ rows).astype(float)
 
 
 def _correlation_published(setting: Setting, rng) -> Estimate:
@@ -143,8 +141,9 @@ def _latent_published(setting: Setting, rng) -> Estimate:
     if n < 20:
         raise NotComputable("fewer than 20 patients to cluster")
     chosen = setting.encoder.is_kind("binary", "category", "continuous")
-    rows = (s.matrix[s.sample(n, rng)][:, chosen] for s in (setting.train, setting.candidate))
-    scores = log_cluster(*rows, clusters=5, seeds=[_seed(rng) for _ in range(3)])
+    sides = setting.train, setting.candidate
+    real, made = (side.matrix[side.sample(n, rng)][:, chosen] for side in sides)
+    scores = log_cluster(real, made, clusters=5, seeds=[rng.integers(2**31) for _ in range(3)])
     if not np.isfinite(scores[0]):
         raise NotComputable("the published formula takes the logarithm of zero here")
     finite = [score for score in scores if np.isfinite(score)]
@@ -158,7 +157,7 @@ def _latent_corrected(setting: Setting, rng) -> Estimate:
     if clusters < 2:
         raise NotComputable("fewer than 40 patients to cluster")
     mean, axes = principal_axes(sample)
-    kmeans = _k_means((sample - mean) @ axes, clusters, _seed(rng))
+    kmeans = _k_means((sample - mean) @ axes, clusters, rng.integers(2**31))
     tables = setting.train.matrix, setting.candidate.matrix[setting.even]
     member = (np.eye(clusters)[kmeans.predict((rows - mean) @ axes)] for rows in tables)
     return _total_variation(rng, *member)
@@ -174,10 +173,6 @@ def _k_means(rows: np.ndarray, clusters: int, seed: int) -> KMeans:
 def _total_variation(rng, a: np.ndarray, b: np.ndarray) -> Estimate:
     """Half the absolute difference of two distributions, from 0/1 membership columns."""
     return jackknife_of_sums(lambda x, y, n, m: 0.5 * np.abs(x / n - y / m).sum(), a, b, rng)
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
 
 
 def _abundance_cells(

@@ -44,13 +44,11 @@ class Spec:
     draws: int  # tables in the worst reference: a model of noise scores 0.5 only on average
     note: Callable | None = None  # of a Setting: a sentence on what is behind the value
 
-    def generator(self, seed: int) -> np.random.Generator:
-        """The metric's own random numbers: adding a metric never changes another's value."""
-        return np.random.default_rng([seed, crc32(f"{self.name}/{self.form}".encode())])
-
     def evaluate(self, setting, seed: int) -> Estimate:
         """The value in this setting, with the interval cut to what is possible."""
-        value, *ends = self.compute(setting, self.generator(seed))
+        # Random numbers of its own: adding a metric never changes another's value.
+        rng = np.random.default_rng([seed, crc32(f"{self.name}/{self.form}".encode())])
+        value, *ends = self.compute(setting, rng)
         if not np.isfinite(value):
             raise NotComputable("the formula gives no finite number for these tables")
         known = (None if end is None or not np.isfinite(end) else end for end in ends)
@@ -138,10 +136,8 @@ def _share(spec: Spec, value, best, worst) -> float | None:
     if value is None or best is None or worst is None:
         return None
     span = best.value - worst.value
-    if span == 0 or (span > 0) != (spec.direction == "higher"):
-        return None
-    if abs(span) <= np.hypot(best.half, worst.half):  # within chance of each other
-        return None
+    if (span > 0) != (spec.direction == "higher") or abs(span) <= np.hypot(best.half, worst.half):
+        return None  # the wrong way round, or within chance of each other
     return (value.value - worst.value) / span
 
 
