@@ -88,7 +88,8 @@ def test_what_is_allowed_is_not_complained_of(house):
 
 def test_a_circle_is_seen(house):
     house(schema="def f():\n    from .rules import Rule", rules="from .schema import Schema")
-    assert architecture.circles() == [["ehrsynth.schema", "ehrsynth.rules", "ehrsynth.schema"]]
+    (circle,) = architecture.circles()
+    assert set(circle) == {"ehrsynth.schema", "ehrsynth.rules"} and circle[0] == circle[-1]
 
 
 def test_the_page_shows_the_code_as_it_is():
