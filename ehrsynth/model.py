@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .errors import InputError, check_count
 from .files import atomic_path, read_json, write_json
-from .gan.checkpoint import Checkpoint, fingerprint
+from .gan.checkpoint import Checkpoint, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import SETTINGS, WEIGHTS, Recipe, named
@@ -31,7 +31,7 @@ from .preprocessing.matrix import Block, Encoded, places
 from .statistics import two_sample_test
 
 CHECKPOINT = "checkpoint.safetensors"
-_COUNTS = "counts_of_codes."  # before the names of the tensors of :class:`Counts`
+_COUNTS = "counts_of_codes"  # before the names of the tensors of :class:`Counts`
 _TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
@@ -372,7 +372,7 @@ class EMRWGAN(BaseEstimator):
         if self.pairs_ is not None:
             tensors["pairs"] = self.pairs_
         if self.code_counts_ is not None:
-            tensors |= {f"{_COUNTS}{k}": v for k, v in vars(self.code_counts_).items()}
+            tensors |= {f"{_COUNTS}.{k}": v for k, v in vars(self.code_counts_).items()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
         write_json(
@@ -400,13 +400,13 @@ class EMRWGAN(BaseEstimator):
             tensors = load_file(folder / WEIGHTS, device=str(gan._device()))
             columns = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, columns)
-            gan.generator_.load_state_dict(_under(tensors, "generator."))
+            gan.generator_.load_state_dict(under(tensors, "generator"))
             gan.generator_.to(gan._device()).eval()
             gan.columns_ = columns.to(gan._device())
             for name in _TENSORS:
                 setattr(gan, f"{name}_", tensors[name])
             gan.pairs_ = tensors.get("pairs")
-            found = _under(tensors, _COUNTS)
+            found = under(tensors, _COUNTS)
             gan.code_counts_ = Counts(**found) if found else None
         except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
             raise InputError(f"{folder} does not hold a saved model: {error}.") from error
@@ -430,8 +430,3 @@ def _check_patients(encoded) -> None:
         )
     if len(encoded) < 2:
         raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
-
-
-def _under(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, without the beginning."""
-    return {name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)}

@@ -21,19 +21,9 @@ _FOUND = ("smallest", "since", "warned")  # by its monitor
 
 
 def pack(game: Game) -> tuple[dict[str, Tensor], dict]:
-    """Copies of all that changes in a game.
+    """Copies of all that changes in a game: tensors, and what JSON can hold.
 
     Chapter training, "Stop and resume".
-
-    Parameters
-    ----------
-    game : Game
-
-    Returns
-    -------
-    tensors : dict
-    numbers : dict
-        What is not a tensor; Python's JSON can hold it.
     """
     tensors = {"random_state": game.rng.get_state()}
     for name in _NETWORKS:
@@ -54,20 +44,14 @@ def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
     """Put the game in the state that :func:`pack` copied.
 
     Chapter training, "Stop and resume".
-
-    Parameters
-    ----------
-    game : Game
-        Changed in place.
-    tensors, numbers : dict
     """
     game.rng.set_state(tensors["random_state"])
     for name in _NETWORKS:
-        getattr(game, name).load_state_dict(_under(tensors, name))
+        getattr(game, name).load_state_dict(under(tensors, name))
     for name in _OPTIMIZERS:
         optimizer = getattr(game, name)
         values: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under(tensors, name).items():
+        for key, value in under(tensors, name).items():
             index, field = key.split(".", 1)
             values.setdefault(int(index), {})[field] = value.clone()
         groups = optimizer.state_dict()["param_groups"]
@@ -75,40 +59,33 @@ def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
     for name in _NUMBERS:
         setattr(game, name, numbers[name])
     if game.monitor is not None:
-        game.monitor.best = _under(tensors, "best")
+        game.monitor.best = under(tensors, "best")
         for name in _FOUND:
             setattr(game.monitor, name, numbers["monitor"][name])
 
 
-def _under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose keys begin with `name` and a dot, by the rest of their keys.
+
+    Chapter training, "Stop and resume".
+    """
     start = f"{name}."
-    return {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
+    return {k.removeprefix(start): value for k, value in tensors.items() if k.startswith(start)}
 
 
 @dataclass
 class Checkpoint:
-    """One file from which training goes on as if it had never stopped.
+    """One safetensors file from which training goes on as if it had never stopped.
 
     Chapter training, "Stop and resume".
-
-    Parameters
-    ----------
-    path : path
-        A safetensors file; written whole or not at all.
-    recipe : Recipe
-    steps, seed : int
-    data : str
-        :func:`fingerprint` of the training data.
-    every : int
-        Steps between two saves, a multiple of ``train.RECORD_EVERY``.
     """
 
     path: Path
     recipe: Recipe
     steps: int
     seed: int
-    data: str
-    every: int = 200
+    data: str  # its fingerprint
+    every: int = 200  # steps between two saves, a multiple of ``train.RECORD_EVERY``
 
     def save(self, game: Game, history: list[dict], step: int) -> None:
         """Write the whole state of the game, of which so many steps are done."""
@@ -152,15 +129,6 @@ def fingerprint(data: Tensor, layout: tuple) -> str:
     """A short text that changes when the training data does.
 
     Chapter training, "Stop and resume".
-
-    Parameters
-    ----------
-    data : tensor, shape (n, width)
-    layout : tuple of Block
-
-    Returns
-    -------
-    str
     """
     digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
     digest.update(data.cpu().contiguous().numpy().data)

@@ -1,7 +1,4 @@
-"""The losses of WGAN-GP, one equation each.
-
-Gulrajani et al. 2017, "Improved training of Wasserstein GANs", NeurIPS.
-"""
+"""The losses of WGAN-GP (Gulrajani et al. 2017, "Improved training of Wasserstein GANs")."""
 
 from collections.abc import Callable
 
@@ -17,7 +14,6 @@ def distance(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     Parameters
     ----------
     real_scores, fake_scores : tensor, shape (n,)
-        What the critic gives them.
 
     Returns
     -------
@@ -39,7 +35,6 @@ def gradient_penalty(
         Features (n, width) to scores (n,).
     real, fake : tensor, shape (n, width)
     generator : torch.Generator
-        Draws the places between.
 
     Returns
     -------
@@ -59,9 +54,7 @@ def critic_loss(real_scores: Tensor, fake_scores: Tensor, penalty: Tensor, weigh
     Parameters
     ----------
     real_scores, fake_scores : tensor, shape (n,)
-    penalty : tensor
-        From :func:`gradient_penalty`.
-    weight : float
+    penalty, weight : tensor, float
 
     Returns
     -------

@@ -4,7 +4,8 @@ Both are stacks of residual layers (Zhang et al. 2020, "Ensuring electronic medi
 simulation through better training, modeling, and evaluation", JAMIA 27(1)).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,32 +13,19 @@ from torch import Tensor, nn
 
 from ..preprocessing.matrix import Block, places
 
+_Function = Callable[[Tensor], Tensor]
 _COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
 _ONE_HOT = ("category", "bins")  # kinds of blocks of which a patient has one column
 _DEGREE = 4  # of the polynomials that are smooth over a number's bins
 
 
 class Generator(nn.Module):
-    """Noise (and what is given about the patient) to one logit for each matrix column.
+    """Noise and `given` columns about the patient to one logit for each matrix column.
 
-    Chapter gan-architecture, "Build it: EMR-WGAN".
-
-    Parameters
-    ----------
-    latent : int
-        Length of the noise.
-    given : int
-        Number of matrix columns that are given as a condition; 0 for none.
-    output : int
-        Number of matrix columns.
-    width, layers : int
-        Size and number of the residual layers.
-    centered : bool
-        Normalize the last layer's input. Otherwise its values are all positive, and a step that
-        moves all weights alike moves every prevalence: categories die and never come back.
-    smooth : list of (slice, tensor)
-        Matrix columns of numbers, and the shapes over their bins that the noise may give them
-        (:attr:`Columns.numbers`); the biases are free. Other columns go their own way.
+    `centered` normalizes the last layer's input. Otherwise its values are all positive, and a step
+    that moves all weights alike moves every prevalence: categories die and never come back.
+    `smooth` has the numbers' columns and the shapes over their bins that the noise may give them
+    (``Columns.numbers``); the biases are free. Chapter gan-architecture, "Build it: EMR-WGAN".
     """
 
     def __init__(
@@ -79,13 +67,6 @@ class Critic(nn.Module):
 
     Layer norm instead of batch norm, because the gradient penalty is about single patients.
     Chapter gan-architecture, "Build it: EMR-WGAN".
-
-    Parameters
-    ----------
-    features : int
-        Numbers that the critic sees of a patient.
-    width, layers : int
-        Size and number of the residual layers.
     """
 
     def __init__(self, features: int, width: int = 384, layers: int = 5):
@@ -107,43 +88,21 @@ class Columns(nn.Module):
     """What the layout means for the networks: which logits form a softmax, which are given.
 
     Blocks of equal width are handled together, so training never loops over single columns.
-    Chapter gan-architecture, "Why codes are hard".
-
-    Parameters
-    ----------
-    layout : sequence of Block
-    given : sequence of str
-        Names of the columns that the generator is conditioned on.
-    score_weight : float
-        Weight of the normal scores that :meth:`features` shows the critic beside the bins.
-
-    Attributes
-    ----------
-    turns : list of slice
-        The one-hot blocks that are not given, in the layout's order.
-    shapes : list of tensor
-        For each of the turns what its values have in common, shape (values, shapes): of a number's
-        bins the polynomials of their normal scores and "missing"; each category is of its own.
-    numbers : list of (slice, tensor)
-        The turns that are numbers, with their shapes.
-    yes_no : tensor
-        The yes/no columns that are not given.
-    counted : tensor
-        Those of them that are diagnoses, whose number per patient is calibrated.
-    owner : array
-        For each matrix column, which table column it belongs to.
-    names : list of str
-        Matrix columns in words, e.g. ``race = ASIAN``.
+    `given` names the columns that the generator is conditioned on; `score_weight` is that of the
+    normal scores shown to the critic beside the bins. Chapter gan-architecture, "Why codes are
+    hard".
     """
 
+    # Masks of the matrix columns, shape (width,).
     is_given: Tensor
     is_one_hot: Tensor
     is_scalar: Tensor
-    in_turn: Tensor
-    single: Tensor
-    condition: Tensor
-    counted: Tensor
-    yes_no: Tensor
+    in_turn: Tensor  # one-hot, not given
+    # Numbers of matrix columns.
+    single: Tensor  # outside the one-hot blocks
+    condition: Tensor  # given
+    yes_no: Tensor  # not given
+    counted: Tensor  # those of them that are diagnoses, whose number per patient is calibrated
     back: Tensor
     scores: Tensor
 
@@ -151,7 +110,7 @@ class Columns(nn.Module):
         super().__init__()
         where, widths = places(tuple(layout)), [block.width for block in layout]
         self.width = sum(widths)
-        self.owner = np.repeat(np.arange(len(layout)), widths)
+        self.owner = np.repeat(np.arange(len(layout)), widths)  # its number in the layout
         self.names = [
             f"{block.name} = {label}" if block.width > 1 else block.name
             for block in layout
@@ -178,7 +137,7 @@ class Columns(nn.Module):
         self._keep("back", torch.argsort(torch.cat([self.single, *blocks])))
         turns = [b for b in layout if b.kind in _ONE_HOT and b.name not in given]
         self.turns = [where[block.name] for block in turns]
-        self.shapes = [_shapes(block) for block in turns]
+        self.shapes = [_shapes(block) for block in turns]  # what the values have in common
         self.numbers = [
             (place, shapes)
             for block, place, shapes in zip(turns, self.turns, self.shapes, strict=True)
@@ -193,6 +152,14 @@ class Columns(nn.Module):
     def _keep(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values, persistent=False)
 
+    def _blockwise(self, x: Tensor, alone: _Function, together: _Function) -> Tensor:
+        """`alone` of the single columns, `together` of the blocks, shape (n, blocks, values)."""
+        parts = [alone(x[:, self.single])]
+        for width in self.block_widths:
+            blocks = x[:, getattr(self, f"block_{width}")].view(len(x), -1, width)
+            parts.append(together(blocks).flatten(1))
+        return torch.cat(parts, dim=1)[:, self.back]
+
     @property
     def feature_width(self) -> int:
         """Number of features the critic sees."""
@@ -204,41 +171,33 @@ class Columns(nn.Module):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax within each one-hot block, sigmoid elsewhere; same shape as `logits`."""
-        parts = [torch.sigmoid(logits[:, self.single])]
-        for width in self.block_widths:
-            block = logits[:, getattr(self, f"block_{width}")].view(len(logits), -1, width)
-            parts.append(torch.softmax(block, dim=2).flatten(1))
-        return torch.cat(parts, dim=1)[:, self.back]
+        return self._blockwise(logits, torch.sigmoid, lambda block: torch.softmax(block, dim=2))
 
     def draw(self, probabilities: Tensor, generator: torch.Generator) -> Tensor:
         """Draw 0/1 codes (one 1 in each one-hot block); scalars stay as they are."""
         # One uniform number decides a yes/no column, or a whole block by its running total.
-        n, device = len(probabilities), probabilities.device
-        single = probabilities[:, self.single]
-        uniform = torch.rand(single.shape, generator=generator, device=device)
-        parts = [uniform < single]
-        for width in self.block_widths:
-            block = probabilities[:, getattr(self, f"block_{width}")].view(n, -1, width)
+        uniform = partial(torch.rand, generator=generator, device=probabilities.device)
+
+        def one_of(block: Tensor) -> Tensor:
             total = block.cumsum(dim=2)
-            uniform = torch.rand(n, block.shape[1], 1, generator=generator, device=device)
-            reached = total > uniform * total[:, :, -1:]
+            reached = total > uniform(*block.shape[:2], 1) * total[:, :, -1:]
             reached[:, :, -1] = True  # whatever the rounding, somebody is drawn
             first = reached.clone()
             first[:, :, 1:] &= ~reached[:, :, :-1]
-            parts.append(first.flatten(1))
-        codes = torch.cat(parts, dim=1)[:, self.back].to(probabilities.dtype)
-        return torch.where(self.is_scalar, probabilities, codes)
+            return first
+
+        codes = self._blockwise(
+            probabilities, lambda single: uniform(*single.shape) < single, one_of
+        )
+        return torch.where(self.is_scalar, probabilities, codes.to(probabilities.dtype))
 
     def round(self, probabilities: Tensor) -> Tensor:
         """The published way: yes/no at 0.5, the largest entry of each one-hot block."""
-        parts = [(probabilities[:, self.single] >= 0.5).to(probabilities.dtype)]
-        for width in self.block_widths:
-            columns = getattr(self, f"block_{width}")
-            block = probabilities[:, columns].view(len(probabilities), -1, width)
-            largest = torch.zeros_like(block).scatter_(2, block.argmax(dim=2, keepdim=True), 1.0)
-            parts.append(largest.flatten(1))
-        codes = torch.cat(parts, dim=1)[:, self.back]
-        return torch.where(self.is_scalar, probabilities, codes)
+        codes = self._blockwise(
+            probabilities, lambda single: single >= 0.5,
+            lambda block: nn.functional.one_hot(block.argmax(dim=2), block.shape[2]),
+        )  # fmt: skip
+        return torch.where(self.is_scalar, probabilities, codes.to(probabilities.dtype))
 
     def straight_through(self, probabilities: Tensor, generator: torch.Generator) -> Tensor:
         """Drawn codes whose gradient is that of their probabilities.
@@ -255,7 +214,10 @@ class Columns(nn.Module):
 
 
 def _shapes(block: Block) -> Tensor:
-    """Orthonormal shapes over a block's values, each with mean square 1; see :class:`Columns`."""
+    """Orthonormal shapes over a block's values, each with mean square 1: (values, shapes).
+
+    Of a number's bins they are polynomials of their normal scores, and "missing".
+    """
     if block.kind == "category":
         return torch.eye(block.width)
     scores = np.array(block.scores[:-1])  # the last one is missing

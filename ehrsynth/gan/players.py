@@ -53,19 +53,9 @@ class Game:
 
 
 def critic_step(game: Game, real: Tensor) -> Tensor:
-    """The critic learns to score `real` patients above fake ones.
+    """The critic learns to score `real` patients above fake ones: loss, distance and penalty.
 
     Chapter training, "Build it: one step for each player".
-
-    Parameters
-    ----------
-    game : Game
-    real : tensor, shape (batch, width)
-
-    Returns
-    -------
-    tensor, shape (3,)
-        Its loss, the distance and the penalty.
     """
     with torch.no_grad():
         fake = game.columns.features(game.imagine(real))
@@ -81,20 +71,9 @@ def critic_step(game: Game, real: Tensor) -> Tensor:
 
 
 def generator_step(game: Game, real: Tensor) -> Tensor:
-    """The generator learns to make patients that the critic scores high.
+    """The generator learns to make patients that the critic scores high; its loss.
 
     Chapter training, "Build it: one step for each player".
-
-    Parameters
-    ----------
-    game : Game
-    real : tensor, shape (batch, width)
-        What is given of them is given to the generator.
-
-    Returns
-    -------
-    tensor
-        Its loss.
     """
     fake = game.columns.features(game.imagine(real))
     loss = generator_loss(game.critic(fake))
@@ -121,17 +100,6 @@ def stream(seed: int, *purpose: object, device: str | torch.device = "cpu") -> t
     """A random generator of its own for each purpose, so that no draw depends on another's.
 
     Chapter training, "The loop, and a measure we can trust".
-
-    Parameters
-    ----------
-    seed : int
-    *purpose : object
-        Words and numbers that say what it is for.
-    device : str or torch.device
-
-    Returns
-    -------
-    torch.Generator
     """
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "little"))
@@ -142,20 +110,8 @@ def new_game(
 ) -> Game:
     """Networks with seeded random weights, their optimizers, and the game's random stream.
 
+    `prevalence` is that of each matrix column in train.
     Chapter training, "Build it: one step for each player".
-
-    Parameters
-    ----------
-    recipe : Recipe
-    columns : Columns
-    prevalence : tensor, shape (width,)
-        Of each matrix column in train.
-    seed : int
-    device : torch.device
-
-    Returns
-    -------
-    Game
     """
     generator = new_generator(recipe, columns)
     with torch.random.fork_rng(devices=[]):
@@ -183,15 +139,6 @@ def new_generator(recipe: Recipe, columns: Columns) -> Generator:
     """A generator of this recipe; its weights are still to be set.
 
     Chapter gan-architecture, "Build it: EMR-WGAN".
-
-    Parameters
-    ----------
-    recipe : Recipe
-    columns : Columns
-
-    Returns
-    -------
-    Generator
     """
     with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
         return Generator(
@@ -204,14 +151,6 @@ def column_means(data: Tensor) -> Tensor:
     """Mean of each matrix column; a few patients at a time, for the matrix is bytes.
 
     Chapter generation, "Calibration".
-
-    Parameters
-    ----------
-    data : tensor, shape (n, width)
-
-    Returns
-    -------
-    tensor, shape (width,)
     """
     parts = (part.sum(dim=0, dtype=torch.float32) for part in data.split(_PART))
     return sum(parts, torch.zeros(data.shape[1], device=data.device)) / len(data)

@@ -4,27 +4,25 @@ from dataclasses import dataclass, fields, replace
 
 from ..errors import InputError
 
-# What a trained model is kept in.
-MODEL_FILES = SETTINGS, WEIGHTS = "gan.json", "gan.safetensors"
+MODEL_FILES = SETTINGS, WEIGHTS = "gan.json", "gan.safetensors"  # a trained model on disk
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an EMR-WGAN is built and trained.
+    """How an EMR-WGAN is built and trained; the defaults are the published tutorial's choices.
 
-    Chapter training, "Two recipes, side by side". The defaults are the published tutorial's
-    choices; an ablation is a loop over ``dataclasses.replace(recipe, switch=...)``.
+    An ablation is a loop over ``dataclasses.replace(recipe, switch=...)``.
+    Chapter training, "Two recipes, side by side".
 
     Parameters
     ----------
     latent, width, layers : int
         Length of the noise; size and number of the residual layers, for both players.
-    batch : int
-        Patients per step (all of them when there are fewer).
-    steps : int or None
-        Generator steps; None counts in `epochs` instead.
-    epochs : int
-        Most passes over the training patients, so that small tables do not train forever.
+    batch, critic_steps : int
+        Patients per step (at most all); critic steps for each generator step.
+    steps, epochs : int or None, int
+        Generator steps; and most passes over the training patients, so that small tables do not
+        train forever. Without `steps`, the passes alone count.
     optimizer : {"rmsprop", "adam"}
     generator_rate, critic_rate : float
         Learning rates.
@@ -32,12 +30,9 @@ class Recipe:
         Adam's averaging of the gradient and of its square.
     decay_from : float
         Share of the steps after which the learning rates fall linearly to zero; 1 keeps them.
-    critic_steps : int
-        Critic steps for each generator step.
-    penalty : float
-        Weight of the gradient penalty.
-    penalty_share : float
-        Share of a batch that the gradient penalty looks at, the costliest part of a step.
+    penalty, penalty_share : float
+        Weight of the gradient penalty; and share of a batch that it looks at, as it is the
+        costliest part of a step.
     half_precision : bool
         Multiply matrices in bfloat16 where the processor or the graphics card has instructions for
         it. The weights, the losses and what is generated stay float32.
@@ -49,13 +44,14 @@ class Recipe:
     prevalence_bias : bool
         The generator's output biases start at train's prevalences.
     centered_output : bool
-        The input of the generator's last layer is normalized, so that the prevalences do not all
-        move together in the first steps. Goes with `prevalence_bias`.
+        Normalize the input of the generator's last layer, so that the prevalences do not all move
+        together in the first steps. Goes with `prevalence_bias`.
     smooth_numbers : bool
         The noise moves a number's bins as polynomials of their scores, not one by one: four
         numbers instead of one for each bin that could learn a single patient by heart.
-    condition : bool
-        The outcome and the sex are given to the generator.
+    condition, match_outcome : bool
+        Give the outcome and the sex to the generator; or else generate until the outcome's classes
+        are as frequent as in train, and reject the rest.
     averaging : float
         Decay of the running average of the generator's weights, which generates; 0 for none.
     refresh_statistics : bool
@@ -63,31 +59,28 @@ class Recipe:
     calibration : {"none", "global", "within"}
         Shift the output biases until the generated prevalences equal train's: over all patients,
         or also within outcome x sex as far as there are patients to tell (which `pairs` includes).
-    pairs : bool
-        Also calibrate how columns go together: categories and bins are drawn one after another,
-        and each drawn value shifts the logits of all that come later; where the outcome is given,
-        by more or less among the patients who have it. With `sampled_codes` only.
-    code_counts : bool
-        Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
+    pairs, code_counts : bool
+        Also calibrate which columns go together (each drawn category or bin shifts the logits of
+        what comes later, by more or less among patients with the outcome), and how many diagnoses
+        the patients have. With `sampled_codes` only.
     keep : {"last", "best", "smallest_loss"}
         Which weights generate: the last ones, those that the quality monitor finds best, or those
         at the smallest positive critic loss.
     looks : int
-        How often the quality monitor looks, at most, from a third of the steps on; 0 for never.
+        How often the quality monitor looks, at most, from a third of the steps on.
     patience : int
         Looks in a row without improvement that end the training; 0 never ends it early. With
         ``keep="best"`` only. Where `decay_from` is below 1, the last looks are usually the best.
     recoveries : int
         How often a training whose losses are no longer numbers goes back to the last good state,
         each time with half the learning rates, before it is given up.
-    match_outcome : bool
-        Generate until the outcome's classes are as frequent as in train, and reject the rest.
     """
 
     latent: int = 128
     width: int = 384
     layers: int = 5
     batch: int = 4096
+    critic_steps: int = 1
     steps: int | None = None
     epochs: int = 15_000
     optimizer: str = "rmsprop"
@@ -95,7 +88,6 @@ class Recipe:
     critic_rate: float = 2e-5
     betas: tuple[float, float] = (0.0, 0.9)
     decay_from: float = 1.0
-    critic_steps: int = 1
     penalty: float = 10.0
     penalty_share: float = 1.0
     half_precision: bool = False
@@ -105,6 +97,7 @@ class Recipe:
     centered_output: bool = False
     smooth_numbers: bool = False
     condition: bool = False
+    match_outcome: bool = True
     averaging: float = 0.0
     refresh_statistics: bool = False
     calibration: str = "none"
@@ -114,7 +107,6 @@ class Recipe:
     looks: int = 0
     patience: int = 0
     recoveries: int = 0
-    match_outcome: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -128,7 +120,9 @@ class Recipe:
                     f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}."
                 )
         counts = dict.fromkeys(("latent", "width", "layers", "batch", "epochs", "critic_steps"), 1)
-        for name, least in (counts | dict.fromkeys(("looks", "patience", "recoveries"), 0)).items():
+        counts |= {"looks": 0, "patience": 0, "recoveries": 0}
+        counts |= {} if self.steps is None else {"steps": 1}
+        for name, least in counts.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; use {least} or more.")
         if self.keep == "best" and not self.looks:
@@ -139,8 +133,6 @@ class Recipe:
             raise InputError(
                 f"penalty_share is {self.penalty_share}; use a share above 0 and at most 1."
             )
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"steps is {self.steps}; use 1 or more.")
 
     def total_steps(self, patients: int) -> int:
         """Generator steps for a table of this many training patients.
@@ -160,33 +152,15 @@ class Recipe:
 
 PAPER = Recipe()
 MODERN = replace(
-    PAPER,
-    width=256,
-    batch=128,
-    steps=4_000,
-    epochs=200,
-    optimizer="adam",
-    generator_rate=1e-3,
-    critic_rate=2e-3,
-    decay_from=0.6,
-    penalty_share=0.25,
-    half_precision=True,
-    sampled_codes=True,
-    score_weight=0.7,
-    prevalence_bias=True,
-    centered_output=True,
-    smooth_numbers=True,
-    condition=True,
-    averaging=0.998,
-    refresh_statistics=True,
-    calibration="within",
-    pairs=True,
-    code_counts=True,
-    keep="best",
-    looks=12,
-    recoveries=2,
-    match_outcome=False,
-)
+    PAPER, width=256, batch=128, steps=4_000, epochs=200,
+    optimizer="adam", generator_rate=1e-3, critic_rate=2e-3, decay_from=0.6,
+    penalty_share=0.25, half_precision=True,
+    sampled_codes=True, score_weight=0.7, prevalence_bias=True, centered_output=True,
+    smooth_numbers=True, condition=True, match_outcome=False,
+    averaging=0.998, refresh_statistics=True,
+    calibration="within", pairs=True, code_counts=True,
+    keep="best", looks=12, recoveries=2,
+)  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}
 
 
@@ -194,19 +168,6 @@ def named(name: str) -> Recipe:
     """The recipe of this name, one of :data:`RECIPES`.
 
     Chapter training, "Two recipes, side by side".
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    Recipe
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
     """
     if name not in RECIPES:
         raise InputError(f"There is no recipe {name!r}; use one of {', '.join(RECIPES)}.")
@@ -217,14 +178,6 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     """The switches in which two recipes differ, each as ``name: old, now new``.
 
     Chapter training, "Two recipes, side by side".
-
-    Parameters
-    ----------
-    old, new : Recipe
-
-    Returns
-    -------
-    list of str
     """
     pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(Recipe))
     return [f"{name}: {a}, now {b}" for name, a, b in pairs if a != b]

@@ -20,21 +20,9 @@ _NOISE, _WIDTH, _BATCH = 8, 64, 256  # numbers a point is made of; of the hidden
 
 
 def ring(n: int, seed: int = 0, modes: int = 8, spread: float = 0.05) -> np.ndarray:
-    """Points around equally likely centers on the unit circle.
+    """Points, shape (n, 2), around `modes` equally likely centers on the unit circle.
 
     Chapter gan-architecture, "Build it: the game".
-
-    Parameters
-    ----------
-    n, seed : int
-    modes : int
-        Number of centers.
-    spread : float
-        Standard deviation around a center.
-
-    Returns
-    -------
-    array, shape (n, 2)
     """
     rng = np.random.default_rng(seed)
     angle = 2 * np.pi * np.arange(modes) / modes
@@ -46,14 +34,6 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """Vanilla GAN: -E log sigmoid(D(real)) - E log(1 - sigmoid(D(fake))).
 
     Chapter gan-architecture, "Build it: the game".
-
-    Parameters
-    ----------
-    real_scores, fake_scores : tensor, shape (n,)
-
-    Returns
-    -------
-    tensor
     """
     return softplus(-real_scores).mean() + softplus(fake_scores).mean()
 
@@ -62,14 +42,6 @@ def fooling_loss(fake_scores: Tensor) -> Tensor:
     """Vanilla GAN, the generator's side: -E log sigmoid(D(fake)).
 
     Chapter gan-architecture, "A judge that goes silent".
-
-    Parameters
-    ----------
-    fake_scores : tensor, shape (n,)
-
-    Returns
-    -------
-    tensor
     """
     return softplus(-fake_scores).mean()
 
@@ -89,25 +61,11 @@ def train_toy(
     betas: tuple[float, float] = (0.0, 0.9), penalty: float = 0.1, clip: float = 0.1,
     snapshots: int = 10,
 ) -> ToyRun:  # fmt: skip
-    """Train one member of the family on points in the plane.
+    """Train one of :data:`KINDS` on points in the plane, and look `snapshots` times.
 
+    `betas` are Adam's; (0.9, 0.999) invites mode collapse. `penalty` weighs the gradient penalty
+    (wgan-gp), `clip` bounds the critic's weights (wgan).
     Chapter gan-architecture, "Look: WGAN with gradient penalty".
-
-    Parameters
-    ----------
-    kind : {"gan", "wgan", "wgan-gp"}
-    data : array, shape (n, 2)
-    steps, seed : int
-    rate, betas : float, pair of float
-        Adam's learning rate and averaging; (0.9, 0.999) invites mode collapse.
-    penalty, clip : float
-        Weight of the gradient penalty (wgan-gp); bound of the critic's weights (wgan).
-    snapshots : int
-        How many times to look.
-
-    Returns
-    -------
-    ToyRun
     """
     if kind not in KINDS:
         raise InputError(f"There is no toy GAN {kind!r}; use one of {', '.join(KINDS)}.")

@@ -38,32 +38,12 @@ def train(
     checkpoint: Checkpoint | None = None, watch: Callable[[int, Game], None] | None = None,
     watch_every: int | None = None, test: TwoSampleTest | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Play `steps` rounds of the game.
+    """Play `steps` rounds of the game on all training patients, and return the history.
 
-    Chapter training, "The loop, and a measure we can trust".
-
-    Parameters
-    ----------
-    game : Game
-        Changed in place.
-    data : tensor, shape (n, width)
-        All training patients, uint8 or float, on the device.
-    steps, seed : int
-        The seed decides the order of the patients.
-    progress : bool
-        Show a progress bar with the losses.
-    checkpoint : Checkpoint, optional
-        Where to save, and to go on from.
-    watch, watch_every : callable and int, optional
-        Called with the step and the game every so many steps, and after the last.
-    test : callable, optional
-        The quality monitor's; needed where the recipe has looks.
-
-    Returns
-    -------
-    DataFrame
-        step, epoch, losses (means since the row before), prevalence_error (mean absolute
-        difference from train), seconds; with a monitor :data:`~ehrsynth.gan.monitor.QUALITY`.
+    Its rows have step, epoch, losses (means since the row before), prevalence_error (mean absolute
+    difference from train), seconds; with a monitor (which needs `test`) ``monitor.QUALITY``.
+    `watch` is called with the step and the game. Chapter training, "The loop, and a measure we can
+    trust".
     """
     run = _Run(game, data, steps, seed, checkpoint, test)
     with tqdm(
@@ -77,7 +57,11 @@ def train(
                     run.recover(diverged)
                     bar.n = run.step
                     continue
-                bar.set_postfix_str(run.summary())
+                row = run.history[-1]
+                bar.set_postfix_str(
+                    f"critic {row['critic_loss']:.2f}, generator {row['generator_loss']:.2f}, "
+                    f"prevalence error {row['prevalence_error']:.4f}"
+                )
             bar.update()
             run.save()
             if watch is not None and run.is_due(watch_every or steps):
@@ -134,8 +118,8 @@ class _Run:
         elif recipe.keep == "smallest_loss":
             game.epoch_loss += float(critic_numbers[0])
             if self.step % self.per_epoch == 0:
-                late = self.step > self.steps / 2
-                _keep_smallest(game, -game.epoch_loss / self.per_epoch, late)
+                if self.step > self.steps / 2:
+                    _keep_smallest(game, -game.epoch_loss / self.per_epoch)
                 game.epoch_loss = 0.0
 
     def record(self) -> str:
@@ -143,13 +127,17 @@ class _Run:
         count = self.step - (self.step - 1) // RECORD_EVERY * RECORD_EVERY
         row = dict(zip(_LOSSES, (self.sums / count).tolist(), strict=True))
         self.sums.zero_()
-        diverged = _divergence(row, self.step)
-        if not diverged:
-            row["prevalence_error"] = self._prevalence_error()
-            row |= self.look()
-            row["seconds"] = time.perf_counter() - self.started
-            self.history.append({"step": self.step, "epoch": self.step / self.per_epoch, **row})
-        return diverged
+        for name, value in row.items():
+            if not math.isfinite(value):
+                return (
+                    f"Training diverged: {name.replace('_', ' ')} is {value} at step {self.step}; "
+                    "use lower learning rates (generator_rate, critic_rate) or another seed."
+                )
+        row["prevalence_error"] = self._prevalence_error()
+        row |= self._look()
+        row["seconds"] = time.perf_counter() - self.started
+        self.history.append({"step": self.step, "epoch": self.step / self.per_epoch, **row})
+        return ""
 
     @torch.no_grad()
     def _prevalence_error(self) -> float:
@@ -163,14 +151,14 @@ class _Run:
         generated = game.columns.probabilities(generator(noise, given)).mean(dim=0)
         return float((generated - self.prevalence)[~game.columns.is_given].abs().mean())
 
-    def look(self) -> dict[str, float]:
+    def _look(self) -> dict[str, float]:
         """What the monitor finds, NaN between two looks; nothing without a monitor."""
         game, monitor = self.game, self.game.monitor
         if monitor is None:
             return {}
-        begun = self.step >= _FIRST * self.steps
-        due = begun and self.step % _look_every(game.recipe, self.steps) == 0
-        if not due and self.step < self.steps:
+        rows = math.ceil(self.steps * (1 - _FIRST) / game.recipe.looks / RECORD_EVERY)
+        due = self.step % max(_APART, rows * RECORD_EVERY) == 0
+        if (not due or self.step < _FIRST * self.steps) and self.step < self.steps:
             return dict.fromkeys(QUALITY, math.nan)
         rng = stream(self.seed, "look", device=game.rng.device)
         quality, trouble = monitor.look(_delivering(game), game.columns, game.recipe, rng)
@@ -200,14 +188,6 @@ class _Run:
             f"{diverged} Training goes on from step {self.step} with half the learning rates.",
             RuntimeWarning, stacklevel=3,
         )  # fmt: skip
-
-    def summary(self) -> str:
-        """The last row of the history, for the progress bar."""
-        row = self.history[-1]
-        return (
-            f"critic {row['critic_loss']:.2f}, generator {row['generator_loss']:.2f}, "
-            f"prevalence error {row['prevalence_error']:.4f}"
-        )
 
 
 # -- what the loop is made of ------------------------------------------------------------
@@ -241,12 +221,6 @@ def _batches(data: Tensor, recipe: Recipe, seed: int, step: int) -> Iterator[Ten
         start = 0
 
 
-def _look_every(recipe: Recipe, steps: int) -> int:
-    """Steps between two looks: evenly spread, and not so many that looking takes the time."""
-    spread = math.ceil(steps * (1 - _FIRST) / max(recipe.looks, 1) / RECORD_EVERY) * RECORD_EVERY
-    return max(_APART, spread)
-
-
 def _delivering(game: Game) -> Generator:
     """The weights that would generate if training ended now."""
     return game.chosen if game.recipe.averaging else game.generator
@@ -267,24 +241,20 @@ def _set_rates(game: Game, step: int, steps: int) -> None:
 
 @torch.no_grad()
 def _average(game: Game, step: int, steps: int) -> None:
-    """Move the averaged weights towards the generator's; a short training averages over less.
-
-    The batch-norm statistics are those of the generator's own weights until they are recomputed.
-    """
+    """Move the averaged weights towards the generator's; a short training averages over less."""
     decay = min(game.recipe.averaging, 1 - 10 / (steps + 10), step / (step + 10))
-    torch._foreach_lerp_(
-        list(game.chosen.parameters()), list(game.generator.parameters()), 1 - decay
-    )
-    torch._foreach_copy_(list(game.chosen.buffers()), list(game.generator.buffers()))
+    own, average = game.generator, game.chosen
+    torch._foreach_lerp_(list(average.parameters()), list(own.parameters()), 1 - decay)
+    torch._foreach_copy_(list(average.buffers()), list(own.buffers()))  # until they are refreshed
 
 
-def _keep_smallest(game: Game, loss: float, late: bool) -> None:
-    """The published choice of weights: those at the smallest positive critic loss.
+def _keep_smallest(game: Game, loss: float) -> None:
+    """The published choice of weights: those at the smallest positive critic loss of an epoch.
 
-    As published, the loss is printed with its sign turned (distance - penalty), as the mean over
-    an epoch. It starts negative and crosses zero on its way up, so only the second half counts.
+    As published, its sign is turned (distance - penalty). It starts negative and crosses zero on
+    its way up, so only the second half counts.
     """
-    if late and 0 < loss < game.smallest_loss:
+    if 0 < loss < game.smallest_loss:
         game.chosen.load_state_dict(game.generator.state_dict())
         game.smallest_loss = loss
 
@@ -295,14 +265,3 @@ def _choose_weights(game: Game) -> None:
         game.chosen.load_state_dict(game.monitor.best)
     elif not game.recipe.averaging and game.smallest_loss == math.inf:
         game.chosen.load_state_dict(game.generator.state_dict())
-
-
-def _divergence(row: dict[str, float], step: int) -> str:
-    """A sentence when one of the numbers is none, or ""."""
-    wrong = [name for name, value in row.items() if not math.isfinite(value)]
-    if not wrong:
-        return ""
-    return (
-        f"Training diverged: {wrong[0].replace('_', ' ')} is {row[wrong[0]]} at step {step}; "
-        "use lower learning rates (generator_rate, critic_rate) or another seed."
-    )
