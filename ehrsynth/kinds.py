@@ -15,8 +15,7 @@ from .errors import InputError, first_bad, some
 
 MISSING = "(missing)"
 MAX_CATEGORIES = 60
-# Where so many of the texts, and so many different ones, are numbers, the others spoil them.
-NUMERIC_SHARE, NUMERIC_VALUES = 0.8, 10
+NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 _ROWS_A_CODE = 10  # on average
 _LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 _LEAST_IDENTIFIERS = 50  # fewer rows can be all different by chance
@@ -122,13 +121,19 @@ def ordered(texts: Iterable[str]) -> tuple[str, ...]:
 
 def category_text(value: object) -> str:
     """What a value is called as a category: 0.0 and False are "0", else its own text."""
-    whole = isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer())
-    return str(int(value)) if whole else str(value)
+    if isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    return str(value)
 
 
 def is_number(values: pd.Series) -> bool:
     """Whether the column is one of numbers; yes and no (booleans) are none."""
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def spoiled(texts: pd.Series, good: pd.Series) -> bool:
+    """Whether most texts, and many different ones, are `good`, so that the others are mistakes."""
+    return bool(good.mean() >= NUMERIC_SHARE and texts[good].nunique() > _NUMERIC_VALUES)
 
 
 def few_codes(present: pd.Series, few: int) -> bool:
@@ -187,7 +192,7 @@ def _refuse_text(what: str, values: pd.Series, present: pd.Series) -> None:
         raise InputError(dates)
     text = present.astype(str)
     numeric = pd.to_numeric(text, errors="coerce").notna()
-    if not chosen and numeric.mean() >= NUMERIC_SHARE and text[numeric].nunique() > NUMERIC_VALUES:
+    if not chosen and spoiled(text, numeric):
         wrong = values.notna().to_numpy(bool, copy=True)
         wrong[wrong] = ~numeric
         _refuse_first(what, values, wrong, _NO_NUMBER)

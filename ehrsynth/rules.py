@@ -31,6 +31,7 @@ class Rule(ABC):
     """
 
     column: str
+    kinds: tuple[str, ...]  # that its columns can be of
 
     @property
     def kind(self) -> str:
@@ -52,6 +53,9 @@ class Rule(ABC):
         for name in self.columns:
             if name not in schema:
                 raise InputError(f"there is no column {name!r}; {near(name, schema.names)}.")
+            if (kind := schema[name].kind) not in self.kinds:
+                wanted = " or ".join(self.kinds)
+                raise InputError(f"column {name!r} is {kind}; use a {wanted} one.")
         for name in self.changed:
             if name in (schema.outcome, schema.sex):
                 raise InputError(
@@ -83,13 +87,13 @@ class Only(Rule):
 
     column: str
     sex: str
+    kinds = ("binary",)
 
     def __str__(self) -> str:
         return f"{self.column} only in sex {self.sex}"
 
     def check(self, schema: Schema) -> None:
         super().check(schema)
-        _check_kind(schema[self.column], "binary")
         if self.sex not in ("F", "M"):
             raise InputError(f"it has sex {self.sex!r}; use F or M.")
         if schema.sex is None:
@@ -118,6 +122,7 @@ class Above(Rule):
 
     column: str
     other: str
+    kinds = ("continuous",)
 
     def __str__(self) -> str:
         return f"{self.column} above {self.other}"
@@ -130,8 +135,6 @@ class Above(Rule):
         super().check(schema)
         if self.column == self.other:
             raise InputError(f"it compares {self.column!r} with itself; name two columns.")
-        for name in self.columns:
-            _check_kind(schema[name], "continuous")
 
     def broken(self, table, schema):
         upper, lower = table[self.column].to_numpy(float), table[self.other].to_numpy(float)
@@ -169,6 +172,7 @@ class Between(Rule):
     column: str
     low: float | None = None
     high: float | None = None
+    kinds = ("continuous",)
 
     def __str__(self) -> str:
         if self.high is None:
@@ -180,7 +184,6 @@ class Between(Rule):
     def check(self, schema: Schema) -> None:
         super().check(schema)
         column = schema[self.column]
-        _check_kind(column, "continuous")
         if self.low is None and self.high is None:
             raise InputError("it has neither low nor high; give one of them.")
         low, high = self._ends(column)
@@ -227,6 +230,7 @@ class Implies(Rule):
 
     when: Mapping[str, object]
     then: Mapping[str, object]
+    kinds = ("binary", "categorical")
 
     def __str__(self) -> str:
         return f"{_said(self.when)} implies {_said(self.then)}"
@@ -246,9 +250,7 @@ class Implies(Rule):
         if doubled := [name for name in self.then if name in self.when]:
             raise InputError(f"{doubled[0]!r} is in when and in then; name it once.")
         for name, value in (*self.when.items(), *self.then.items()):
-            column = schema[name]
-            _check_kind(column, "binary", "categorical")
-            known = ("0", "1") if column.kind == "binary" else column.categories
+            known = schema[name].categories or ("0", "1")
             if category_text(value) not in known:
                 quotes = " (in quotes)" if isinstance(value, bool) else ""
                 raise InputError(
@@ -416,13 +418,6 @@ def _check_value(where: str, key: str, value: Any) -> None:
         wanted = "columns and their values, as in {dialysis: 1}"
     if not good:
         raise InputError(f"{where} says {key} {value!r}; use {wanted}.")
-
-
-def _check_kind(column: Column, *kinds: str) -> None:
-    if column.kind not in kinds:
-        raise InputError(
-            f"column {column.name!r} is {column.kind}; use a {' or '.join(kinds)} one."
-        )
 
 
 def _has(table: pd.DataFrame, name: str, text: str) -> np.ndarray:

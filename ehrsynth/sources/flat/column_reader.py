@@ -5,29 +5,15 @@ read in one way only, is refused.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
+from ... import kinds
 from ...errors import InputError, first_bad
 from ...files import MISSING_TEXTS
-from ...kinds import (
-    MAX_CATEGORIES,
-    MISSING,
-    NUMERIC_SHARE,
-    NUMERIC_VALUES,
-    category_text,
-    check_outcome,
-    decimals,
-    few_codes,
-    guess,
-    is_number,
-    looks_like_identifier,
-    ordered,
-)
 from ...schema import SEX_NAMES, Column, role_of
 from .columns_file import NOTHING
 from .dates import take_time
@@ -59,13 +45,12 @@ def tidy(reading: Reading) -> None:
     values = reading.values
     if values.dtype == object or pd.api.types.is_string_dtype(values):
         reading.values = _plain(reading)
-    elif isinstance(values.dtype, pd.CategoricalDtype) and (
-        len(values.cat.categories) > MAX_CATEGORIES
-    ):
-        reading.values = values.astype(object)
+    elif isinstance(values.dtype, pd.CategoricalDtype):
+        if len(values.cat.categories) > kinds.MAX_CATEGORIES:
+            reading.values = values.astype(object)
     if reading.wish.missing:
-        texts = {category_text(value) for value in reading.wish.missing}
-        said = reading.values.map(category_text, na_action="ignore").isin(texts)
+        texts = {kinds.category_text(value) for value in reading.wish.missing}
+        said = reading.values.map(kinds.category_text, na_action="ignore").isin(texts)
         reading.values = reading.values.mask(said)
 
 
@@ -84,7 +69,7 @@ def _plain(reading: Reading) -> pd.Series:
     if present.map(lambda v: hasattr(v, "year")).all():
         return pd.to_datetime(values, errors="coerce")
     if present.map(lambda v: isinstance(v, str)).any():
-        text = present.map(lambda v: v.strip() if isinstance(v, str) else category_text(v))
+        text = present.map(lambda v: v.strip() if isinstance(v, str) else kinds.category_text(v))
         return text[~text.isin(MISSING_TEXTS)].astype(object).reindex(values.index)
     return values
 
@@ -110,7 +95,7 @@ def _of_no_use(reading: Reading) -> str:
     if present.empty:
         return "no values at all"
     if len(present) == rows and present.nunique() == 1:
-        return f"one value only ({category_text(present.iloc[0])[:30]})"
+        return f"one value only ({kinds.category_text(present.iloc[0])[:30]})"
     named = _ROW_NUMBERS.fullmatch(reading.name.lower()) and reading.wish == NOTHING
     if named and len(present) == rows and pd.api.types.is_integer_dtype(present):
         steps = present.to_numpy("int64") - np.arange(rows)
@@ -122,19 +107,21 @@ def _of_no_use(reading: Reading) -> str:
 def _feature(reading: Reading) -> None:
     """Try what the values may be, one after the other; what is left are codes and categories."""
     wish, distinct = reading.wish, reading.present.nunique()
-    for kind, take in _STEPS:
-        if wish.kind in ("", kind) and not reading.unit:
-            take(reading)
+    if wish.kind in ("", "continuous") and reading.is_text:
+        _take_unit(reading)
+        _take_numbers(reading)
+    if wish.kind in ("", "date") and not reading.unit:
+        take_time(reading)
     if reading.unit or wish.kind == "continuous":
         reading.column = _continuous(reading)
         return
     allowed = wish.identifier == "allowed" or bool(wish.kind)
-    if not allowed and looks_like_identifier(reading.name, reading.present):
+    if not allowed and kinds.looks_like_identifier(reading.name, reading.present):
         _refuse_identifier(reading)
     as_codes = distinct > _FEW and _are_codes(reading)
     if as_codes or wish.kind in ("categorical", "binary"):
         if not isinstance(reading.values.dtype, pd.CategoricalDtype):
-            texts = reading.values.map(category_text, na_action="ignore")
+            texts = reading.values.map(kinds.category_text, na_action="ignore")
             reading.values = texts.astype(object)
     if reading.is_text:
         _take_texts(reading, allowed)
@@ -146,14 +133,15 @@ def _feature(reading: Reading) -> None:
     elif wish.kind == "binary":
         reading.column = _binary(reading)
     else:
-        facts = guess(reading.name, reading.values, few=_FEW, identifiers=allowed)
+        facts = kinds.guess(reading.name, reading.values, few=_FEW, identifiers=allowed)
         reading.column = Column(reading.name, role=role_of(reading.name), **facts)
 
 
 def _are_codes(reading: Reading) -> bool:
     """Whether whole numbers name a place or a thing, as a ward's number does."""
-    named = _CODE_NAME.search(reading.name.lower()) is not None
-    return named and is_number(reading.values) and not np.any(reading.present.to_numpy(float) % 1)
+    present = reading.present
+    named = _CODE_NAME.search(reading.name.lower()) and kinds.is_number(present)
+    return bool(named) and not np.any(present.to_numpy(float) % 1)
 
 
 def _refuse_identifier(reading: Reading) -> None:
@@ -176,21 +164,26 @@ def _refuse_identifier(reading: Reading) -> None:
 
 def _take_unit(reading: Reading) -> None:
     """Of texts like "12.5 mg/L" the numbers, and their unit."""
-    if not reading.is_text:
-        return
     text, asked = reading.present.astype(str), reading.wish.kind == "continuous"
     parts, words = take_apart(text), is_missing_word(text)
     counts = parts["unit"].value_counts()
-    if counts.empty or (counts.sum() < NUMERIC_SHARE * (~words).sum() and not asked):
+    if counts.empty or (counts.sum() < kinds.NUMERIC_SHARE * (~words).sum() and not asked):
         return
-    _refuse_two_units(reading, parts, counts)
+    if len(counts) > 1:
+        first, other = counts.index[:2]
+        row = parts.index[parts["unit"] == other][0] + 1
+        raise InputError(
+            f"Column {reading.name!r} has numbers in {_spelled(parts, first)} "
+            f"({counts[first]:,} rows) and in {_spelled(parts, other)} ({counts[other]:,} rows, "
+            f"first in row {row}); write all in one unit, or {reading.say(kind='categorical')}."
+        )
     unit, holds = _spelled(parts, counts.index[0]), "should hold numbers in "
     reading.refuse_first(text, parts["unit"].isna() & ~words, holds + unit)
     with_comma = parts["number"].str.contains(",", na=False)
     reading.refuse_first(text, with_comma, holds + unit, _NO_COMMAS)
     numbers = parts["number"].astype("float64")
     _note_missing(reading, text[parts["unit"].isna()])
-    if not asked and (numbers.nunique() <= 2 or few_codes(numbers.dropna(), _FEW)):
+    if not asked and (numbers.nunique() <= 2 or kinds.few_codes(numbers.dropna(), _FEW)):
         # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be.
         sizes = [f"{number:g} {unit}" for number in np.sort(numbers.dropna().unique())]
         written = numbers.map(lambda number: f"{number:g} {unit}", na_action="ignore")
@@ -200,18 +193,6 @@ def _take_unit(reading: Reading) -> None:
     reading.values, reading.unit = numbers.reindex(reading.values.index), unit
 
 
-def _refuse_two_units(reading: Reading, parts: pd.DataFrame, counts: pd.Series) -> None:
-    if len(counts) < 2:
-        return
-    first, other = counts.index[:2]
-    row = parts.index[parts["unit"] == other][0] + 1
-    raise InputError(
-        f"Column {reading.name!r} has numbers in {_spelled(parts, first)} ({counts[first]:,} rows) "
-        f"and in {_spelled(parts, other)} ({counts[other]:,} rows, first in row {row}); "
-        f"write all in one unit, or {reading.say(kind='categorical')}."
-    )
-
-
 def _spelled(parts: pd.DataFrame, unit: str) -> str:
     """How a unit is written most often."""
     return parts.loc[parts["unit"] == unit, "written"].value_counts().index[0]
@@ -219,7 +200,7 @@ def _spelled(parts: pd.DataFrame, unit: str) -> str:
 
 def _take_numbers(reading: Reading) -> None:
     """Texts that are numbers as numbers; refuses what is a number in one reading of two."""
-    if not reading.is_text:
+    if not reading.is_text:  # but numbers by now
         return
     text, asked = reading.present.astype(str), reading.wish.kind == "continuous"
     numbers = pd.to_numeric(text, errors="coerce")
@@ -227,9 +208,8 @@ def _take_numbers(reading: Reading) -> None:
     if not asked and text.str.fullmatch(CODE_NUMBER).any():
         return
     with_comma = text.str.fullmatch(_COMMA) | text.str.fullmatch(_THOUSANDS)
-    likely = (good | with_comma).sum() >= NUMERIC_SHARE * (~words).sum()
-    many = text[good | with_comma].nunique() > NUMERIC_VALUES
-    if not asked and not good.all() and not (likely and many):
+    likely = kinds.spoiled(text[~words], (good | with_comma)[~words])
+    if not asked and not good.all() and not likely:
         return
     wrong = ~good & ~words
     if not asked and text[wrong].str.fullmatch(_CODE).all() and text[wrong].nunique() >= _CODES:
@@ -246,13 +226,6 @@ def _note_missing(reading: Reading, words: pd.Series) -> None:
         reading.notes.append(f"{said} read as missing")
 
 
-# What the values may be, in this order: the kind in the columns file that asks for it, or none.
-_STEPS: tuple[tuple[str, Callable[[Reading], None]], ...] = (
-    ("continuous", _take_unit),
-    ("continuous", _take_numbers),
-    ("date", take_time),
-)
-
 # -- texts that are categories -----------------------------------------------------------
 
 
@@ -266,13 +239,13 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     _join_spellings(reading)
     present = reading.present
     two = present.str.fullmatch(_TWO_NUMBERS)
-    if not allowed and two.mean() >= NUMERIC_SHARE and present[two].nunique() > NUMERIC_VALUES:
+    if not allowed and kinds.spoiled(present, two):
         raise InputError(
             f"Column {reading.name!r} holds two numbers in one text, such as "
             f"{present[two].iloc[0]!r}; make a column of each, or {reading.say(drop=True)}."
         )
     distinct = present.nunique()
-    if distinct <= MAX_CATEGORIES:
+    if distinct <= kinds.MAX_CATEGORIES:
         return
     long = present.str.len().mean() > _NOTE_LENGTH
     if not allowed and (distinct > len(present) / 2 or (long and distinct > 200)):
@@ -307,14 +280,13 @@ def _join_rare(reading: Reading) -> None:
 
 
 def _levels(reading: Reading) -> tuple[str, ...]:
-    return ordered(reading.present.map(category_text).unique())
+    return kinds.ordered(reading.present.map(kinds.category_text).unique())
 
 
 def _categorical(reading: Reading) -> Column:
-    name, categories = reading.name, _levels(reading)
-    guess(name, reading.present.astype("category"))  # refuses what is too much for categories
-    if reading.values.isna().any() and MISSING not in categories:
-        categories = (*categories, MISSING)
+    name = reading.name
+    kinds.guess(name, reading.present.astype("category"))  # refuses what is too much for categories
+    categories = kinds.categories(reading.values)
     return Column(name, "categorical", role_of(name), categories=categories)
 
 
@@ -328,7 +300,7 @@ def _binary(reading: Reading) -> Column:
         )
     if levels != ("0", "1"):
         reading.notes.append(f"{levels[1]!r} is 1")
-    reading.values = (reading.values.map(category_text) == levels[1]).astype("uint8")
+    reading.values = (reading.values.map(kinds.category_text) == levels[1]).astype("uint8")
     return Column(name, "binary", role_of(name))
 
 
@@ -339,7 +311,7 @@ def _continuous(reading: Reading) -> Column:
     numbers = pd.to_numeric(present, errors="coerce").astype("float64")
     wrong = numbers.isna() | np.isinf(numbers)
     reading.refuse_first(present, wrong, "should hold numbers")
-    places = decimals(numbers)
+    places = kinds.decimals(numbers)
     return Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
 
 
@@ -354,9 +326,9 @@ def _outcome(reading: Reading) -> None:
         raise InputError(f"Outcome column {name!r} needs two values; it cannot be {wish.kind}.")
     if reading.is_text:
         _join_spellings(reading)
-    check_outcome(name, reading.values)
+    kinds.check_outcome(name, reading.values)
     levels = _polarity(reading)
-    reading.values = reading.values.map(category_text)
+    reading.values = reading.values.map(kinds.category_text)
     reading.notes.append(f"{levels[1]!r} counts as 1")
     if levels == ("0", "1"):
         reading.values = reading.values.astype("uint8")
@@ -369,7 +341,7 @@ def _polarity(reading: Reading) -> tuple[str, ...]:
     """The outcome's two values, the one that counts as 1 last."""
     levels = _levels(reading)
     if reading.wish.positive != "":
-        positive = category_text(reading.wish.positive)
+        positive = kinds.category_text(reading.wish.positive)
         if positive not in levels:
             raise InputError(
                 f"Outcome column {reading.name!r} has no value {positive!r}; its values are "
@@ -383,22 +355,22 @@ def _polarity(reading: Reading) -> tuple[str, ...]:
 
 def _overrule(reading: Reading, column: Column) -> Column:
     """The column with what the columns file says about it."""
-    wish = reading.wish
+    wish, what = reading.wish, f"Column {column.name!r} is {column.kind}"
     said = {key: value for key in ("label", "unit", "sex") if (value := getattr(wish, key))}
     if wish.role and column.role != "outcome":
         said["role"] = wish.role
-    if (wish.bounds is not None or wish.decimals is not None) and column.kind != "continuous":
-        raise InputError(
-            f"Column {column.name!r} is {column.kind}, so it has no bounds or decimals; "
-            f"{reading.say(kind='continuous')} if it is a number."
-        )
     if wish.bounds is not None:
         said["lower"], said["upper"] = wish.bounds
     if wish.decimals is not None:
         said["decimals"] = wish.decimals
+    if said.keys() & {"lower", "decimals"} and column.kind != "continuous":
+        raise InputError(
+            f"{what}, so it has no bounds or decimals; {reading.say(kind='continuous')} if it is a "
+            "number."
+        )
     if wish.sex and column.kind != "binary":
         raise InputError(
-            f"Column {column.name!r} is {column.kind}; only a yes/no column can be of one sex, so "
+            f"{what}; only a yes/no column can be of one sex, so "
             f"{reading.say(kind='binary', sex=wish.sex)}."
         )
     return replace(column, **said)

@@ -1,12 +1,8 @@
 """The columns file: what a person says about the columns of a flat table.
 
-A small JSON or YAML file that maps names to what is known about them; a column that it does not
-name is worked out from its values::
-
-    {"age":   {"unit": "years", "bounds": [18, 110]},
-     "ward":  {"kind": "categorical"},
-     "notes": {"drop": true},
-     "crp":   {"missing": ["not done"], "role": "measurement"}}
+A small JSON or YAML file that maps names to a :class:`Wish`, such as
+``{"age": {"unit": "years", "bounds": [18, 110]}, "notes": {"drop": true}}``; a column that it does
+not name is worked out from its values.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,40 +17,21 @@ from ...schema import KINDS, ROLES
 
 @dataclass(frozen=True)
 class Wish:
-    """What is said about one column; what is left out is worked out.
+    """What is said about one column; what is left out is worked out."""
 
-    Parameters
-    ----------
-    kind : {"", "categorical", "binary", "continuous", "date"}
-    role, label, unit, sex : str
-        As in :class:`ehrsynth.Column`.
-    bounds : tuple of float or None
-        Smallest and largest plausible value; others count as not measured. Either may be None.
-    decimals : int or None
-    drop : bool
-        Leave the column out.
-    identifier : {"", "allowed"}
-        "allowed" keeps a column that looks like an identifier.
-    missing : tuple of str
-        Values that mean that there is none, e.g. "-9" or "not done".
-    missing_rows : {"", "drop"}
-        "drop" leaves out the patients who have no value here.
-    positive : str
-        Which of the outcome's two values counts as 1.
-    """
-
-    kind: str = ""
-    role: str = ""
+    kind: str = ""  # one of a schema's, or date
+    role: str = ""  # this and the next three as in a schema
     label: str = ""
     unit: str = ""
     sex: str = ""
+    # Smallest and largest plausible value (None for none); others count as not measured.
     bounds: tuple[float | None, float | None] | None = None
     decimals: int | None = None
-    drop: bool = False
-    identifier: str = ""
-    missing: tuple[str, ...] = ()
-    missing_rows: str = ""
-    positive: str = ""
+    drop: bool = False  # leave the column out
+    identifier: str = ""  # "allowed" keeps a column that looks like one
+    missing: tuple[str, ...] = ()  # values that mean that there is none, such as "-9"
+    missing_rows: str = ""  # "drop" leaves out the patients who have no value here
+    positive: str = ""  # which of the outcome's two values counts as 1
 
 
 NOTHING = Wish()
@@ -62,26 +39,7 @@ KEYS = tuple(Wish.__dataclass_fields__)
 
 
 def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
-    """Read a columns file.
-
-    Parameters
-    ----------
-    path : path
-        A ``.json``, ``.yaml`` or ``.yml`` file.
-    names : iterable of str
-        The columns that there are.
-    where : str
-        What to call the table in errors.
-
-    Returns
-    -------
-    dict of str to Wish
-
-    Raises
-    ------
-    InputError
-        That names the file, the column and the key or value that cannot be used.
-    """
+    """Read a columns file of a table that has these names and is called `where` in errors."""
     path, names = Path(path), list(names)
     content = read_by_hand(path)
     example = '{"age": {"unit": "years"}}'
@@ -113,15 +71,12 @@ def _value(path: Path, name: str, key: object, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
 def _are_bounds(value: Any) -> bool:
     if not (isinstance(value, list) and len(value) == 2):
         return False
-    return all(v is None or _is_number(v) for v in value) and (
-        None in value or value[0] <= value[1]
+    numbers = [v for v in value if v is not None]
+    return all(type(v) in (int, float) and abs(v) < 1e300 for v in numbers) and (
+        numbers == sorted(numbers)
     )
 
 
@@ -137,10 +92,7 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "identifier": _one_of("allowed"),
     "missing_rows": _one_of("drop"),
     "bounds": (_are_bounds, "two numbers, the smaller first, as in [0, 120]"),
-    "decimals": (
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 12,
-        "a whole number from 0 to 12",
-    ),
+    "decimals": (lambda v: type(v) is int and 0 <= v <= 12, "a whole number from 0 to 12"),
     "drop": (lambda v: isinstance(v, bool), "true or false"),
     "missing": (
         lambda value: all(isinstance(v, str | int | float) for v in value),

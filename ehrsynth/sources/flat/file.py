@@ -73,40 +73,22 @@ def _open(path: Path, mode: str, **options) -> Any:
 
 def _encoding(path: Path) -> str:
     """UTF-8, or what Windows writes in western Europe, or UTF-16 by its mark."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    first: dict[bool, int] = {}  # line that has more than ASCII and is, or is not, in UTF-8
     try:
         with _open(path, "rb") as file:
-            start = file.read(4)
-            if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-16"
-            decoder.decode(start)
-            while block := file.read(2**20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        with _open(path, "rb") as file:
-            _refuse_two_encodings(path, file)
-        return "cp1252"
+            for number, line in enumerate(file, start=1):
+                if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    return "utf-16"
+                if not line.isascii():
+                    first.setdefault(line.decode("utf-8", "ignore").encode() == line, number)
     except (OSError, EOFError) as error:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
-    return "utf-8-sig"
-
-
-def _refuse_two_encodings(path: Path, lines: Iterable[bytes]) -> None:
-    """Raise for a file pasted together from others: one half of its accents would be garbled."""
-    first: dict[bool, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.isascii():
-            try:
-                line.decode("utf-8")
-                first.setdefault(True, number)
-            except UnicodeDecodeError:
-                first.setdefault(False, number)
-        if len(first) == 2:
-            raise InputError(
-                f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
-                f"{first[False]} is not; save all of it in UTF-8."
-            )
+    if len(first) == 2:  # pasted together from others; one half of the accents would be garbled
+        raise InputError(
+            f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
+            f"{first[False]} is not; save all of it in UTF-8."
+        )
+    return "cp1252" if False in first else "utf-8-sig"
 
 
 def _header(path: Path, encoding: str) -> tuple[str, list[str]]:

@@ -15,37 +15,18 @@ _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "
 
 @dataclass
 class Reading:
-    """A column on its way from what the file has to what is used.
-
-    Parameters
-    ----------
-    name : str
-        The column's name.
-    values : Series
-        Its values so far; the index counts the rows of the file from 0.
-    wish : Wish
-        What the columns file says about it.
-    notes : list of str
-        What was done to it.
-    unit : str
-        The unit of its numbers.
-    column : Column or None
-        What it was taken for.
-    dropped : str
-        Why it is left out, else "".
-    """
+    """A column on its way from what the file has to what is used."""
 
     name: str
-    values: pd.Series
-    wish: Wish = NOTHING
-    notes: list[str] = field(default_factory=list)
-    unit: str = ""
-    column: Column | None = None
-    dropped: str = ""
+    values: pd.Series  # so far; the index counts the rows of the file from 0
+    wish: Wish = NOTHING  # what the columns file says about it
+    notes: list[str] = field(default_factory=list)  # what was done to it
+    unit: str = ""  # of its numbers
+    column: Column | None = None  # what it was taken for
+    dropped: str = ""  # why it is left out
 
     @property
     def present(self) -> pd.Series:
-        """The values that are there."""
         return self.values.dropna()
 
     @property

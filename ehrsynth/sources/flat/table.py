@@ -25,8 +25,7 @@ def load(
     Parameters
     ----------
     data : str or Path
-        A ``.csv``, ``.csv.gz`` or ``.parquet`` file; a CSV with commas, semicolons, tabs or bars,
-        in UTF-8 or Windows' western European encoding.
+        A ``.csv``, ``.csv.gz`` or ``.parquet`` file.
     outcome : str
         The column to predict, with two values. What counts as 1: what the columns file says, else
         a word such as yes or died, else the later value in order.
@@ -38,11 +37,6 @@ def load(
     dict of str to DataFrame
         ``table``, with its schema attached, and ``columns``: for each column of the file what it
         was taken for (column, kind, role, values, missing (%), notes).
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, or a column is not fit for use.
     """
     if outcome is None:
         raise InputError("A flat table needs an outcome; name the column with --outcome COLUMN.")
@@ -56,10 +50,13 @@ def load(
     readings = [Reading(str(n), values, wishes.get(n, NOTHING)) for n, values in table.items()]
     if wishes.get(outcome, NOTHING).drop:
         raise InputError(f"{columns} drops the outcome {outcome!r}; name another outcome.")
+    # The patients who have a value in every column that the columns file wants one of.
+    rows = pd.Series(True, index=table.index)
     for reading in readings:
         if not reading.wish.drop:
             tidy(reading)
-    rows = _rows_with_what_is_needed(readings)
+            if reading.wish.missing_rows:
+                rows &= reading.values.notna()
     if not rows.any():
         raise InputError(f"{columns} leaves no row of {path}; take out a missing_rows.")
     for reading in readings:
@@ -74,17 +71,7 @@ def load(
     }
 
 
-def _rows_with_what_is_needed(readings: list[Reading]) -> pd.Series:
-    """The patients who have a value in every column that the columns file wants one of."""
-    rows = pd.Series(True, index=readings[0].values.index)
-    for reading in readings:
-        if reading.wish.missing_rows and not reading.wish.drop:
-            rows &= reading.values.notna()
-    return rows
-
-
 def _read(reading: Reading, rows: pd.Series, outcome: str) -> None:
-    """Understand one column, of these rows."""
     if reading.wish.drop:
         reading.dropped = "the columns file says so"
         return
@@ -98,47 +85,15 @@ def _read(reading: Reading, rows: pd.Series, outcome: str) -> None:
 def to_patients(
     tables: dict[str, pd.DataFrame], outcome: str | None = None, code_level: str = "phecode"
 ) -> pd.DataFrame:
-    """The table itself: it already has one row per patient.
-
-    Parameters
-    ----------
-    tables : dict of str to DataFrame
-        What :func:`load` returns.
-    outcome : str, optional
-        The one that the table was read with.
-    code_level : str
-        Not used: a flat table has no codes to roll up.
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    InputError
-        For another outcome.
-    """
-    table = tables["table"]
-    schema = Schema.of(table)
-    if outcome not in (None, schema.outcome):
-        raise InputError(f"The table was read with outcome {schema.outcome!r}, not {outcome!r}.")
-    return table
+    """The table itself, which has one row per patient, and no codes to bring to a level."""
+    known = Schema.of(tables["table"]).outcome
+    if outcome not in (None, known):
+        raise InputError(f"The table was read with outcome {known!r}, not {outcome!r}.")
+    return tables["table"]
 
 
 def show(columns: pd.DataFrame, most: int = 60) -> list[str]:
-    """The list of columns as lines of text, those with a note first when there are many.
-
-    Parameters
-    ----------
-    columns : DataFrame
-        The ``columns`` of :func:`load`.
-    most : int
-        So many of them.
-
-    Returns
-    -------
-    list of str
-    """
+    """The list of columns as lines of text, those with a note first when there are many."""
     if len(columns) > most:
         columns = columns.sort_values("notes", key=lambda notes: notes == "", kind="stable")
     cells = columns.head(most).fillna("").map(lambda value: str(value)[:48])
