@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import Ridge
 
 from ..rules import ORDERED
 from ..schema import Schema
@@ -38,13 +39,11 @@ class Imputer:
         weights, residuals, limits = {}, {}, {}
         for name, values in numbers.items():
             known = ~np.isnan(values)
-            x, y = design[known].copy(), (values[known] - scale[name][0]) / scale[name][1]
+            x, y = design[known], (values[known] - scale[name][0]) / scale[name][1]
             x[:, places[name]] = 0  # a column does not predict itself
-            penalty = _RIDGE * np.eye(x.shape[1])
-            penalty[-1, -1] = 1e-6  # the intercept is free
-            solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
-            weights[name] = solved.tolist()
-            residuals[name] = np.quantile(y - x @ solved, _QUANTILES).tolist()
+            model = Ridge(_RIDGE).fit(x, y)
+            weights[name] = [*model.coef_.tolist(), float(model.intercept_)]
+            residuals[name] = np.quantile(y - model.predict(x), _QUANTILES).tolist()
             limits[name] = [float(values[known].min()), float(values[known].max())]
         gaps = {}
         for upper, lower in _pairs(schema):
@@ -61,9 +60,10 @@ class Imputer:
         filled = schema.attach(table)
         for name, weights in self.weights.items():
             empty = table[name].isna().to_numpy()
-            x = design[empty].copy()
+            x = design[empty]
             x[:, places[name]] = 0
-            guess = x @ np.array(weights) + rng.choice(self.residuals[name], size=empty.sum())
+            guess = x @ np.array(weights[:-1]) + weights[-1]
+            guess = guess + rng.choice(self.residuals[name], size=len(x))
             guess = self.scale[name][0] + self.scale[name][1] * guess
             decimals, (low, high) = schema[name].decimals, self.limits[name]
             guess = guess if decimals is None else np.round(guess, decimals)
@@ -90,7 +90,7 @@ def _pairs(schema: Schema) -> list[tuple[str, str]]:
 
 
 def _design(table: pd.DataFrame, schema: Schema, scale: dict) -> tuple[np.ndarray, dict[str, int]]:
-    """Predictors (n, columns), a 1 last, and the place of each continuous column among them."""
+    """Predictors (n, columns), and the place of each continuous column among them."""
     parts, places, width = [], {}, 0
     for column in schema.columns:
         if column.kind == "continuous":
@@ -103,4 +103,4 @@ def _design(table: pd.DataFrame, schema: Schema, scale: dict) -> tuple[np.ndarra
             part = np.eye(len(column.categories))[table[column.name].cat.codes.to_numpy()]
         parts.append(np.nan_to_num(part))
         width += part.shape[1]
-    return np.hstack([*parts, np.ones((len(table), 1))]), places
+    return np.hstack(parts), places
