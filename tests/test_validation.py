@@ -14,7 +14,6 @@ import ehrsynth as es
 from ehrsynth import plots
 from ehrsynth.evaluation import SPECS, compare, validation
 from ehrsynth.evaluation.validation import (
-    COPIES,
     DEFECTS,
     EXPECTED,
     FRESH,
@@ -30,6 +29,7 @@ from ehrsynth.preprocessing.encode import Preprocessor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CELLS = [(defect, metric) for defect, metrics in EXPECTED.items() for metric in metrics]
+COPIES = ("copy", "copy, 1 % noise", "copy, 5 % noise", "copy, 20 % noise", "half copies")
 # A metric objects to 1 fresh sample in 40, if its interval is right; metrics of one family go
 # together, so that a few may object to the same one.
 FALSE_ALARMS = 0.05

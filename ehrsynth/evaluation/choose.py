@@ -1,9 +1,8 @@
 """Choosing one of several synthetic data sets for a use case.
 
 The tutorial ranks the candidates by each metric and adds the ranks up with weights. That ignores
-by how much one is better, so the corrected score adds up how far each candidate has come from
-the worst reference to the best. :func:`chance_of_first` says how sure the first place is,
-:func:`sensitivity` how much it depends on the weights.
+by how much one is better: the corrected score adds up how far each has come from the worst
+reference to the best.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +17,8 @@ from ..statistics import Z95
 
 def _use_cases() -> dict[str, dict[str, float]]:
     with (files(__package__) / "use_cases.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
-    return {
-        str(name): dict(zip(rows["metric"], rows["weight"], strict=True))
-        for name, rows in table.groupby("use_case", sort=False)
-    }
+        cases = pd.read_csv(file, index_col="metric").groupby("use_case", sort=False)
+    return {str(name): dict(rows["weight"]) for name, rows in cases}
 
 
 # Weights by metric. "machine-learning development" is the tutorial's own profile; "education"
@@ -38,7 +34,6 @@ def rank(
     weights: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Rank candidate data sets for a use case, as published and corrected.
-
     Chapter choosing-and-releasing, "From many metrics to one order".
 
     Parameters
@@ -55,11 +50,10 @@ def rank(
     -------
     DataFrame
         One row a candidate, the best first by the corrected score. ``rank_sum`` is the weighted
-        mean of the ranks by published metrics (1 is best; equal values share the mean of their
-        ranks) and ``published_rank`` its order; ``score`` is the weighted mean of the way from
-        the worst (0) to the best (1) reference by corrected metrics, each between 0 and 1, and
-        ``corrected_rank`` its order. ``attrs["left_out"]`` names metrics that not every
-        candidate has, by form; their weight goes to the others.
+        mean of the ranks by published metrics (1 is best; ties share the mean), ``score`` that of
+        the way from the worst (0) to the best (1) reference by corrected metrics; each has its
+        order beside it. ``attrs["left_out"]`` names metrics that not every candidate has, by
+        form; their weight goes to the others.
 
     Raises
     ------
@@ -68,7 +62,7 @@ def rank(
     """
     frame = _mean_of_runs(_long(reports))
     weights = _weights(frame, use_case, weights)
-    names = list(dict.fromkeys(frame["candidate"]))
+    names = list(frame["candidate"].unique())
     values, lost_values = _table(frame, weights, "published", "value", names)
     shares, lost_shares = _table(frame, weights, "corrected", "share", names)
     if values.empty and shares.empty:
@@ -95,13 +89,11 @@ def chance_of_first(
     seed: int = 0,
 ) -> pd.Series:
     """How likely each candidate is really the first, by its corrected score.
-
     Chapter choosing-and-releasing, "How sure is the first place?".
 
-    Everything that made the scores is drawn again: the runs of a candidate with replacement
-    (where there are several), and each metric within its interval, which says what other
-    patients would have given. The metrics are drawn independently of each other. Whoever has
-    the highest score of a draw is first; who share it, share the place.
+    The runs of a candidate are drawn again with replacement, and each metric, independently,
+    within its interval, which says what other patients would have given. Whoever has the highest
+    score of a draw is first; who share it, share the place.
 
     Parameters
     ----------
@@ -114,15 +106,10 @@ def chance_of_first(
     -------
     Series
         By candidate, summing to 1.
-
-    Raises
-    ------
-    InputError
-        As for :func:`rank`.
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
-    names = list(dict.fromkeys(frame["candidate"]))
+    names = list(frame["candidate"].unique())
     kept = _table(_mean_of_runs(frame), weights, "corrected", "share", names)[0]
     if kept.empty:
         raise InputError("The reports have no metric in common that has a value.")
@@ -147,7 +134,6 @@ def sensitivity(
     steps: int = 21,
 ) -> pd.DataFrame:
     """The score of each candidate while one family gets more and more of the total weight.
-
     Chapter choosing-and-releasing, "How much depends on the weights?".
 
     Parameters
@@ -155,8 +141,7 @@ def sensitivity(
     reports, use_case
         As for :func:`rank`.
     family : {"privacy", "fidelity", "utility", "fairness"}
-        Whose weight moves. Inside the family, and outside it, the use case's weights keep their
-        proportions.
+        Whose weight moves; inside and outside the family, weights keep their proportions.
     steps : int
         Shares of the weight that are tried, from 0 to 1.
 
@@ -171,35 +156,21 @@ def sensitivity(
         If the use case gives the family no weight, or all of it.
     """
     frame = _long(reports)
-    base = _weights(frame, use_case, None)
-    members = set(frame.loc[frame["family"] == family, "name"])
-    inside = sum(w for name, w in base.items() if name in members)
-    outside = sum(base.values()) - inside
-    if inside == 0 or outside == 0:
+    base = pd.Series(_weights(frame, use_case, None))
+    member = base.index.isin(frame.loc[frame["family"] == family, "name"])
+    inside, outside = base.where(member, 0), base.where(~member, 0)
+    if inside.sum() == 0 or outside.sum() == 0:
         raise InputError(f"The use case {use_case!r} cannot move weight to the family {family!r}.")
     rows = {}
     for share in np.linspace(0, 1, steps):
-        moved = {
-            name: w * (share / inside if name in members else (1 - share) / outside)
-            for name, w in base.items()
-        }
-        rows[float(share)] = rank(frame, weights=moved)["score"]
-    return pd.DataFrame(rows).T[list(dict.fromkeys(frame["candidate"]))]
+        moved = share * inside / inside.sum() + (1 - share) * outside / outside.sum()
+        rows[float(share)] = rank(frame, weights=dict(moved))["score"]
+    return pd.DataFrame(rows).T[frame["candidate"].unique()]
 
 
 def check_use_case(name: str) -> None:
     """Refuse a use case that there is not.
-
     Chapter choosing-and-releasing, "Look: one order for each use case".
-
-    Parameters
-    ----------
-    name : str
-
-    Raises
-    ------
-    InputError
-        If :data:`USE_CASES` has no such name.
     """
     if name not in USE_CASES:
         raise InputError(f"There is no use case {name!r}; use one of {', '.join(USE_CASES)}.")

@@ -9,12 +9,12 @@ What it is to notice is said once, at :attr:`ehrsynth.evaluation.Metric.notices`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import as_file, files
 
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
 from ..files import read_table
 from ..schema import Schema
 from .judge import compare
@@ -30,14 +30,8 @@ RESULTS = "validation.csv"
 
 @dataclass(frozen=True)
 class Tables:
-    """What a defect is made of; the three tables are independent and have the same columns.
-
+    """Three independent tables with the columns of the schema, of which defects are made.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Parameters
-    ----------
-    train, holdout, fresh : DataFrame
-    schema : Schema
     """
 
     train: pd.DataFrame
@@ -47,56 +41,37 @@ class Tables:
 
 
 def _copy(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """Train itself, in another order."""
-    return tables.train.iloc[rng.permutation(len(tables.train))]
+    return tables.train.iloc[rng.permutation(len(tables.train))].reset_index(drop=True)
 
 
-def _noisy_copy(share: float) -> Callable:
-    """Train with this share of all entries drawn anew from their column."""
-
-    def make(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-        made = _copy(tables, rng).reset_index(drop=True)
-        other = independent(tables.train, len(made), rng)
-        columns = {}
-        for name in made.columns:
-            redrawn = rng.random(len(made)) < share
-            at = np.where(redrawn, len(made), 0) + np.arange(len(made))
-            columns[name] = pd.concat([made[name], other[name]], ignore_index=True).array.take(at)
-        return pd.DataFrame(columns)
-
-    return make
+def _noisy_copy(tables: Tables, rng: np.random.Generator, share: float) -> pd.DataFrame:
+    made = _copy(tables, rng)
+    other = independent(tables.train, len(made), rng)
+    columns = {n: made[n].where(rng.random(len(made)) >= share, other[n]) for n in made}
+    return pd.DataFrame(columns)
 
 
 def _half_copies(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """One half of train and as many fresh patients."""
     half = len(tables.train) // 2
     return pd.concat([_copy(tables, rng).head(half), tables.fresh.head(half)])
 
 
 def _collapsed(tables: Tables, rng: np.random.Generator, times: int = 20) -> pd.DataFrame:
-    """Few different patients, each many times: the generator has found a handful that pass."""
     return pd.concat([tables.fresh.head(max(len(tables.fresh) // times, 5))] * times)
 
 
-def _outcome(tables: Tables) -> str:
-    assert tables.schema.outcome is not None
-    return tables.schema.outcome
-
-
 def _flipped_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """The outcome turned around."""
-    name = _outcome(tables)
-    column, values = tables.schema[name], tables.fresh[name]
-    if column.kind == "categorical":
-        first, second = column.categories
-        turned = values.cat.rename_categories({first: second, second: first})
-        return tables.fresh.assign(**{name: turned.cat.reorder_categories(column.categories)})
+    (name,) = tables.schema.of_role("outcome")
+    values = tables.fresh[name]
+    if tables.schema[name].kind == "categorical":
+        turned = pd.Categorical.from_codes(1 - values.cat.codes, dtype=values.dtype)
+        return tables.fresh.assign(**{name: turned})
     return tables.fresh.assign(**{name: (1 - values).astype(values.dtype)})
 
 
 def _shuffled_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     """The outcome of another patient: as frequent as it should be, and without meaning."""
-    name = _outcome(tables)
+    (name,) = tables.schema.of_role("outcome")
     order = rng.permutation(len(tables.fresh))
     return tables.fresh.assign(**{name: tables.fresh[name].array.take(order)})
 
@@ -127,12 +102,10 @@ def _era_artefact(tables: Tables, rng: np.random.Generator, codes: int = 10) -> 
 
 
 def _leaked_holdout(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """The held-out patients: whoever made this had seen what was to be kept away."""
     return tables.holdout.iloc[rng.permutation(len(tables.holdout))]
 
 
 def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """Codes of one sex are as frequent in the other."""
     made, schema = tables.fresh.copy(), tables.schema
     sex = made[schema.sex].astype(str)
     for column in schema.columns:
@@ -145,7 +118,6 @@ def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _rare_codes_lost(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """The rarer half of the codes never occurs."""
     schema = tables.schema
     names = [n for n in schema.of_kind("binary") if n != schema.outcome]
     common = tables.train[names].mean().sort_values(kind="stable").index
@@ -155,22 +127,12 @@ def _rare_codes_lost(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
 @dataclass(frozen=True)
 class Defect:
     """One way in which synthetic data can be wrong.
-
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Parameters
-    ----------
-    says : str
-        What was done, in words.
-    make : callable
-        Function of :class:`Tables` and a numpy Generator.
-    needs : callable
-        Whether it can be made for a schema at all.
     """
 
-    says: str
+    says: str  # what was done
     make: Callable[[Tables, np.random.Generator], pd.DataFrame]
-    needs: Callable[[Schema], bool] = lambda schema: True
+    needs: Callable[[Schema], bool] = lambda schema: True  # whether it can be made
 
 
 def _has_outcome(schema: Schema) -> bool:
@@ -185,15 +147,16 @@ def _has_sex_rule(schema: Schema) -> bool:
     return schema.sex is not None and any(c.sex and c.kind == "binary" for c in schema.columns)
 
 
+_NOISE = "train, {} % of all entries drawn anew"
 DEFECTS: dict[str, Defect] = {
     "independent columns": Defect(
         "every column drawn from train on its own",
         lambda tables, rng: independent(tables.train, len(tables.train), rng),
     ),
     "copy": Defect("train itself", _copy),
-    "copy, 1 % noise": Defect("train, 1 % of all entries drawn anew", _noisy_copy(0.01)),
-    "copy, 5 % noise": Defect("train, 5 % of all entries drawn anew", _noisy_copy(0.05)),
-    "copy, 20 % noise": Defect("train, 20 % of all entries drawn anew", _noisy_copy(0.20)),
+    "copy, 1 % noise": Defect(_NOISE.format(1), partial(_noisy_copy, share=0.01)),
+    "copy, 5 % noise": Defect(_NOISE.format(5), partial(_noisy_copy, share=0.05)),
+    "copy, 20 % noise": Defect(_NOISE.format(20), partial(_noisy_copy, share=0.20)),
     "half copies": Defect("half of train, half fresh patients", _half_copies),
     "collapsed mode": Defect("one fresh patient in 20, each 20 times", _collapsed),
     "flipped label": Defect("fresh, with the outcome turned around", _flipped_label, _has_outcome),
@@ -208,16 +171,13 @@ DEFECTS: dict[str, Defect] = {
     "wrong sex": Defect("fresh, codes of one sex in both", _wrong_sex, _has_sex_rule),
     "rare codes lost": Defect("fresh, without the rarer half of the codes", _rare_codes_lost),
 }
-COPIES = ("copy", "copy, 1 % noise", "copy, 5 % noise", "copy, 20 % noise", "half copies")
 
 
 def _expected() -> dict[str, dict[str, str]]:
     with (files(__package__) / "expected.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, keep_default_na=False)
-    return {
-        str(defect): dict(zip(rows["metric"], rows["why"], strict=True))
-        for defect, rows in table[table["but"] == ""].groupby("defect", sort=False)
-    }
+        table = pd.read_csv(file, keep_default_na=False, index_col="metric")
+    kept = table[table["but"] == ""].groupby("defect", sort=False)
+    return {str(defect): dict(rows["why"]) for defect, rows in kept}
 
 
 # Which metrics (in the form that can be believed) must notice which defect, and why. The table
@@ -230,19 +190,8 @@ EXPECTED = _expected()
 
 
 def candidates(tables: Tables, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """The fresh sample and every defect that can be made of these tables.
-
+    """The fresh sample and every defect that can be made of these tables, by name.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Parameters
-    ----------
-    tables : Tables
-    seed : int
-
-    Returns
-    -------
-    dict of str to DataFrame
-        By name, :data:`FRESH` first.
     """
     made = {FRESH: tables.fresh}
     for number, (name, defect) in enumerate(DEFECTS.items()):
@@ -255,12 +204,12 @@ def candidates(tables: Tables, seed: int = 0) -> dict[str, pd.DataFrame]:
 
 def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, Report]:
     """Evaluate the fresh sample and every defect.
-
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
 
     Parameters
     ----------
     tables : Tables
+        Train, holdout, a fresh sample of the same population, and their schema.
     seed : int
     profile : {"fast", "full"}
 
@@ -276,20 +225,11 @@ def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, 
 
 
 def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
-    """One row a defect and metric that has a value: its share of the way, whether it notices.
+    """What :func:`validate` found, one row a defect and metric that has a value.
 
+    ``believed`` says whether it is the form that can be believed, ``share`` its part of the way
+    from worst to best, ``expected`` whether it must notice.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Parameters
-    ----------
-    reports : mapping of str to Report
-        What :func:`validate` returns.
-
-    Returns
-    -------
-    DataFrame
-        ``defect``, ``family``, ``metric``, ``form``, ``title``; ``believed``, whether it is the
-        form that can be believed; ``share``, ``notices``, and whether that was ``expected``.
     """
     rows = []
     for defect, report in reports.items():
@@ -310,18 +250,8 @@ def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a defect, for a page: what was done, who notices, and who was expected to.
-
+    """Of :func:`as_table`, one row a defect: what was done, who notices, and who was expected to.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Parameters
-    ----------
-    table : DataFrame
-        What :func:`as_table` returns.
-
-    Returns
-    -------
-    DataFrame
     """
     rows = []
     for defect, part in table[table["believed"]].groupby("defect", sort=False):
@@ -341,19 +271,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def results() -> pd.DataFrame:
     """The table of the book: :func:`as_table` of the simulated hospital, as last computed.
-
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    InputError
-        If the table was not computed yet.
     """
-    with as_file(files(__package__).joinpath(RESULTS)) as path:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; run python tools/validation.py.")
+    with as_file(files(__package__) / RESULTS) as path:
         return read_table(path)
