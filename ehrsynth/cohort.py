@@ -13,32 +13,12 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
+from .kinds import MISSING
 from .phecode import indicators, zeros_and_ones
-from .schema import (
-    AGE,
-    DIASTOLIC,
-    DIE_1Y,
-    DIE_ANY,
-    MISSING,
-    RACE,
-    SEX,
-    SYSTOLIC,
-    VISIT_1Y,
-    Column,
-    Schema,
-)
+from .schema import AGE, DIASTOLIC, DIE_1Y, DIE_ANY, RACE, SEX, SYSTOLIC, VISIT_1Y, Column, Schema
 from .sources import drugs
 from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
-from .sources.tables import (
-    EVENTS,
-    MEASUREMENTS,
-    OLDEST,
-    OTHER,
-    RACES,
-    UNITS,
-    UNKNOWN,
-    check_hospital,
-)
+from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, OTHER, RACES, UNITS, UNKNOWN, check_tables
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +71,7 @@ def build_patients(
         The outcome, ``sex``, ``race``, ``age``, the measurements (NaN when not measured) and one
         ``phe_...`` column of 0/1 for each code that occurs; no identifiers.
     """
-    check_hospital(tables, include)
+    check_tables(tables, include)
     tables = lazy(tables)
     # Only a database that says when a diagnosis was made has a calendar that is true for all.
     dated = "time" in tables["diagnoses"].columns
@@ -162,13 +142,9 @@ def _patients(tables: Mapping[str, Table], outcome: str) -> tuple[Table, Table]:
     """One row per patient, in the order of subject_id, and the index admissions it starts from."""
     index = _index_admissions(tables["patients"], tables["admissions"], outcome)
     measured = _latest_measurements(tables["measurements"], index)
-    table = index.select(
-        "subject_id",
-        _outcome(index, outcome).cast("int8").name(outcome),
-        SEX,
-        _race_group(index["race"]).name(RACE),
-        _age(index).name(AGE),
-    )
+    columns = {outcome: _outcome(index, outcome).cast("int8"), SEX: index[SEX],
+               RACE: _race_group(index["race"]), AGE: _age(index)}  # fmt: skip
+    table = index.select("subject_id", **columns)
     table = table.left_join(measured, "subject_id").select(*table.columns, *UNITS)
     return table.order_by("subject_id"), index
 
@@ -348,9 +324,8 @@ def _drugs(
     # Each ingredient of each name is an event of its own.
     pairs = named.reset_index().assign(event=range(len(named)))
     given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    codes = pd.DataFrame(
-        {"code": pairs["ingredient"], "label": pairs["ingredient"].str.capitalize()}
-    )
+    label = pairs["ingredient"].str.capitalize()
+    codes = pd.DataFrame({"code": pairs["ingredient"], "label": label})
     return _events(name, given["row"].to_numpy(), given["event"].to_numpy(), codes, n)
 
 

@@ -16,7 +16,7 @@ from .schema import BMI, SEX, SYSTOLIC
 from .sources import diabetes130
 from .sources.engine import collect, lazy
 from .sources.fetch import fetched, registry
-from .sources.tables import check_hospital
+from .sources.tables import check_tables
 
 # The reader of each data set.
 _READERS = {
@@ -197,7 +197,7 @@ def describe(tables: Mapping) -> dict[str, int | float]:
             "columns of the file left out": int((tables["columns"]["kind"] == "dropped").sum()),
             "missing values (%)": _percent(table.isna().to_numpy().mean()),
         }
-    check_hospital(tables)
+    check_tables(tables)
     tables = lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
     men, women = ((patients[SEX] == sex).sum() for sex in ("M", "F"))

@@ -49,19 +49,7 @@ def some(names: Iterable[str], most: int = 8) -> str:
 
 
 def check_count(what: str, n: int) -> None:
-    """Refuse what is not a whole number of 1 or more.
-
-    Parameters
-    ----------
-    what : str
-        What is counted, such as "number of runs".
-    n : int
-
-    Raises
-    ------
-    InputError
-        If it is below 1, or no whole number.
-    """
+    """Refuse what is not a whole number of 1 or more; `what` is counted ("number of runs")."""
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         said = n if isinstance(n, int | float) else repr(n)
         raise InputError(f"The {what} must be 1 or more, not {said}.")

@@ -5,7 +5,7 @@ layout (Johnson et al. 2023, doi 10.1038/s41597-022-01899-x). :func:`scan` reads
 used, so that a hospital of any size fits; :func:`load` collects what it gives.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
@@ -132,9 +132,7 @@ def from_database(raw: Mapping[str, Table], include: tuple[str, ...] = ()) -> di
     return _hospital({n: _typed(n, ordered[n], columns) for n, columns in layout.items()}, include)
 
 
-def _layout(
-    include: tuple[str, ...], there: Collection[str] = COLUMNS
-) -> dict[str, dict[str, str]]:
+def _layout(include: Iterable[str], there: Collection[str] = COLUMNS) -> dict[str, dict[str, str]]:
     """The columns that are used, by table; all of the tables must be `there`."""
     check_included(include)
     needed = {"hospital tables": ALWAYS} | {name: INCLUDED[name] for name in include}

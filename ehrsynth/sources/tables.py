@@ -49,7 +49,7 @@ def columns_of(source: str) -> dict[str, dict[str, str]]:
             for table, of in rows.groupby("table", sort=False)}  # fmt: skip
 
 
-def check_hospital(tables: Mapping[str, object], include: Iterable[str] = ()) -> None:
+def check_tables(tables: Mapping[str, object], include: Iterable[str] = ()) -> None:
     """Raise for a hospital without one of its four tables, or what is included."""
     check_included(include)
     for name in ("admissions", "diagnoses", "measurements", "patients"):
