@@ -38,32 +38,28 @@ def evaluate(
 
     Parameters
     ----------
-    train, holdout : DataFrame
-        The patients the generator was trained on, and real patients it has never seen.
-    synthetic : DataFrame
-        Synthetic patients of any generator. It may have fewer columns than train; only common
-        columns are compared, and the report lists the others.
+    train, holdout, synthetic : DataFrame
+        The patients the generator was trained on, real ones it has never seen, and those of any
+        generator. Only common columns are compared; the report lists the others.
     schema : Schema, optional
-        What the columns are; by default the schema attached to train, or an inferred one.
-    seed : int
-        The same seed gives the same numbers.
-    progress : bool
-        Show a progress bar, one step a metric.
+        By default the schema attached to train, or an inferred one.
+    seed, progress : int, bool
+        The same seed gives the same numbers. The progress bar has a step for each metric.
     profile : {"full", "fast"}
-        How many patients the slow metrics look at (see :data:`PROFILES`).
+        How many patients the slow metrics look at.
     facts : dict, optional
         Known figures of the source and its licence, shown in the report.
 
     Returns
     -------
     Report
+        A metric that cannot be computed has no value but a reason.
 
     Raises
     ------
     InputError
         If an argument is of the wrong kind, a table is empty, no column is common, or a value
-        does not fit its column. A single metric that cannot be computed never raises: its value
-        is None and it has a reason.
+        does not fit its column.
     """
     candidates = {"synthetic": synthetic}
     return compare(train, holdout, candidates, schema, seed, progress, profile, facts)["synthetic"]
@@ -80,18 +76,16 @@ def compare(
     facts: dict | None = None,
 ) -> dict[str, Report]:
     """Evaluate several synthetic data sets of the same patients; :func:`evaluate` for each.
-
-    The references depend on the real tables and on the candidate's size and columns only. They
-    are computed once for all candidates that share these, so that a further candidate costs
-    about a third of the first, and the reports are the same as one by one.
-
     Chapter choosing-and-releasing, "Build it: three candidates".
+
+    The references depend on the real tables and on the candidate's size and columns only. All
+    candidates that share these share them, so that a further one costs about a third of the first.
 
     Parameters
     ----------
+    train, holdout : DataFrame
     candidates : mapping of str to DataFrame
-        The synthetic data sets by name.
-    train, holdout, schema, seed, progress, profile, facts
+    schema, seed, progress, profile, facts : optional
         As for :func:`evaluate`.
 
     Returns
@@ -103,7 +97,13 @@ def compare(
     reports: dict[str, Report] = {}
     known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
-        tables, shared, outside = _comparable(train, holdout, synthetic, schema)
+        given = {"train": train, "holdout": holdout, "synthetic": synthetic}
+        aligned = align(given, schema)
+        full: Schema = aligned.pop("schema")
+        common = set.intersection(*map(set, given.values()))
+        shared = full.select(name for name in full.names if name in common)
+        cleaned = {role: plausible(t[shared.names], shared) for role, t in aligned.items()}
+        tables = {role: table for role, (table, _) in cleaned.items()}
         scenes = with_references(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
@@ -117,7 +117,8 @@ def compare(
         reports[candidate] = Report(
             metrics=metrics, facts=dict(facts or {}), settings={"seed": seed, "profile": profile},
             rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
-            left_out=_left_out(train=train, holdout=holdout, synthetic=synthetic), outside=outside,
+            outside={role: counts for role, (_, counts) in cleaned.items()},
+            left_out={r: [str(n) for n in t if n not in common] for r, t in given.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),
             tables={role: shared.attach(table) for role, table in tables.items()},
@@ -127,28 +128,12 @@ def compare(
 
 
 def _check_arguments(candidates: object, seed: object, profile: object) -> None:
-    """Raise InputError for what is no mapping of tables, no seed or no profile."""
     if not isinstance(candidates, Mapping):
         raise InputError("The candidates must be a dict of DataFrames by name.")
     if not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
     if profile not in list(PROFILES):
         raise InputError(f"There is no profile {profile!r}; use one of {', '.join(PROFILES)}.")
-
-
-def _comparable(
-    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema | None
-) -> tuple[dict[str, pd.DataFrame], Schema, dict[str, dict[str, int]]]:
-    """The common columns of the tables, their schema, and how many values were implausible."""
-    tables = align({"train": train, "holdout": holdout, "synthetic": synthetic}, schema)
-    full: Schema = tables.pop("schema")
-    shared = full.select(n for n in full.names if all(n in t.columns for t in tables.values()))
-    cleaned = {role: plausible(table[shared.names], shared) for role, table in tables.items()}
-    return (
-        {role: table for role, (table, _) in cleaned.items()},
-        shared,
-        {role: counts for role, (_, counts) in cleaned.items()},
-    )
 
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
@@ -163,8 +148,7 @@ def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict)
     if key not in references:
         worst = MIXED[: spec.draws] if spec.worst == MIXED[0] else (spec.worst,)
         references[key] = [_reference(spec, scenes, names, seed) for names in ((spec.best,), worst)]
-    best, lowest = references[key]
-    return Metric.of(spec, value, best, lowest, reason, note)
+    return Metric.of(spec, value, *references[key], reason=reason, note=note)
 
 
 def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:
@@ -186,40 +170,30 @@ def _predictions(scenes: dict[str, Setting]) -> dict:
     curves = {}
     for name, role in (("real", "train"), ("synthetic", "synthetic")):
         try:
-            setting = scenes[role]
-            score = learners.predict(setting.candidate.model, setting.holdout.features)
-            curves[name] = (setting.holdout.outcome, score)
+            scene = scenes[role]
+            score = learners.predict(scene.candidate.model, scene.holdout.features)
         except NotComputable:
             return {}
+        curves[name] = (scene.holdout.outcome, score)
     return curves
 
 
-def _left_out(**tables: pd.DataFrame) -> dict[str, list[str]]:
-    """Names of the columns that cannot be compared, by where they are."""
-    common = set.intersection(*(set(table.columns) for table in tables.values()))
-    return {
-        role: [str(n) for n in table.columns if n not in common] for role, table in tables.items()
-    }
+def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:
+    """Codes and categories that 10 synthetic patients should have and none has: the share in train.
 
-
-def _absent(
-    train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema, expected: float = 10.0
-) -> dict[str, float]:
-    """What at least `expected` synthetic patients should have and none has: the share in train.
-
-    By code or category. With 10 expected, chance alone leaves out one in 20,000.
+    With 10 expected, chance alone leaves out one in 20,000.
     """
-    rare = expected / len(synthetic)
     found = {}
     for column in schema.columns:
         if column.kind == "binary":
             share = float(train[column.name].mean())
-            if share >= rare and not synthetic[column.name].any():
+            if not synthetic[column.name].any():
                 found[column.title] = share
         elif column.kind == "categorical":
             shares = train[column.name].value_counts(normalize=True)
             made = set(synthetic[column.name].astype(str))
             for category, share in shares.items():
-                if share >= rare and category not in made:
+                if category not in made:
                     found[f"{column.title} {category}"] = float(share)
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    common = [item for item in found.items() if item[1] >= 10 / len(synthetic)]
+    return dict(sorted(common, key=lambda item: -item[1]))

@@ -11,6 +11,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
+from ..errors import some
 from .metric import Metric
 
 FAMILIES = {
@@ -40,51 +41,24 @@ _ALARMS = {row["metric"]: row for row in _table("alarms.csv")}
 # What the data is good or bad for: which levels fidelity, utility and privacy must have (empty:
 # any), and which weak spot there must be.
 _USES = _table("advice.csv")
+_SENTENCES = {row["name"]: row["sentence"] for row in _table("sentences.csv")}
 
 
 @dataclass
 class Verdict:
     """What one family of metrics says, in words.
-
     Chapter choosing-and-releasing, "Releasing: what travels with the data".
-
-    Parameters
-    ----------
-    level : {"good", "care", "bad", "unknown"}
-    headline : str
-    sentences : list of str
     """
 
-    level: str
+    level: str  # good, care, bad or unknown
     headline: str
-    sentences: list[str] = field(default_factory=list)
+    sentences: list[str]
 
 
 @dataclass
 class Findings:
-    """Every metric of one synthetic data set, and what they say.
-
+    """What the metrics of a synthetic data set say; :class:`Report` tells of the fields.
     Chapter choosing-and-releasing, "Releasing: what travels with the data".
-
-    Parameters
-    ----------
-    metrics : list of Metric
-    facts : dict
-        Known figures of the source.
-    settings, rows : dict
-        Seed and profile; number of patients of each table.
-    columns : list of str
-        The columns that were compared.
-    left_out : dict of str to list of str
-        By table, the columns that were not.
-    outside : dict of str to dict of str to int
-        By table and column, values outside the plausible bounds, taken as not measured.
-    absent : dict of str to float
-        Codes and categories that no synthetic patient has, and the share of train that does.
-    overlap : int
-        Held-out patients who are in train too.
-    tables, nearest, predictions
-        What the pictures are drawn from; absent in a report that was loaded from JSON.
     """
 
     metrics: list[Metric]
@@ -121,47 +95,37 @@ class Findings:
     def verdicts(self) -> dict[str, Verdict]:
         """By family, the answer in words."""
         doubts = _doubts(self)
-        open_question = Verdict("unknown", _CANNOT_BE_JUDGED, doubts)
-        verdicts = {
-            "fidelity": open_question if doubts else _fidelity(self),
-            "utility": open_question if doubts else _utility(self),
-            "privacy": _privacy(self, doubts),
-        }
+        verdicts = {"fidelity": _fidelity(self), "utility": _utility(self)}
+        verdicts["privacy"] = _privacy(self, doubts)
         if any(m.value is not None for m in self.of("fairness")):
-            verdicts["fairness"] = open_question if doubts else _fairness(self)
+            verdicts["fairness"] = _fairness(self)
+        if doubts:
+            open_question = Verdict("unknown", _CANNOT_BE_JUDGED, doubts)
+            verdicts |= {family: open_question for family in verdicts if family != "privacy"}
         return verdicts
 
     def answer(self) -> list[str]:
         """The first sentences of the report: what this data may be used for."""
-        looks, learns, safe = _levels(self)
+        level = self._levels()
         doubts = _doubts(self)
         if doubts:
-            share = ["Do not share this data."] if safe == "bad" else []
-            return [
-                *doubts, *share,
-                "Nothing below says how good or how safe this data is: repeat the evaluation with "
-                "real patients who were drawn at random, and whom nobody has used.",
-            ]  # fmt: skip
-        use = _WORDS["fidelity", looks]["answer"]
-        if looks in ("good", "care"):
-            use += _WORDS["utility", learns]["answer"]
-        missing = [f"No synthetic patient has {_absent(self)}."] if self.absent else []
-        return [_WORDS["privacy", safe]["answer"], use, *missing]
+            share = [_say("no sharing")] if level["privacy"] == "bad" else []
+            return [*doubts, *share, _say("repeat")]
+        use = _WORDS["fidelity", level["fidelity"]]["answer"]
+        if level["fidelity"] in ("good", "care"):
+            use += _WORDS["utility", level["utility"]]["answer"]
+        return [_WORDS["privacy", level["privacy"]]["answer"], use, *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
-        levels = dict(zip(("fidelity", "utility", "privacy"), _levels(self), strict=True))
+        levels = self._levels()
         advice: dict[str, list[str]] = {"good": [], "bad": []}
-        spots = _weak_spots(self)
         if levels["privacy"] == "bad":
-            advice["bad"].append(
-                "Leaving the institution in any form: treat it like the real records."
-            )
+            advice["bad"].append(_say("like records"))
         if _doubts(self):
-            advice["bad"].append(
-                "Any use that relies on these numbers: the held-out patients are no reference."
-            )
+            advice["bad"].append(_say("no reference"))
             return advice
+        spots = _weak_spots(self)
         place = "" if levels["privacy"] == "good" else " inside the institution"
         for row in _USES:
             fits = all(level in (row[family] or level).split() for family, level in levels.items())
@@ -169,30 +133,22 @@ class Findings:
                 advice[row["for"]].append(row["sentence"].format(place=place, **spots))
         return advice
 
-
-def _levels(found: Findings) -> tuple[str, str, str]:
-    verdicts = found.verdicts()
-    return verdicts["fidelity"].level, verdicts["utility"].level, verdicts["privacy"].level
+    def _levels(self) -> dict[str, str]:
+        return {f: v.level for f, v in self.verdicts().items() if f != "fairness"}
 
 
 def level_of(share: float) -> str:
-    """A level in words of the way that was come from the worst reference to the best.
-
+    """The level of a share of the way from the worst reference to the best: good, care or bad.
     Chapter choosing-and-releasing, "From many metrics to one order".
-
-    Parameters
-    ----------
-    share : float
-
-    Returns
-    -------
-    str
-        "good", "care" or "bad".
     """
     return "good" if share >= GOOD else "care" if share >= CARE else "bad"
 
 
 # -- the families --------------------------------------------------------------------------
+
+
+def _say(name: str, **values) -> str:
+    return _SENTENCES[name].format(**values)
 
 
 def _verdict(family: str, level: str, sentences: list[str]) -> Verdict:
@@ -203,73 +159,54 @@ def _doubts(found: Findings) -> list[str]:
     """Why the held-out patients are no reference, as sentences; then no number can be believed."""
     doubts = []
     if found.overlap:
-        doubts.append(
-            f"{found.overlap:,} of the {found.rows.get('holdout', 0):,} held-out patients are "
-            "among the used ones; the references cannot be trusted."
-        )
+        held_out = found.rows.get("holdout", 0)
+        doubts.append(_say("used", overlap=found.overlap, holdout=held_out))
     exposed = found.known("holdout_exposure")
     if exposed and _alarm(exposed) == 2:
-        doubts.append(
-            "The holdout itself is in the synthetic data; the references cannot be trusted."
-        )
+        doubts.append(_say("exposed"))
     test = found.known("classifier_two_sample_test")
     if test and (test.best or 0) > UNLIKE:
-        doubts.append(
-            "The held-out patients are not like the used ones: a classifier tells them apart with "
-            f"an AUROC of {test.best:.2f}; the references cannot be trusted."
-        )
+        doubts.append(_say("unlike", auroc=test.best))
     return doubts
+
+
+def _missing(found: Findings) -> list[str]:
+    return [_say("absent", absent=_absent(found))] if found.absent else []
 
 
 def _fidelity(found: Findings) -> Verdict:
     metrics = found.of("fidelity")
     shares = np.clip([m.share for m in metrics if m.share is not None], 0, 1)
     if len(shares) < 3:
-        too_small = (
-            "On tables this small, hardly any number tells real patients from columns that were "
-            "drawn independently."
-        )
-        return _verdict("fidelity", "unknown", [too_small])
+        return _verdict("fidelity", "unknown", [_say("too small")])
     way = float(np.mean(shares))
     behind = [m for m in metrics if m.notices]
     level = level_of(way)
     # A mean hides the one thing that is badly wrong.
     if found.absent or any(m.share is not None and m.share < CARE for m in behind):
         level = "bad" if level == "bad" else "care"
-    said = [
-        f"On average it has come {100 * way:.0f} % of the way from columns drawn independently "
-        f"(0 %) to real patients held out (100 %). Counted are the {len(shares)} of "
-        f"{len(metrics)} numbers that can tell these two apart here."
-    ]
+    said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
     test = found.known("classifier_two_sample_test")
     if test:
         best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
-        said.append(
-            f"A classifier tells synthetic from real patients with an AUROC of {test.value:.2f} "
-            f"(0.5 is guessing, 1 is always{best})."
-        )
+        said.append(_say("classifier", auroc=test.value, best=best))
     if behind:
-        said.append(f"Behind real patients by more than chance: {_titles(behind)}.")
-    if found.absent:
-        said.append(f"No synthetic patient has {_absent(found)}.")
-    return _verdict("fidelity", level, said)
+        said.append(_say("behind", titles=_titles(behind)))
+    return _verdict("fidelity", level, said + _missing(found))
 
 
 def _utility(found: Findings) -> Verdict:
     test = found.known("tstr_auroc")
     if test is None:
-        reasons = [m.reason for m in found.of("utility") if m.name == "tstr_auroc"]
-        return Verdict("unknown", "Not measured", [_sentence(next(iter(reasons), None))])
+        reasons = [m.reason for m in found.of("utility") if m.name == "tstr_auroc" and m.reason]
+        why = reasons[0] if reasons else "there is no value"
+        return Verdict("unknown", "Not measured", [f"{why[:1].upper()}{why[1:]}."])
     interval = f" (95 % interval {interval_text(test)})" if interval_text(test) else " "
     real = (
         "" if test.best is None
         else f"; the same model trained on real patients reaches {number_text(test.best)}"
     )  # fmt: skip
-    said = [
-        "A model trained on the synthetic patients reaches an AUROC of "
-        f"{number_text(test.value)}{interval} on real patients it has not seen{real} (0.5 is "
-        "guessing, 1 is perfect)."
-    ]
+    said = [_say("utility", auroc=number_text(test.value), interval=interval, real=real)]
     return _verdict("utility", "unknown" if test.share is None else level_of(test.share), said)
 
 
@@ -282,9 +219,9 @@ def _fairness(found: Findings) -> Verdict:
     unknown = [m for m in metrics if m.value is None]
     if unknown:
         why = dict.fromkeys(str(m.reason) for m in unknown)
-        said = [f"Without a value: {_titles(unknown)}, because {' and '.join(why)}."]
+        said = [_say("group unknown", titles=_titles(unknown), why=" and ".join(why))]
         return _verdict("fairness", "unknown", said)
-    said = ["No group is served worse than by real patients, as far as these numbers can tell."]
+    said = [_say("fair")]
     loss = found.known("subgroup_auroc_loss")
     if loss and loss.note:  # also who is too few to be judged
         said.append(f"{loss.title}: {loss.note[:1].lower()}{loss.note[1:]}")
@@ -307,7 +244,7 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     worst = max(map(_alarm, metrics), default=0)
     said = _attacks(found)
     if loud:
-        said.append(f"Above what chance explains: {', '.join(loud)}.")
+        said.append(_say("loud", titles=", ".join(loud)))
     exposed, same = found.known("holdout_exposure"), found.known("exact_copies")
     if doubts and exposed and _alarm(exposed) == 2:
         return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
@@ -318,10 +255,7 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     member = found.known("membership_inference")
     if member and (member.ci_high or 0) <= 0.6:
         return _verdict("privacy", "good", said)
-    too_few = (
-        f"With {found.rows.get('holdout', 0):,} held-out patients these attacks can miss a leak: "
-        "treat the result as unknown."
-    )
+    too_few = _say("too few", holdout=found.rows.get("holdout", 0))
     return _verdict("privacy", "unknown", [*said, too_few])
 
 
@@ -331,25 +265,16 @@ def _attacks(found: Findings) -> list[str]:
     member = found.known("membership_inference")
     if member:
         low, high = (100 * (b or 0) for b in (member.ci_low, member.ci_high))
-        said.append(
-            "Shown the full records of two patients, one whose data was used and one whose was "
-            f"not, an attacker picks the right one in {100 * _value(member):.0f} of 100 pairs "
-            f"(95 % interval {low:.0f} to {high:.0f}; 50 is guessing)."
-        )
+        said.append(_say("membership", value=100 * _value(member), low=low, high=high))
     rare = found.known("membership_inference_at_1_percent")
     if rare:
-        said.append(
-            f"Allowed one false accusation in 100, he finds {_per_100(_value(rare))} of 100 "
-            "patients whose data was used; guessing finds 1."
-        )
+        said.append(_say("rare", found=_per_100(_value(rare))))
     same = found.known("exact_copies")
     if same:
         rows = found.rows.get("synthetic", 0)
         chance = "" if same.best is None else f" (held-out patients: {_per_100(same.best)} %)"
-        said.append(
-            f"{round(_value(same) * rows):,} of {rows:,} synthetic patients equal a used patient "
-            f"in every column{chance}."
-        )
+        copies = round(_value(same) * rows)
+        said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
     return said
 
 
@@ -379,23 +304,12 @@ def _value(metric: Metric) -> float:
 
 
 def _absent(found: Findings) -> str:
-    return _listed(
-        [f"{name} ({_per_100(share)} of 100 real ones)" for name, share in found.absent.items()], 4
-    )
+    shares = found.absent.items()
+    return some([f"{name} ({_per_100(share)} of 100 real ones)" for name, share in shares], 4)
 
 
 def _titles(metrics: list[Metric]) -> str:
-    return _listed([m.title[:1].lower() + m.title[1:] for m in metrics], 6)
-
-
-def _listed(names: list[str], most: int) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _sentence(text: str | None) -> str:
-    text = text or "there is no value"
-    return text[:1].upper() + text[1:] + "."
+    return some([m.title[:1].lower() + m.title[1:] for m in metrics], 6)
 
 
 def _per_100(share: float) -> str:
@@ -404,16 +318,7 @@ def _per_100(share: float) -> str:
 
 def number_text(value: float | None) -> str:
     """Three significant digits, no exponent for ordinary numbers.
-
     Chapter choosing-and-releasing, "Releasing: what travels with the data".
-
-    Parameters
-    ----------
-    value : float or None
-
-    Returns
-    -------
-    str
     """
     if value is None or not np.isfinite(value):
         return "–"
@@ -429,16 +334,7 @@ def number_text(value: float | None) -> str:
 
 def interval_text(metric: Metric) -> str:
     """The interval of a metric, or nothing where it has none.
-
     Chapter choosing-and-releasing, "Releasing: what travels with the data".
-
-    Parameters
-    ----------
-    metric : Metric
-
-    Returns
-    -------
-    str
     """
     if metric.ci_low is None or metric.ci_high is None:
         return ""
