@@ -130,10 +130,8 @@ def _attacks(
     setting: Setting, rng: np.random.Generator, *sides: Side
 ) -> tuple[list[float], np.ndarray]:
     """The risk of each side, and those of 200 resamplings of its attacked patients."""
-    attributes, chosen = (
-        _Attributes(setting),
-        [s.sample(setting.effort.inferred, rng) for s in sides],
-    )
+    attributes = _Attributes(setting)
+    chosen = [side.sample(setting.effort.inferred, rng) for side in sides]
     if min(map(len, chosen)) < 5:
         raise NotComputable("fewer than 5 patients of a group to attack")
     released = attributes.parts(setting.candidate, slice(None))

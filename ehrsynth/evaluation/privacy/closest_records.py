@@ -4,8 +4,7 @@ Nobody is attacked: the release is compared with both groups. Three shares of re
 nearer to a used patient (Platzer and Reutterer, Front Big Data 2021;4:679939) and those of whom
 one used patient stands out more (distance ratio; Zhao et al., ACML 2021), 0.5 for fresh patients;
 and those that nearly equal a used patient beyond those that nearly equal a held-out one, 0 for
-fresh patients. A copy of train has about 1 in each. As many used as held-out patients are looked
-at.
+fresh patients. A copy of train has about 1 in each. Both groups are cut to the same size.
 """
 
 from collections.abc import Callable
