@@ -1,6 +1,7 @@
 """Every metric of a synthetic data set, as published and corrected, beside its two references."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 
 import pandas as pd
@@ -109,7 +110,7 @@ def compare(
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))
         real = before["synthetic"]
-        scenes = before | {"synthetic": real.release(scenes["synthetic"].candidate)}
+        scenes = before | {"synthetic": replace(real, candidate=scenes["synthetic"].candidate)}
         metrics = [
             _metric(spec, scenes, seed, references)
             for spec in tqdm(SPECS, desc="evaluating", unit="metric", disable=not progress)

@@ -210,10 +210,6 @@ class Setting:
     candidate: Side
     _kept: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def release(self, candidate: Side) -> "Setting":
-        """The same real patients with another candidate."""
-        return Setting(self.train, self.holdout, candidate)
-
     @property
     def encoder(self) -> Encoder:
         return self.train.encoder
