@@ -32,7 +32,7 @@ _UNITS = {
 }
 _ALIKE = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "⁹": "9", "×": "x", "℃": "c"})
 _SPAN = re.compile(r"\d+(?:h|min|d)")
-_FORM = r"^\s*([+-]?(?:\d+(?:[.,]\d+)*|\.\d+))\s*(\D.*|10\D.*)$"
+_FORM = r"^\s*(?P<number>[+-]?(?:\d+(?:[.,]\d+)*|\.\d+))\s*(?P<written>\D.*|10\D.*)$"
 
 
 @lru_cache(maxsize=4096)
@@ -54,14 +54,9 @@ def unit_of(text: str) -> str | None:
 
 def take_apart(texts: pd.Series) -> pd.DataFrame:
     """The ``number`` (text), the ``unit`` and how it is ``written``, missing for other texts."""
-    texts = texts.astype(object)
     # "$12.50" is written the other way round.
-    parts = texts.str.replace(r"^\s*([$€£])\s*(?=\d)(.*)$", r"\2 \1", regex=True).str.extract(_FORM)
-    found = pd.DataFrame(
-        {
-            "number": parts[0],
-            "unit": parts[1].map(unit_of, na_action="ignore"),
-            "written": parts[1].str.strip(),
-        }
-    ).astype(object)
-    return found.where(found["unit"].notna(), None)
+    texts = texts.astype(object).str.replace(r"^\s*([$€£])\s*(?=\d)(.*)$", r"\2 \1", regex=True)
+    parts = texts.str.extract(_FORM).astype(object)
+    parts["unit"] = parts["written"].map(unit_of, na_action="ignore")
+    parts["written"] = parts["written"].str.strip()
+    return parts.where(parts["unit"].notna(), None)
