@@ -89,10 +89,10 @@ def test_name_and_form_are_unique():
 def test_same_seed_gives_the_same_file_and_it_is_strict_json(fresh, people, tmp_path):
     facts = {"license": "<b>none</b>", "patients": 1430, "share": float("nan")}
     again = evaluate(*people, population(1000, 30, seed=3), profile="fast", facts=facts)
-    fresh.save_json(tmp_path / "a.json")
-    again.save_json(tmp_path / "b.json")
-    text = (tmp_path / "a.json").read_text()
-    assert text == (tmp_path / "b.json").read_text()
+    fresh.save(tmp_path / "a")
+    again.save(tmp_path / "b")
+    text = (tmp_path / "a" / "metrics.json").read_text()
+    assert text == (tmp_path / "b" / "metrics.json").read_text()
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the file"))
     assert content["rows"] == {"train": 1000, "holdout": 430, "synthetic": 1000}
     assert content["facts"]["share"] is None
@@ -134,7 +134,7 @@ def test_card_says_what_where_how_for_what_and_who_is_exposed(fresh, copied, tmp
 
 
 def test_report_reads_its_file_back(fresh, tmp_path):
-    fresh.save_json(tmp_path / "metrics.json")
+    fresh.save(tmp_path)
     back = Report.load(tmp_path / "metrics.json")
     pd.testing.assert_frame_equal(back.to_frame(), fresh.to_frame())
     assert "Close to real patients" in back.to_html()  # without pictures
@@ -226,7 +226,7 @@ def test_noisy_copy_is_still_an_alarm(people):
 
 
 def test_page_is_one_file_without_network_and_escapes_texts(fresh, tmp_path):
-    fresh.save_html(tmp_path / "report.html")
+    fresh.save(tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "url(" not in page and "@import" not in page and "<script" not in page

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from .. import plots
+from ..errors import some
 from ..schema import Schema
 from .metric import Metric
-from .verdict import FAMILIES, Findings, interval_text, level_of, number_text
+from .verdict import FAMILIES, SENTENCES, Findings, interval_text, level_of, number_text
 
 
 def render(found: Findings, pictures: bool = True) -> str:
@@ -79,8 +80,7 @@ def _left_out(found: Findings) -> list[str]:
         if role == "holdout":  # a real column is named once
             names = [n for n in names if n not in found.left_out.get("train", [])]
         if names:
-            shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" * (len(names) > 12))
-            sentences.append(f"{len(names):,} columns are {where[role]}: {shown}.")
+            sentences.append(f"{len(names):,} columns are {where[role]}: {some(names, 12)}.")
     for role, counts in found.outside.items():
         if counts:
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -104,40 +104,23 @@ def _pictures(found: Findings) -> dict[str, list[dict]]:
     train, synthetic = found.tables["train"], found.tables["synthetic"]
     pictures: dict[str, list[dict]] = {"fidelity": [], "utility": [], "privacy": []}
 
-    def add(family: str, drawn, caption: str) -> None:
+    def add(family: str, caption: str, drawn) -> None:
         figure = getattr(drawn, "figure", drawn)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
         plt.close(figure)
         data = base64.b64encode(buffer.getvalue()).decode()
-        pictures[family].append({"data": data, "caption": caption})
+        pictures[family].append({"data": data, "caption": SENTENCES[caption]})
 
     if Schema.of(train).of_kind("binary"):
-        add(
-            "fidelity", plots.prevalence(train, synthetic),
-            "Every dot is a code. On the line, as many synthetic as real patients have it; within "
-            "the gray band the difference is no more than chance.",
-        )  # fmt: skip
+        add("fidelity", "prevalence", plots.prevalence(train, synthetic))
     if Schema.of(train).of_kind("continuous"):
-        add(
-            "fidelity", plots.distributions(train, synthetic),
-            "Measurements of real (blue) and synthetic (orange) patients; the outlines should "
-            "agree.",
-        )  # fmt: skip
+        add("fidelity", "distributions", plots.distributions(train, synthetic))
     if found.predictions:
         curves = {f"{name} training data": xy for name, xy in found.predictions.items()}
-        add(
-            "utility", plots.roc(curves),
-            "How well two models rank held-out patients by risk, one trained on real and one on "
-            "synthetic patients; the nearer to the upper left corner the better.",
-        )  # fmt: skip
+        add("utility", "roc", plots.roc(curves))
     if found.nearest is not None:
-        add(
-            "privacy", plots.distances(*found.nearest),
-            "Distance to the nearest synthetic patient. When the two outlines agree, a patient "
-            "whose data was used (blue) cannot be told from one whose was not (green); blue far "
-            "to the left means copies.",
-        )  # fmt: skip
+        add("privacy", "distances", plots.distances(*found.nearest))
     return pictures
 
 

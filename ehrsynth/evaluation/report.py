@@ -15,34 +15,74 @@ METRICS_FILE, REPORT_FILE, CARD_FILE = "metrics.json", "report.html", "card.md"
 
 @dataclass
 class Report(Findings):
-    """Every metric of one synthetic data set, what it says, and the files that say so."""
+    """Every metric of one synthetic data set, what it says, and the files that say so.
+
+    Parameters
+    ----------
+    metrics : list of Metric
+    facts, settings : dict
+        Known figures of the source; seed and profile.
+    rows, columns : dict of str to int, list of str
+        Patients of each table, and the columns that were compared.
+    left_out, outside : dict
+        By table, the columns that were not; by column, values that count as not measured because
+        they are outside the plausible bounds.
+    absent : dict of str to float
+        Codes and categories that no synthetic patient has, and the share of train that does.
+    overlap : int
+        Held-out patients who are in train too.
+    tables, nearest, predictions : dict, tuple, dict
+        What the pictures are drawn from; absent in a report that was loaded from JSON.
+    """
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a metric, missing numbers as NaN."""
+        """One row a metric, missing numbers as NaN.
+
+        Returns
+        -------
+        DataFrame
+        """
         frame = pd.DataFrame([m.to_dict() for m in self.metrics])
         numbers = ["value", "ci_low", "ci_high", "best", "worst", "share"]
         return frame.astype(dict.fromkeys(numbers, float))
 
     def to_dict(self) -> dict:
-        """What ``metrics.json`` holds."""
+        """What ``metrics.json`` holds; a number that is not there is None.
+
+        Returns
+        -------
+        dict
+        """
+        names = ("settings", "rows", "columns", "left_out", "outside")
         return {
             "metrics": [m.to_dict() for m in self.metrics],
-            "settings": self.settings,
-            "rows": self.rows,
-            "columns": self.columns,
-            "left_out": self.left_out,
-            "outside": self.outside,
+            **{name: getattr(self, name) for name in names},
             "absent": {name: float(f"{share:.9g}") for name, share in self.absent.items()},
             "overlap": self.overlap,
             "facts": {str(k): page.plain(v) for k, v in self.facts.items()},
         }
 
     def to_html(self, pictures: bool = True) -> str:
-        """The whole report as one HTML page, drawn unless `pictures` is False."""
+        """The whole report as one HTML page that needs nothing else and no network.
+
+        Parameters
+        ----------
+        pictures : bool
+            False draws none, which is faster.
+
+        Returns
+        -------
+        str
+        """
         return page.render(self, pictures)
 
     def card(self) -> str:
-        """The data-set card, in Markdown: one page that travels with the synthetic data."""
+        """The data-set card, in Markdown: one page that travels with the synthetic data.
+
+        Returns
+        -------
+        str
+        """
         return page.card(self)
 
     def _repr_html_(self) -> str:
@@ -50,26 +90,28 @@ class Report(Findings):
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":
-        """Read ``metrics.json`` back, for ranking and tables; there is nothing to draw from."""
+        """Read ``metrics.json`` back, for ranking and tables; there is nothing to draw from.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Report
+        """
         content = read_json(path)
         metrics = [Metric(**metric) for metric in content.pop("metrics")]
         return cls(metrics=metrics, **content)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``metrics.json``, ``report.html`` and ``card.md`` into `folder`."""
-        self.save_json(Path(folder) / METRICS_FILE)
-        self.save_html(Path(folder) / REPORT_FILE)
-        _write(self.card(), Path(folder) / CARD_FILE)
+        """Write ``metrics.json``, ``report.html`` and ``card.md``.
 
-    def save_json(self, path: str | Path) -> None:
-        """Write the metrics as JSON; a number that is not there is null."""
-        write_json(self.to_dict(), path)
-
-    def save_html(self, path: str | Path) -> None:
-        """Write the report as one HTML file that needs nothing else and no network."""
-        _write(self.to_html(), path)
-
-
-def _write(text: str, path: str | Path) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        Parameters
+        ----------
+        folder : path
+        """
+        write_json(self.to_dict(), Path(folder) / METRICS_FILE)
+        for name, text in {REPORT_FILE: self.to_html(), CARD_FILE: self.card()}.items():
+            with atomic_path(Path(folder) / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")

@@ -41,7 +41,7 @@ _ALARMS = {row["metric"]: row for row in _table("alarms.csv")}
 # What the data is good or bad for: which levels fidelity, utility and privacy must have (empty:
 # any), and which weak spot there must be.
 _USES = _table("advice.csv")
-_SENTENCES = {row["name"]: row["sentence"] for row in _table("sentences.csv")}
+SENTENCES = {row["name"]: row["sentence"] for row in _table("sentences.csv")}
 
 
 @dataclass
@@ -148,7 +148,7 @@ def level_of(share: float) -> str:
 
 
 def _say(name: str, **values) -> str:
-    return _SENTENCES[name].format(**values)
+    return SENTENCES[name].format(**values)
 
 
 def _verdict(family: str, level: str, sentences: list[str]) -> Verdict:
