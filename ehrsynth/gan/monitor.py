@@ -120,7 +120,8 @@ def _pair_agreement(real: np.ndarray, made: np.ndarray, owner: np.ndarray) -> fl
     apart = owner[known][first] != owner[known][second]
     if apart.sum() < 2:
         return float("nan")
-    pairs = [np.corrcoef(x[:, known].astype(np.float32), rowvar=False) for x in (real, made)]
+    tables = [x[:, known].astype(np.float32) for x in (real, made)]
+    pairs = [np.atleast_2d(np.corrcoef(table, rowvar=False)) for table in tables]
     return float(np.corrcoef([x[first[apart], second[apart]] for x in pairs])[0, 1])
 
 

@@ -25,18 +25,8 @@ def refresh_statistics(
     """Recompute the batch-norm statistics for the generator's present weights.
 
     Averaged weights never ran forward in training, so their statistics are those of other weights.
-    Chapter training, "What is each switch worth?".
-
-    Parameters
-    ----------
-    generator : Generator
-        Changed in place, and left in evaluation mode.
-    given : tensor, shape (n, conditions)
-        The training patients' given columns; batches are mixed as in train.
-    latent : int
-    rng : torch.Generator
-    batches, size : int
-        How many, and patients in each.
+    `given` are the training patients' given columns. Chapter training, "What is each switch
+    worth?".
     """
     for norm in generator.modules():
         if isinstance(norm, nn.BatchNorm1d):
@@ -55,15 +45,6 @@ def sample_size(counts: Tensor) -> int:
 
     Four times as many as in train: then train's own sampling error, not this one, is what is left.
     Chapter generation, "Calibration".
-
-    Parameters
-    ----------
-    counts : tensor, shape (cells,)
-        Training patients in each cell.
-
-    Returns
-    -------
-    int
     """
     return int((4 * counts.sum()).clamp(*_ROWS))
 
@@ -73,31 +54,12 @@ def calibrate(
     generator: Generator, columns: Columns, cells: Tensor, counts: Tensor, prevalence: Tensor,
     latent: int, rng: torch.Generator, within: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Shifts of the output biases at which generated prevalences equal those of train.
+    """Shifts of the output biases, shape (cells, width), that give train's prevalences.
 
-    Chapter generation, "Calibration".
-
-    Parameters
-    ----------
-    generator : Generator
-        In evaluation mode.
-    columns : Columns
-    cells : tensor, shape (cells, conditions)
-        The combinations of the given columns in train (outcome x sex).
-    counts : tensor, shape (cells,)
-        Training patients in each cell.
-    prevalence : tensor, shape (cells, width)
-        Mean of each matrix column in each cell.
-    latent : int
-    rng : torch.Generator
-    within : bool
-        Also match the prevalences within each cell, as far as there are patients to tell: the
-        ratio of observed to expected patients, (x + 5) / (E + 5), which is 1 when few are expected.
-
-    Returns
-    -------
-    tensor, shape (cells, width)
-        To be added to the logits of the cell's patients.
+    `cells`, `counts` and `prevalence` are those of ``tabulate.cross_tabulate``; the generator is in
+    evaluation mode. `within` also matches the prevalences within each cell, as far as there are
+    patients to tell: the ratio of observed to expected ones, (x + 5) / (E + 5), is 1 when few are
+    expected. Chapter generation, "Calibration".
     """
     size = sample_size(counts) // len(cells)
     logits = []
@@ -157,16 +119,5 @@ def activate(logits: Tensor, one_hot: bool, out: Tensor) -> Tensor:
     """Probabilities, written to `out`: new memory for each of them costs ten times the sums.
 
     Chapter generation, "Calibration".
-
-    Parameters
-    ----------
-    logits, out : tensor, shape (n, columns)
-    one_hot : bool
-        Whether the columns exclude each other.
-
-    Returns
-    -------
-    tensor
-        `out`.
     """
     return torch.softmax(logits, dim=1, out=out) if one_hot else torch.sigmoid(logits, out=out)

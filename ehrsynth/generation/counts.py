@@ -17,24 +17,15 @@ _PART = 8_192  # patients counted at a time
 class Counts:
     """How many diagnoses patients have, as the model makes it and as it should be.
 
-    Chapter generation, "How many diagnoses".
     The number depends on the cell and on the patient's other columns: who is old and has been
     measured often has more. So patients are grouped by cell and by the number that their categories
-    and bins let expect.
-
-    Parameters
-    ----------
-    weights : tensor, shape (width,)
-        Of the matrix columns, for the expected number.
-    cuts : tensor
-        Where the groups end, in each cell; a fifth of train lies between two of them.
-    tables : tensor, shape (2, groups, codes + 1)
-        Shares of a group's patients with at most 0, 1, 2, ... diagnoses: generated, and wanted,
-        which is train's distribution together with five patients from the model's.
+    and bins let expect. Chapter generation, "How many diagnoses".
     """
 
-    weights: Tensor
-    cuts: Tensor
+    weights: Tensor  # of the matrix columns, for the expected number
+    cuts: Tensor  # where the groups end, in each cell; a fifth of train is between two of them
+    # Shape (2, groups, codes + 1): shares of a group's patients with at most 0, 1, ... diagnoses,
+    # generated and wanted; wanted is train's distribution with five patients from the model's.
     tables: Tensor
 
     @classmethod
@@ -43,10 +34,7 @@ class Counts:
         cls, columns: Columns, made: Tensor, cell: Tensor, real: Tensor, real_cell: Tensor,
         both: Tensor,
     ) -> "Counts":  # fmt: skip
-        """From generated and training patients, shapes (m, width) and (n, width), and their cells.
-
-        `both` is ``tabulate.co_occurrences`` of the training patients: all that least squares need.
-        """
+        """From generated and training patients and their cells; `both` counts train's pairs."""
         rows = torch.nonzero(columns.in_turn).squeeze(1)
         weights = torch.zeros(columns.width, device=made.device)
         squares = both[rows][:, rows].double() + PRIOR * torch.eye(len(rows)).to(both)
@@ -78,23 +66,11 @@ class Counts:
     def draw(
         self, probabilities: Tensor, uniform: Tensor, group: Tensor, rng: torch.Generator
     ) -> Tensor:
-        """Draw yes/no codes of which each patient has as many as the tables want.
+        """Draw 0/1 codes, shape (n, codes), of which each patient has as many as the tables want.
 
-        Each patient's codes are drawn as usual, and counted. The count is then moved to the same
-        place in the wanted distribution, and the patient keeps that many of the codes that came
-        closest.
-
-        Parameters
-        ----------
-        probabilities : tensor, shape (n, codes)
-        uniform : tensor, shape (n, codes)
-            A code comes when its number is below its probability; e.g. from :func:`spread`.
-        group : tensor of int, shape (n,)
-
-        Returns
-        -------
-        tensor, shape (n, codes)
-            0/1.
+        Each patient's codes are drawn as usual (where `uniform` is below the probability), and
+        counted. The count is then moved to the same place in the wanted distribution, and the
+        patient keeps that many of the codes that came closest.
         """
         made, wanted = self.tables[:, group]
         p = probabilities.clamp(1e-7, 1 - 1e-7)

@@ -24,10 +24,8 @@ def violations(
     Parameters
     ----------
     table : DataFrame
-    schema : Schema, optional
-        By default the one attached to `table`.
-    rules : list of Rule, optional
-        By default :func:`ehrsynth.rules.clinical_rules`.
+    schema, rules : Schema, list of Rule, optional
+        By default those of `table`.
 
     Returns
     -------
@@ -38,13 +36,8 @@ def violations(
     rows = []
     for rule in clinical_rules(schema) if rules is None else rules:
         wrong, applies = rule.broken(table, schema)
-        rows.append(
-            {
-                "rule": str(rule),
-                "count": int(wrong.sum()),
-                "share": float(wrong.sum() / max(1, applies.sum())),
-            }
-        )
+        count = int(wrong.sum())
+        rows.append((str(rule), count, float(count / max(1, applies.sum()))))
     return pd.DataFrame(rows, columns=["rule", "count", "share"])
 
 
@@ -61,10 +54,8 @@ def repair(
     ----------
     table : DataFrame
     rng : Generator
-    schema : Schema, optional
-        By default the one attached to `table`.
-    rules : list of Rule, optional
-        By default :func:`ehrsynth.rules.clinical_rules`.
+    schema, rules : Schema, list of Rule, optional
+        By default those of `table`.
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
 
@@ -110,15 +101,11 @@ def postprocess(
 
     Parameters
     ----------
-    encoded : Encoded
-        What ``EMRWGAN.sample`` returned.
-    prep : Preprocessor
-        The one the model was trained with.
+    encoded, prep : Encoded, Preprocessor
+        From ``EMRWGAN.sample``, and with what the model was trained.
     seed : int
-        Same seed, same table.
     rules : bool or list of Rule
-        True repairs what :func:`ehrsynth.rules.clinical_rules` lists, False nothing; or your own
-        list.
+        Your own, True for :func:`ehrsynth.rules.clinical_rules`, False for none.
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
 
@@ -131,9 +118,7 @@ def postprocess(
     table = prep.inverse_transform(encoded, seed=decoding)
     if rules is False:
         return table
-    if rules is True:
-        chosen = clinical_rules(prep.schema_)
-    else:
-        chosen = list(rules)
+    chosen = clinical_rules(prep.schema_) if rules is True else list(rules)
+    if rules is not True:
         check_rules(chosen, prep.schema_)
     return repair(table, np.random.default_rng(repairing), prep.schema_, chosen, repaired)

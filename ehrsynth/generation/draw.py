@@ -14,18 +14,7 @@ from ..gan.networks import Columns
 def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """The cells of new patients in random order, as frequent as in train, give or take one.
 
-    Chapter generation, "Asking for a kind of patient".
-
-    Parameters
-    ----------
-    counts : tensor, shape (cells,)
-        Training patients in each.
-    n : int
-    rng : torch.Generator
-
-    Returns
-    -------
-    tensor of int, shape (n,)
+    `counts` are train's. Chapter generation, "Asking for a kind of patient".
     """
     ends = (counts.double() / counts.sum()).cumsum(dim=0)
     start = torch.rand(1, dtype=ends.dtype, generator=rng, device=ends.device)
@@ -38,19 +27,9 @@ def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
     """Uniform numbers below which a patient has a code, spread evenly over a cell's patients.
 
     Each number is uniform, but of the patients of a cell as many fall below their probability as
-    the probabilities add up to, give or take one. Chapter generation, "Even coins".
-
-    Parameters
-    ----------
-    probabilities : tensor, shape (n, codes)
-    cell : tensor of int, shape (n,)
-    phase : tensor of double, shape (cells, codes)
-        Where each cell and code has come to, uniform at first. It is moved on, in place, so that
-        the patients of the next call continue those of this one.
-
-    Returns
-    -------
-    tensor of double, shape (n, codes)
+    the probabilities add up to, give or take one. `phase`, shape (cells, codes), is where each has
+    come to, uniform at first; it is moved on in place, so that the next call's patients continue
+    these. Chapter generation, "Even coins".
     """
     order = torch.argsort(cell, stable=True)
     total = torch.zeros(len(order) + 1, phase.shape[1], dtype=phase.dtype, device=phase.device)
@@ -70,26 +49,9 @@ def draw_in_turn(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Draw the one-hot blocks one after another, each given those drawn before it.
 
-    Chapter generation, "What belongs together".
-
-    Parameters
-    ----------
-    columns : Columns
-    logits : tensor, shape (n, width)
-    cell : tensor of int, shape (n,)
-        Among the patients of a cell the values are spread evenly.
-    pairs : tensor, shape (groups, width, width)
-        Row i is added to the logits of the group's patients who have matrix column i.
-    groups : tensor of bool, shape (groups, cells)
-        Which cells belong to each group.
-    rng : torch.Generator
-
-    Returns
-    -------
-    logits : tensor, shape (n, width)
-        With the rows of all that was drawn added.
-    drawn : tensor, shape (n, width)
-        0/1; zero outside the blocks.
+    Row i of `pairs`, shape (groups, width, width), is added to the logits of the group's patients
+    who have matrix column i; `groups` says which cells belong to each. The new logits, and 0/1 of
+    what was drawn; zero outside the blocks. Chapter generation, "What belongs together".
     """
     drawn, logits = torch.zeros_like(logits), logits.clone()
     who = [members(group, cell) for group in groups]
@@ -106,15 +68,6 @@ def members(group: Tensor, cell: Tensor) -> Tensor:
     """Row numbers of the patients whose cell is in the group.
 
     Chapter generation, "What belongs together".
-
-    Parameters
-    ----------
-    group : tensor of bool, shape (cells,)
-    cell : tensor of int, shape (n,)
-
-    Returns
-    -------
-    tensor of int
     """
     return torch.nonzero(group[cell]).squeeze(1)
 
@@ -123,18 +76,8 @@ def draw_values(logits: Tensor, order: Tensor, rng: torch.Generator) -> Tensor:
     """Draw one value of a block for each patient, spread evenly over a cell's patients.
 
     Of those who have none of the values before it, each value goes to as many as its probabilities
-    add up to, give or take one. Chapter generation, "Even coins".
-
-    Parameters
-    ----------
-    logits : tensor, shape (n, values)
-    order : tensor of int, shape (n,)
-        The patients' row numbers, cell after cell.
-    rng : torch.Generator
-
-    Returns
-    -------
-    tensor of int, shape (n,)
+    add up to, give or take one. `order` has the patients' row numbers, cell after cell.
+    Chapter generation, "Even coins".
     """
     p = torch.softmax(logits[order].double(), dim=1)
     chance = p / p.flip(1).cumsum(dim=1).flip(1)  # of a value, for who has none of those before

@@ -19,7 +19,7 @@ def calibrate_pairs(
     columns: Columns, logits: Tensor, cell: Tensor, counts: Tensor, prevalence: Tensor,
     both: Tensor, groups: Tensor, rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Shifts at which pairs of columns are as frequent as in train.
+    """Shifts at which pairs of columns are as frequent as in train: (cells, width) and pairs.
 
     The generator draws its columns independently, given its noise. What one patient's columns have
     in common must come from the noise alone, and some of it is lost: two blood pressures that do
@@ -33,30 +33,12 @@ def calibrate_pairs(
     competitors"). What is smooth over the bins of a number is shifted first, the single bins after.
 
     Which columns go together can depend on the outcome, and a model that predicts it lives on that.
-    So a group of patients can have shifts of its own, on top of those that all have. Chapter
-    generation, "What belongs together".
+    So a group of patients can have shifts of its own, on top of those that all have.
 
-    Parameters
-    ----------
-    columns : Columns
-    logits : tensor, shape (m, width)
-        Calibrated, of generated patients who are as frequent in the cells as train's.
-    cell : tensor of int, shape (m,)
-        The cell of each. A column's prevalence within the cells is kept up with the pairs.
-    counts, prevalence : tensors, shapes (cells,), (cells, width)
-        As in :func:`calibrate`.
-    both : tensor, shape (groups, width, width)
-        ``co_occurrences`` of each group's training patients.
-    groups : tensor of bool, shape (groups, cells)
-        Which cells belong to each group.
-    rng : torch.Generator
-
-    Returns
-    -------
-    shift : tensor, shape (cells, width)
-        To be added to the logits of the cell's patients.
-    pairs : tensor, shape (groups, width, width)
-        For :func:`draw_in_turn`.
+    `logits` are calibrated, of generated patients as frequent in the cells as train's; `both` has
+    ``co_occurrences`` of each group's training patients. The shifts are added to the logits of the
+    cell's patients, the pairs, shape (groups, width, width), are for :func:`draw_in_turn`.
+    Chapter generation, "What belongs together".
     """
     everybody, shift = torch.zeros_like(prevalence[:1]), torch.zeros_like(prevalence)
     pairs = torch.zeros_like(both)
@@ -80,20 +62,14 @@ def calibrate_pairs(
 
 @dataclass
 class _Known:
-    """What is known of patients when later columns are drawn: all of them, the cell, a block.
+    """What is known of patients when later columns are drawn: all of them, the cell, a block."""
 
-    `rows` are the generated patients of whom it is known, `n` the number of such training patients.
-    `drawn` is what is known of each row; `counted` has the training patients with each of these
-    values and each matrix column, `table` the shifts to be found, both of shape (values, width);
-    `shapes` is as in :class:`~ehrsynth.gan.networks.Columns`.
-    """
-
-    rows: Tensor
-    n: float
-    drawn: Tensor
-    counted: Tensor
-    table: Tensor
-    shapes: Tensor | None = None
+    rows: Tensor  # generated patients of whom it is known
+    n: float  # number of such training patients
+    drawn: Tensor  # what is known of each row
+    counted: Tensor  # training patients with each value and matrix column, (values, width)
+    table: Tensor  # the shifts to be found, (values, width)
+    shapes: Tensor | None = None  # of the values, as in ``Columns.shapes``
 
 
 def _fit_tables(
@@ -158,19 +134,23 @@ class _Level:
 
     def __init__(
         self, known: _Known, where: slice | Tensor, inside: Tensor | None, outside: Tensor | None,
-        one_hot: bool, prior: float | None = None,
+        one_hot: bool, prior: float | Tensor | None,
     ):  # fmt: skip
-        self.known, self.where, self.prior = known, where, prior
-        self.one_hot = one_hot
+        self.known, self.where, self.one_hot, self.prior = known, where, one_hot, prior
         self.inside = None if _is_plain(inside) else inside
         self.outside = None if _is_plain(outside) else outside
-        self.wanted = self._outward(known.counted[:, where], self.inside)
+        self.wanted = self._by_shapes(known.counted[:, where])
         self.coefficients = torch.zeros_like(self.wanted)
 
-    def _outward(self, sums: Tensor, inside: Tensor | None) -> Tensor:
+    def _sums(self, values: Tensor) -> Tensor:
+        """Of generated patients, by what is known of them."""
+        sums = torch.zeros(len(self.known.counted), values.shape[1], device=values.device)
+        return sums.index_add_(0, self.known.drawn, values)
+
+    def _by_shapes(self, sums: Tensor) -> Tensor:
         """Sums over patients by value and column, as sums by shape and shape."""
         sums = sums if self.outside is None else sums @ self.outside
-        return sums if inside is None else inside.T @ sums
+        return sums if self.inside is None else self.inside.T @ sums
 
     def _inward(self, squares: Tensor) -> Tensor:
         """Sums of squares over patients by value, as sums by known shape."""
@@ -181,19 +161,18 @@ class _Level:
         if len(self.known.rows) < len(p):
             p = p[self.known.rows]
         scale = self.known.n / max(len(p), 1)
-        values = len(self.known.counted)
-        model = scale * self._outward(_sums(p, self.known.drawn, values), self.inside)
+        sums = self._sums(p)
         if self.outside is None:
             spread = p - p.square()
         else:
             spread = p @ self.outside.square() - (p @ self.outside).square()
-        information = scale * self._inward(_sums(spread, self.known.drawn, values))
-        apart = self.wanted - model
+        information = scale * self._inward(self._sums(spread))
+        apart = self.wanted - scale * self._by_shapes(sums)
         if self.prior is None:
             self.prior = _chance(apart, information)
         if self.outside is None and self.one_hot:
             # All values of a block move at once, so that their differences move by two steps.
-            information = scale * self._inward(_sums(p, self.known.drawn, values))
+            information = scale * self._inward(sums)
         step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)
         step = step.clamp(-1, 1)
         self.coefficients += step
@@ -217,9 +196,3 @@ def _chance(apart: Tensor, information: Tensor) -> Tensor:
     variance = beyond.sum(dim=1, keepdim=True) / sums.clamp_min(1e-9)
     own = torch.where(beyond > _CLEAR**2 - 1, beyond / information.clamp_min(1e-9), 0.0)
     return 1 / torch.maximum(variance, own).clamp_min(1e-5)
-
-
-def _sums(values: Tensor, group: Tensor, groups: int) -> Tensor:
-    """Column sums within each group, shape (groups, columns)."""
-    sums = torch.zeros(groups, values.shape[1], device=values.device)
-    return sums.index_add_(0, group, values)

@@ -15,18 +15,8 @@ _PART = 8192  # patients counted at a time
 def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
     """The combinations of the given columns in train, their counts, and the means in each.
 
+    Shapes (cells, conditions), (cells,), (cells, width); one cell when nothing is given.
     Chapter generation, "Calibration".
-
-    Parameters
-    ----------
-    data : tensor, shape (n, width)
-        The training patients.
-    columns : Columns
-
-    Returns
-    -------
-    cells, counts, prevalence : tensors, shapes (k, conditions), (k,), (k, width)
-        One cell with no conditions when nothing is given.
     """
     given = data[:, columns.condition]
     if given.shape[1] == 0:
@@ -42,19 +32,8 @@ def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tens
 def co_occurrences(data: Tensor, columns: Columns, own: Tensor | None = None) -> Tensor:
     """How many patients have both of two matrix columns.
 
-    Only the rows of one-hot blocks are counted; the others stay zero.
-    Chapter generation, "What belongs together".
-
-    Parameters
-    ----------
-    data : tensor, shape (n, width)
-    columns : Columns
-    own : tensor of bool, shape (n,), optional
-        Which patients count; by default all.
-
-    Returns
-    -------
-    tensor, shape (width, width)
+    Only the rows of one-hot blocks are counted; the others stay zero. `own` says which patients
+    count, by default all. Chapter generation, "What belongs together".
     """
     own = torch.ones(len(data), dtype=torch.bool, device=data.device) if own is None else own
     counts = torch.zeros(columns.width, columns.width, device=data.device)
@@ -69,14 +48,6 @@ def condition_names(layout: tuple[Block, ...]) -> list[str]:
     """The columns a conditional model is given: the outcome and the sex, where there are any.
 
     Chapter generation, "Asking for a kind of patient".
-
-    Parameters
-    ----------
-    layout : tuple of Block
-
-    Returns
-    -------
-    list of str
     """
     names = [block.name for block in layout if block.role == "outcome"]
     for block in layout:
@@ -88,31 +59,12 @@ def condition_names(layout: tuple[Block, ...]) -> list[str]:
 def agreeing_cells(
     where: dict, layout: tuple[Block, ...], conditions: list[str], cells: Tensor
 ) -> Tensor:
-    """Which cells agree with a wish.
+    """Which cells agree with a wish, e.g. ``{"DIE_1y": 1, "sex": "F"}``; a mask.
 
     Chapter generation, "Asking for a kind of patient".
-
-    Parameters
-    ----------
-    where : dict
-        Values by column, e.g. ``{"DIE_1y": 1, "sex": "F"}``.
-    layout : tuple of Block
-    conditions : list of str
-        The given columns.
-    cells : tensor, shape (cells, conditions)
-
-    Returns
-    -------
-    tensor of bool, shape (cells,)
-
-    Raises
-    ------
-    InputError
-        For a column that is not given, an unknown value, and what no training patient has.
     """
     blocks = {block.name: block for block in layout}
-    given = [b for b in layout if b.name in conditions]
-    at = places(tuple(given))
+    at = places(tuple(b for b in layout if b.name in conditions))
     allowed = torch.ones(len(cells), dtype=torch.bool, device=cells.device)
     for name, value in where.items():
         if name not in conditions:
@@ -125,11 +77,9 @@ def agreeing_cells(
             raise InputError(
                 f"Column {name!r} has no value {value!r}; use one of {', '.join(block.labels)}."
             )
-        index = block.labels.index(label)
-        if block.kind == "binary":
-            allowed &= cells[:, at[name].start] == index
-        else:
-            allowed &= cells[:, at[name].start + index] == 1
+        index, first = block.labels.index(label), at[name].start
+        is_binary = block.kind == "binary"
+        allowed &= cells[:, first] == index if is_binary else cells[:, first + index] == 1
     if not bool(allowed.any()):
         wish = ", ".join(f"{name} = {value}" for name, value in where.items())
         raise InputError(f"No training patient has {wish}, so the model cannot generate any.")
