@@ -11,8 +11,7 @@ The package reads like the tutorial::
     synthetic = es.postprocess(gan.sample(len(train)), prep)
     report = es.evaluate(train, holdout, synthetic)
 
-Each name comes from its module when it is asked for, so that nobody waits for a library, or needs
-one, that what he does has no use for: only to train and to sample takes PyTorch.
+Each name comes from its module when it is asked for: only to train and to sample takes PyTorch.
 """
 
 from importlib import import_module

@@ -1,8 +1,4 @@
-"""What the chapters need besides the package itself: setup, shared work, exercises.
-
-Nothing here does statistics; whatever a chapter computes lives in the package's other
-modules.
-"""
+"""What the chapters need besides the package itself: setup, shared work, exercises."""
 
 import logging
 import os
@@ -44,7 +40,7 @@ def workspace(
 
     Parameters
     ----------
-    dataset, profile, seed
+    dataset, profile, seed : str or int
         The chapter's parameters; each combination has its own folder.
     data : path, optional
         Folder with the data set's files. Default: the data set's folder inside
@@ -53,8 +49,6 @@ def workspace(
     Returns
     -------
     Pipeline
-        Makes what is asked of it (``.patients``, ``.synthetic``, ...) or reads it from
-        the work folder when it is there already.
     """
     from .pipeline import Pipeline
 
@@ -66,7 +60,12 @@ def workspace(
 
 
 def say(text: str) -> None:
-    """Show a sentence in Markdown, so that numbers in the text are computed, not typed."""
+    """Show a sentence in Markdown, so that numbers in the text are computed, not typed.
+
+    Parameters
+    ----------
+    text : str
+    """
     from IPython.display import Markdown, display
 
     display(Markdown(text))
@@ -80,10 +79,9 @@ def check(name: str, test: Callable[[], object], hint: str = "") -> None:
     name : str
         What the reader sees, e.g. "Exercise 1".
     test : callable
-        Called without arguments. Solved when it returns something true; a failing
-        ``assert`` or any other error counts as not solved yet.
+        Solved when it returns something true; an error counts as not solved yet.
     hint : str
-        What to try next, shown until the exercise is solved.
+        What to try next.
     """
     try:
         solved, reason = bool(test()), ""

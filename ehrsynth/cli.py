@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from . import __version__, datasets
 from .errors import InputError
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 
 DatasetOption = Annotated[
-    str, typer.Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
+    str, Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
 ]
 
 
@@ -36,7 +37,7 @@ def _seed(seed: int) -> int:
 
 
 SeedOption = Annotated[
-    int, typer.Option(callback=_seed, help="Same seed, same result on the same machine.")
+    int, Option(callback=_seed, help="Same seed, same result on the same machine.")
 ]
 
 
@@ -49,7 +50,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -58,8 +59,8 @@ def _options(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder to write the hospital's files to.")],
-    patients: Annotated[int, typer.Option(help="Number of patients.")] = 20_000,
+    out: Annotated[Path, Option(help="Folder to write the hospital's files to.")],
+    patients: Annotated[int, Option(help="Number of patients.")] = 20_000,
     seed: SeedOption = 0,
 ) -> None:
     """Write a simulated hospital in the file layout of MIMIC-IV (nothing to download).
@@ -76,9 +77,9 @@ def simulate(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="Public data set: mimic-iv-demo or diabetes130.")],
+    name: Annotated[str, Argument(help="Public data set: mimic-iv-demo or diabetes130.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to put it in; by default the user's cache folder.")
+        Path | None, Option(help="Folder to put it in; by default the user's cache folder.")
     ] = None,
 ) -> None:
     """Download a public data set, or what is missing of it, checked against known checksums.
@@ -90,54 +91,43 @@ def fetch(
 
 
 # What run can be told, in the order of its help.
-_Data = Annotated[
-    Path | None, typer.Option(help="Folder or file with the data (not for simulated).")
-]
-_Profile = Annotated[
-    str, typer.Option(help="fast takes a minute and is for trying; full is for use.")
-]
+_Data = Annotated[Path | None, Option(help="Folder or file with the data (not for simulated).")]
+_Profile = Annotated[str, Option(help="fast takes a minute and is for trying; full is for use.")]
 _Outcome = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="Outcome column with two values (table), or "
         f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y} (omop only)."
     ),
 ]
 _Columns = Annotated[
-    Path | None,
-    typer.Option(help="JSON or YAML file that says what the columns are (data set table)."),
+    Path | None, Option(help="JSON or YAML file that says what the columns are (data set table).")
 ]
 _Rules = Annotated[
-    Path | None,
-    typer.Option(help="JSON or YAML file of clinical rules that every patient has to keep."),
+    Path | None, Option(help="JSON or YAML file of clinical rules that every patient has to keep.")
 ]
 _Recipe = Annotated[
-    str, typer.Option(help="modern (better, faster) or paper (as the tutorial published it).")
+    str, Option(help="modern (better, faster) or paper (as the tutorial published it).")
 ]
 _Number = Annotated[
-    int | None, typer.Option(help="Synthetic patients to make; default: as many as in train.")
+    int | None, Option(help="Synthetic patients to make; default: as many as in train.")
 ]
-_CodeLevel = Annotated[
-    str, typer.Option(help="Diagnoses as phecode (whole), leaf (finest) or category.")
-]
+_CodeLevel = Annotated[str, Option(help="Diagnoses as phecode (whole), leaf (finest) or category.")]
 _With = Annotated[
-    str, typer.Option("--with", help="More columns, parted by commas: procedures,medications,labs.")
+    str, Option("--with", help="More columns, parted by commas: procedures,medications,labs.")
 ]
 _MinPrevalence = Annotated[
-    float | None,
-    typer.Option(help="Share of patients a yes/no column needs; default: the profile's."),
+    float | None, Option(help="Share of patients a yes/no column needs; default: the profile's.")
 ]
-_Runs = Annotated[
-    int, typer.Option(help="Models to train, one a core at a time; the best one is kept.")
-]
+_Runs = Annotated[int, Option(help="Models to train, one a core at a time; the best one is kept.")]
 _UseCase = Annotated[
-    str, typer.Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
+    str, Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
 ]
 
 
 @app.command()
 def run(
-    out: Annotated[Path, typer.Option(help="Folder for the results; made when it is not there.")],
+    out: Annotated[Path, Option(help="Folder for the results; made when it is not there.")],
     dataset: DatasetOption = "simulated",
     data: _Data = None,
     profile: _Profile = "full",
@@ -174,20 +164,19 @@ def run(
 
 @app.command()
 def generate(
-    model: Annotated[Path, typer.Option(help="The model folder of a run.")],
-    n: Annotated[int, typer.Option(help="Number of patients.")],
+    model: Annotated[Path, Option(help="The model folder of a run.")],
+    n: Annotated[int, Option(help="Number of patients.")],
     out: Annotated[
-        Path,
-        typer.Option(help="File to write, .parquet or .csv; without an ending, a folder of them."),
+        Path, Option(help="File to write, .parquet or .csv; without an ending, a folder of them.")
     ],
     seed: SeedOption = 0,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Condition COLUMN=VALUE on the outcome or sex; may be repeated."),
+        Option(help="Condition COLUMN=VALUE on the outcome or sex; may be repeated."),
     ] = None,
     rules: Annotated[
         Path | None,
-        typer.Option(help="JSON or YAML file of clinical rules, in place of the run's own ones."),
+        Option(help="JSON or YAML file of clinical rules, in place of the run's own ones."),
     ] = None,
 ) -> None:
     """Make more patients from a trained model, as many as the disk holds.
@@ -205,28 +194,26 @@ def generate(
         kept = read_rules(model / FILE)
     else:
         kept = chosen_rules(prep.schema_, rules, absent=prep.dropped_["column"])
-    repaired = write(
-        EMRWGAN.load(model), prep, n, out,
-        seed=seed, where=_conditions(where), progress=True, rules=kept,
-    )  # fmt: skip
+    gan, condition = EMRWGAN.load(model), _conditions(where)
+    repaired = write(gan, prep, n, out, seed, condition, progress=True, rules=kept)
     typer.echo(summary(repaired))
     typer.echo(f"{n:,} synthetic patients are in {out}.")
 
 
 @app.command()
 def evaluate(
-    train: Annotated[Path, typer.Option(help="The patients the generator was trained on.")],
-    holdout: Annotated[Path, typer.Option(help="Real patients it has never seen.")],
-    synthetic: Annotated[Path, typer.Option(help="The synthetic patients.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, card.md.")],
+    train: Annotated[Path, Option(help="The patients the generator was trained on.")],
+    holdout: Annotated[Path, Option(help="Real patients it has never seen.")],
+    synthetic: Annotated[Path, Option(help="The synthetic patients.")],
+    out: Annotated[Path, Option(help="Folder for metrics.json, report.html, card.md.")],
     schema: Annotated[
-        Path | None, typer.Option(help="schema.json of a run; guessed from train without it.")
+        Path | None, Option(help="schema.json of a run; guessed from train without it.")
     ] = None,
     outcome: Annotated[
-        str | None, typer.Option(help="Outcome column with two values, when there is no schema.")
+        str | None, Option(help="Outcome column with two values, when there is no schema.")
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="fast samples fewer patients for the slow metrics; full is for use.")
+        str, Option(help="fast samples fewer patients for the slow metrics; full is for use.")
     ] = "full",
     seed: SeedOption = 0,
 ) -> None:
@@ -244,31 +231,21 @@ def evaluate(
         raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
     tables = {name: read_table(path) for name, path in paths.items()}
-    report = measure(
-        **align(
-            tables,
-            schema=None if schema is None else Schema.load(schema),
-            outcome=outcome,
-            names={name: str(path) for name, path in paths.items()},
-        ),
-        seed=seed,
-        profile=profile,
-        progress=True,
-    )
-    report.save(out)
+    known = None if schema is None else Schema.load(schema)
+    names = {name: str(path) for name, path in paths.items()}
+    given = align(tables, schema=known, outcome=outcome, names=names)
+    measure(**given, seed=seed, profile=profile, progress=True).save(out)
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 
 
 def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
-    if not pairs:
-        return None
     conditions = {}
-    for pair in pairs:
-        column, sign, value = pair.partition("=")
-        if not sign or not column or not value:
+    for pair in pairs or []:
+        column, _, value = pair.partition("=")
+        if not column or not value:
             raise InputError(f"The condition {pair!r} is not of the form COLUMN=VALUE.")
         conditions[column] = value
-    return conditions
+    return conditions or None
 
 
 def main() -> None:

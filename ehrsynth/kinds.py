@@ -1,8 +1,4 @@
-"""What kind of column values make, worked out from the values alone.
-
-:meth:`ehrsynth.Schema.infer` and the column reader of flat tables build on it, so that both call
-the same thing an identifier, a code, a category or a number.
-"""
+"""What kind of column values make: the one place for schemas and the reader of flat tables."""
 
 import re
 from collections.abc import Iterable
@@ -119,7 +115,7 @@ def ordered(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(found if numbers.hasnans else found[np.argsort(numbers, kind="stable")])
 
 
-def category_text(value: object) -> str:
+def category_text(value: Any) -> str:
     """What a value is called as a category: 0.0 and False are "0", else its own text."""
     if isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
@@ -127,7 +123,7 @@ def category_text(value: object) -> str:
 
 
 def is_number(values: pd.Series) -> bool:
-    """Whether the column is one of numbers; yes and no (booleans) are none."""
+    """Whether these are numbers; yes and no (booleans) are none."""
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
@@ -146,8 +142,8 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
     """Whether these values (none missing) single out the patients rather than describe them.
 
     Texts do when no two are equal. Whole numbers do when no two are equal and they lie close
-    together, have six digits or more and all the same number of them, or the name says so; or
-    when the name says so and most of them differ. A laboratory value with decimals never does.
+    together or all have the same number of digits, six or more; or when most differ and the name
+    says so. A laboratory value with decimals never does.
     """
     if len(present) <= _LEAST_IDENTIFIERS:
         return False
@@ -174,10 +170,8 @@ def decimals(present: pd.Series) -> int | None:
     numbers = present.astype("float64")
     if _whole(numbers):
         return 0
-    for places in (1, 2, 3):
-        if np.allclose(numbers, numbers.round(places), rtol=0, atol=1e-9):
-            return places
-    return None
+    exact = (p for p in (1, 2, 3) if np.allclose(numbers, numbers.round(p), rtol=0, atol=1e-9))
+    return next(exact, None)
 
 
 def _whole(values: pd.Series | np.ndarray) -> bool:

@@ -1,11 +1,7 @@
 """The whole tutorial as one resumable job: data, training, generation, evaluation.
 
-Each stage leaves its files in one folder and is noted in ``run.json`` when it is
-complete. A stage that is noted is not run again, so a job that was stopped goes on where
-it was; training itself goes on from its last checkpoint.
-
-What needs PyTorch is asked of the package by name (``es.EMRWGAN``), and so only when a stage is
-made that trains or samples.
+Each stage leaves its files in one folder and is noted in ``run.json``; what is noted is not run
+again. What needs PyTorch is asked of the package by name (``es.EMRWGAN``), so only when it is used.
 """
 
 import logging
@@ -43,20 +39,16 @@ from .sources.flat.table import show
 
 log = logging.getLogger(__name__)
 
-
 SYNTHETIC = "synthetic.parquet"
 STAGES = {
     "data": [
-        "train.parquet",
-        "holdout.parquet",
-        "schema.json",
-        f"model/{PREPROCESSOR_FILE}",
-        f"model/{RULES_FILE}",
+        "train.parquet", "holdout.parquet", "schema.json",
+        f"model/{PREPROCESSOR_FILE}", f"model/{RULES_FILE}",
     ],
     "training": [f"model/{name}" for name in MODEL_FILES],
     "generation": [SYNTHETIC],
     "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
-}
+}  # fmt: skip
 
 
 @dataclass
@@ -74,16 +66,14 @@ class Pipeline:
     profile : {"fast", "full"}
         "fast" takes seconds and is for learning; "full" is for use.
     seed : int
-        Seeds the simulated hospital, the split, training, generation and evaluation.
+        Of everything that is drawn, the simulated hospital too.
     recipe : {"modern", "paper"}
         How the GAN is trained.
     outcome : str, optional
-        The outcome column of a flat table, which needs it; or one of the outcomes of
+        The outcome column of a flat table, or one of the outcomes of
         :func:`ehrsynth.build_patients`.
-    columns : path, optional
-        What the columns of the data set "table" are (:mod:`ehrsynth.sources.flat.columns_file`).
-    rules : path, optional
-        Clinical rules beside those of the schema (:mod:`ehrsynth.rules`).
+    columns, rules : path, optional
+        What the columns of the data set "table" are, and clinical rules beside the schema's.
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
     code_level : {"phecode", "leaf", "category"}
@@ -93,11 +83,11 @@ class Pipeline:
     min_prevalence : float, optional
         Share of training patients a yes/no column needs to be kept; by default the profile's.
     runs : int
-        How many models to train (:func:`ehrsynth.gan.fit_runs`). Of several, each in its folder
-        ``runs/1``, ``runs/2`` and so on, the evaluation keeps the one that is first for the use
-        case. It looks at the holdout for that, so the kept one's numbers are a little too good.
+        How many models to train (:func:`ehrsynth.fit_runs`), each in its folder ``runs/1`` and so
+        on. The evaluation keeps the first for the use case; it looks at the holdout for that, so
+        the kept one's numbers are a little too good.
     use_case : str
-        What several runs are ranked for, one of ``ehrsynth.evaluation.USE_CASES``.
+        What several runs are ranked for.
     n_jobs : int, optional
         How many of several runs to train at the same time; -1 for one a core.
     progress : bool
@@ -140,6 +130,7 @@ class Pipeline:
             check_count("number of synthetic patients", self.n)
         check_count("number of runs", self.runs)
         check_use_case(self.use_case)
+        self._seen: set[str] = set()
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         # Real patients: git is to overlook the folder.
         self._folder = RunFolder(self.out)
@@ -149,7 +140,7 @@ class Pipeline:
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The source's tables as they were read, in memory, for a person to look at."""
+        """The source's tables in memory, for a person to look at."""
         return datasets.load(self.dataset, data=self.data, **self._source_options())
 
     @cached_property
@@ -184,7 +175,7 @@ class Pipeline:
 
     @cached_property
     def schema(self) -> Schema:
-        """The columns that the three tables of the run share."""
+        """The columns of the three tables."""
         self._finish("data")
         return Schema.load(self.out / "schema.json")
 
@@ -219,7 +210,7 @@ class Pipeline:
     @cached_property
     def gan(self) -> "es.EMRWGAN":
         """The trained model."""
-        self._finish(self._maker(STAGES["training"][0]))
+        self._finish_file(STAGES["training"][0])
         return es.EMRWGAN.load(self.out / "model")
 
     @cached_property
@@ -234,9 +225,14 @@ class Pipeline:
         return Report.load(self.out / METRICS_FILE)
 
     def run(self) -> "Pipeline":
-        """Finish every stage that is not finished yet."""
+        """Finish every stage that is not finished yet.
+
+        Returns
+        -------
+        Pipeline
+        """
         try:
-            if not self.finished("generation"):
+            if not self._finished("generation"):
                 _ = es.EMRWGAN  # where PyTorch is missing, it is said before the work begins
             self._finish("evaluation")
         except InputError:
@@ -244,8 +240,7 @@ class Pipeline:
             raise
         return self
 
-    def finished(self, stage: str) -> bool:
-        """Whether a stage is noted as complete and all its files are there."""
+    def _finished(self, stage: str) -> bool:
         noted = stage in self._folder.noted("finished")
         return noted and all((self.out / name).is_file() for name in self._files[stage])
 
@@ -268,18 +263,13 @@ class Pipeline:
             "evaluation": [*STAGES["training"], *STAGES["generation"], *STAGES["evaluation"]],
         }
 
-    def _maker(self, name: str) -> str:
-        """The stage that leaves this file."""
-        return next(stage for stage, files in self._files.items() if name in files)
-
     # -- the stages --------------------------------------------------------------------
 
     def _make_data(self) -> None:
         patients = self.patients
         train, holdout = split(patients, seed=self.seed)
-        prep = Preprocessor.for_recipe(
-            self.recipe, min_prevalence=self.min_prevalence, seed=self.seed
-        ).fit(train)
+        options = {"min_prevalence": self.min_prevalence, "seed": self.seed}
+        prep = Preprocessor.for_recipe(self.recipe, **options).fit(train)
         schema = prep.schema_
         rules = chosen_rules(schema, self.rules, absent=prep.dropped_["column"])
         facts: dict[str, Any] = {
@@ -386,7 +376,6 @@ class Pipeline:
         return report
 
     def _generator(self) -> str:
-        """How the synthetic patients were made, as the report says it."""
         return (
             f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
             f"seed {self.seed}"
@@ -408,7 +397,7 @@ class Pipeline:
         """Run every stage up to and including `stage` that is not finished."""
         with self._folder.lock:
             for name in STAGES:
-                if self.finished(name):
+                if self._finished(name):
                     if self.progress and name not in self._seen:
                         log.info("%s: already finished, kept.", name.capitalize())
                 else:
@@ -416,10 +405,6 @@ class Pipeline:
                 self._seen.add(name)
                 if name == stage:
                     return
-
-    @cached_property
-    def _seen(self) -> set[str]:
-        return set()
 
     def _run_stage(self, name: str) -> None:
         log.info("%s ...", name.capitalize())
@@ -432,8 +417,11 @@ class Pipeline:
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
+    def _finish_file(self, name: str) -> None:
+        self._finish(next(stage for stage, files in self._files.items() if name in files))
+
     def _table(self, name: str) -> pd.DataFrame:
-        self._finish(self._maker(name))
+        self._finish_file(name)
         return self.schema.cast(read_table(self.out / name), where=name)
 
 

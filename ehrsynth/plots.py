@@ -1,10 +1,7 @@
 """Pictures of patient tables, one style for the whole book.
 
-Real data is always blue, synthetic data orange and holdout green (Okabe-Ito colors, which
-color-blind readers can tell apart). Figures have an opaque near-white background, so that
-they read the same on a white and on a dark page. Every function takes tables and returns the
-matplotlib Axes or Figure it drew; labels and units come from the :class:`~ehrsynth.schema.Schema`.
-:func:`ehrsynth.slider.slider` makes a film of such figures.
+Real data is always blue, synthetic orange and holdout green (Okabe-Ito colors, which color-blind
+readers can tell apart), on an opaque near-white background that reads the same on a dark page.
 """
 
 from collections.abc import Mapping
@@ -23,14 +20,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from .schema import Schema
 
-COLORS = {
-    "real": "#0072B2",
-    "synthetic": "#D55E00",
-    "holdout": "#009E73",
-    "neutral": "#6B7280",
-}
-BACKGROUND = "#FCFCFB"
-INK = "#1F2933"
+COLORS = {"real": "#0072B2", "synthetic": "#D55E00", "holdout": "#009E73", "neutral": "#6B7280"}
+BACKGROUND, INK = "#FCFCFB", "#1F2933"
 _FAMILY_TITLES = {
     "fidelity": "Fidelity: does it look like the real data?",
     "utility": "Utility: can one learn from it?",
@@ -68,7 +59,7 @@ def _style() -> dict[str, Any]:
 
 
 def _axes(size: tuple[float, float]) -> Axes:
-    """New axes in the book's style (whatever the caller's style is)."""
+    """New axes in the book's style, whatever the caller's."""
     return _grid(1, 1, size)[1][0, 0]
 
 
@@ -97,18 +88,16 @@ def prevalence(
 ) -> Axes:
     """Prevalence of every binary column, real against synthetic, on log axes.
 
-    Points on the diagonal agree. The band is where a sample as large as `synthetic` falls
-    in 95 of 100 cases when nothing is wrong. A code that one side never has is drawn at half
-    a patient.
+    The band is where a sample as large as `synthetic` falls in 95 of 100 cases when nothing is
+    wrong. A code that one side never has is drawn at half a patient.
 
     Parameters
     ----------
     real, synthetic : DataFrame
-        Patient tables.
     schema : Schema, optional
         Of the codes to draw; by default that of `real`.
     ax : Axes, optional
-        Where to draw; by default a new picture.
+        By default new ones.
     name_farthest : int
         How many of the codes farthest outside the band are named.
 
@@ -153,7 +142,7 @@ def distributions(real: pd.DataFrame, synthetic: pd.DataFrame) -> Figure:
     Parameters
     ----------
     real, synthetic : DataFrame
-        Patient tables; `real` has the schema.
+        `real` has the schema.
 
     Returns
     -------
@@ -187,23 +176,21 @@ def _percent(values: np.ndarray) -> np.ndarray:
 
 
 def _edges(values: np.ndarray, decimals: int | None, most: int = 30) -> np.ndarray:
-    """Bin edges; whole numbers get bins of a whole width, so that no bin is fuller by accident."""
+    """Bin edges; whole numbers get a whole width, so that no bin is fuller by accident."""
     if len(values) == 0:
         return np.linspace(0, 1, most + 1)
     low, high = np.quantile(values, [0.001, 0.999])
     if decimals == 0:
         width = max(1, int(np.ceil((high - low) / most)))
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + width + 0.5, width)
-    if high <= low:
-        high = low + 1
-    return np.linspace(low, high, most + 1)
+    return np.linspace(low, high if high > low else low + 1, most + 1)
 
 
 def monitor(history: pd.DataFrame) -> Figure:
     """What the critic says in training, above what the quality monitor found.
 
-    The losses of the first tenth of the training are left out. The band is one standard error of
-    the two-sample test; the dotted line is the look whose weights ``keep="best"`` keeps.
+    The band is one standard error of the two-sample test; the dotted line is the look whose
+    weights ``keep="best"`` keeps.
 
     Parameters
     ----------
@@ -236,14 +223,12 @@ def monitor(history: pd.DataFrame) -> Figure:
 def overview(report, family: str | None = None) -> Axes:
     """How far each metric has come from the worst (0 %) to the best reachable (100 %).
 
-    Of a metric that exists in two forms, the corrected one is drawn.
-
     Parameters
     ----------
     report : Report or DataFrame
         What :func:`ehrsynth.evaluate` returns, or its ``to_frame()``.
     family : {"fidelity", "utility", "privacy", "fairness"}, optional
-        Draw only this family.
+        By default all.
 
     Returns
     -------
@@ -253,6 +238,7 @@ def overview(report, family: str | None = None) -> Axes:
     frame = frame.dropna(subset="share")
     if family is not None:
         frame = frame[frame["family"] == family]
+    # Of a metric that exists in two forms, the corrected one is drawn.
     twice = frame.groupby("name")["form"].transform("nunique") > 1
     frame = frame[~twice | (frame["form"] == "corrected")].iloc[::-1]
     ax = _axes((6.4, 0.38 * max(len(frame), 1) + 1.1))
@@ -274,7 +260,7 @@ def overview(report, family: str | None = None) -> Axes:
 
 
 def _way(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """The way from worst to best of a bound of the interval (the value's where there is none)."""
+    """The way from worst to best of a bound, or of the value where there is none."""
     span = (frame["best"] - frame["worst"]).to_numpy(float)
     value = frame[column].fillna(frame["value"]).to_numpy(float)
     return (value - frame["worst"].to_numpy(float)) / np.where(span == 0, np.nan, span)
@@ -314,15 +300,12 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
 
 
 def noticed(table: pd.DataFrame) -> Axes:
-    """Which metric notices which defect: a heat map, metrics by defects.
-
-    Orange cells are noticed. A ring marks what was expected to be.
+    """Which metric notices which defect (orange); a ring marks what was expected to be.
 
     Parameters
     ----------
     table : DataFrame
-        What :func:`ehrsynth.evaluation.validation.as_table` or ``results`` returns; only the
-        forms that can be believed are drawn.
+        From :func:`ehrsynth.evaluation.validation.as_table`; what is not believed is left out.
 
     Returns
     -------
@@ -352,26 +335,21 @@ def noticed(table: pd.DataFrame) -> Axes:
 
 
 def distances(train: np.ndarray, holdout: np.ndarray) -> Axes:
-    """Are patients whose data was used nearer to the synthetic data than others?
+    """Whether patients whose data was used are nearer to the synthetic data than others.
 
     Parameters
     ----------
     train, holdout : array of float
-        For each patient the distance to the nearest synthetic patient, as
-        :func:`ehrsynth.statistics.nearest_distance` gives it.
+        For each patient the distance to the nearest synthetic patient.
 
     Returns
     -------
     Axes
     """
     ax = _axes((6.4, 3.4))
-    both = np.concatenate([np.asarray(train, float), np.asarray(holdout, float)])
-    edges = np.linspace(0, max(np.quantile(both, 0.995), 1e-9), 40).tolist()
-    for given, role, name in (
-        (train, "real", "train (data was used)"),
-        (holdout, "holdout", "holdout (never seen)"),
-    ):
-        values = np.asarray(given, float)
+    edges = np.linspace(0, max(np.quantile([*train, *holdout], 0.995), 1e-9), 40).tolist()
+    named = (train, "real", "train (data was used)"), (holdout, "holdout", "holdout (never seen)")
+    for values, role, name in named:
         ax.hist(np.minimum(values, edges[-1]), bins=edges, weights=_percent(values),
                 histtype="step", linewidth=2, color=COLORS[role], label=name)  # fmt: skip
         ax.axvline(np.median(values), color=COLORS[role], linestyle=":", linewidth=1.2)
@@ -390,7 +368,7 @@ def importance(real: pd.Series, synthetic: pd.Series, schema: Schema, top: int =
     schema : Schema
         Has the names to show.
     top : int
-        How many of the features, the most important in real data first.
+        How many, the most important in real data first.
 
     Returns
     -------
@@ -416,8 +394,8 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Axes:
     Parameters
     ----------
     curves : mapping of str to (truth, score)
-        `truth` is 0/1, `score` grows with the risk. The names "real", "synthetic" and
-        "holdout" (or names that begin with them) get their usual colors.
+        `truth` is 0/1, `score` grows with the risk. A name that begins with "real", "synthetic"
+        or "holdout" has the usual color.
 
     Returns
     -------

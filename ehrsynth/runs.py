@@ -22,39 +22,34 @@ def fit_runs(
     checkpoint_dir: str | Path | None = None,
     progress: bool = False,
 ) -> list[EMRWGAN]:
-    """Train models that differ in their seed only.
+    """Train models that differ in their seed only, as the tutorial does (doi 10.2196/52615).
 
-    Two trainings give two models, and neither is best at everything. The tutorial trains five
-    and ranks what they generate (doi 10.2196/52615); :func:`ehrsynth.rank` does that.
+    Each is trained with one thread, so that it is the same beside whatever it is trained.
 
     Parameters
     ----------
     model : EMRWGAN
-        What to train. It stays untrained itself.
+        What to train; it stays untrained itself.
     encoded : Encoded
         From ``Preprocessor.transform``.
     runs : int
-        How many.
+        How many; the seeds are :func:`run_seeds` of the model's.
     n_jobs : int, optional
         How many at the same time, in processes of their own; -1 for one a core. By default what
         ``joblib.parallel_config`` says around this call, or one after the other.
     checkpoint_dir : path, optional
-        Folder for a folder a run, ``1``, ``2`` and so on, each with its checkpoint. Started
-        again, what is trained is not trained again, and the others go on.
+        For a folder a run, each with its checkpoint: started again, a training goes on.
     progress : bool
-        Say how far the training is: a bar for each run, or one line a run when several are
-        trained at the same time.
+        A bar for each run, or one line a run when several are trained at the same time.
 
     Returns
     -------
     list of EMRWGAN
-        By run. The seeds are :func:`run_seeds` of the model's. Each model is trained with one
-        thread, so that it is the same wherever and beside whatever it is trained.
 
     Raises
     ------
     InputError
-        For fewer than one run or job, and where a run fails, which it names.
+        For fewer than one run or no job, and where a run fails, which it names.
     """
     seeds = run_seeds(model.seed, runs)
     if n_jobs == 0:
@@ -70,11 +65,7 @@ def fit_runs(
 
 
 def run_seeds(seed: int, runs: int) -> list[int]:
-    """The seeds of so many runs: first `seed` itself, then numbers that follow from it.
-
-    So the first run is the model that one thread would train alone, and fewer runs are the first
-    ones of more.
-    """
+    """First `seed` itself, then numbers that follow from it: fewer runs are the first of more."""
     check_count("number of runs", runs)
     derived = (np.random.SeedSequence([seed, run]).generate_state(1) for run in range(1, runs))
     return [seed, *(int(state[0]) for state in derived)]

@@ -15,8 +15,8 @@ from PIL import Image
 from .errors import InputError
 from .plots import BACKGROUND, COLORS, INK
 
-# The last frame stands in the page itself, the others wait in the script: wherever scripts are
-# not run (print, GitHub, an untrusted notebook) there is one picture and no dead control.
+# The last frame stands in the page itself, the others in the script: where scripts are not run
+# (print, GitHub, an untrusted notebook) there is one picture and no dead control.
 _SLIDER = Template("""\
 <div id="$id" class="es-slider" style="max-width:${width}px;padding:8px;border-radius:6px;\
 background:$background;color:$ink">
@@ -49,19 +49,14 @@ def slider(
 ):
     """A film that the reader moves by hand: one picture at a time, and a slider below it.
 
-    Pictures and script are inside the HTML, which asks no kernel and no other machine for
-    anything. It begins with the last frame, which is also what is seen where scripts do not run.
-    The same figures give the same HTML.
+    All is inside the HTML, which asks no kernel and no other machine for anything.
 
     Parameters
     ----------
     frames : iterable of Figure
-        All of one size, about a dozen at most; they are closed once they are saved. A generator
-        holds only one of them in memory at a time.
-    labels : iterable of str
-        What the slider says at each frame, for example "step 300".
-    alts : iterable of str
-        What is to be seen in each frame, for those who cannot see it.
+        All of one size; they are closed. Of a generator, one at a time is in memory.
+    labels, alts : iterable of str
+        What the slider says at each frame, and what is to be seen in it for who cannot see it.
     name : str
         What the slider moves through.
 
@@ -89,11 +84,10 @@ def slider(
         [label, alt, "data:image/png;base64," + base64.b64encode(png).decode()]
         for label, alt, (png, _) in zip(labels, alts, pictures, strict=True)
     ]
-    content = json.dumps([name, *rows])
     width, height = pictures[-1][1]
     label, alt, src = (html.escape(text) for text in rows[-1])
     page = _SLIDER.substitute(
-        id="slider-" + hashlib.sha256(content.encode()).hexdigest()[:8],
+        id="slider-" + hashlib.sha256(json.dumps([name, *rows]).encode()).hexdigest()[:8],
         name=html.escape(name), label=label, alt=alt, src=src,
         width=width, height=height, last=len(rows) - 1,
         # In a script, "</script>" would end it: no angle bracket is left there.
@@ -104,10 +98,7 @@ def slider(
 
 
 def _png(figure: Figure, sharpness: float = 1.5) -> tuple[bytes, tuple[int, int]]:
-    """The figure as a small PNG with 64 colors, and the width and height to show it in pixels.
-
-    It has more pixels than that (`sharpness`), for screens with small ones. Closes the figure.
-    """
+    """The figure as a small PNG with 64 colors, and the size to show it in; closes the figure."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=sharpness * figure.dpi, bbox_inches=None)
     plt.close(figure)  # or the notebook would show it once more

@@ -1,8 +1,4 @@
-"""Any number of patients from a trained model, in the memory of one chunk of them.
-
-Each chunk is made from a seed of its own and written as one part; a job that was stopped goes on
-after the last whole part.
-"""
+"""Any number of patients from a trained model, in the memory of one chunk of them."""
 
 import hashlib
 import logging
@@ -37,26 +33,23 @@ def generate(
     """Write `n` synthetic patients to a file or a folder, a chunk at a time.
 
     The same call goes on where it was stopped, and gives the same as without the interruption.
-    Until a file is whole, its parts are in the folder ``PATH.parts``, so for a moment it needs
-    twice its room; a folder does not.
+    Until a file is whole, its parts are in ``PATH.parts``, so it needs twice its room.
 
     Parameters
     ----------
     gan : EMRWGAN
     prep : Preprocessor
         The one that the model was trained with.
-    n : int
-        Number of patients.
+    n, seed : int
+        Number of patients, and what they depend on.
     path : path
         A .parquet or .csv file; without an ending, a folder of Parquet files.
-    seed : int
-        Same seed, same patients.
     where : dict, optional
         Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
     progress : bool
         Show a progress bar.
     rules : bool or list of Rule
-        As in :func:`ehrsynth.generation.decode`.
+        As in :func:`ehrsynth.generation.decode.postprocess`.
 
     Returns
     -------
@@ -66,8 +59,7 @@ def generate(
     Raises
     ------
     InputError
-        For an `n` below 1, an impossible condition, a folder that holds something else, or a file
-        that cannot be written.
+        For an `n` below 1, an impossible condition, or a place that holds something else.
     """
     check_count("number of synthetic patients", n)
     path = _target(path)
@@ -158,15 +150,13 @@ def _write_part(path, encoded, prep, seed, rules, repaired, head: bool) -> None:
 
 
 def _join(parts: Sequence[Path], path: Path) -> None:
-    """Put the parts into one file."""
     # Written among the parts, so that nothing else is left over when the process is killed.
     whole = parts[0].with_name(f"whole{path.suffix}")
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
             with open(whole, "wb") as file:
                 for part in parts:
-                    with open(part, "rb") as source:
-                        shutil.copyfileobj(source, file)
+                    file.write(part.read_bytes())
         else:
             # A writer remembers 2 kB for each column of each row group until it closes. So row
             # groups grow with their number: of a thousand parts, three make one.
