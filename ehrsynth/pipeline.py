@@ -59,10 +59,8 @@ class Pipeline:
     ----------
     out : path
         The run's folder. It may hold the same run, unfinished or finished, but no other.
-    dataset : str
-        One of ``ehrsynth.DATASETS``.
-    data : path, optional
-        Where the data lies (not for "simulated").
+    dataset, data : str, path
+        One of ``ehrsynth.DATASETS``, and where it lies (not for "simulated").
     profile : {"fast", "full"}
         "fast" takes seconds and is for learning; "full" is for use.
     seed : int
@@ -76,22 +74,18 @@ class Pipeline:
         What the columns of the data set "table" are, and clinical rules beside the schema's.
     n : int, optional
         Synthetic patients to make; by default as many as there are training patients.
-    code_level : {"phecode", "leaf", "category"}
-        How finely diagnoses are told apart.
-    include : sequence of {"procedures", "medications", "labs"}
-        Further columns, of a source that has them.
+    code_level, include : str, sequence of str
+        How finely diagnoses are told apart ("phecode", "leaf" or "category"); further columns
+        ("procedures", "medications", "labs"), of a source that has them.
     min_prevalence : float, optional
         Share of training patients a yes/no column needs to be kept; by default the profile's.
-    runs : int
-        How many models to train (:func:`ehrsynth.fit_runs`), each in its folder ``runs/1`` and so
-        on. The evaluation keeps the first for the use case; it looks at the holdout for that, so
-        the kept one's numbers are a little too good.
-    use_case : str
-        What several runs are ranked for.
-    n_jobs : int, optional
-        How many of several runs to train at the same time; -1 for one a core.
-    progress : bool
-        Show progress bars and log the stages.
+    runs, use_case : int, str
+        How many models to train (:func:`ehrsynth.gan.fit_runs`). Of several, each in its folder
+        ``runs/1`` and so on, the evaluation keeps the one that is first for the use case (one of
+        ``ehrsynth.evaluation.USE_CASES``). It looks at the holdout for that, so the kept one's
+        numbers are a little too good.
+    n_jobs, progress : int, bool
+        How many runs to train at the same time, -1 for one a core; progress bars and a log.
     """
 
     out: Path
@@ -342,9 +336,13 @@ class Pipeline:
         self._folder.note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
+        generator = (
+            f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
+            f"seed {self.seed}"
+        )
         options: dict[str, Any] = {
             "schema": self.schema, "seed": self.seed, "progress": self.progress,
-            "profile": self.profile, "facts": self.facts | {"generator": self._generator()},
+            "profile": self.profile, "facts": self.facts | {"generator": generator},
         }  # fmt: skip
         if self.runs == 1:
             report = evaluate(self.train, self.holdout, self.synthetic, **options)
@@ -374,12 +372,6 @@ class Pipeline:
             "scores of the runs": f"{scores} (they were ranked on the held-out patients)",
         }
         return report
-
-    def _generator(self) -> str:
-        return (
-            f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
-            f"seed {self.seed}"
-        )
 
     # -- bookkeeping -------------------------------------------------------------------
 

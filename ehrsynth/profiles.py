@@ -13,28 +13,14 @@ except ImportError:  # Windows
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of everything a run takes.
+    """How much of everything a run takes; None takes all, or leaves the recipe's own."""
 
-    Parameters
-    ----------
-    patients : int
-        Size of the simulated hospital.
-    most : int or None
-        Patients used of any other source; None takes all.
-    min_prevalence : float
-        Share of training patients a yes/no column needs to be kept.
-    steps : int or None
-        Training steps; None leaves the recipe's own number.
-    width, layers : int or None
-        Size and number of the networks' residual layers; None leaves the recipe's own.
-    """
-
-    patients: int
-    most: int | None
-    min_prevalence: float
+    patients: int  # of the simulated hospital
+    most: int | None  # patients of any other source
+    min_prevalence: float  # share of training patients a yes/no column needs to be kept
     steps: int | None
-    width: int | None = None
-    layers: int | None = None
+    width: int | None = None  # of the networks' residual layers
+    layers: int | None = None  # how many of those
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """The recipe with the profile's networks."""

@@ -14,13 +14,7 @@ _GIT_IGNORE, _IGNORE_ALL = ".gitignore", "*\n"
 
 @dataclass
 class RunFolder:
-    """A folder that belongs to one run.
-
-    Parameters
-    ----------
-    path : path
-        It may hold the same run, unfinished or finished, but no other.
-    """
+    """A folder that may hold one run, unfinished or finished, but no other."""
 
     path: Path
 
@@ -36,17 +30,7 @@ class RunFolder:
     def claim(self, settings: dict, private: bool) -> None:
         """Start ``run.json``, or check that the folder holds this very run.
 
-        Parameters
-        ----------
-        settings : dict
-            What makes the run this run.
-        private : bool
-            Whether git is to overlook a new folder, because real patients will lie in it.
-
-        Raises
-        ------
-        InputError
-            If the folder holds a run with other settings.
+        Git is to overlook a new folder that is `private`: real patients will lie in it.
         """
         if self._file.exists():
             found = read_json(self._file)["settings"]

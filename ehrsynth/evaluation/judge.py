@@ -149,7 +149,8 @@ def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict)
     if key not in references:
         worst = MIXED[: spec.draws] if spec.worst == MIXED[0] else (spec.worst,)
         references[key] = [_reference(spec, scenes, names, seed) for names in ((spec.best,), worst)]
-    return Metric.of(spec, value, *references[key], reason=reason, note=note)
+    best, lowest = references[key]
+    return Metric.of(spec, value, best, lowest, reason, note)
 
 
 def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Estimate | None:
