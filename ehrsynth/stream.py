@@ -40,10 +40,12 @@ def generate(
     gan : EMRWGAN
     prep : Preprocessor
         The one that the model was trained with.
-    n, seed : int
-        Number of patients, and what they depend on.
+    n : int
+        Number of patients.
     path : path
         A .parquet or .csv file; without an ending, a folder of Parquet files.
+    seed : int
+        Same seed, same patients.
     where : dict, optional
         Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
     progress : bool

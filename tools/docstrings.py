@@ -38,10 +38,8 @@ def shown() -> Iterator[str]:
                 for method, inner in vars(thing).items():
                     is_function = inspect.isfunction(inner) or isinstance(inner, classmethod)
                     named = getattr(inner, "__name__", "") == method  # not a lambda's
-                    inherited = not inner.__doc__ and any(
-                        hasattr(base, method) for base in thing.__mro__[1:]
-                    )  # whose docstring the page shows
-                    if is_function and named and not inherited and not method.startswith("_"):
+                    # Without a docstring of its own a method is not shown, or with its base's.
+                    if is_function and named and inner.__doc__ and not method.startswith("_"):
                         yield f"{name}.{member}.{method}"
 
 

@@ -97,7 +97,9 @@ def chance_of_first(
 
     Parameters
     ----------
-    reports, use_case, weights
+    reports : mapping or DataFrame
+    use_case : str
+    weights : mapping of str to float, optional
         As for :func:`rank`. With one report a candidate, only the patients are drawn again:
         another training run may differ by more.
     draws, seed : int
@@ -138,7 +140,8 @@ def sensitivity(
 
     Parameters
     ----------
-    reports, use_case
+    reports : mapping or DataFrame
+    use_case : str
         As for :func:`rank`.
     family : {"privacy", "fidelity", "utility", "fairness"}
         Whose weight moves; inside and outside the family, weights keep their proportions.

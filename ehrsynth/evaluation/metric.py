@@ -61,9 +61,9 @@ class Metric:
     """One metric of one synthetic data set, beside its two references.
     Chapter utility, "Tables of known quality".
 
-    Attributes
+    Parameters
     ----------
-    name, title, family, form, direction, unit, source, sentence : str
+    name, title, family, form : str
         As ``metrics.schema.json`` says. What the tutorial and its companion benchmark do not have
         is "corrected".
     value, ci_low, ci_high : float or None
@@ -73,6 +73,8 @@ class Metric:
     share : float or None
         The way from worst (0) to best (1) that the value has come; it may lie outside. None
         when the two references cannot be told apart on these data.
+    direction, unit, source, sentence : str
+        Which way is better, in what, after which paper, and what the number says.
     behind : bool or None
         Whether the value is worse than the best reference by more than both intervals explain
         (one-sided, at 2.5 %).
@@ -126,7 +128,12 @@ class Metric:
         return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
     def to_dict(self) -> dict:
-        """Plain numbers and texts, rounded so that the file is the same on every machine."""
+        """Plain numbers and texts, rounded so that the file is the same on every machine.
+
+        Returns
+        -------
+        dict
+        """
         return {
             k: float(f"{v:.9g}") if isinstance(v, float) else v for k, v in asdict(self).items()
         }
