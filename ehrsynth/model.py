@@ -19,7 +19,7 @@ from .files import atomic_path, read_json, write_json
 from .gan.checkpoint import Checkpoint, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
-from .gan.recipe import SETTINGS, WEIGHTS, Recipe, named
+from .gan.recipe import DEFAULT, SETTINGS, WEIGHTS, Recipe, named
 from .gan.train import RECORD_EVERY, train
 from .generation.calibration import calibrate, refresh_statistics, sample_size
 from .generation.counts import Counts
@@ -30,7 +30,7 @@ from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 from .statistics import two_sample_test
 
-CHECKPOINT = "checkpoint.safetensors"
+_CHECKPOINT = "checkpoint.safetensors"
 _COUNTS = "counts_of_codes"  # before the names of the tensors of :class:`Counts`
 _TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
 _CHUNK = 8192
@@ -44,15 +44,12 @@ class EMRWGAN(BaseEstimator):
 
     Parameters
     ----------
-    recipe : {"modern", "paper"} or Recipe
-        Paper is the published tutorial's model; modern differs by the switches of
-        :class:`~ehrsynth.gan.recipe.Recipe`.
+    recipe : str or Recipe
+        Name of one in ``gan.recipe.RECIPES``; or your own.
     seed : int
         Same seed and data, same model, on the same machine.
-    steps : int, optional
-        Training steps; by default the recipe's own number.
-    condition : bool, optional
-        Overrides the recipe: give the outcome and the sex to the generator.
+    steps, condition : int and bool, optional
+        Override the recipe's.
     device : str
         "auto" takes a GPU when there is one.
 
@@ -62,33 +59,24 @@ class EMRWGAN(BaseEstimator):
         The recipe with this model's overrides.
     history_ : DataFrame
         Losses, prevalence error and seconds every 20 steps, and what the quality monitor found.
-    layout_ : tuple of Block
     conditions_ : list of str
         The columns that ``sample(where=...)`` may fix.
     """
 
     def __init__(
-        self, recipe: str | Recipe = "modern", seed: int = 0, steps: int | None = None,
+        self, recipe: str | Recipe = DEFAULT, seed: int = 0, steps: int | None = None,
         condition: bool | None = None, device: str = "auto",
     ):  # fmt: skip
-        self.recipe = recipe
-        self.seed = seed
-        self.steps = steps
-        self.condition = condition
-        self.device = device
+        self.recipe, self.seed, self.steps = recipe, seed, steps
+        self.condition, self.device = condition, device
 
     # -- learning ----------------------------------------------------------------------
 
     def fit(
-        self,
-        encoded: Encoded,
-        progress: bool = False,
-        checkpoint_dir: str | Path | None = None,
-        resume: bool = True,
-        checkpoint_every: int = 200,
-        watch: Callable[[int, "EMRWGAN"], None] | None = None,
-        watch_every: int | None = None,
-    ) -> "EMRWGAN":
+        self, encoded: Encoded, progress: bool = False, checkpoint_dir: str | Path | None = None,
+        resume: bool = True, checkpoint_every: int = 200,
+        watch: Callable[[int, "EMRWGAN"], None] | None = None, watch_every: int | None = None,
+    ) -> "EMRWGAN":  # fmt: skip
         """Train on encoded patients.
 
         Parameters
@@ -96,26 +84,17 @@ class EMRWGAN(BaseEstimator):
         encoded : Encoded
             From ``Preprocessor.transform``.
         progress : bool
-            Show a progress bar with the losses and the time left.
-        checkpoint_dir : path, optional
-            Folder for a checkpoint, from which training goes on to the same model.
-        resume : bool
-            False starts again from the beginning.
-        checkpoint_every : int
-            Steps between checkpoints (rounded up to a multiple of 20).
-        watch : callable, optional
-            Called as ``watch(step, model)`` in training; the model can sample.
-        watch_every : int, optional
-            Steps between two calls; by default a tenth of the training.
+            Show a progress bar.
+        checkpoint_dir, resume, checkpoint_every : path, bool and int, optional
+            Folder for a checkpoint, from which training goes on to the same model, unless `resume`
+            is False; and the steps between two (rounded up to a multiple of 20).
+        watch, watch_every : callable and int, optional
+            Called as ``watch(step, model)`` in training; the model can sample. Steps between two
+            calls, by default a tenth of the training.
 
         Returns
         -------
         EMRWGAN
-
-        Raises
-        ------
-        InputError
-            For an option that there is not, and what is no matrix of two patients or more.
         """
         _check_patients(encoded)
         self._settle(encoded.layout)
@@ -124,7 +103,13 @@ class EMRWGAN(BaseEstimator):
         columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
         game = new_game(recipe, columns, column_means(data), self.seed, device)
-        checkpoint = self._checkpoint(checkpoint_dir, data, steps, checkpoint_every, resume)
+        checkpoint = None
+        if checkpoint_dir is not None:
+            every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
+            path, mark = Path(checkpoint_dir) / _CHECKPOINT, fingerprint(data, self.layout_)
+            checkpoint = Checkpoint(path, recipe, steps, self.seed, mark, every)
+            if not resume:
+                path.unlink(missing_ok=True)
         self.cells_, self.counts_, self.prevalence_ = cross_tabulate(data, game.columns)
 
         def look(step: int, game: Game) -> None:
@@ -138,15 +123,6 @@ class EMRWGAN(BaseEstimator):
         )  # fmt: skip
         self._finish(game, data, game.chosen)
         return self
-
-    def _checkpoint(self, folder, data: Tensor, steps: int, every: int, resume: bool):
-        if folder is None:
-            return None
-        every = max(1, math.ceil(every / RECORD_EVERY)) * RECORD_EVERY
-        path, mark = Path(folder) / CHECKPOINT, fingerprint(data, self.layout_)
-        if not resume:
-            path.unlink(missing_ok=True)
-        return Checkpoint(path, self.recipe_, steps, self.seed, mark, every)
 
     def _settle(self, layout: tuple[Block, ...]) -> None:
         """Check the options, and learn from them and the layout what there is to train."""
@@ -209,10 +185,8 @@ class EMRWGAN(BaseEstimator):
         """The cells of everybody, and where it is given, of the patients with the outcome."""
         given = tuple(b for b in self.layout_ if b.name in self.conditions_)
         groups = [torch.ones(len(self.cells_), dtype=torch.bool, device=self.cells_.device)]
-        for block in given:
-            if block.role == "outcome":
-                groups.append(self.cells_[:, places(given)[block.name].stop - 1] == 1)
-        return torch.stack(groups)
+        ends = [places(given)[b.name].stop for b in given if b.role == "outcome"]
+        return torch.stack(groups + [self.cells_[:, end - 1] == 1 for end in ends])
 
     def _member(self, data: Tensor) -> Tensor:
         """The cell of each patient in a matrix, shape (n,)."""
@@ -234,11 +208,14 @@ class EMRWGAN(BaseEstimator):
         seed : int, optional
             By default the model's seed. Same seed, same patients.
 
+        Returns
+        -------
+        Encoded
+
         Raises
         ------
         InputError
-            For a column that is not conditioned, an unknown value, or a combination that no
-            training patient has.
+            For a column that is not conditioned, and what no training patient has.
         """
         pieces = list(self.stream(n, where, seed))
         return Encoded(np.concatenate([piece.values for piece in pieces]), self.layout_)
@@ -246,34 +223,54 @@ class EMRWGAN(BaseEstimator):
     def stream(
         self, n: int, where: dict | None = None, seed: int | None = None, size: int = _CHUNK
     ) -> Iterator[Encoded]:
-        """Like :meth:`sample`, in pieces of at most `size` patients."""
-        self._check_fitted()
+        """Like :meth:`sample`, in pieces.
+
+        Parameters
+        ----------
+        n, where, seed : int, dict, int
+            As in :meth:`sample`.
+        size : int
+            Most patients in a piece.
+
+        Returns
+        -------
+        iterator of Encoded
+        """
         check_count("number of synthetic patients", n)
-        allowed = agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
-        seed = self.seed if seed is None else seed
-        rng = stream(seed, "sample", device=self.shift_.device)
+        allowed, seed, rng = self._asked(where, seed)
+        # Where ``draw.spread`` starts, for each cell and yes/no column.
+        uniform = stream(seed, "phase", device=self.shift_.device)
+        shape = len(self.cells_), len(self.columns_.yes_no)
+        phase = torch.rand(shape, dtype=torch.double, generator=uniform, device=uniform.device)
         block = next((b for b in self.layout_ if b.role == "outcome"), None)
         if self.recipe_.match_outcome and block is not None and not self.conditions_:
-            return self._matched(n, block, rng, self._phase(seed), size)
-        phase = self._phase(seed)
+            return self._matched(n, block, rng, phase, size)
         sizes = (min(size, n - start) for start in range(0, n, size))
         return (self._generate(m, allowed, rng, phase) for m in sizes)
 
-    def _phase(self, seed: int) -> Tensor:
-        """Where ``draw.spread`` starts, shape (cells, yes/no columns)."""
-        rng = stream(seed, "phase", device=self.shift_.device)
-        shape = len(self.cells_), len(self.columns_.yes_no)
-        return torch.rand(shape, dtype=torch.double, generator=rng, device=self.shift_.device)
+    def _asked(self, where: dict | None, seed: int | None) -> tuple[Tensor, int, torch.Generator]:
+        """The cells that agree with a wish, the seed, and the stream to sample with."""
+        self._check_fitted()
+        allowed = agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
+        seed = self.seed if seed is None else seed
+        return allowed, seed, stream(seed, "sample", device=self.shift_.device)
 
     def probabilities(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
         """What :meth:`sample` draws its codes from (or rounds): probabilities, as float32.
 
         With up to 8,192 patients, the same arguments mean the same patients. The given columns
         are 0 or 1.
+
+        Parameters
+        ----------
+        n, where, seed : int, dict, int
+            As in :meth:`sample`.
+
+        Returns
+        -------
+        Encoded
         """
-        self._check_fitted()
-        allowed = agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
-        rng = stream(self.seed if seed is None else seed, "sample", device=self.shift_.device)
+        allowed, _, rng = self._asked(where, seed)
         p, _, _ = self._imagine(n, allowed, rng)
         return Encoded(p.cpu().numpy(), self.layout_)
 
@@ -303,46 +300,35 @@ class EMRWGAN(BaseEstimator):
         p, cell, drawn = self._imagine(n, allowed, rng)
         if self.recipe_.sampled_codes:
             x = columns.draw(p, rng) if drawn is None else torch.where(columns.in_turn, drawn, p)
-            x[:, columns.yes_no] = self._codes(p, x, cell, rng, phase)
+            chance = p[:, columns.yes_no]
+            uniform = spread(chance, cell, phase)
+            codes = (uniform < chance).to(p.dtype)
+            if self.code_counts_ is not None:
+                own = torch.isin(columns.yes_no, columns.counted)
+                group = self.code_counts_.group(x, cell)
+                codes[:, own] = self.code_counts_.draw(chance[:, own], uniform[:, own], group, rng)
+            x[:, columns.yes_no] = codes
         else:
             x = columns.round(p)
         x[:, columns.condition] = self.cells_[cell].to(x.dtype)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x.cpu().numpy(), self.layout_)
 
-    def _codes(
-        self, p: Tensor, x: Tensor, cell: Tensor, rng: torch.Generator, phase: Tensor
-    ) -> Tensor:
-        """Draw the yes/no columns, of patients `x` whose other columns are drawn already."""
-        columns, counts = self.columns_, self.code_counts_
-        p = p[:, columns.yes_no]
-        uniform = spread(p, cell, phase)
-        codes = (uniform < p).to(p.dtype)
-        if counts is not None:
-            where = torch.isin(columns.yes_no, columns.counted)
-            codes[:, where] = counts.draw(
-                p[:, where], uniform[:, where], counts.group(x, cell), rng
-            )
-        return codes
-
     def _matched(
         self, n: int, block: Block, rng: torch.Generator, phase: Tensor, size: int
     ) -> Iterator[Encoded]:
-        """Keep generated patients until each outcome class is as frequent as in train.
+        """The published way: keep patients until each outcome class is as frequent as in train.
 
-        The published way. It ends after a bounded number of draws, with a warning, when the
-        generator makes too few of a class.
+        It ends after a bounded number of draws when the generator makes too few of a class.
         """
-        place = places(self.layout_)[block.name]
-        rate = float(self.prevalence_[0, place.stop - 1])
-        positive = round(n * rate)
+        last = places(self.layout_)[block.name].stop - 1
+        positive = round(n * float(self.prevalence_[0, last]))
         wanted, every = {1: positive, 0: n - positive}, torch.ones(1, dtype=torch.bool)
         drawn = 0
         while any(wanted.values()):
             piece = self._generate(size, every, rng, phase)
             drawn += size
-            late = drawn > _PATIENCE * max(n, size)
-            if late:
+            if drawn > _PATIENCE * max(n, size):
                 name = next(k for k, left in wanted.items() if left)
                 warnings.warn(
                     f"The model makes too few patients with {block.name} = {block.labels[name]}: "
@@ -352,19 +338,22 @@ class EMRWGAN(BaseEstimator):
                 )  # fmt: skip
                 yield Encoded(piece.values[: sum(wanted.values())], self.layout_)
                 return
-            outcome = (piece.values[:, place.stop - 1] >= 0.5).astype(int)
-            keep = np.zeros(size, dtype=bool)
-            for value, left in wanted.items():
-                rows = np.flatnonzero(outcome == value)[:left]
-                keep[rows] = True
-                wanted[value] = left - len(rows)
-            if keep.any():
+            outcome = piece.values[:, last] >= 0.5
+            rows = {k: np.flatnonzero(outcome == k)[:left] for k, left in wanted.items()}
+            wanted = {k: left - len(rows[k]) for k, left in wanted.items()}
+            keep = np.sort(np.concatenate([*rows.values()]))
+            if len(keep):
                 yield Encoded(piece.values[keep], self.layout_)
 
     # -- on disk -----------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
-        """Write options as JSON and weights as safetensors into `folder`."""
+        """Write options as JSON and weights as safetensors.
+
+        Parameters
+        ----------
+        folder : path
+        """
         self._check_fitted()
         folder = Path(folder)
         tensors = {f"generator.{k}": v for k, v in self.generator_.state_dict().items()}
@@ -388,7 +377,16 @@ class EMRWGAN(BaseEstimator):
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> "EMRWGAN":
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder, device : path, str
+
+        Returns
+        -------
+        EMRWGAN
+        """
         folder = Path(folder)
         state = read_json(folder / SETTINGS)
         try:
@@ -397,12 +395,13 @@ class EMRWGAN(BaseEstimator):
             gan = cls(recipe, state["seed"], state["steps"], state["condition"], device)
             gan._settle(tuple(Block(**block) for block in state["layout"]))
             gan.history_ = pd.DataFrame(state["history"]).apply(pd.to_numeric)
-            tensors = load_file(folder / WEIGHTS, device=str(gan._device()))
-            columns = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
-            gan.generator_ = new_generator(gan.recipe_, columns)
+            where = gan._device()
+            tensors = load_file(folder / WEIGHTS, device=str(where))
+            gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
+            gan.generator_ = new_generator(gan.recipe_, gan.columns_)
             gan.generator_.load_state_dict(under(tensors, "generator"))
-            gan.generator_.to(gan._device()).eval()
-            gan.columns_ = columns.to(gan._device())
+            gan.generator_.to(where).eval()
+            gan.columns_.to(where)
             for name in _TENSORS:
                 setattr(gan, f"{name}_", tensors[name])
             gan.pairs_ = tensors.get("pairs")

@@ -162,6 +162,7 @@ MODERN = replace(
     keep="best", looks=12, recoveries=2,
 )  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}
+DEFAULT = "modern"
 
 
 def named(name: str) -> Recipe:
