@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import build_book  # noqa: E402
 import chapter_links  # noqa: E402
 import colab  # noqa: E402
+import mutations  # noqa: E402
 import notebooks  # noqa: E402
 
 REPOSITORY = notebooks.Repository("https://github.com/someone/ehrsynth", "main")
@@ -373,3 +374,30 @@ def test_a_docstring_that_names_its_chapter_links_to_it():
     linked = chapter_links.link_chapters('Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
     assert ':doc:`Chapter 7, "One column" </book/chapters/07-utility>`' in linked
     assert 'Chapter nowhere, "x".' in linked
+
+
+# -- mutations ----------------------------------------------------------------------------
+
+
+def test_every_row_of_the_ledger_can_be_used():
+    rows = mutations.ledger()
+    assert len(rows) >= 60 and len({row[:3] for row in rows}) == len(rows)
+    assert [(row.file, row.old, why) for row in rows if (why := mutations.problem(row))] == []
+
+
+def test_a_promise_that_no_test_keeps_survives(tmp_path):
+    (tmp_path / "code.py").write_text("LEAST = 5\n")
+    (tmp_path / "test_code.py").write_text(
+        "import code_under_test\n\n"
+        "def test_keeps():\n    assert code_under_test.LEAST == 5\n\n"
+        "def test_sleeps():\n    assert True\n"
+    )
+    (tmp_path / "code.py").rename(tmp_path / "code_under_test.py")
+    broken = ("code_under_test.py", "= 5", "= 4")
+    noticed = mutations.Mutation(*broken, "test_code.py::test_keeps")
+    slept = noticed._replace(test="test_code.py::test_sleeps")
+    lost = noticed._replace(test="test_code.py::test_is_not_there")
+    assert mutations.survives(tmp_path, noticed) == ""
+    assert mutations.survives(tmp_path, slept) == "no test failed"
+    assert "could not be run" in mutations.survives(tmp_path, lost)
+    assert (tmp_path / "code_under_test.py").read_text() == "LEAST = 5\n"
