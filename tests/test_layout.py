@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -118,6 +119,7 @@ def test_the_package_stays_small():
 # -- book and code point at each other ----------------------------------------------------
 
 
+@cache
 def headings(slug: str) -> set[str]:
     number, file = architecture.chapters()[slug]
     notebook = nbformat.read(ROOT / f"{file}.ipynb", as_version=4)

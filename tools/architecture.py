@@ -10,7 +10,7 @@ imports, comes from the code.
 import ast
 import html
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -114,9 +114,8 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(name: str, path: Path) -> Iterator[Import]:
-    """What a module imports, of the project and of others."""
-    known = modules()
+def imports(name: str, path: Path, known: Container[str]) -> Iterator[Import]:
+    """What a module imports, of the project (whose modules are `known`) and of others."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -140,13 +139,13 @@ def _is_ours(name: str) -> bool:
 
 def problems() -> list[str]:
     """Every import that the house does not allow, and every module that has no room."""
-    places, found = order(), []
-    for name, path in modules().items():
+    places, known, found = order(), modules(), []
+    for name, path in known.items():
         where = path.relative_to(ROOT)
         if name != "ehrsynth" and name not in places:
             found.append(f"{where} has no room in tools/architecture.py")
             continue
-        for one in imports(name, path):
+        for one in imports(name, path, known):
             at = f"{where}:{one.line}"
             if not _is_ours(one.imported):
                 if one.hidden and one.imported.split(".")[0] not in SLOW_OR_OPTIONAL:
@@ -162,13 +161,14 @@ def problems() -> list[str]:
 
 def circles() -> list[list[str]]:
     """Modules that import each other, directly or by way of others, hidden imports too."""
+    known = modules()
     graph = {
         name: {
             one.imported
-            for one in imports(name, path)
+            for one in imports(name, path, known)
             if _is_ours(one.imported) and one.imported not in ("ehrsynth", name)
         }
-        for name, path in modules().items()
+        for name, path in known.items()
         if name not in LAZY
     }
     found, done = [], set()
@@ -218,9 +218,10 @@ def _floors() -> list[tuple[str, list[str]]]:
 def _uses() -> dict[str, set[str]]:
     """The rooms that each room imports from."""
     uses: dict[str, set[str]] = {}
-    for name, path in modules().items():
+    known = modules()
+    for name, path in known.items():
         room = name.split(".")[1] if "." in name else ""
-        for one in imports(name, path) if room else ():
+        for one in imports(name, path, known) if room else ():
             other = one.imported.split(".")[1] if one.imported.count(".") else ""
             if _is_ours(one.imported) and other and other != room:
                 uses.setdefault(room, set()).add(other)
