@@ -25,7 +25,7 @@ def distance(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """E (|grad D(x)| - 1)^2 at random points x between real and fake patients.
+    """Mean of ``(|grad D(x)| - 1)^2`` at random points x between real and fake patients.
 
     Chapter gan-architecture, "Look: WGAN with gradient penalty".
 
