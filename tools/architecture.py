@@ -33,7 +33,7 @@ HOUSE = {
             "omop", "diabetes130",
         ),
         "cohort": (),
-        "hospital": ("codes", "people", "care", "stays", "records", "truth", "writing"),
+        "hospital": ("codes", "people", "illness", "fate", "care", "stays", "records", "truth", "writing"),
         "datasets": (),
     },
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},

@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.random import Generator
 
 from ..schema import AGE
-from .codes import declared
-from .people import Hospital, age_units
+from .codes import declared, pairs
+from .illness import Illness
+from .people import age_units
 
 FILES = ("procedures_icd", "prescriptions", "labevents")
 PEOPLE_AT_A_TIME = 4_096
@@ -29,6 +30,7 @@ _CLINIC_DRAWS = 0.6  # blood draws of a person at no admission, on average
 _BEFORE, _AFTER = 400, 250  # days around the admissions in which they fall
 _ILLEGIBLE, _SLIPPED = 0.003, 0.0005  # shares of the results
 _DAY = 86_400
+_WORSE = 0.15  # how much a standard deviation of morbidity adds to a disease's effect on a lab
 _NOTHING = np.array(None)  # was written down
 
 
@@ -38,6 +40,7 @@ class Lives:
 
     people: pd.DataFrame  # see people.draw_people
     has: np.ndarray  # (people, W) which whole phecodes each person has
+    recorded: np.ndarray  # (people, W) which of them are written down
     stays: pd.DataFrame  # admissions in real time, sorted by person
     dod: pd.Series  # real date of death
     identity: pd.DataFrame  # identifiers and shifted calendar
@@ -81,7 +84,7 @@ def dictionaries() -> dict[str, pd.DataFrame]:
     }
 
 
-def blocks(name: str, truth: Hospital, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
+def blocks(name: str, model: Illness, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
     """The rows of one of :data:`FILES` as MIMIC-IV has them, a few thousand people at a time."""
     make = {"procedures_icd": _procedures, "prescriptions": _prescriptions, "labevents": _labs}
     person = lives.stays["person"].to_numpy()
@@ -93,38 +96,39 @@ def blocks(name: str, truth: Hospital, lives: Lives, seed: int) -> Iterator[pd.D
         part = Lives(
             people=lives.people.iloc[start:stop].reset_index(drop=True),
             has=lives.has[start:stop],
+            recorded=lives.recorded[start:stop],
             stays=stays.assign(person=stays["person"] - start),
             dod=lives.dod.iloc[start:stop].reset_index(drop=True),
             identity=lives.identity.iloc[start:stop].reset_index(drop=True),
         )
         rng = np.random.default_rng([_STREAM, FILES.index(name), number, seed])
-        table = make[name](truth, part, rng, rows)
+        table = make[name](model, part, rng, rows)
         rows += len(table)
         yield table
 
 
-def indications(truth: Hospital, table: pd.DataFrame) -> np.ndarray:
+def indications(model: Illness, table: pd.DataFrame) -> np.ndarray:
     """Which whole phecodes are an indication for each row of `table`, (W, rows) of bool."""
-    matrix = np.zeros((len(truth.whole), len(table)), dtype=bool)
+    matrix = np.zeros((len(model.whole), len(table)), dtype=bool)
     for row, codes in enumerate(table["indication"]):
-        matrix[truth.whole.get_indexer(codes.split()), row] = True
+        matrix[model.whole.get_indexer(codes.split()), row] = True
     return matrix
 
 
 def _receive(
-    truth: Hospital, lives: Lives, table: pd.DataFrame, rng: Generator
+    model: Illness, lives: Lives, table: pd.DataFrame, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Person and row of `table` (numbers) of everything that somebody with a stay receives."""
-    indicated = lives.has.astype(np.float32) @ indications(truth, table).astype(np.float32) > 0
+    indicated = lives.has.astype(np.float32) @ indications(model, table).astype(np.float32) > 0
     chance = np.where(indicated, table["indicated"].to_numpy(), table["others"].to_numpy()) / 100
     person, row = np.nonzero((rng.random(chance.shape) < chance) & (lives.visits > 0)[:, None])
     return person, row
 
 
-def _procedures(truth: Hospital, lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
+def _procedures(model: Illness, lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
     """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
     table = declared("procedures")
-    person, kind = _receive(truth, lives, table, rng)
+    person, kind = _receive(model, lives, table, rng)
     row, stay, turn = lives.turns(person)
     first = np.floor(rng.random(len(person)) * lives.visits[person])[row]
     again = table["again"].to_numpy()[kind[row]]
@@ -150,10 +154,10 @@ def _procedures(truth: Hospital, lives: Lives, rng: Generator, _: int) -> pd.Dat
     )
 
 
-def _prescriptions(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
+def _prescriptions(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """At the last admission, and at each other one with the chance ``_AGAIN``."""
     table = declared("drugs")
-    person, kind = _receive(truth, lives, table, rng)
+    person, kind = _receive(model, lives, table, rng)
     row, stay, _ = lives.turns(person)
     last = lives.stays["last"].to_numpy()[stay]
     written = last | (rng.random(len(row)) < _AGAIN)
@@ -226,31 +230,28 @@ def _providers(n: int, rng: Generator) -> np.ndarray:
     return np.where(rng.random(n) < 0.02, _NOTHING, chosen)
 
 
-def effects(text: str) -> dict[str, float]:
-    """What each whole phecode adds to a laboratory value, from the ``effects`` of labs.csv."""
-    return {code: float(value) for code, value in (pair.split("=") for pair in text.split())}
-
-
-def _usual_levels(truth: Hospital, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
+def _usual_levels(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
     table = declared("labs")
-    adds = np.zeros((len(truth.whole), len(table)))
+    adds = np.zeros((len(model.whole), len(table)))
     for lab, text in enumerate(table["effects"]):
-        for code, value in effects(text).items():
-            adds[truth.whole.get_loc(code), lab] = value
+        for code, value in pairs(text).items():
+            adds[model.whole.get_loc(code), lab] = value
     typical = table["typical"].to_numpy(float)
     base = np.where(table["scale"] == "log", np.log(typical), typical)
     used = np.flatnonzero(adds.any(axis=1))
-    level = base + has[:, used].astype(float) @ adds[used]
+    # The sicker somebody is, the further the results are off.
+    worse = 1 + _WORSE * people["morbidity"].clip(-1, 3).to_numpy()[:, None]
+    level = base + worse * (has[:, used].astype(float) @ adds[used])
     level += np.outer(age_units(people[AGE].to_numpy()), table["age"])
     return level + np.outer(people["female"].to_numpy(), table["female"])
 
 
-def _labs(truth: Hospital, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
+def _labs(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """Every panel that is ordered at a blood draw, around what is usual for the person."""
     table = declared("labs")
     draws = _blood_draws(lives, rng)
-    level = _usual_levels(truth, lives.people, lives.has)
+    level = _usual_levels(model, lives.people, lives.has)
     level += table["between"].to_numpy() * rng.standard_normal(level.shape)
 
     panels = table.drop_duplicates("panel").set_index("panel")["ordered"]

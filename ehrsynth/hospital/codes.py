@@ -47,10 +47,16 @@ _MOST_CODES = 4  # ICD codes of each version that this hospital uses for a leaf
 @lru_cache
 def declared(name: str) -> pd.DataFrame:
     """One of the tables in this folder: what is known or assumed."""
-    text = ("indication", "effects", "icd9", "icd10", "dose", "low", "high", "icd_code", "phecode")
+    text = ("indication", "effects", "icd9", "icd10", "dose", "low", "high", "icd_code", "phecode",
+            "codes", "disease", "after", "any", "three")  # fmt: skip
     with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
         types = dict.fromkeys(text, str)
         return pd.read_csv(path, dtype=types, keep_default_na=name == "hospital")
+
+
+def pairs(text: str) -> dict[str, float]:
+    """What a cell like "571=0.6 070=0.5" says of single phecodes."""
+    return {code: float(value) for code, value in (pair.split("=") for pair in text.split())}
 
 
 def usable_codes() -> pd.DataFrame:

@@ -6,31 +6,25 @@ from numpy.random import Generator
 from scipy.special import expit
 
 from ..phecode import definitions
-from ..schema import AGE, BMI, DIASTOLIC, SYSTOLIC
+from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
 from . import care, stays
 from .care import ICD10_SINCE, Lives
 from .codes import SECOND_LEAF, declared
-from .people import (
-    Hospital,
-    age_units,
-    death_log_odds,
-    draw_body,
-    draw_diseases,
-    draw_people,
-    draw_step,
-    hospital,
-)
+from .fate import draw_body, hazards, risk
+from .illness import Illness, draw_diseases, draw_recorded, illness
+from .people import draw_people, draw_step, groups
 from .stays import YEARS
 
 # Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
 # error, and what each of them makes of the value.
 BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
+_MEASURED = 0.5  # log odds that sets the published share of those never measured
 _OTHER_RATE = 0.95  # codes that belong to no phecode (other_codes.csv) per admission
 
 
 def raw_tables(
-    patients: int = 20_000, seed: int = 0, with_care: bool = False
+    patients: int = 20_000, seed: int = 0, with_care: bool = False, site: str = "A"
 ) -> dict[str, pd.DataFrame]:
     """The tables of MIMIC-IV's ``hosp`` folder, with its column names.
 
@@ -38,47 +32,59 @@ def raw_tables(
     long and as much memory as the rest.
     """
     stays.check_size(patients, seed)
-    lives, tables = simulate(patients, np.random.default_rng(seed))
+    lives, tables = simulate(patients, np.random.default_rng(seed), site)
     if with_care:
         for name in care.FILES:
-            rows = care.blocks(name, hospital(), lives, seed)
+            rows = care.blocks(name, illness(), lives, seed)
             tables[name] = pd.concat(rows, ignore_index=True)
         tables |= care.dictionaries()
     return tables
 
 
-def simulate(patients: int, rng: Generator) -> tuple[Lives, dict[str, pd.DataFrame]]:
-    """What happens to so many people, and the tables that every use needs."""
-    truth = hospital()
-    people = draw_people(truth, patients, rng)
-    has = draw_diseases(truth, people, rng)
+def simulate(
+    patients: int, rng: Generator, site: str = "A"
+) -> tuple[Lives, dict[str, pd.DataFrame]]:
+    """What happens to so many people, and the tables that every use needs.
+
+    The `site` ("A" or "B", ``sites.csv``) changes what is recorded and measured, not who is ill.
+    """
+    model, practice = illness(), declared("sites").set_index("site").loc[site]
+    people = draw_people(patients, rng)
+    has = draw_diseases(model, people, rng)
     admitted = stays.admissions(people, rng)
-    body = draw_body(truth, people, has, rng)
-    odds = death_log_odds(truth, people, has, body[BMI])
-    dod = stays.deaths(odds, people, admitted, rng)
+    late = stays.lateness(admitted, patients)
+    recorded = draw_recorded(model, people, has, late, rng)
+    recorded &= rng.random(recorded.shape, dtype=np.float32) < practice["recorded"]
+    body = draw_body(model, people, has, rng)
+    dies = risk(hazards(model, people, has, body))
+    dod = stays.deaths(dies, people, admitted, rng)
     identity = stays.identity(people, admitted, rng)
     admissions = stays.admissions_table(people, identity, admitted, rng)
     admitted["hadm_id"] = admissions["hadm_id"]
-    lives = Lives(people, has, admitted, dod, identity)
+    lives = Lives(people, has, recorded, admitted, dod, identity)
+    likely = _measured(lives, dies) + practice["measured"]
+    omr = _omr_table(lives, body, expit(likely), rng)
     tables = {
         "patients": stays.patients_table(people, identity, dod),
         "admissions": admissions,
-        "diagnoses_icd": _diagnoses_table(truth, lives, rng),
-        "d_icd_diagnoses": _titles(truth),
-        "omr": _before_death(_omr_table(lives, body, rng), identity, dod),
+        "diagnoses_icd": _diagnoses_table(model, lives, rng),
+        "d_icd_diagnoses": _titles(model),
+        "omr": _before_death(omr, identity, dod),
     }
     return lives, tables
 
 
-def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFrame:
+def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
-    person, whole, leaf = _leaf_diseases(truth, lives, rng)
+    person, whole, leaf = _leaf_diseases(model, lives, rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
     # Most diseases are there from an early admission on.
     since = np.floor(rng.random(len(person)) ** 3 * lives.visits[person]).astype(np.int64)
     row, stay, nth = lives.turns(person, since)
-    coded = (nth == 0) | (rng.random(len(row)) < truth.again[whole[row]])
+    former = _former(model, person, whole, rng)
+    coded = (nth == 0) | (rng.random(len(row)) < model.again[whole[row]])
+    coded |= former[row] >= 0  # a history is written down every time
     row, stay = row[coded], stay[coded]
 
     n = len(lives.stays)
@@ -89,9 +95,11 @@ def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFr
     more_code = np.empty(len(more), dtype="U7")
     other_codes = declared("other_codes")
     for version, chosen in ((9, ~recent), (10, recent)):
-        names, steps = truth.icd[version]
+        names, steps = model.icd[version]
         now = chosen[stay]
         code[now] = names[draw_step(steps, leaf[row[now]] + draw[now])]
+        past = now & (former[row] >= 0)
+        code[past] = declared("twins")[f"icd{version}"].to_numpy(str)[former[row[past]]]
         others = other_codes.loc[other_codes["icd_version"] == version, "icd_code"].to_numpy(str)
         weight = 0.8 ** np.arange(len(others))
         now = chosen[more]
@@ -114,14 +122,14 @@ def _diagnoses_table(truth: Hospital, lives: Lives, rng: Generator) -> pd.DataFr
 
 
 def _leaf_diseases(
-    truth: Hospital, lives: Lives, rng: Generator
+    model: Illness, lives: Lives, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Person, whole phecode and leaf (numbers) of every disease; some have a second leaf."""
-    person, whole = np.nonzero(lives.has & (lives.visits > 0)[:, None])
+    person, whole = np.nonzero(lives.recorded & (lives.visits > 0)[:, None])
     female = lives.people["female"].to_numpy()[person]
-    leaf = _leaf_draws(truth, female, whole, rng)
+    leaf = _leaf_draws(model, female, whole, rng)
     second = np.flatnonzero(rng.random(len(person)) < SECOND_LEAF)
-    other = _leaf_draws(truth, female[second], whole[second], rng)
+    other = _leaf_draws(model, female[second], whole[second], rng)
     new = other != leaf[second]
     second, other = second[new], other[new]
     every = np.append(np.arange(len(person)), second)
@@ -129,39 +137,63 @@ def _leaf_diseases(
 
 
 def _leaf_draws(
-    truth: Hospital, female: np.ndarray, whole: np.ndarray, rng: Generator
+    model: Illness, female: np.ndarray, whole: np.ndarray, rng: Generator
 ) -> np.ndarray:
     """A leaf (its number) of each whole phecode, one that the person's sex can have."""
     draw = rng.random(len(whole))
     leaf = np.empty(len(whole), dtype=np.int64)
     for sex, chosen in (("F", female), ("M", ~female)):
-        leaf[chosen] = draw_step(truth.leaf_steps[sex], whole[chosen] + draw[chosen])
+        leaf[chosen] = draw_step(model.leaf_steps[sex], whole[chosen] + draw[chosen])
     return leaf
 
 
-def _titles(truth: Hospital) -> pd.DataFrame:
+def _former(model: Illness, person: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
+    """Which of ``twins.csv`` writes a disease down as history (its row), -1 for none."""
+    former = np.full(len(person), -1)
+    for place, twin in enumerate(declared("twins").itertuples()):
+        chosen = rng.random(person.max(initial=0) + 1) < twin.share
+        former[(whole == model.whole.get_loc(twin.phecode)) & chosen[person]] = place
+    return former
+
+
+def _titles(model: Illness) -> pd.DataFrame:
     """d_icd_diagnoses: what each code means (for phecodes their name)."""
-    names = definitions("leaf")["name"].reindex(truth.leaf["code"]).to_numpy()
+    names = definitions("leaf")["name"].reindex(model.leaf["code"]).to_numpy()
+    twins = declared("twins").rename(columns={"title": "long_title"})
     tables = [declared("other_codes")]
-    for version, (codes, steps) in truth.icd.items():
+    for version in (9, 10):
+        named = twins.assign(icd_code=twins[f"icd{version}"], icd_version=version)
+        tables.append(named[["icd_code", "icd_version", "long_title"]])
+    for version, (codes, steps) in model.icd.items():
         # A step is the number of the leaf and a share above 0 and up to 1.
         title = names[np.ceil(steps - 1e-9).astype(np.int64) - 1]
         rows = {"icd_code": codes, "icd_version": version, "long_title": title}
         tables.append(pd.DataFrame(rows))
-    return pd.concat(tables).sort_values(["icd_code", "icd_version"], ignore_index=True)
+    table = pd.concat(tables).drop_duplicates(["icd_code", "icd_version"])
+    return table.sort_values(["icd_code", "icd_version"], ignore_index=True)
 
 
-def _omr_table(lives: Lives, body: pd.DataFrame, rng: Generator) -> pd.DataFrame:
-    """What was measured at visits, with the faults of real notes.
+def _measured(lives: Lives, dies: np.ndarray) -> np.ndarray:
+    """Log odds that somebody is ever measured.
 
-    Whether somebody was measured at all depends on who they are: frequent visitors are, the young
-    and the emergencies are not.
+    Planned care and frequent visits make it likely; emergencies, great illness and the risk to die
+    (`dies`) unlikely. So what is missing is not missing at random.
     """
-    people, n = lives.people, len(lives.people)
-    likely = -0.30 + np.log1p(lives.visits) + 0.25 * people["metabolic"] + 0.3 * people["birth"]
-    likely += -0.25 * people["infection"] + 0.1 * age_units(people[AGE])
-    pressed = rng.random(n) < expit(likely.to_numpy())
-    weighed = rng.random(n) < np.where(pressed, 0.80, 0.26)
+    people = lives.people
+    likely = _MEASURED + 0.8 * np.log1p(lives.visits) + 0.3 * people["cardiometabolic"]
+    likely += 0.3 * people["birth"] - 0.45 * people["morbidity"] - 2.2 * dies
+    for kind in ("reason", "syndrome"):
+        likely += np.append(0, groups(kind)["measured"])[people[kind]]
+    return likely.to_numpy()
+
+
+def _omr_table(
+    lives: Lives, body: pd.DataFrame, measured: np.ndarray, rng: Generator
+) -> pd.DataFrame:
+    """What was `measured` (a chance) at visits, with the faults of real notes."""
+    n = len(lives.people)
+    pressed = rng.random(n) < measured
+    weighed = rng.random(n) < np.where(pressed, 0.90, 0.10)
     pressures = _pressures(_visits(pressed, 3.2, lives.stays, rng), body, rng)
     weights = _weights(_visits(weighed, 2.6, lives.stays, rng), body, rng)
     table = pd.concat([pressures, weights])

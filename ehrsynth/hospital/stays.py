@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..schema import AGE, RACE
 from ..sources.tables import RACES
 from .codes import declared
-from .people import AGES, draw_step
+from .people import AGES, draw_step, groups
 
 YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
 _FIRST, _LAST = (int(edge.astype("datetime64[s]").astype(np.int64)) for edge in YEARS)
@@ -58,11 +58,18 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     )
 
 
+def lateness(admitted: pd.DataFrame, n: int) -> np.ndarray:
+    """When each person's last admission lies between the first and the last day, 0 to 1."""
+    last = admitted[admitted["last"]].set_index("person")["admit"].reindex(range(n))
+    since = (last - pd.Timestamp(YEARS[0])) / pd.Timedelta(seconds=_LAST - _FIRST)
+    return since.fillna(0.5).to_numpy()
+
+
 def deaths(
-    odds: np.ndarray, people: pd.DataFrame, stays: pd.DataFrame, rng: Generator
+    risk: np.ndarray, people: pd.DataFrame, stays: pd.DataFrame, rng: Generator
 ) -> pd.Series:
     """Real date of death by person, NaT for the living; nobody is followed beyond a year."""
-    dies = rng.random(len(people)) < expit(odds)
+    dies = rng.random(len(people)) < risk
     days = np.floor(365 * rng.random(len(people)) ** 1.7).astype(np.int64) + 1
     days[people["dies"]] = 0
     last = stays[stays["last"]].set_index("person")["discharge"].astype("datetime64[s]")
@@ -119,7 +126,9 @@ def admissions_table(
     old = people[AGE].to_numpy()[person] >= 65
     race = _race_strings(people[RACE].to_numpy(), rng)
     kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
-    kind = draw_step(np.array([0.45, 0.62, 0.84, 1.0]), rng.random(n))
+    kind = 1 + draw_step(np.array([0.31, 0.71, 1.0]), rng.random(n))
+    urgent = np.append(0, groups("reason")["emergency"])[people["reason"]][person]
+    kind[rng.random(n) < expit(urgent - 0.4)] = 0
     homes = np.array(["HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"])
     home = draw_step(np.array([0.48, 0.76, 0.92, 1.0]), rng.random(n) * np.where(old, 1.0, 0.8))
     insurance = np.where(old, "Medicare", np.where(rng.random(n) < 0.2, "Medicaid", "Other"))

@@ -8,44 +8,39 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from ..cohort import build_patients
 from ..errors import InputError
 from ..phecode import definitions
-from ..schema import BMI, DIE_1Y, Schema
+from ..schema import DIE_1Y, RACE, Schema
 from ..sources import mimic_iv
 from ..sources.tables import RACES
 from . import care
-from .codes import declared
-from .people import (
-    AGES,
-    BMI_DISEASES,
-    FACTORS,
-    FEATURES,
+from .codes import SECOND_LEAF, declared, pairs, shares_in
+from .fate import bent_codes, draw_body, hazard_ratios, hazards, outcome_model, risk
+from .illness import (
     HOSPITAL_SEED,
-    all_ages,
-    death_log_odds,
+    Illness,
     disease_chances,
-    draw_body,
-    draw_diseases,
-    draw_people,
-    hospital,
-    leaf_chances,
-    outcome_model,
-    true_shares,
+    draw_stages,
+    feature_names,
+    features,
+    illness,
+    reference_people,
 )
+from .people import AGES, FACTORS, all_ages, groups, race_given_age
 from .records import simulate
 from .stays import check_size
 
 _ORACLE_STREAM = 7_303  # sets new patients apart from every simulated hospital's
-_RISK_STREAM = 7_304
-_RISK_PEOPLE = 20_480  # over whom the outcome's risk is averaged
-_AT_A_TIME = 4_096
+_RISK_PEOPLE = 20_000  # over whom the outcome's risk is averaged
+_AT_A_TIME = 8_192
 _IN_COHORT = 0.94  # of the people, nearly
 
 
-def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd.DataFrame:
+def oracle_sample(
+    n: int, seed: int = 0, like: pd.DataFrame | None = None, site: str = "A"
+) -> pd.DataFrame:
     """New patients of the same hospital, independent of every simulated hospital's.
 
     Parameters
@@ -55,6 +50,8 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
     like : DataFrame, optional
         A patient table whose columns the result gets: codes that occur in `like` only are 0,
         others are left out.
+    site : {"A", "B"}
+        Where they are treated: "B" writes down and measures less. The truth is that of "A".
 
     Returns
     -------
@@ -64,12 +61,14 @@ def oracle_sample(n: int, seed: int = 0, like: pd.DataFrame | None = None) -> pd
     Raises
     ------
     InputError
-        If `n` is less than 1 or `seed` is negative.
+        If `n` is less than 1, `seed` is negative, or the site is unknown.
     """
     check_size(n, seed)
+    if site not in ("A", "B"):
+        raise InputError(f"Unknown site {site!r}; use one of A, B.")
     people = 200 + int(n / _IN_COHORT + 6 * np.sqrt(n))  # some die in hospital or never come
     rng = np.random.default_rng([_ORACLE_STREAM, seed])
-    patients = build_patients(mimic_iv.from_frames(simulate(people, rng)[1]))
+    patients = build_patients(mimic_iv.from_frames(simulate(people, rng, site)[1]))
     schema, patients = Schema.of(patients), patients.head(n)
     if like is None:
         empty = [c.name for c in schema.columns if c.code and not patients[c.name].any()]
@@ -99,9 +98,9 @@ def codes(level: str = "phecode") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (share of the patients, by
-        numerical integration), ``odds_ratio`` and ``log_odds_ratio`` (marginal: nothing is held
-        constant; averaged over 20,480 people, standard error about 0.015 on the log scale).
+        By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (share of the patients in whom
+        it is recorded), ``odds_ratio`` and ``log_odds_ratio`` (marginal: nothing is held constant;
+        averaged over 20,000 people).
 
     Raises
     ------
@@ -110,63 +109,85 @@ def codes(level: str = "phecode") -> pd.DataFrame:
     """
     if level not in ("phecode", "leaf"):
         raise InputError(f"Unknown code level {level!r}; use one of phecode, leaf.")
-    truth, risk = hospital(), _risks()
-    code, chance, whole = truth.whole, np.ones((2, 1)), np.arange(len(truth.whole))
+    model, risks = illness(), _risks()
+    code, chance, whole = model.whole, np.ones((2, 1)), np.arange(len(model.whole))
     if level == "leaf":
-        code, chance, whole = truth.leaf["code"], leaf_chances(truth), truth.leaf["whole"]
-    both = risk["shares"][:, whole] * chance
-    share, joint = both.sum(axis=0), (both * risk["of those with it"][:, whole]).sum(axis=0)
-    died = risk["of all"]
+        code, chance, whole = model.leaf["code"], _leaf_chances(model), model.leaf["whole"]
+    both = risks["shares"][:, whole] * chance
+    share, joint = both.sum(axis=0), (both * risks["of those with it"][:, whole]).sum(axis=0)
+    died = risks["of all"]
     odds = joint * (1 - share - died + joint) / ((share - joint) * (died - joint))
     table = definitions(level).reindex(code)[["name", "sex"]].rename_axis("code")
     return table.assign(prevalence=share, odds_ratio=odds, log_odds_ratio=np.log(odds))
+
+
+def _leaf_chances(model: Illness) -> np.ndarray:
+    """Chance of each leaf, as first or second draw, in men and women who have its whole code."""
+    shares = [shares_in(model.leaf, sex).to_numpy() for sex in ("M", "F")]
+    return np.array([share * (1 + SECOND_LEAF * (1 - share)) for share in shares])
 
 
 @lru_cache(maxsize=1)
 def _risks() -> dict[str, Any]:
     """Shares of men and women with each phecode (2, W), risks of the outcome, shares who get care.
 
-    The diseases of a person are independent given age, sex, race and factors. So the risk of
-    those who have code j is the mean over people of the risk they would have with it, weighted
-    by their chance of it: nobody has to be drawn who really has a rare code.
+    The risk of those who have code j is the mean over people of the risk that they would have
+    with it, weighted by their chance of it given what leads to it: nobody has to be drawn who
+    really has a rare code. Where j leads to other diseases, these are drawn anew given j.
     """
-    truth = hospital()
-    rng = np.random.default_rng([_RISK_STREAM, HOSPITAL_SEED])
+    model, everybody = illness(), reference_people(4, _RISK_PEOPLE)
     catalogs = {name: declared(name) for name in ("drugs", "procedures")}
-    reasons = {n: care.indications(truth, table).astype(float) for n, table in catalogs.items()}
-    blocks = _RISK_PEOPLE // _AT_A_TIME
-    died, weighted, weights = 0.0, 0.0, 0.0
-    indicated = dict.fromkeys(catalogs, 0.0)
-    for _ in range(blocks):
-        people = draw_people(truth, _AT_A_TIME, rng, dying=0.0)
-        chance = disease_chances(truth, people)
-        has = draw_diseases(truth, people, rng)
-        body_seed = int(rng.integers(2**32))
-
-        def log_odds(has, people=people, body_seed=body_seed):
-            body = draw_body(truth, people, has, np.random.default_rng(body_seed))
-            return death_log_odds(truth, people, has, body[BMI])
-
-        usual = log_odds(has)
-        died += expit(usual).mean()
-        risk = expit(usual[:, None] + ~has * truth.mortality)
-        for code in BMI_DISEASES:
-            column, sick = truth.whole.get_loc(code), has.copy()
-            sick[:, column] = True
-            risk[:, column] = expit(log_odds(sick))
-        female = people["female"].to_numpy()
-        sexes = np.array([~female, female], dtype=float)
-        weighted, weights = weighted + sexes @ (chance * risk), weights + sexes @ chance
-        for name, reason in reasons.items():
-            indicated[name] += (1 - np.exp(np.log1p(-chance) @ reason)).mean(axis=0)
-    shares, (_, women) = true_shares(truth)
-    risks = {"shares": shares, "women": women, "of all": died / blocks}
-    risks |= {"of those with it": weighted / weights}
+    sums: dict[str, Any] = dict.fromkeys(["of all", "shares", "joint", "women", *catalogs], 0.0)
+    for start in range(0, len(everybody), _AT_A_TIME):
+        people = everybody.iloc[start : start + _AT_A_TIME].reset_index(drop=True)
+        has, usual, with_it = _block(model, people, [HOSPITAL_SEED, start])
+        female, weight = people["female"].to_numpy(), people["weight"].to_numpy()
+        sexes = np.array([weight * ~female, weight * female])
+        chance = disease_chances(model, people, has) * model.recorded[people[RACE]]
+        sums["of all"] += weight @ usual
+        sums["women"] += sexes[1].sum()
+        sums["shares"] += sexes @ chance
+        sums["joint"] += sexes @ (chance * with_it)
+        for name, table in catalogs.items():
+            reasons = care.indications(model, table).astype(np.float32)
+            sums[name] += weight @ (has.astype(np.float32) @ reasons > 0)
+    # What is solved for is known better than from so few people.
+    scale = model.prevalence / sums["shares"].sum(axis=0)
+    risks = {"of all": sums["of all"], "women": sums["women"], "shares": sums["shares"] * scale}
+    with np.errstate(invalid="ignore"):  # nobody of the other sex
+        risks["of those with it"] = np.nan_to_num(sums["joint"] / sums["shares"])
     for name, table in catalogs.items():
-        reached = indicated[name] / blocks
-        share = reached * table["indicated"] + (1 - reached) * table["others"]
-        risks[name] = share.to_numpy() / 100
+        reached = sums[name]
+        risks[name] = (
+            reached * table["indicated"] + (1 - reached) * table["others"]
+        ).to_numpy() / 100
     return risks
+
+
+def _block(
+    model: Illness, people: pd.DataFrame, seed: list[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What people have, their risk, and (n, W) the risk that they would have with each phecode."""
+
+    given, has = features(people), np.zeros((len(people), len(model.whole)), dtype=bool)
+    draws = np.random.default_rng([*seed, 1]).random(has.shape)
+    draw_stages(model, model.stages, given, draws, has)
+
+    def hazards_of(has: np.ndarray) -> np.ndarray:
+        body = draw_body(model, people, has, np.random.default_rng([*seed, 2]))
+        return hazards(model, people, has, body)
+
+    usual = hazards_of(has)
+    more = usual @ np.expm1(hazard_ratios().to_numpy()).T
+    with_it = -np.expm1(-(usual.sum(axis=1)[:, None] + ~has * more))
+    leading = {code for text in declared("leads")["after"] for code in text.split()}
+    for code in sorted({*bent_codes(), *leading}):
+        column, then = model.whole.get_loc(code), has.copy()
+        then[:, column] = True
+        first = next(n for n, stage in enumerate(model.stages) if column in stage.codes)
+        draw_stages(model, model.stages[first + 1 :], given, draws, then)
+        with_it[:, column] = risk(hazards_of(then))
+    return has, risk(usual), with_it
 
 
 def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
@@ -182,7 +203,7 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
     dict
         What ``truth.json`` holds; ``keys`` says what each part means.
     """
-    truth, risk, ages = hospital(), _risks(), all_ages()
+    model, risks, ages = illness(), _risks(), all_ages()
     mean = ages @ AGES
     facts: dict[str, Any] = {
         "keys": dict(declared("truth").to_numpy().tolist()),
@@ -196,25 +217,37 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
         "people": {
             "age_mean": float(mean),
             "age_sd": float(np.sqrt(ages @ (AGES - mean) ** 2)),
-            "women": float(risk["women"]),
-            "races": dict(zip(RACES, (ages @ truth.race_given_age).tolist(), strict=True)),
+            "women": float(risks["women"]),
+            "races": dict(zip(RACES, (ages @ race_given_age()).tolist(), strict=True)),
         },
-        "outcome": {"name": DIE_1Y, "prevalence": float(risk["of all"])},
-        "outcome_model": outcome_model(truth),
+        "outcome": {"name": DIE_1Y, "prevalence": float(risks["of all"])},
+        "outcome_model": outcome_model(),
         "codes": {level: codes(level).to_dict("index") for level in ("phecode", "leaf")},
         "disease_model": {
-            code: {name: value for name, value in zip(FEATURES, column, strict=True) if value}
-            for code, column in zip(truth.whole, truth.disease.T.tolist(), strict=True)
+            code: {
+                name: value for name, value in zip(feature_names(), column, strict=True) if value
+            }
+            for code, column in zip(model.whole, model.disease.T.tolist(), strict=True)
         },
+        "leads": declared("leads").to_dict("records"),
         "latent_factors": list(FACTORS),
+        "reasons": _groups("reason"),
+        "syndromes": _groups("syndrome"),
+        "recording": declared("recording").to_dict("records"),
+        "twins": declared("twins").to_dict("records"),
+        "sites": declared("sites").to_dict("records"),
         "drugs": _care("drugs", ["ingredient", "names"]),
         "procedures": _care("procedures", ["title", "icd9", "icd10", "again"]),
         "labs": [
-            row | {"effects": care.effects(row["effects"])}
-            for row in declared("labs").to_dict("records")
+            row | {"effects": pairs(row["effects"])} for row in declared("labs").to_dict("records")
         ],
     }
     return _rounded(facts)
+
+
+def _groups(kind: str) -> list[dict]:
+    """The reasons or syndromes; what they do to diseases stands in disease_model."""
+    return groups(kind).drop(columns=["kind", "codes", "others"]).to_dict("records")
 
 
 def _care(name: str, columns: list[str]) -> list[dict]:

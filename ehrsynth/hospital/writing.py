@@ -15,7 +15,7 @@ from ..schema import AGE
 from ..sources import mimic_iv
 from . import care
 from .care import Lives
-from .people import hospital
+from .illness import illness
 from .records import raw_tables, simulate
 from .stays import check_size
 from .truth import as_dict
@@ -82,7 +82,7 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
             write_blocks([table], file(name), dates=("dod", "chartdate"))
         del table
     for name in care.FILES:
-        rows = care.blocks(name, hospital(), lives, seed)
+        rows = care.blocks(name, illness(), lives, seed)
         write_blocks(rows, file(name), dates=("chartdate",))
     for name, table in care.dictionaries().items():
         write_table(table, file(name))
