@@ -21,17 +21,19 @@ from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import DEFAULT, SETTINGS, WEIGHTS, Recipe, named
 from .gan.train import RECORD_EVERY, train
+from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
+from .generation.code_pairs import CodePairs, calibrate_code_pairs
 from .generation.counts import Counts
 from .generation.draw import choose_cells, draw_in_turn, spread
 from .generation.pairs import calibrate_pairs
-from .generation.tabulate import agreeing_cells, co_occurrences, condition_names, cross_tabulate
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 from .statistics import two_sample_test
 
 _CHECKPOINT = "checkpoint.safetensors"
-_COUNTS = "counts_of_codes"  # before the names of the tensors of :class:`Counts`
+# What a model may have learned beside its tensors; their own tensors' names begin with these.
+_PARTS: dict[str, Callable] = {"code_pairs": CodePairs, "code_counts": Counts}
 _TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
@@ -110,7 +112,7 @@ class EMRWGAN(BaseEstimator):
             checkpoint = Checkpoint(path, recipe, steps, self.seed, mark, every)
             if not resume:
                 path.unlink(missing_ok=True)
-        self.cells_, self.counts_, self.prevalence_ = cross_tabulate(data, game.columns)
+        self.cells_, self.counts_, self.prevalence_ = tabulate.cross_tabulate(data, game.columns)
 
         def look(step: int, game: Game) -> None:
             self._finish(game, data, game.chosen if recipe.averaging else game.generator)
@@ -134,7 +136,7 @@ class EMRWGAN(BaseEstimator):
         if self.condition is not None:
             recipe = replace(recipe, condition=self.condition)
         self.recipe_, self.layout_ = recipe, layout
-        self.conditions_ = condition_names(layout) if recipe.condition else []
+        self.conditions_ = tabulate.condition_names(layout) if recipe.condition else []
 
     def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
         """Make the weights that generate ready: statistics, then output biases."""
@@ -159,15 +161,17 @@ class EMRWGAN(BaseEstimator):
     def _calibrate_draws(self, data: Tensor) -> None:
         """What codes that are drawn need beside the biases: pairs, and numbers of diagnoses."""
         recipe, columns = self.recipe_, self.columns_
-        self.pairs_ = self.code_counts_ = None
+        self.pairs_ = self.code_pairs_ = self.code_counts_ = None
         if not recipe.sampled_codes or not (recipe.pairs or recipe.code_counts):
             return
         rng = stream(self.seed, "calibration of draws", device=data.device)
         size = sample_size(self.counts_) // 2  # seconds, even with thirty columns to draw in turn
         cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
-        member, groups, drawn = self._member(data), self._groups(), None
-        both = torch.stack([co_occurrences(data, columns, group[member]) for group in groups])
+        member, groups, drawn = tabulate.cell_of(data, columns, self.cells_), self._groups(), None
+        both = torch.stack(
+            [tabulate.co_occurrences(data, columns, group[member]) for group in groups]
+        )
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
                 columns, logits, cell, self.counts_, self.prevalence_, both, groups, rng
@@ -176,9 +180,18 @@ class EMRWGAN(BaseEstimator):
             logits, drawn = draw_in_turn(
                 columns, logits + shift[cell], cell, self.pairs_, groups, rng
             )
+        if recipe.pairs and recipe.code_pairs and len(columns.yes_no) > 1:
+            self.code_pairs_ = calibrate_code_pairs(
+                logits[:, columns.yes_no], cell, data[:, columns.yes_no], member, groups,
+                recipe.code_pairs, self.seed,
+            )  # fmt: skip
         if recipe.code_counts and len(columns.counted) > 1:
             made = columns.draw(columns.probabilities(logits), rng)
             made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
+            if self.code_pairs_ is not None:
+                own, phase = logits[:, columns.yes_no], self._phase(rng)
+                chance, uniform = self.code_pairs_.draw(own, cell, groups, phase)
+                made[:, columns.yes_no] = (uniform < chance).to(made.dtype)
             self.code_counts_ = Counts.fit(columns, made, cell, data, member, both[0])
 
     def _groups(self) -> Tensor:
@@ -187,12 +200,6 @@ class EMRWGAN(BaseEstimator):
         groups = [torch.ones(len(self.cells_), dtype=torch.bool, device=self.cells_.device)]
         ends = [places(given)[b.name].stop for b in given if b.role == "outcome"]
         return torch.stack(groups + [self.cells_[:, end - 1] == 1 for end in ends])
-
-    def _member(self, data: Tensor) -> Tensor:
-        """The cell of each patient in a matrix, shape (n,)."""
-        given = data[:, self.columns_.condition]
-        same = given.unsqueeze(1) == self.cells_.to(given.dtype)
-        return same.all(dim=2).to(torch.uint8).argmax(dim=1)
 
     # -- generating --------------------------------------------------------------------
 
@@ -238,10 +245,7 @@ class EMRWGAN(BaseEstimator):
         """
         check_count("number of synthetic patients", n)
         allowed, seed, rng = self._asked(where, seed)
-        # Where ``draw.spread`` starts, for each cell and yes/no column.
-        uniform = stream(seed, "phase", device=self.shift_.device)
-        shape = len(self.cells_), len(self.columns_.yes_no)
-        phase = torch.rand(shape, dtype=torch.double, generator=uniform, device=uniform.device)
+        phase = self._phase(stream(seed, "phase", device=self.shift_.device))
         block = next((b for b in self.layout_ if b.role == "outcome"), None)
         if self.recipe_.match_outcome and block is not None and not self.conditions_:
             return self._matched(n, block, rng, phase, size)
@@ -251,7 +255,7 @@ class EMRWGAN(BaseEstimator):
     def _asked(self, where: dict | None, seed: int | None) -> tuple[Tensor, int, torch.Generator]:
         """The cells that agree with a wish, the seed, and the stream to sample with."""
         self._check_fitted()
-        allowed = agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
+        allowed = tabulate.agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
         seed = self.seed if seed is None else seed
         return allowed, seed, stream(seed, "sample", device=self.shift_.device)
 
@@ -271,22 +275,31 @@ class EMRWGAN(BaseEstimator):
         Encoded
         """
         allowed, _, rng = self._asked(where, seed)
-        p, _, _ = self._imagine(n, allowed, rng)
+        logits, cell, _ = self._imagine(n, allowed, rng)
+        p = self._given(self.columns_.probabilities(logits), cell)
         return Encoded(p.cpu().numpy(), self.layout_)
 
     @torch.no_grad()
     def _imagine(
         self, n: int, allowed: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Probabilities of `n` patients, their cells, and the blocks drawn in turn, if any."""
+        """Logits of `n` patients, their cells, and the blocks drawn in turn, if any."""
         cell = choose_cells(torch.where(allowed, self.counts_, 0), n, rng)
         logits, drawn = self._logits(cell, rng), None
         if self.pairs_ is not None:
             groups = self._groups()
             logits, drawn = draw_in_turn(self.columns_, logits, cell, self.pairs_, groups, rng)
-        p = self.columns_.probabilities(logits)
-        p[:, self.columns_.condition] = self.cells_[cell].float()
-        return p, cell, drawn
+        return logits, cell, drawn
+
+    def _given(self, p: Tensor, cell: Tensor) -> Tensor:
+        """The same, in place, with the given columns of the cells."""
+        p[:, self.columns_.condition] = self.cells_[cell].to(p.dtype)
+        return p
+
+    def _phase(self, rng: torch.Generator) -> Tensor:
+        """Where ``draw.spread`` starts, for each cell and yes/no column."""
+        shape = len(self.cells_), len(self.columns_.yes_no)
+        return torch.rand(shape, dtype=torch.double, generator=rng, device=rng.device)
 
     def _logits(self, cell: Tensor, rng: torch.Generator) -> Tensor:
         """Calibrated logits of new patients in these cells."""
@@ -297,11 +310,16 @@ class EMRWGAN(BaseEstimator):
     @torch.no_grad()
     def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Tensor) -> Encoded:
         columns = self.columns_
-        p, cell, drawn = self._imagine(n, allowed, rng)
+        logits, cell, drawn = self._imagine(n, allowed, rng)
+        p = self._given(columns.probabilities(logits), cell)
         if self.recipe_.sampled_codes:
             x = columns.draw(p, rng) if drawn is None else torch.where(columns.in_turn, drawn, p)
-            chance = p[:, columns.yes_no]
-            uniform = spread(chance, cell, phase)
+            if self.code_pairs_ is None:
+                chance = p[:, columns.yes_no]
+                uniform = spread(chance, cell, phase)
+            else:
+                own, groups = logits[:, columns.yes_no], self._groups()
+                chance, uniform = self.code_pairs_.draw(own, cell, groups, phase)
             codes = (uniform < chance).to(p.dtype)
             if self.code_counts_ is not None:
                 own = torch.isin(columns.yes_no, columns.counted)
@@ -310,7 +328,7 @@ class EMRWGAN(BaseEstimator):
             x[:, columns.yes_no] = codes
         else:
             x = columns.round(p)
-        x[:, columns.condition] = self.cells_[cell].to(x.dtype)
+        x = self._given(x, cell)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x.cpu().numpy(), self.layout_)
 
@@ -360,8 +378,9 @@ class EMRWGAN(BaseEstimator):
         tensors |= {name: getattr(self, f"{name}_") for name in _TENSORS}
         if self.pairs_ is not None:
             tensors["pairs"] = self.pairs_
-        if self.code_counts_ is not None:
-            tensors |= {f"{_COUNTS}.{k}": v for k, v in vars(self.code_counts_).items()}
+        for name in _PARTS:
+            if (part := getattr(self, f"{name}_")) is not None:
+                tensors |= {f"{name}.{k}": v for k, v in vars(part).items()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
         write_json(
@@ -405,8 +424,9 @@ class EMRWGAN(BaseEstimator):
             for name in _TENSORS:
                 setattr(gan, f"{name}_", tensors[name])
             gan.pairs_ = tensors.get("pairs")
-            found = under(tensors, _COUNTS)
-            gan.code_counts_ = Counts(**found) if found else None
+            for name, part in _PARTS.items():
+                found = under(tensors, name)
+                setattr(gan, f"{name}_", part(**found) if found else None)
         except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
             raise InputError(f"{folder} does not hold a saved model: {error}.") from error
         return gan
@@ -423,9 +443,7 @@ class EMRWGAN(BaseEstimator):
 
 def _check_patients(encoded) -> None:
     if not isinstance(encoded, Encoded):
-        raise InputError(
-            f"A model is trained on encoded patients, not on {type(encoded).__name__}; "
-            "give it Preprocessor().fit(train).transform(train)."
-        )
+        what = f"A model is trained on encoded patients, not on {type(encoded).__name__}"
+        raise InputError(f"{what}; give it Preprocessor().fit(train).transform(train).")
     if len(encoded) < 2:
         raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")

@@ -614,7 +614,7 @@ def test_training_leaves_the_global_random_state_alone(encoded):
     [
         ("sampled_codes", False), ("score_weight", 0.0), ("prevalence_bias", False),
         ("centered_output", False), ("penalty_share", 1.0),
-        ("smooth_numbers", False), ("pairs", False), ("code_counts", False),
+        ("smooth_numbers", False), ("pairs", False), ("code_pairs", 0.5), ("code_counts", False),
         ("condition", False), ("averaging", 0.0), ("refresh_statistics", False),
         ("calibration", "none"), ("calibration", "global"), ("optimizer", "rmsprop"),
         ("critic_steps", 2), ("decay_from", 1.0), ("match_outcome", True), ("keep", "last"),

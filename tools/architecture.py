@@ -44,7 +44,7 @@ HOUSE = {
         )
     },
     "generation": {
-        "generation": ("draw", "calibration", "tabulate", "pairs", "counts", "decode"),
+        "generation": ("draw", "calibration", "tabulate", "pairs", "code_pairs", "counts", "decode"),
         "model": (), "runs": (), "stream": (),
     },
     "Pictures": {"plots": (), "slider": ()},

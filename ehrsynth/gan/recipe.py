@@ -59,10 +59,16 @@ class Recipe:
     calibration : {"none", "global", "within"}
         Shift the output biases until the generated prevalences equal train's: over all patients,
         or also within outcome x sex as far as there are patients to tell (which `pairs` includes).
-    pairs, code_counts : bool
-        Also calibrate which columns go together (each drawn category or bin shifts the logits of
-        what comes later, by more or less among patients with the outcome), and how many diagnoses
-        the patients have. With `sampled_codes` only.
+    pairs : bool
+        Also calibrate which columns go together: each drawn category or bin shifts the logits of
+        what comes later, by more or less among patients with the outcome. With `sampled_codes`
+        only.
+    code_pairs : float
+        Draw the codes one after another too, each shifting those after it, so that pairs of codes
+        are as frequent as in train; with `pairs` only. 1 trusts train's pairs as far as they
+        differ by more than chance, less is more cautious, 0 draws all codes at once.
+    code_counts : bool
+        Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
     keep : {"last", "best", "smallest_loss"}
         Which weights generate: the last ones, those that the quality monitor finds best, or those
         at the smallest positive critic loss.
@@ -102,6 +108,7 @@ class Recipe:
     refresh_statistics: bool = False
     calibration: str = "none"
     pairs: bool = False
+    code_pairs: float = 0.0
     code_counts: bool = False
     keep: str = "smallest_loss"
     looks: int = 0
@@ -158,7 +165,7 @@ MODERN = replace(
     sampled_codes=True, score_weight=0.7, prevalence_bias=True, centered_output=True,
     smooth_numbers=True, condition=True, match_outcome=False,
     averaging=0.998, refresh_statistics=True,
-    calibration="within", pairs=True, code_counts=True,
+    calibration="within", pairs=True, code_pairs=0.1, code_counts=True,
     keep="best", looks=12, recoveries=2,
 )  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}

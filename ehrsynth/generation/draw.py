@@ -43,6 +43,22 @@ def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
     return uniform
 
 
+def even_uniform(p: Tensor, cell: Tensor, by_cell: Tensor, phase: Tensor) -> Tensor:
+    """:func:`spread` of one column: `p` and the result have shape (n,), `phase` (cells,).
+
+    `by_cell` has the patients' row numbers, cell after cell. Chapter generation, "Even coins".
+    """
+    total = torch.zeros(len(p) + 1, dtype=phase.dtype, device=phase.device)
+    torch.cumsum(p[by_cell].double(), dim=0, out=total[1:])
+    ends = torch.bincount(cell, minlength=len(phase)).cumsum(dim=0)
+    before = total[torch.cat([ends.new_zeros(1), ends[:-1]])]
+    uniform = torch.empty_like(total[1:])
+    uniform[by_cell] = (total[1:] + (phase - before)[cell[by_cell]]) % 1
+    phase += total[ends] - before
+    phase %= 1
+    return uniform.to(p.dtype)
+
+
 def draw_in_turn(
     columns: Columns, logits: Tensor, cell: Tensor, pairs: Tensor, groups: Tensor,
     rng: torch.Generator,

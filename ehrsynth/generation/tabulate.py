@@ -29,6 +29,13 @@ def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tens
     return values, counts.float(), mean
 
 
+def cell_of(data: Tensor, columns: Columns, cells: Tensor) -> Tensor:
+    """The cell of each patient in a matrix, shape (n,). Chapter generation, "Calibration"."""
+    given = data[:, columns.condition]
+    same = given.unsqueeze(1) == cells.to(given.dtype)
+    return same.all(dim=2).to(torch.uint8).argmax(dim=1)
+
+
 def co_occurrences(data: Tensor, columns: Columns, own: Tensor | None = None) -> Tensor:
     """How many patients have both of two matrix columns.
 

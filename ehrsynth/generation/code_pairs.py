@@ -1,0 +1,167 @@
+"""Pairs of codes as frequent as in train: codes are drawn in turn, each shifts those after it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csc_matrix, csr_matrix
+from scipy.special import expit
+from torch import Tensor
+
+from .draw import even_uniform, members
+
+_ROUNDS = 20  # at most, of setting all pairs of a code right
+_FEWEST = 20  # training patients with a code before it may shift another
+_NEAR = 0.02  # of the log odds
+_STREAM = 6  # sets these random numbers apart
+_PATIENTS = 16_384  # at most, generated to find the shifts
+
+
+@dataclass
+class CodePairs:
+    """What each drawn code adds to the log odds of the codes after it.
+
+    The networks draw codes independently, given the noise; whatever else ties two diseases together
+    is lost. So the codes are drawn one after another, the most frequent first, and each that a
+    patient has shifts the later ones. As in :mod:`.pairs`, a shift is a posterior mode whose prior
+    is learned from how all pairs of a code differ between train and model (empirical Bayes), and
+    patients with the outcome have shifts of their own on top. Chapter generation, "What belongs
+    together".
+    """
+
+    order: Tensor  # (k,) places among the yes/no columns, in the order of drawing
+    start: Tensor  # (groups, k) shifts of the codes, by group of patients
+    shifts: Tensor  # (groups, k, k) row i is added to later codes of those who have code i
+
+    @torch.no_grad()
+    def draw(
+        self, logits: Tensor, cell: Tensor, groups: Tensor, phase: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the codes of patients with these `logits`, shape (n, k).
+
+        Probabilities as they were when each code was drawn, and uniform numbers; a patient has the
+        code where the uniform number is below the probability. `phase` as in
+        :func:`ehrsynth.generation.draw.spread`.
+        """
+        logits = logits[:, self.order].contiguous()
+        for start, group in zip(self.start, groups, strict=True):
+            logits[members(group, cell)] += start
+        by_cell = torch.argsort(cell, stable=True)
+        chance, uniform = torch.empty_like(logits), torch.empty_like(logits)
+        for i, place in enumerate(self.order.tolist()):
+            p = torch.sigmoid(logits[:, i])
+            u = even_uniform(p, cell, by_cell, phase[:, place])
+            chance[:, i], uniform[:, i] = p, u
+            have = torch.nonzero(u < p).squeeze(1)
+            for shift, group in zip(self.shifts, groups, strict=True):
+                own = have[group[cell[have]]]
+                logits[own, i + 1 :] += shift[i, i + 1 :]
+        back = torch.argsort(self.order)
+        return chance[:, back], uniform[:, back]
+
+
+def calibrate_code_pairs(
+    logits: Tensor, cell: Tensor, data: Tensor, member: Tensor, groups: Tensor, trust: float,
+    seed: int,
+) -> CodePairs:  # fmt: skip
+    """:func:`fit_code_pairs` of tensors: generated logits and train's codes, shape (n, k) both.
+
+    `cell` and `member` are the cells of either's patients, `groups` says which cells belong to each
+    group. Chapter generation, "What belongs together".
+    """
+    groups = groups.cpu()
+    codes = csr_matrix(data.cpu().numpy().astype(np.float32))
+    inside, members = (groups[:, own.cpu()].numpy() for own in (cell, member))
+    rng = np.random.default_rng([seed, _STREAM])
+    found = fit_code_pairs(logits.cpu().numpy(), inside, codes, members, trust, rng)
+    return CodePairs(*(part.to(data.device) for part in vars(found).values()))
+
+
+def fit_code_pairs(
+    logits: np.ndarray, inside: np.ndarray, data: csr_matrix, members: np.ndarray, trust: float,
+    rng: np.random.Generator,
+) -> CodePairs:  # fmt: skip
+    """Find the shifts at which codes and pairs of codes are as frequent as in train.
+
+    Parameters
+    ----------
+    logits : array, shape (n, k)
+        Of generated patients, as frequent in every group as in train.
+    inside : array of bool, shape (groups, n)
+        Which of them belong to each group; all belong to the first.
+    data : sparse matrix, shape (patients, k)
+        Train's codes.
+    members : array of bool, shape (groups, patients)
+    trust : float
+        In train's pairs: 1 takes the likeliest shifts (empirical Bayes), which give the most
+        faithful patients and tell most about who was in train; less is more cautious.
+    rng : Generator
+
+    Returns
+    -------
+    CodePairs
+        Chapter generation, "What belongs together".
+    """
+    logits, inside = logits[:_PATIENTS], inside[:, :_PATIENTS]
+    order = np.argsort(-np.asarray(data.sum(axis=0)).ravel(), kind="stable")
+    data, n, size = data[:, order], len(logits), len(order)
+    both = [np.asarray((part := data[own]).T @ part.toarray()) for own in members]
+    start = np.zeros((len(members), size), np.float32)
+    shifts = np.zeros((len(members), size, size), np.float32)
+    number = np.ones(n, np.float32)  # of the codes that each patient has, and one
+    rows, ends = np.empty(0, np.int32), [0]
+    for i, place in enumerate(order):
+        drawn = csc_matrix((np.ones(len(rows), np.float32), rows, ends), shape=(n, i))
+        wanted = [table[: i + 1, i] for table in both]
+        part, own_start, own_shifts = _fit_one(
+            logits[:, place].astype(np.float32), drawn, number, inside, wanted,
+            [table.diagonal()[:i] >= _FEWEST for table in both], members.sum(axis=1), trust,
+        )  # fmt: skip
+        start[:, i], shifts[:, :i, i] = own_start, own_shifts
+        have = np.flatnonzero(rng.random(n) < expit(part)).astype(np.int32)
+        number[have] += 1
+        rows, ends = np.append(rows, have), [*ends, len(rows) + len(have)]
+    return CodePairs(*(torch.from_numpy(part) for part in (order, start, shifts)))
+
+
+def _fit_one(
+    logits: np.ndarray, drawn: csc_matrix, number: np.ndarray, inside: np.ndarray,
+    wanted: list[np.ndarray], enough: list[np.ndarray], sizes: np.ndarray, trust: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """The shifts of one code: its logits with them, by group its own and those of codes before it.
+
+    A step may be as long as the curvature's bound allows where a patient's `number` of codes all
+    move at once, so that every step comes closer.
+    """
+    groups, k = len(wanted), drawn.shape[1]
+    start, shifts = np.zeros(groups, np.float32), np.zeros((groups, k), np.float32)
+    scale = sizes / np.maximum(inside.sum(axis=1), 1)
+    prior: list[np.ndarray | None] = [None] * groups
+    logits = logits.copy()
+    for _ in range(_ROUNDS):
+        largest = 0.0
+        for g in range(groups):
+            p = expit(logits) * inside[g]
+            slope = p * (1 - p)
+            apart = wanted[g][:k] - scale[g] * (drawn.T @ p)
+            bound = scale[g] * (drawn.T @ (slope * number))
+            if prior[g] is None:
+                prior[g] = _prior(apart, scale[g] * (drawn.T @ slope), enough[g]) / trust
+            step = np.clip((apart - prior[g] * shifts[g]) / (bound + prior[g] + 1e-3), -1, 1)
+            first = (wanted[g][k] - scale[g] * p.sum()) / (scale[g] * slope @ number + 1.0)
+            first = float(np.clip(first, -1, 1))
+            shifts[g] += step
+            start[g] += first
+            logits += inside[g] * (drawn @ step + first)
+            largest = max(largest, float(np.abs(step).max(initial=0)), abs(first))
+        if largest < _NEAR:
+            break
+    return logits, start, shifts
+
+
+def _prior(apart: np.ndarray, information: np.ndarray, enough: np.ndarray) -> np.ndarray:
+    """One over the prior variance of each shift; infinite, nearly, without enough patients."""
+    known = enough & (information > 1)
+    beyond = np.where(known, apart**2 / np.maximum(information, 1e-9) - 1, 0.0).sum()
+    variance = max(beyond, 0.0) / max(information[known].sum(), 1e-9)
+    return np.where(enough, 1 / max(variance, 1e-5), 1e9).astype(np.float32)

@@ -1,0 +1,101 @@
+"""Codes that are drawn in turn: pairs as in train, accidents not."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+from scipy.special import logit
+
+from ehrsynth.generation.code_pairs import CodePairs, fit_code_pairs
+
+
+def tied(n: int, seed: int) -> np.ndarray:
+    """Four codes: the second follows the first, the third avoids it, the fourth knows nothing."""
+    rng = np.random.default_rng(seed)
+    first, draws = rng.random(n) < 0.3, rng.random((3, n))
+    second = draws[0] < np.where(first, 0.7, 0.1)
+    third = draws[1] < np.where(first, 0.05, 0.3)
+    return np.column_stack([first, second, third, draws[2] < 0.2]).astype(np.float32)
+
+
+def fit(real: np.ndarray, n: int = 16_000, died: np.ndarray | None = None, trust=1.0):
+    """Shifts for a model that has the prevalences right and nothing else; its logits and cells."""
+    logits = np.tile(logit(real.mean(axis=0)), (n, 1)).astype(np.float32)
+    members, cell = np.ones((1, len(real)), bool), np.zeros(n, int)
+    inside = np.ones((1, n), bool)
+    if died is not None:
+        cell[: round(n * died.mean())] = 1
+        members, inside = np.stack([members[0], died]), np.stack([inside[0], cell == 1])
+        for value in (0, 1):
+            logits[cell == value] = logit(real[died == value].mean(axis=0))
+    found = fit_code_pairs(
+        logits, inside, csr_matrix(real), members, trust, np.random.default_rng(0)
+    )
+    return found, torch.from_numpy(logits), torch.from_numpy(cell)
+
+
+def draw(found: CodePairs, logits: torch.Tensor, cell: torch.Tensor) -> tuple:
+    cells = int(cell.max()) + 1
+    groups = torch.stack([torch.ones(cells, dtype=torch.bool), torch.arange(cells) == 1])
+    phase = torch.rand(cells, logits.shape[1], dtype=torch.double)
+    chance, uniform = found.draw(logits, cell, groups[: len(found.start)], phase)
+    return chance, (uniform < chance).float()
+
+
+def test_pairs_and_prevalences_are_those_of_train():
+    real = tied(20_000, 0)
+    _, codes = draw(*fit(real))
+    made, wanted = (np.cov(table.T) for table in (codes.numpy(), real))
+    np.testing.assert_allclose(codes.mean(dim=0), real.mean(axis=0), atol=0.012)
+    np.testing.assert_allclose(made, wanted, atol=0.012)
+    assert wanted[0, 1] > 0.1 and wanted[0, 2] < -0.04  # which no independent draw has
+
+
+def test_patients_with_the_outcome_have_pairs_of_their_own():
+    """Two codes go together among the survivors, and exclude each other among the others."""
+    rng = np.random.default_rng(1)
+    died, first = rng.random(20_000) < 0.3, rng.random(20_000) < 0.4
+    second = rng.random(20_000) < np.where(first ^ died, 0.6, 0.1)
+    real = np.column_stack([first, second]).astype(np.float32)
+    found, logits, cell = fit(real, died=died)
+    _, codes = draw(found, logits, cell)
+    for value in (0, 1):
+        made = np.corrcoef(codes[cell == value].T)[0, 1]
+        assert made == pytest.approx(
+            np.corrcoef(real[died == value].T)[0, 1], abs=0.1
+        )  # a cautious shift falls short
+    assert np.corrcoef(codes[cell == 1].T)[0, 1] < -0.3
+
+
+def test_accidents_of_few_patients_are_not_copied():
+    rng = np.random.default_rng(2)
+    real = (rng.random((400, 12)) < 0.25).astype(np.float32)  # no code knows another
+    usual, careless, cautious = (fit(real, trust=trust)[0] for trust in (1, 1e6, 0.1))
+    above = torch.triu(torch.ones(12, 12, dtype=torch.bool), 1)
+    spread = [found.shifts[0][above].std() for found in (careless, usual, cautious)]
+    assert spread[0] > 4 * spread[1] > 8 * spread[2]
+
+
+def test_less_trust_moves_less():
+    real = tied(4_000, 4)
+    shifts = [fit(real, trust=trust)[0].shifts[0, 0, 1] for trust in (1, 0.01, 0.0001)]
+    assert shifts[0] > 1.05 * shifts[1] > 1.5 * shifts[2] > 0
+
+
+def test_a_code_of_a_few_patients_shifts_nothing():
+    real = tied(20_000, 0)
+    real[:, 3] = 0
+    real[np.flatnonzero(real[:, 1])[:19], 3] = 1  # 19 patients, all with the second code
+    real[:, [1, 3]] = real[:, [3, 1]]
+    real[:, 0] = 0
+    real[:5, 0] = 1  # and a rarer one, drawn after them
+    found, _, _ = fit(real)
+    assert found.order.tolist()[-2:] == [1, 0]
+    assert float(found.shifts[0, -2].abs().max()) < 1e-3
+
+
+def test_a_code_goes_to_as_many_as_its_probabilities_add_up_to():
+    chance, codes = draw(*fit(tied(5_000, 3), n=3_000))
+    assert (codes.sum(dim=0) - chance.double().sum(dim=0)).abs().max() <= 1.001
+    independent = torch.rand(200, 3_000, generator=torch.Generator().manual_seed(0)) < chance[:, 1]
+    assert (independent.sum(dim=1) - chance[:, 1].sum()).abs().float().mean() > 5
