@@ -1,18 +1,22 @@
 """Write the table of the book's page on the simulated hospital: published against simulated.
 
     python tools/simulated_hospital.py
+    python tools/simulated_hospital.py --solve      the hospital's intercepts anew, after a change
 
 A test makes it again and compares the numbers.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 from scipy.stats import poisson
 
 from ehrsynth.cohort import build_patients
 from ehrsynth.files import write_table
+from ehrsynth.hospital import fate, illness
 from ehrsynth.hospital.codes import PUBLISHED, declared
 from ehrsynth.hospital.records import BMI_FAULTS
 from ehrsynth.hospital.truth import as_dict, codes
@@ -122,5 +126,52 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 1_000 or value == round(value) else f"{value:.2f}"
 
 
+def tetrachoric(codes: np.ndarray) -> np.ndarray:
+    """Tetrachoric correlations of the pairs of 0/1 columns, in the order of ``np.triu_indices``.
+
+    The correlation at which two normal variables, cut at the columns' prevalences, are both beyond
+    their cuts as often as both columns are 1 (Pearson 1900). The integral over the correlation of
+    the bivariate density (Drezner and Wesolowsky 1990) is solved by halving.
+    """
+    codes = np.asarray(codes, dtype=float)
+    n, share = len(codes), codes.mean(axis=0)
+    first, second = np.triu_indices(codes.shape[1], 1)
+    together = np.maximum((codes.T @ codes / n)[first, second], 0.5 / n)
+    a, b = ndtri(share)[first], ndtri(share)[second]
+    nodes = np.polynomial.legendre.leggauss(24)
+    low, high = np.full(len(a), -0.999), np.full(len(a), 0.999)
+    for _ in range(30):
+        middle, more = (low + high) / 2, np.zeros(len(a))
+        for node, weight in zip(*nodes, strict=True):
+            r = middle * (node + 1) / 2
+            more += (
+                weight * np.exp(-(a**2 - 2 * r * a * b + b**2) / 2 / (1 - r**2)) / np.sqrt(1 - r**2)
+            )
+        above = share[first] * share[second] + more * middle / (4 * np.pi) > together
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return (low + high) / 2
+
+
+def mean_tetrachoric(codes: np.ndarray, most: int = 60, least: float = 0.03) -> float:
+    """Over the pairs of the most frequent codes, those of at least a share `least`."""
+    share = codes.mean(axis=0)
+    often = np.argsort(-share)[:most]
+    return float(tetrachoric(codes[:, often[share[often] >= least]]).mean())
+
+
+def solve() -> None:
+    """Write ``intercepts.csv``: those of the diseases first, for those of the deaths need them."""
+    path = Path(illness.__file__).with_name("intercepts.csv")
+    model = illness.unsolved()
+    found = pd.Series(illness.solve(model), model.whole)
+    base = fate.solve_death(illness.with_intercepts(model, found.to_numpy()))
+    table = pd.concat([found, base]).round(4).rename("intercept").rename_axis("phecode")
+    write_table(table.reset_index(), path)
+
+
 if __name__ == "__main__":
+    if "--solve" in sys.argv[1:]:
+        solve()
+        declared.cache_clear()
+        illness.illness.cache_clear()
     write_table(page_table(published_against_simulated(patients=20_000, seed=0)), PAGE_TABLE)

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from ..phecode import definitions
 from ..schema import AGE, BMI, DIASTOLIC, SYSTOLIC
 from .codes import PUBLISHED, declared
-from .illness import HOSPITAL_SEED, Illness, draw_diseases, illness, reference_people
+from .illness import HOSPITAL_SEED, REFERENCE, Illness, draw_diseases, illness, reference_people
 from .people import age_units
 
 _SCALE = 1.3  # of the log hazard ratios of hospital.csv
@@ -99,9 +99,9 @@ def _relative_log_hazards(
     return odds
 
 
-def solve_death(model: Illness, seed: int = 0) -> pd.Series:
+def solve_death(model: Illness, seed: int = 0, n: int = REFERENCE) -> pd.Series:
     """The causes' intercepts: each its share of deaths, all together the published ones."""
-    people = reference_people(seed)
+    people = reference_people(seed, n)
     rng = np.random.default_rng([HOSPITAL_SEED, seed, 3])
     has = draw_diseases(model, people, rng)
     odds = _relative_log_hazards(model, people, has, draw_body(model, people, has, rng))

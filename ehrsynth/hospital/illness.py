@@ -35,7 +35,7 @@ _FREQUENT, _STRONG, _WEAK = 3.0, 1.15, 0.5
 _BIRTH_HEALTH = -1.2  # log odds of every other disease in women who come to give birth
 _IMPOSSIBLE = -60.0  # log odds
 _BLOCK = 4_096  # people at a time; any number gives the same people
-_REFERENCE = 150_000  # people over whom shares are averaged
+REFERENCE = 150_000  # people over whom shares are averaged
 _EACH_SYNDROME = 400  # of them have each syndrome
 _LATE = 0.588  # mean of the relative time of the last admission, see stays.admissions
 _LATE_ENOUGH = 0.465  # share of last admissions in the days of ICD-10
@@ -240,7 +240,7 @@ def draw_recorded(
     return recorded
 
 
-def reference_people(seed: int, n: int = _REFERENCE) -> pd.DataFrame:
+def reference_people(seed: int, n: int = REFERENCE) -> pd.DataFrame:
     """People over whom shares of all patients are averaged, with their ``weight``.
 
     Those with a syndrome are far more than by chance, and weigh the less.
@@ -261,9 +261,9 @@ def reference_people(seed: int, n: int = _REFERENCE) -> pd.DataFrame:
     return everybody.assign(weight=weight * exact / weight.sum())
 
 
-def solve(model: Illness, seed: int = 0, steps: int = 12) -> np.ndarray:
+def solve(model: Illness, seed: int = 0, n: int = REFERENCE, steps: int = 12) -> np.ndarray:
     """The intercepts with which each disease is recorded in the intended share of the patients."""
-    people = reference_people(seed)
+    people = reference_people(seed, n)
     rng = np.random.default_rng([HOSPITAL_SEED, seed, 1])
     given, weight = features(people), people["weight"].to_numpy()
     intercept = np.zeros(len(model.whole))
