@@ -33,7 +33,9 @@ HOUSE = {
             "omop", "diabetes130",
         ),
         "cohort": (),
-        "hospital": ("codes", "people", "illness", "fate", "care", "stays", "records", "truth", "writing"),
+        "hospital": (
+            "codes", "people", "illness", "fate", "care", "stays", "records", "truth", "writing",
+        ),
         "datasets": (),
     },
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},
@@ -44,7 +46,9 @@ HOUSE = {
         )
     },
     "generation": {
-        "generation": ("draw", "calibration", "tabulate", "pairs", "code_pairs", "counts", "decode"),
+        "generation": (
+            "draw", "calibration", "tabulate", "pairs", "code_pairs", "counts", "decode",
+        ),
         "model": (), "runs": (), "stream": (),
     },
     "Pictures": {"plots": (), "slider": ()},

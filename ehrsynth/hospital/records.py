@@ -19,8 +19,8 @@ from .stays import YEARS
 # Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
 # error, and what each of them makes of the value.
 BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
-_MEASURED = 0.5  # log odds that sets the published share of those never measured
-_OTHER_RATE = 0.95  # codes that belong to no phecode (other_codes.csv) per admission
+_MEASURED = 0.25  # log odds that sets the published share of those never measured
+_OTHER_RATE = 1.35  # codes that belong to no phecode (other_codes.csv) per admission
 
 
 def raw_tables(

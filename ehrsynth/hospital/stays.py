@@ -32,7 +32,7 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """
     n = len(people)
     burden = 0.75 * people["morbidity"].to_numpy() + 0.5 * rng.standard_normal(n)
-    rate = np.where(people["birth"], 0.4, 1.45) * np.exp(burden - 0.4)
+    rate = np.where(people["birth"], 0.4, 1.36) * np.exp(burden - 0.4)
     count = 1 + np.minimum(rng.poisson(rate), 60)
     count[(rng.random(n) < _NO_ADMISSION) & ~people["dies"]] = 0
     end = _FIRST + rng.random(n) ** 0.7 * (_LAST - _FIRST)
