@@ -114,6 +114,22 @@ def test_the_books_page_shows_these_numbers(comparison):
                 assert float(one) == pytest.approx(float(other), rel=2e-3, abs=0.02), column
 
 
+def test_diseases_come_together_as_published(patients, shared_data):
+    table = simulated_hospital.together(patients)
+    assert len(table) == 10
+    apart = (table["simulated"] - table["MIMIC-IV demo"]).abs()
+    assert apart.mean() < 12 and apart.max() < 25
+    known = table.dropna().set_index("have")
+    for name in ("Hypertension", "Ischemic Heart Disease", "Diabetes mellitus"):
+        assert abs(known.at[name, "simulated"] - known.at[name, "ADHERE"]) < 10
+    shown = pd.read_csv(simulated_hospital.TOGETHER_TABLE)
+    assert (shown["simulated"] - table["simulated"]).abs().max() <= 6  # of another sample
+    demo = build_patients(datasets.load("mimic-iv", data=shared_data / "mimic-iv-demo-2.2"))
+    assert (
+        simulated_hospital.together(demo)["simulated"].tolist() == shown["MIMIC-IV demo"].tolist()
+    )
+
+
 def test_no_other_phecode_is_more_frequent_than_the_named(patients):
     prevalence = patients.filter(like="phe_").mean()
     others = prevalence.drop([f"phe_{code}" for code in NAMED])
