@@ -40,7 +40,8 @@ _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
 _UNSEEN = 18
 _RAREST, _RARE_LIMIT = 3e-6, 9e-3  # prevalences of the leaves that hospital.csv does not name
 SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
-_COMMON_CODES = ("4019", "I10", "2724", "E785", "25000", "E119", "42731", "I4891", "53081", "K219")
+_COMMON_CODES = ("4019", "I10", "2724", "E785", "25000", "E119", "42731", "I4891", "53081", "K219",
+                 "3051", "F17210")  # fmt: skip
 _MOST_CODES = 4  # ICD codes of each version that this hospital uses for a leaf
 
 
