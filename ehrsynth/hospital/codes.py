@@ -66,7 +66,8 @@ def usable_codes() -> pd.DataFrame:
     table = table.sort_values(["icd_version", "icd_code"], ignore_index=True)
     code = table["icd_code"].to_numpy(dtype=str)
     heading = np.append(np.char.startswith(code[1:], code[:-1]), False)
-    return table.loc[~heading, ["icd_version", "icd_code", "phecode"]]
+    billed = ~heading | table["icd_code"].isin(_COMMON_CODES)
+    return table.loc[billed, ["icd_version", "icd_code", "phecode"]]
 
 
 def leaves(codes: pd.DataFrame, known: pd.Series, rng: Generator) -> pd.DataFrame:
