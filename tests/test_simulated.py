@@ -361,17 +361,6 @@ def test_diseases_hang_together_as_in_a_real_hospital(patients, shared_data):
     assert real == pytest.approx(0.263, abs=0.02)
 
 
-def test_tetrachoric_correlations_are_those_of_the_normal_variables():
-    rng = np.random.default_rng(0)
-    root = np.linalg.cholesky([[1, 0.6, -0.4], [0.6, 1, 0], [-0.4, 0, 1]])
-    codes = rng.standard_normal((200_000, 3)) @ root.T > [1.5, 0.5, 0]
-    found = simulated_hospital.tetrachoric(codes)
-    assert found == pytest.approx([0.6, -0.4, 0], abs=0.015)
-    assert simulated_hospital.tetrachoric(rng.random((50_000, 2)) < 0.1) == pytest.approx(
-        0, abs=0.04
-    )
-
-
 def test_who_dies_is_no_sum_of_log_odds(oracle):
     """Boosted trees know more than a logistic model, and both less than the truth."""
     from sklearn.linear_model import LogisticRegression

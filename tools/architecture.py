@@ -41,8 +41,8 @@ HOUSE = {
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},
     "gan-architecture": {
         "gan": (
-            "losses", "toy", "networks", "recipe", "monitor", "players", "checkpoint",
-            "private", "train",
+            "losses", "toy", "networks", "recipe", "pairs_only", "monitor", "players",
+            "checkpoint", "private", "train",
         )
     },
     "generation": {

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 from scipy.stats import poisson
 
 from ehrsynth.cohort import build_patients
 from ehrsynth.files import write_table
+from ehrsynth.gan.pairs_only import tetrachoric
 from ehrsynth.hospital import fate, illness
 from ehrsynth.hospital.codes import PUBLISHED, declared
 from ehrsynth.hospital.records import BMI_FAULTS
@@ -147,37 +147,12 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 1_000 or value == round(value) else f"{value:.2f}"
 
 
-def tetrachoric(codes: np.ndarray) -> np.ndarray:
-    """Tetrachoric correlations of the pairs of 0/1 columns, in the order of ``np.triu_indices``.
-
-    The correlation at which two normal variables, cut at the columns' prevalences, are both beyond
-    their cuts as often as both columns are 1 (Pearson 1900). The integral over the correlation of
-    the bivariate density (Drezner and Wesolowsky 1990) is solved by halving.
-    """
-    codes = np.asarray(codes, dtype=float)
-    n, share = len(codes), codes.mean(axis=0)
-    first, second = np.triu_indices(codes.shape[1], 1)
-    together = np.maximum((codes.T @ codes / n)[first, second], 0.5 / n)
-    a, b = ndtri(share)[first], ndtri(share)[second]
-    nodes = np.polynomial.legendre.leggauss(24)
-    low, high = np.full(len(a), -0.999), np.full(len(a), 0.999)
-    for _ in range(30):
-        middle, more = (low + high) / 2, np.zeros(len(a))
-        for node, weight in zip(*nodes, strict=True):
-            r = middle * (node + 1) / 2
-            more += (
-                weight * np.exp(-(a**2 - 2 * r * a * b + b**2) / 2 / (1 - r**2)) / np.sqrt(1 - r**2)
-            )
-        above = share[first] * share[second] + more * middle / (4 * np.pi) > together
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return (low + high) / 2
-
-
 def mean_tetrachoric(codes: np.ndarray, most: int = 60, least: float = 0.03) -> float:
     """Over the pairs of the most frequent codes, those of at least a share `least`."""
     share = codes.mean(axis=0)
     often = np.argsort(-share)[:most]
-    return float(tetrachoric(codes[:, often[share[often] >= least]]).mean())
+    found = tetrachoric(codes[:, often[share[often] >= least]])
+    return float(found[np.triu_indices(len(found), 1)].mean())
 
 
 def solve() -> None:
