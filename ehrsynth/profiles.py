@@ -21,20 +21,16 @@ class Profile:
     steps: int | None
     width: int | None = None  # of the networks' residual layers
     layers: int | None = None  # how many of those
-    code_pairs: bool = True  # may be calibrated, where the recipe does it
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """The recipe with the profile's networks."""
         width, layers = self.width or recipe.width, self.layers or recipe.layers
-        trust = recipe.code_pairs if self.code_pairs else 0.0
-        return replace(recipe, width=width, layers=layers, code_pairs=trust)
+        return replace(recipe, width=width, layers=layers)
 
 
 PROFILES = {
     # Networks this small learn as much in half the time when the time is short.
-    "fast": Profile(
-        4_000, most=6_000, min_prevalence=0.01, steps=1_000, width=256, layers=3, code_pairs=False
-    ),
+    "fast": Profile(4_000, most=6_000, min_prevalence=0.01, steps=1_000, width=256, layers=3),
     "full": Profile(20_000, most=None, min_prevalence=5e-5, steps=None),
 }
 

@@ -165,7 +165,7 @@ MODERN = replace(
     sampled_codes=True, score_weight=0.7, prevalence_bias=True, centered_output=True,
     smooth_numbers=True, condition=True, match_outcome=False,
     averaging=0.998, refresh_statistics=True,
-    calibration="within", pairs=True, code_pairs=0.1, code_counts=True,
+    calibration="within", pairs=True, code_counts=True,
     keep="best", looks=12, recoveries=2,
 )  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}
