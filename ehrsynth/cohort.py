@@ -18,6 +18,7 @@ from .phecode import indicators, zeros_and_ones
 from .schema import AGE, DIASTOLIC, DIE_1Y, DIE_ANY, RACE, SEX, SYSTOLIC, VISIT_1Y, Column, Schema
 from .sources import drugs
 from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
+from .sources.quality import Finding, note
 from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, OTHER, RACES, UNITS, UNKNOWN, check_tables
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ def build_patients(
         raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
     expression, index = _patients(tables, outcome)
     people = collect(expression)
+    found = note([*_left_out(tables, len(people)), *_upside_down(people)])
     if people.empty:
         counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
         raise InputError(
@@ -93,7 +95,10 @@ def build_patients(
     blocks = _blocks(tables, include, index, subjects, code_level)
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
-    return check_outcome(schema.attach(table))
+    patients = check_outcome(schema.attach(table))
+    # What was left out on the way; a Schema keeps its place beside it.
+    patients.attrs["quality"] = found.to_dict("records")
+    return patients
 
 
 def split(
@@ -192,14 +197,9 @@ def _latest_measurements(measurements: Table, index: Table) -> Table:
     known = known.inner_join(until, "subject_id")
     known = known.filter(known["time"].date() <= known["discharge_time"].date())
     latest = _newest(known, ["subject_id", "name"], ["time", ROW])
-    wide = latest.group_by("subject_id").aggregate(
+    return latest.group_by("subject_id").aggregate(
         **{n: latest["value"].max(where=latest["name"] == n) for n in UNITS}
     )
-    # The heart never rests at a higher pressure than it beats: somebody swapped or mistyped the
-    # two numbers, and nobody can tell which of them is right.
-    upside_down = (wide[DIASTOLIC] >= wide[SYSTOLIC]).fill_null(False)
-    right = {n: upside_down.ifelse(None, wide[n]) for n in (SYSTOLIC, DIASTOLIC)}
-    return wide.mutate(**right)
 
 
 def _race_group(race: Value) -> Value:
@@ -213,21 +213,47 @@ def _race_group(race: Value) -> Value:
 
 
 def _age(index: Table) -> Value:
-    import ibis
-
     age = index["anchor_age"] + index["admit_time"].year() - index["anchor_year"]
-    return ibis.least(age.cast("int64"), OLDEST).cast("float64")
+    return (age > OLDEST).ifelse(OLDEST, age).cast("float64")  # NULL where it is not known
 
 
 def _outcome(index: Table, outcome: str) -> Value:
-    if outcome == DIE_ANY:
-        return index["death_date"].notnull()
-    # Deaths are dated by the day, so the discharge is too.
-    what = index["next_time" if outcome == VISIT_1Y else "death_date"]
-    return (what.date() <= _a_year_after(index["discharge_time"])).fill_null(False)
+    # Deaths are dated by the day, so the discharge is too; nobody is admitted after death.
+    day = index["next_time" if outcome == VISIT_1Y else "death_date"].date()
+    after = day >= index["admit_time"].date()
+    if outcome != DIE_ANY:
+        after &= day <= _a_year_after(index["discharge_time"])
+    return after.fill_null(False)
 
 
 # -- the parts of the patient table ----------------------------------------------------
+
+
+def _left_out(tables: Mapping[str, Table], n: int) -> list[Finding]:
+    """Who is not among the `n` patients of the cohort, and why."""
+    patients, admissions = tables["patients"], tables["admissions"]
+    every = admissions.select("subject_id", "died_in_hospital").semi_join(patients, "subject_id")
+    died = every.filter(every["died_in_hospital"])["subject_id"].nunique()
+    total = int(patients.count().execute())
+    seen, dead = (int(number.execute()) for number in (every["subject_id"].nunique(), died))
+    reasons = {
+        "no admission": total - seen, "a death in hospital": dead,
+        "no admission whose following year is known": seen - dead - n,
+    }  # fmt: skip
+    return [Finding("patients", why, number, total, "left out of the cohort")
+            for why, number in reasons.items() if number]  # fmt: skip
+
+
+def _upside_down(people: pd.DataFrame) -> list[Finding]:
+    """The heart never rests at a higher pressure than it beats, so neither number is used.
+
+    Somebody swapped or mistyped the two, and nobody can tell which of them is right.
+    """
+    wrong = people[DIASTOLIC] >= people[SYSTOLIC]
+    people.loc[wrong, [SYSTOLIC, DIASTOLIC]] = np.nan
+    what = "a lower blood pressure that is not below the upper one"
+    found = Finding("the cohort", what, int(wrong.sum()), len(people), "counted as not measured")
+    return [found] if found.rows else []
 
 
 def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
@@ -258,7 +284,7 @@ def _describe_people(
     for column in DEMOGRAPHICS:
         if column.kind == "categorical":
             values = people[column.name]
-            if dated and values.isna().any():
+            if values.isna().any():
                 column = replace(column, categories=(*column.categories, MISSING))
                 values = values.fillna(MISSING)
             people[column.name] = pd.Categorical(values, list(column.categories))

@@ -280,6 +280,10 @@ class Pipeline:
             log.info("  %s: %s", name, value)
         if "columns" in self._source:
             facts["columns of the file"] = self._list_columns(self._source["columns"])
+        if "quality" in self._source:
+            of_source = self._source["quality"].to_dict("records")
+            wrong = [*of_source, *patients.attrs.get("quality", [])]
+            facts["data quality"] = wrong or "no rule of the reader found anything"
         # An impossible value counts as not measured, in every table of the run.
         train = prep.clip(train)[schema.names]
         own = [rule for rule in rules if str(rule) in self._own_rules]

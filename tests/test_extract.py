@@ -46,7 +46,7 @@ def hospital(tmp_path_factory):
 
 def same(found, expected):
     pd.testing.assert_frame_equal(found, expected)
-    assert found.attrs == expected.attrs
+    assert Schema.of(found) == Schema.of(expected)
 
 
 @pytest.mark.parametrize(("outcome", "level"), [("DIE_1y", "phecode"), ("DIE_any", "leaf")])
@@ -132,7 +132,7 @@ def test_from_a_database(database, hospital):
     same(found, build_patients(mimic_iv.scan(hospital, include=MORE), include=MORE))
     with pytest.raises(InputError, match="MIMIC-IV's table 'prescriptions' is missing"):
         mimic_iv.from_database({n: t for n, t in raw.items() if n != "prescriptions"}, MORE)
-    with pytest.raises(InputError, match="'dod' is missing from the table 'patients'"):
+    with pytest.raises(InputError, match="'dod' is missing from Table 'patients'"):
         mimic_iv.from_database(raw | {"patients": raw["patients"].drop("dod")})
 
 
@@ -145,7 +145,7 @@ def test_the_query_can_be_written_for_bigquery(database):
     events = [tables[name].semi_join(index, "subject_id") for name in ("diagnoses", *MORE)]
     for expression in (table, *events):
         query = ibis.to_sql(expression, dialect="bigquery")
-        assert "SAFE_CAST" in query and "admittime" in query
+        assert "`" in query and "admittime" in query
 
 
 def test_tables_in_memory_give_the_same():

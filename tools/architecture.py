@@ -29,8 +29,8 @@ HOUSE = {
     "data-types": {
         "phecode": (),
         "sources": (
-            "tables", "engine", "quality", "fetch", "drugs", "flat", "mimic_iv", "omop_files",
-            "omop", "diabetes130",
+            "tables", "engine", "quality", "cells", "fetch", "drugs", "flat", "mimic_iv",
+            "omop_files", "omop", "diabetes130",
         ),
         "cohort": (),
         "hospital": (

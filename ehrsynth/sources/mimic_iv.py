@@ -6,8 +6,7 @@ used, so that a hospital of any size fits; :func:`load` collects what it gives.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial, reduce
-from operator import or_
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,10 @@ from ..errors import InputError
 from ..files import read_columns, read_table
 from ..schema import BMI as MEASURED_BMI
 from ..schema import DIASTOLIC, SYSTOLIC
-from . import engine, quality
+from . import cells, engine, quality
 from .engine import Table, Value
-from .quality import TYPES, WORDS, Fault
-from .tables import LONGEST_LIFE, UNITS, check_included, columns_of
+from .quality import Finding
+from .tables import UNITS, check_included, columns_of
 
 # The columns that are used, by file of the hosp folder, with the kind of value they hold.
 COLUMNS = columns_of("mimic_iv")
@@ -34,15 +33,8 @@ INCLUDED = {
 }
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
-_ALLOWED = {
-    ("patients", "gender"): ("F", "M"),
-    ("admissions", "hospital_expire_flag"): (0, 1),
-    ("diagnoses_icd", "icd_version"): (9, 10),
-    ("procedures_icd", "icd_version"): (9, 10),
-}
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
-_WHOLE_TEXT = r"^\s*[+-]?\d+\s*$"
 
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
@@ -60,9 +52,7 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     return _collected(scan(data, include=include))
 
 
-def scan(
-    data: str | Path, con=None, include: tuple[str, ...] = (), progress: bool = False
-) -> dict[str, Table]:
+def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bool = False) -> dict:
     """Read the hospital tables in an engine that reads and checks each file once.
 
     Parameters
@@ -81,7 +71,7 @@ def scan(
     -------
     dict of str to Table
         Those of :mod:`ehrsynth.sources.tables`; the measurements have ``row`` too, their place in
-        the file.
+        the file. The DataFrame ``quality`` says what could not be used, and what became of it.
 
     Raises
     ------
@@ -92,27 +82,26 @@ def scan(
     layout = _layout(include)
     files = {name: find_file(data, name) for name in layout}
     with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
-        raw = {name: _from_file(con, name, path, layout[name]) for name, path in bar}
-    return _hospital(raw, include)
+        read = {name: _from_file(con, name, path, layout[name]) for name, path in bar}
+    return _hospital(read, include, con)
 
 
 def from_frames(
     raw: Mapping[str, pd.DataFrame], include: tuple[str, ...] = ()
 ) -> dict[str, pd.DataFrame]:
     """The tables of :func:`load` from MIMIC-IV's own in memory."""
-    con, typed = engine.connect(), {}
+    con, read = engine.connect(), {}
     for name, columns in _layout(include, raw).items():
-        table = engine.hand_over(con, name, raw[name][list(columns)], rows=True)
-        read = partial(lambda table, rows: table, table)
-        typed[name] = _checked(con, name, read, columns, f"Table {name!r}")
-    return _collected(_hospital(typed, include))
+        used = [column for column in raw[name] if column.lower() in columns]
+        table = engine.hand_over(con, name, raw[name][used], rows=True)
+        read[name] = _checked(name, lambda _, table=table: table, columns, f"Table {name!r}", con)
+    return _collected(_hospital(read, include, con))
 
 
 def from_database(raw: Mapping[str, Table], include: tuple[str, ...] = ()) -> dict[str, Table]:
     """The tables of :func:`scan` from MIMIC-IV's own as they lie in a database.
 
-    Nothing is read before it is needed, and values are not checked: what is not of its column's
-    kind is NULL.
+    Nothing is copied: what cannot be used is counted and left out by the database itself.
 
     Parameters
     ----------
@@ -125,11 +114,12 @@ def from_database(raw: Mapping[str, Table], include: tuple[str, ...] = ()) -> di
     -------
     dict of str to Table
     """
-    layout = _layout(include, raw)
-    for name, columns in layout.items():
-        quality.check_columns(raw[name].columns, columns, f"the table {name!r}")
     ordered = dict(raw) | {"omr": raw["omr"].mutate(**{engine.ROW: raw["omr"]["seq_num"]})}
-    return _hospital({n: _typed(n, ordered[n], columns) for n, columns in layout.items()}, include)
+    read = {
+        name: _checked(name, lambda _, name=name: ordered[name], columns, f"Table {name!r}", None)
+        for name, columns in _layout(include, raw).items()
+    }
+    return _hospital(read, include)
 
 
 def _layout(include: Iterable[str], there: Collection[str] = COLUMNS) -> dict[str, dict[str, str]]:
@@ -163,33 +153,57 @@ def find_file(data: str | Path, name: str) -> Path:
 # -- from MIMIC-IV's tables to the hospital tables -------------------------------------
 
 
-def _hospital(raw: Mapping[str, Table], include: tuple[str, ...]) -> dict[str, Table]:
+def _hospital(
+    read: Mapping[str, tuple[Table, list[Finding]]], include: tuple[str, ...], con=None
+) -> dict[str, Table]:
     """The hospital tables from typed ones; ``omr`` says with ``row`` what is later in a day."""
-    omr = raw["omr"]
+    raw = {name: table for name, (table, _) in read.items()}
+    found = [finding for _, findings in read.values() for finding in findings]
+    measurements, unread = _measurements(raw["omr"])
+    admissions = raw["admissions"].rename(
+        admit_time="admittime", discharge_time="dischtime", died_in_hospital="hospital_expire_flag"
+    )
+    died = admissions["died_in_hospital"] == 1
+    patients, admissions, wrong = quality.settle(
+        raw["patients"].rename(sex="gender", death_date="dod"),
+        admissions.mutate(died_in_hospital=died),
+        {"diagnoses": raw["diagnoses_icd"], "measurements": measurements}, "hospital",
+    )  # fmt: skip
+    if con is not None:
+        patients, admissions = engine.store(con, patients), engine.store(con, admissions)
+    return {
+        "patients": patients,
+        "admissions": admissions,
+        "diagnoses": raw["diagnoses_icd"],
+        "measurements": measurements,
+        **{name: _events(name, raw) for name in include},
+        "quality": quality.note([*found, *unread, *wrong]),
+    }
+
+
+def _measurements(omr: Table) -> tuple[Table, list[Finding]]:
+    """BMI and both numbers of each pressure, and how many results are none."""
+    omr = omr.filter(omr["result_value"].notnull())
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
         MEASURED_BMI: (omr.filter(omr["result_name"] == BMI), _number),
         SYSTOLIC: (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 1))),
         DIASTOLIC: (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 2))),
     }
-    parts = [
-        rows.filter(rows["result_value"].notnull()).select(
+    parts: list[Table] = []
+    found: list[Finding] = []
+    for name, (rows, value) in values.items():
+        part = rows.select(
             "subject_id", engine.ROW, time="chartdate", name=engine.literal(name),
             value=value(rows["result_value"]), unit=engine.literal(UNITS[name]),
-        )
-        for name, (rows, value) in values.items()
-    ]  # fmt: skip
-    admissions = raw["admissions"].rename(
-        admit_time="admittime", discharge_time="dischtime", died_in_hospital="hospital_expire_flag"
-    )
-    died = admissions["died_in_hospital"] == 1
-    return {
-        "patients": raw["patients"].rename(sex="gender", death_date="dod"),
-        "admissions": admissions.mutate(died_in_hospital=died),
-        "diagnoses": raw["diagnoses_icd"],
-        "measurements": reduce(lambda a, b: a.union(b), parts),
-        **{name: _events(name, raw) for name in include},
-    }
+        )  # fmt: skip
+        unreadable = part["value"].isnull()
+        if name != DIASTOLIC:  # it is written with the other one
+            what = "a BMI that is no number" if name == MEASURED_BMI else "no pressure like 110/70"
+            found += quality.counted(part, "omr", [(what, unreadable, "counted as not measured")])
+        parts.append(part.filter(~unreadable))
+    quality.refuse_most(found)
+    return reduce(lambda a, b: a.union(b), parts), found
 
 
 def _events(name: str, raw: Mapping[str, Table]) -> Table:
@@ -224,7 +238,7 @@ def _collected(tables: Mapping[str, Table]) -> dict[str, pd.DataFrame]:
     """The tables in memory, in the order of the files; measurements by kind first."""
     frames = {}
     for name, table in tables.items():
-        frame = engine.collect(table)
+        frame = table if isinstance(table, pd.DataFrame) else engine.collect(table)
         if name == "measurements":
             kind = frame["name"].map({name: place for place, name in enumerate(UNITS)})
             frame = frame.iloc[np.lexsort((frame[engine.ROW], kind))].reset_index(drop=True)
@@ -237,9 +251,13 @@ def _collected(tables: Mapping[str, Table]) -> dict[str, pd.DataFrame]:
 # -- typed and checked -----------------------------------------------------------------
 
 
-def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> Table:
+def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> tuple[Table, list]:
+    def make(rows: bool) -> Table:
+        return engine.read_file(con, path, rows)
+
     try:
-        return _checked(con, name, partial(engine.read_file, con, path), columns, path)
+        # The tables of INCLUDED can be much larger, of which little is used.
+        return _checked(name, make, columns, path, con if name in ALWAYS else None)
     except InputError:
         raise
     except Exception as error:  # every engine has its own kinds and words for a broken file
@@ -252,74 +270,12 @@ def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> Table:
         ) from error
 
 
-def _checked(con, name: str, read, columns: Mapping[str, str], where: object) -> Table:
-    """A typed table, all of which can be used; `read` gives it as written, with row numbers."""
-    text = read(rows=name == "omr")
-    quality.check_columns(text.columns, columns, where)
-    wrong = reduce(or_, (f.wrong.fill_null(False) for f in _faults(name, text, columns)))
-    typed = _typed(name, text, columns, fault=wrong)
-    if name in ALWAYS:
-        # One pass over the file: everything else reads what the engine has kept of it. The tables
-        # of INCLUDED can be much larger, of which little is used.
-        typed = engine.store(con, typed)
-    key = _KEYS.get(name)
-    found = engine.collect(
-        typed.aggregate(
-            rows=typed.count(),
-            faults=typed["fault"].sum(),
-            twice=typed[key].count() - typed[key].nunique() if key else engine.literal(0),
-        )
-    ).iloc[0]
-    if not found["rows"]:
-        raise InputError(f"{where} has no rows.")
-    if found["faults"]:
-        text = read(rows=True)
-        quality.check(text, _faults(name, text, columns), where)
-    if key and found["twice"]:
-        text = read(rows=True)
-        again = text[engine.ROW].rank().over(group_by=key, order_by=engine.ROW) > 0
-        quality.refuse_first(text, Fault(key, "each number once", again), where)
-    return typed.drop("fault")
-
-
-def _typed(name: str, text: Table, columns: Mapping[str, str], **more) -> Table:
-    """These columns with their types (what cannot be read is NULL), and `more`."""
-    typed = {c: text[c].try_cast(TYPES[kind.rstrip("?")]) for c, kind in columns.items()}
-    return text.select(*([engine.ROW] if name == "omr" else []), **typed, **more)
-
-
-def _faults(name: str, text: Table, columns: Mapping[str, str]) -> list[Fault]:
-    """What no later step could use, in the order in which it is told."""
-    kinds = {column: kind.rstrip("?") for column, kind in columns.items()}
-    faults = [Fault(column, WORDS[kind], _unreadable(text[column], kind))
-              for column, kind in kinds.items() if kind != "text"]  # fmt: skip
-    for column, kind in kinds.items():
-        if columns[column] == kind:
-            faults.append(Fault(column, WORDS[kind].split(" like")[0], text[column].isnull()))
-        if allowed := _ALLOWED.get((name, column)):
-            wrong = ~text[column].try_cast(TYPES[kind]).isin(allowed)
-            faults.append(Fault(column, " or ".join(map(str, allowed)), wrong))
-    if name == "patients":
-        age = text["anchor_age"].try_cast("int64")
-        wrong = (age < 0) | (age > LONGEST_LIFE)
-        faults.append(Fault("anchor_age", f"ages from 0 to {LONGEST_LIFE}", wrong))
-    if name == "omr":
-        result, kind = text["result_value"], text["result_name"]
-        no_number = (kind == BMI) & result.notnull() & _number(result).isnull()
-        no_pressure = kind.startswith(PRESSURE) & ~result.re_search(_PRESSURE_TEXT)
-        faults += [Fault("result_value", "numbers", no_number),
-                   Fault("result_value", 'pressures like "110/70"', no_pressure)]  # fmt: skip
-    return faults
-
-
-def _unreadable(written: Value, kind: str) -> Value:
-    """Whether something is written that is not of its column's kind."""
-    wrong = written.notnull() & written.try_cast(TYPES[kind]).isnull()
-    if kind != "whole" or written.type().is_integer():
-        return wrong
-    if written.type().is_string():  # 61.5 would be made whole
-        return wrong | ~written.re_search(_WHOLE_TEXT)
-    return wrong | (written != written.floor())
+def _checked(name: str, make, columns: Mapping[str, str], where: object, con) -> tuple[Table, list]:
+    table, found = cells.read(name, columns, make, where, con, rows=name == "omr", complete=True)
+    if name not in ALWAYS:
+        return table, found
+    table, twice = cells.once(name, _KEYS.get(name), table, where)
+    return table, found + twice
 
 
 def _number(text: Value) -> Value:

@@ -14,10 +14,10 @@ import pandas as pd
 
 from ..errors import InputError
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
-from . import engine
+from . import engine, quality
 from .engine import Table
 from .omop_files import read
-from .tables import ASIAN, BLACK, HISPANIC, LONGEST_LIFE, OTHER, UNITS, WHITE, check_included
+from .tables import ASIAN, BLACK, HISPANIC, OTHER, UNITS, WHITE, check_included
 
 log = logging.getLogger(__name__)
 
@@ -100,19 +100,27 @@ def scan(
     """
     check_included(include)
     con = engine.connect() if con is None else con
-    raw = read(con, Path(data), [_INCLUDED[name][0] for name in include])
+    raw, found = read(con, Path(data), [_INCLUDED[name][0] for name in include])
     concepts = _concepts(raw["concept"])
-    patients = _patients(raw)
-    conditions = _conditions(raw["condition_occurrence"], raw["concept"])
-    admissions = _admissions(raw, patients, conditions, _race(raw["person"], concepts), visits)
+    conditions = engine.store(con, _conditions(raw["condition_occurrence"], raw["concept"]))
     has_icd = conditions["icd_code"].notnull()
+    events = {"conditions": conditions, "measurements": _measurements(raw)}
+    kind, admissions = _kind(_visits(raw["visit_occurrence"], conditions), visits)
+    patients, admissions, wrong = quality.settle(
+        _patients(raw), admissions, events, "inpatient" if kind == "inpatient" else "visits"
+    )
+    patients = engine.store(con, patients)
+    admissions = _with_race_and_death(
+        admissions, patients, _race(raw["person"], concepts), kind == "inpatient"
+    )
     return {
         "patients": patients,
-        "admissions": admissions,
+        "admissions": engine.store(con, admissions),
         "diagnoses": conditions.filter(has_icd).drop("code"),
-        "measurements": _measurements(raw),
+        "measurements": events["measurements"],
         "concepts": _labeled(conditions.filter(~has_icd), concepts),
         **{name: _included(name, raw, concepts) for name in include},
+        "quality": quality.note([*found, *wrong]),
     }
 
 
@@ -181,22 +189,13 @@ def _conditions(condition: Table, concept: Table) -> Table:
     )  # fmt: skip
 
 
-def _admissions(raw, patients, conditions, race, wanted: str | None) -> Table:
-    """Visits before death, of the kind that is common enough, with who died in one of them."""
-    kinds = _visits(raw["visit_occurrence"], conditions)
-    kind = _common_enough(kinds) if wanted is None else wanted
-    if kind not in kinds:
-        raise InputError(f"Unknown kind of visits {kind!r}; use one of {', '.join(kinds)}.")
-    log.info("Admissions are %s.", VISITS[kind])
-    known = patients.select("subject_id", "death_date", "anchor_year")
-    table = _at_an_age(kinds[kind].inner_join(known, "subject_id"))
+def _with_race_and_death(admissions: Table, patients: Table, race: Table, stays: bool) -> Table:
+    """The admissions with ``race`` and ``died_in_hospital``."""
+    dead = patients.select("subject_id", "death_date")
+    table = admissions.left_join(dead, "subject_id").select(*admissions.columns, "death_date")
     death, begin, end = (table[c].date() for c in ("death_date", "admit_time", "discharge_time"))
-    if kind == "inpatient":
-        alive, died = begin <= death, (death >= begin) & (death <= end)
-    else:  # a visit on the day of death is a certificate as a rule
-        alive, died = begin < death, engine.literal(False)
-    table = table.mutate(died_in_hospital=died.fill_null(False)).filter(alive.fill_null(True))
-    table = table.drop("death_date", "anchor_year")
+    died = (death >= begin) & (death <= end) if stays else engine.literal(False)
+    table = table.mutate(died_in_hospital=died.fill_null(False)).drop("death_date")
     return table.left_join(race, table["subject_id"] == race["person_id"]).drop("person_id")
 
 
@@ -205,7 +204,7 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
     table = visit.select(
         subject_id="person_id", hadm_id="visit_occurrence_id", kind="visit_concept_id",
         admit_time="visit_start_date",
-        discharge_time=visit["visit_end_date"].coalesce(visit["visit_start_date"]),
+        discharge_time="visit_end_date",
     )  # fmt: skip
     days = conditions.select("subject_id", "time").distinct().select(
         "subject_id", hadm_id=engine.literal(0), admit_time="time", discharge_time="time"
@@ -214,29 +213,20 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
     return {"inpatient": inpatient.drop("kind"), "all": table.drop("kind"), "days": days}
 
 
-def _common_enough(kinds: Mapping[str, Table]) -> str:
+def _kind(kinds: Mapping[str, Table], wanted: str | None) -> tuple[str, Table]:
+    """The kind of visits that is wanted, else the most telling one that is common enough."""
+    if wanted is not None and wanted not in kinds:
+        raise InputError(f"Unknown kind of visits {wanted!r}; use one of {', '.join(kinds)}.")
     people = {
         name: int(engine.collect(t.aggregate(n=t["subject_id"].nunique()))["n"].iloc[0])
         for name, t in kinds.items()
     }
-    for name, number in people.items():
-        if number and number >= _ENOUGH * people["days"]:
-            return name
-    raise InputError("The OMOP database has no visits and no conditions; check its tables.")
-
-
-def _at_an_age(visits: Table) -> Table:
-    """The visits without those that begin at no age of a person, which are counted."""
-    age = visits["admit_time"].year() - visits["anchor_year"]
-    possible = (age >= 0) & (age <= LONGEST_LIFE)
-    never = int(engine.collect(visits.aggregate(n=(~possible).sum()))["n"].fillna(0).iloc[0])
-    if not never:
-        return visits
-    log.info(
-        "%s of them begin before the birth or past the age of %s and are left out.",
-        f"{never:,}", LONGEST_LIFE,
-    )  # fmt: skip
-    return visits.filter(possible)
+    enough = [name for name, n in people.items() if n and n >= _ENOUGH * people["days"]]
+    if not enough:
+        raise InputError("The OMOP database has no visits and no conditions; check its tables.")
+    kind = wanted or enough[0]
+    log.info("Admissions are %s.", VISITS[kind])
+    return kind, kinds[kind]
 
 
 def _measurements(raw: Mapping[str, Table]) -> Table:

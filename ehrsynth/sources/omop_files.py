@@ -1,42 +1,54 @@
 """The tables of an OMOP database, as files or in a DuckDB file: found, typed and checked."""
 
 import gzip
+import re
 import shutil
 import tempfile
 import weakref
 import zipfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
 from ..files import TABLE_SUFFIXES, reason
-from . import engine, quality
-from .engine import Table, Value
-from .quality import TYPES, WORDS, Fault
+from . import cells, engine
+from .engine import Table
+from .quality import Finding
 from .tables import columns_of
 
 # "?" marks the columns that may be absent too.
 TABLES = columns_of("omop")
-_NEEDED = ("person", "visit_occurrence", "condition_occurrence", "concept")
-_OFTEN = ("measurement", "death")
+_NEEDED = ("person", "condition_occurrence")
+_OFTEN = ("visit_occurrence", "concept", "measurement", "death")
 _MAGIC = slice(8, 12)  # where a DuckDB file says that it is one
 
 
-def read(con, data: Path, more: Iterable[str]) -> dict[str, Table]:
-    """The tables that are used, typed and checked, and those of `more` (``con`` is a DuckDB)."""
+def read(con, data: Path, more: Iterable[str]) -> tuple[dict[str, Table], list[Finding]]:
+    """The tables that are used, and those of `more`, typed, and what could not be read of them.
+
+    ``con`` is a DuckDB. A table that is not needed may be missing or empty.
+    """
     find = _finder(con, data)
     raw: dict[str, Table] = {}
+    found: list[Finding] = []
     for name in dict.fromkeys([*_NEEDED, *_OFTEN, *more]):
-        found = find(name)
-        if found is not None:
-            raw[name] = _typed(name, *found)
+        where, table = find(name) or ("", None)
+        if table is not None and not _is_empty(table):
+            # Of a table of everything that was ever measured little is used.
+            keep = None if name in more else con
+            raw[name], wrong = cells.read(name, TABLES[name], partial(_same, table), where, keep)
+            found += wrong
         elif name not in _OFTEN:
-            raise InputError(f"{data} has no OMOP table {name}; give the whole database.")
+            what = "has no OMOP table" if table is None else "has no rows in the OMOP table"
+            raise InputError(f"{data} {what} {name}; give the whole database.")
         else:
-            nothing = {column: _blank(kind) for column, kind in TABLES[name].items()}
+            kinds = {column: cells.Kind.of(said).name for column, said in TABLES[name].items()}
+            nothing = {c: engine.literal(None).cast(cells.TYPES[k]) for c, k in kinds.items()}
             raw[name] = raw["person"].limit(0).select(**nothing)
-    _check_people(raw["person"], data)
-    return raw
+            found.append(Finding(name, "no rows", 0, 0, "done without"))
+    raw["person"], twice = cells.once("person", "person_id", raw["person"], f"person of {data}")
+    return raw, found + twice
 
 
 # -- finding the tables ----------------------------------------------------------------
@@ -123,56 +135,11 @@ def _database(con, path: Path):
 # -- reading ---------------------------------------------------------------------------
 
 
-def _typed(name: str, where: str, table: Table) -> Table:
-    """The columns of :data:`TABLES` with their types; a value that does not fit is an error."""
-    table = table.select(**{column.lower(): table[column] for column in table.columns})
-    needed = [column for column, kind in TABLES[name].items() if not kind.endswith("?")]
-    quality.check_columns(table.columns, needed, where)
-    columns, faults = {}, []
-    for column, kind in TABLES[name].items():
-        if column not in table.columns:
-            columns[column] = _blank(kind)
-            continue
-        kind = kind.rstrip("?")
-        columns[column] = _value(table[column], kind)
-        wrong = columns[column].isnull()
-        if column not in needed:
-            wrong &= table[column].cast("string").strip() != ""
-        if column in needed or kind != "text":
-            faults.append(Fault(column, WORDS[kind], wrong))
-    quality.check(table, faults, where)
-    return table.select(**columns)
+def _same(table: Table, _: bool) -> Table:
+    return table
 
 
-def _blank(kind: str) -> Value:
-    return engine.literal(None).cast(TYPES[kind.rstrip("?")])
-
-
-def _check_people(person: Table, data: Path) -> None:
-    """Raise for nobody, and for somebody who is there twice."""
-    counts = engine.collect(person.group_by("person_id").aggregate(n=person.count()))
-    if counts.empty:
-        raise InputError(f"The table person of {data} has no rows.")
-    twice = counts.loc[counts["n"] > 1, "person_id"]
-    if len(twice):
-        raise InputError(
-            f"Column 'person_id' of the table person of {data} has {twice.min()} more than once; "
-            "keep one row for each person."
-        )
-
-
-def _value(text: Value, kind: str) -> Value:
-    """A column as this kind of value, NULL where it is none."""
-    written = text.type()
-    if not (written.is_string() or written.is_numeric() or written.is_temporal()):
-        text = text.cast("string")  # an empty column can be of any type
-    if kind == "date" and text.type().is_numeric():  # seconds since 1970, as SQLite keeps them
-        return text.cast("int64").cast("timestamp")
-    if kind == "whole" and not text.type().is_integer():  # R and pandas write 8507.0
-        number = text.try_cast("float64")
-        return (number == number.floor()).ifelse(number, None).cast("int64")
-    if kind == "text":
-        return text.cast("string").strip().nullif("")
-    if text.type().is_string():
-        text = text.nullif("")
-    return text.try_cast(TYPES[kind])
+def _is_empty(table: Table) -> bool:
+    """Whether a table has no rows, or was loaded with its header as the only one."""
+    heading = all(re.fullmatch(r"column\d+", name) for name in table.columns)
+    return len(engine.collect(table.limit(2))) <= heading

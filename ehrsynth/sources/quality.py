@@ -1,53 +1,162 @@
-"""The one place that finds and names what cannot be used of a table: column, row and value."""
+"""What cannot be true in a hospital's tables: found, counted, and said what became of it.
 
-from collections.abc import Iterable, Sequence
+In the spirit of OHDSI's DataQualityDashboard (doi 10.1093/jamia/ocab132), but for the few tables
+that are used. Of an error no outcome is ever made, and nothing is left out without a count.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 import pandas as pd
 
 from ..errors import InputError, first_bad
-from .engine import ROW, Table, Value, collect
+from .engine import ROW, Table, Value, collect, literal
+from .tables import LONGEST_LIFE
 
-# The kinds of values in the files of a hospital: their types in an engine, and their names.
-TYPES = {"whole": "int64", "date": "timestamp", "text": "string", "number": "float64"}
-WORDS = {
-    "whole": "whole numbers", "text": "text", "number": "numbers",
-    "date": "dates like 2150-01-31 or 2150-01-31 12:00:00",
-}  # fmt: skip
+log = logging.getLogger(__name__)
+
+_NEVER = f"before the birth or past the age of {LONGEST_LIFE}"
+_NOT_USED = "the date of death is not used"
 
 
-class Fault(NamedTuple):
-    """Which rows of a lazy table have a value in `column` that is not `what` it should hold."""
+class Finding(NamedTuple):
+    """`what` is wrong in `rows` of the `of` rows of a `table`, and what was `done` about it."""
 
-    column: str
+    table: str
     what: str
-    wrong: Value
+    rows: int
+    of: int
+    done: str
+
+    def __str__(self) -> str:
+        where = f"in {self.rows:,} of {self.of:,} rows of {self.table}"
+        return f"{self.what[0].upper()}{self.what[1:]} {where}: {self.done}."
 
 
-def check(table: Table, faults: Sequence[Fault], where: object) -> None:
-    """Raise for the first of these faults that a lazy table has; all are sought in one pass.
+def note(findings: Iterable[Finding]) -> pd.DataFrame:
+    """Log the findings; as a table they travel with the hospital tables, under "quality"."""
+    found = list(findings)
+    for finding in found:
+        log.info("%s", finding)
+    return pd.DataFrame(found, columns=list(Finding._fields))
 
-    It needs :data:`ROW` where its engine does not keep the rows in order; `where` is its name.
+
+def counted(
+    table: Table, name: str, rules: Sequence[tuple[str, Value, str]]
+) -> tuple[Finding, ...]:
+    """How many rows of a table break each rule (what, which rows, what is done); in one pass."""
+    sums = {str(i): wrong.fill_null(False).sum() for i, (_, wrong, _) in enumerate(rules)}
+    found = collect(table.aggregate(rows=table.count(), **sums)).iloc[0].fillna(0).astype(int)
+    return tuple(
+        Finding(name, what, int(found[str(i)]), int(found["rows"]), done)
+        for i, (what, _, done) in enumerate(rules) if found[str(i)]
+    )  # fmt: skip
+
+
+# -- the rules -------------------------------------------------------------------------
+
+
+def settle(
+    patients: Table, admissions: Table, events: Mapping[str, Table], kind: str
+) -> tuple[Table, Table, list[Finding]]:
+    """Patients and admissions that can be true, and what could not be.
+
+    Parameters
+    ----------
+    patients, admissions : Table
+        As :mod:`ehrsynth.sources.tables` describes them.
+    events : mapping of str to Table
+        What is looked through for rows of nobody, or at no age; they stay as they are.
+    kind : {"hospital", "inpatient", "visits"}
+        Who is admitted to the hospital itself cannot have died before. A database of many sources
+        goes on after a death, with paperwork that is left out: stays that begin later, and other
+        visits from the day itself.
     """
-    sums = {str(i): fault.wrong.fill_null(False).sum() for i, fault in enumerate(faults)}
-    found = collect(table.aggregate(**sums)).iloc[0].fillna(0)
-    for fault, number in zip(faults, found, strict=True):
-        if number:
-            refuse_first(table, fault, where)
+    life = patients["death_date"].year() - _born(patients)
+    never = (~life.between(0, LONGEST_LIFE)).fill_null(False)
+    found = [*counted(patients, "patients", [(f"a death {_NEVER}", never, _NOT_USED)])]
+    patients = patients.mutate(death_date=never.ifelse(None, patients["death_date"]))
+    admissions, more = _possible(patients, admissions)
+    found += more
+    begin, last = admissions["admit_time"], kind == "hospital"
+    seen = admissions.group_by("subject_id").aggregate(seen=begin.max() if last else begin.min())
+    joined = patients.left_join(seen, "subject_id").select(*patients.columns, "seen")
+    dead = (joined["death_date"].date() < joined["seen"].date()).fill_null(False)
+    what = f"a death before the {'last' if last else 'first'} admission begins"
+    found += counted(joined, "patients", [(what, dead, _NOT_USED)])
+    patients = joined.mutate(death_date=dead.ifelse(None, joined["death_date"])).drop("seen")
+    if not last:
+        known = _with_patient(admissions, patients)
+        begin, death = known["admit_time"].date(), known["death_date"].date()
+        late = (begin > death if kind == "inpatient" else begin >= death).fill_null(False)
+        found += counted(known, "admissions", [("a beginning after the death", late, "left out")])
+        admissions = known.filter(~late).select(*admissions.columns)
+    for name, table in events.items():
+        known = _with_patient(table, patients)
+        rules = [("no such patient", known["there"].isnull(), "left out")]
+        if "time" in table.columns:
+            age = known["time"].year() - known["born"]
+            rules.append((f"a date {_NEVER}", ~age.between(0, LONGEST_LIFE), "kept"))
+        found += counted(known, name, rules)
+    return patients, admissions, found
 
 
-def refuse_first(table: Table, fault: Fault, where: object) -> NoReturn:
-    """Raise for the first row with a fault; it may need the whole table to be seen."""
+def _possible(patients: Table, admissions: Table) -> tuple[Table, tuple[Finding, ...]]:
+    """The admissions of somebody at some age, which end no earlier than they begin."""
+    known = _with_patient(admissions, patients)
+    begin, end = known["admit_time"], known["discharge_time"]
+    nobody = known["there"].isnull()
+    never = (~(begin.year() - known["born"]).between(0, LONGEST_LIFE)).fill_null(False)
+    lost = nobody | never
+    backwards = ((end < begin) & ~lost).fill_null(False)
+    endless = (end.isnull() | (end.year() - known["born"] > LONGEST_LIFE).fill_null(False)) & ~lost
+    taken = "taken to end as it begins"
+    found = counted(known, "admissions", [
+        ("no such patient", nobody, "left out"),
+        (f"a beginning {_NEVER}", never & ~nobody, "left out"),
+        ("an end before the beginning", backwards, taken),
+        (f"no end, or one past the age of {LONGEST_LIFE}", endless & ~backwards, taken),
+    ])  # fmt: skip
+    refuse_most(finding for finding in found if finding.done == "left out")
+    known = known.mutate(discharge_time=(backwards | endless).ifelse(begin, end))
+    return known.filter(~lost).select(*admissions.columns), found
+
+
+def _born(patients: Table) -> Value:
+    return patients["anchor_year"] - patients["anchor_age"]
+
+
+def _with_patient(table: Table, patients: Table) -> Table:
+    """The rows with the year of birth and the day of death; ``there`` is NULL without a patient."""
+    known = patients.select(
+        person="subject_id", born=_born(patients), death_date="death_date", there=literal(True)
+    )
+    return table.left_join(known, table["subject_id"] == known["person"]).drop("person")
+
+
+# -- what cannot be used ---------------------------------------------------------------
+
+
+def refuse_most(findings: Iterable[Finding]) -> None:
+    """Raise for what is wrong in most of a table: then it is no error of single rows."""
+    for finding in findings:
+        if 2 * finding.rows > finding.of:
+            raise InputError(f"{finding} That is most of them; correct the table first.")
+
+
+def refuse_first(table: Table, column: str, what: str, wrong: Value, where: object) -> NoReturn:
+    """Raise for the first row whose `column` is `wrong`: it should hold `what`."""
     import ibis
 
     order = {"order_by": ROW} if ROW in table.columns else {}
     rows = table.select(
-        value=table[fault.column].cast("string"), row=ibis.row_number().over(**order),
-        wrong=fault.wrong,
+        value=table[column].cast("string"), row=ibis.row_number().over(**order),
+        wrong=wrong.fill_null(False),
     )  # fmt: skip
     first = collect(rows.filter(rows["wrong"]).order_by("row").limit(1)).iloc[0]
     shown = "nothing" if pd.isna(first["value"]) else repr(str(first["value"]))
-    _refuse(fault.column, where, f"hold {fault.what} but has {shown}", int(first["row"]) + 1)
+    _refuse(column, where, f"hold {what} but has {shown}", int(first["row"]) + 1)
 
 
 def check_values(values: pd.Series, wrong: pd.Series, where: object, what: str) -> None:
