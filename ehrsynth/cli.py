@@ -91,7 +91,10 @@ def fetch(
 
 
 # What run can be told, in the order of its help.
-_Data = Annotated[Path | None, Option(help="Folder or file with the data (not for simulated).")]
+_Data = Annotated[
+    str | None,
+    Option(help="Folder or file with the data (not for simulated), or a database's URL (omop)."),
+]
 _Profile = Annotated[str, Option(help="fast takes a minute and is for trying; full is for use.")]
 _Outcome = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from .errors import InputError
 from .phecode import map_icd, unmapped
 from .schema import BMI, SEX, SYSTOLIC
 from .sources import diabetes130
-from .sources.engine import collect, lazy
+from .sources.engine import collect, is_url, lazy, without_password
 from .sources.fetch import fetched, registry
 from .sources.tables import check_tables
 
@@ -66,7 +66,8 @@ def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.D
         options["data"] = _location(name, data)
     elif data is not None:
         raise InputError(
-            f"Data set {name} reads no files; leave --data out, or read {data} as mimic-iv."
+            f"Data set {name} reads no files; leave --data out, or read "
+            f"{without_password(data)} as mimic-iv."
         )
     return read(**options)
 
@@ -111,10 +112,14 @@ def check_name(name: str) -> None:
         raise InputError(f"Unknown data set {name!r}; use one of {', '.join(DATASETS)}.")
 
 
-def _location(name: str, data: str | Path | None) -> Path:
-    """The folder or file to read: when none is given, the fetched copy."""
+def _location(name: str, data: str | Path | None) -> str | Path:
+    """The folder, file or database to read: when none is given, the fetched copy."""
     if data is None:
         return fetched(name)
+    if is_url(data):
+        if name != "omop":
+            raise InputError(f"Data set {name} is read from files; only omop takes a database.")
+        return data
     if not Path(data).exists():
         raise InputError(f"{data} does not exist; check --data.")
     return Path(data)
@@ -141,7 +146,10 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
             "license": "MIT, as the code of ehrsynth that makes it",
         }
     kind = "OMOP database" if name == "omop" else "table"
-    return {"data set": f"the {kind} {Path(data).name}" if data else name}
+    if data is None:
+        return {"data set": name}
+    place = without_password(data) if is_url(data) else Path(data).name
+    return {"data set": f"the {kind} {place}"}
 
 
 def build_patients(

@@ -8,7 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
 from .run_folder import RunFolder
 from .schema import Schema
+from .sources.engine import is_url, without_password
 from .sources.flat.table import show
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Pipeline:
 
     out: Path
     dataset: str = "simulated"
-    data: str | Path | None = None
+    data: str | Path | None = field(default=None, repr=False)  # a URL can hold a password
     profile: str = "fast"
     seed: int = 0
     recipe: str = "modern"
@@ -108,7 +109,8 @@ class Pipeline:
 
     def __post_init__(self):
         self.out = Path(self.out)
-        self.data = None if self.data is None else Path(self.data)
+        if self.data is not None and not is_url(self.data):
+            self.data = Path(self.data)
         if self.profile not in PROFILES:
             raise InputError(
                 f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
@@ -385,7 +387,9 @@ class Pipeline:
         for name in ("out", "n_jobs", "progress"):
             del settings[name]
         for name in ("data", "columns"):
-            if settings[name] is not None:
+            if is_url(settings[name]):
+                settings[name] = without_password(settings[name])
+            elif settings[name] is not None:
                 settings[name] = str(Path(settings[name]).resolve())
         return settings | {"rules": self._own_rules, "include": list(self.include)}
 

@@ -4,6 +4,7 @@ A table is a lazy expression of Ibis. The engine streams the files and keeps wha
 within its own memory limit, on disk beyond it; what comes back is small.
 """
 
+import re
 import shutil
 import tempfile
 import weakref
@@ -130,6 +131,26 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> Table:
         frame = frame.withColumn(ROW, monotonically_increasing_id())
     name = f"file_{uuid4().hex}"
     frame.createOrReplaceTempView(name)
+    return con.table(name)
+
+
+def is_url(data: object) -> bool:
+    """Whether this names a database on a server, such as postgres://user@host/name."""
+    return isinstance(data, str) and "://" in data
+
+
+def without_password(data: object) -> str:
+    """How to call a place in a log or a report: of a URL without the password and the options."""
+    plain = re.sub(r"^([^:]+://[^:/@]*):.*@", r"\1@", str(data), flags=re.DOTALL)
+    return plain.partition("?")[0] if is_url(data) else plain
+
+
+def copy(con, table: Table) -> Table:
+    """A table of another database, streamed into this DuckDB."""
+    name = f"copied_{uuid4().hex}"
+    con.con.register(f"of_{name}", table.to_pyarrow_batches(chunk_size=_BATCH))
+    con.con.execute(f'CREATE TEMP TABLE "{name}" AS FROM "of_{name}"')
+    con.con.unregister(f"of_{name}")
     return con.table(name)
 
 

@@ -76,8 +76,9 @@ def scan(
     Parameters
     ----------
     data : str or Path
-        A folder or ``.zip`` file with one CSV or Parquet file a table, or a DuckDB file with the
-        tables in any schema, opened read-only. Names may be in upper or lower case.
+        A folder or ``.zip`` file with one CSV or Parquet file a table, a DuckDB file with the
+        tables in any schema, opened read-only, or the URL of a database for Ibis, such as
+        ``postgres://user@host/name``. Names may be in upper or lower case.
     con : ibis backend, optional
         A DuckDB of :func:`ehrsynth.sources.engine.connect`; by default one of its own.
     include : tuple of {"procedures", "medications", "labs"}
@@ -100,7 +101,7 @@ def scan(
     """
     check_included(include)
     con = engine.connect() if con is None else con
-    raw, found = read(con, Path(data), [_INCLUDED[name][0] for name in include])
+    raw, found = read(con, data, [_INCLUDED[name][0] for name in include])
     concepts = _concepts(raw["concept"])
     conditions = engine.store(con, _conditions(raw["condition_occurrence"], raw["concept"]))
     has_icd = conditions["icd_code"].notnull()

@@ -1,6 +1,7 @@
 """The tables of an OMOP database, as files or in a DuckDB file: found, typed and checked."""
 
 import gzip
+import logging
 import re
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from .engine import Table
 from .quality import Finding
 from .tables import columns_of
 
+log = logging.getLogger(__name__)
+
 # "?" marks the columns that may be absent too.
 TABLES = columns_of("omop")
 _NEEDED = ("person", "condition_occurrence")
@@ -24,12 +27,13 @@ _OFTEN = ("visit_occurrence", "concept", "measurement", "death")
 _MAGIC = slice(8, 12)  # where a DuckDB file says that it is one
 
 
-def read(con, data: Path, more: Iterable[str]) -> tuple[dict[str, Table], list[Finding]]:
+def read(con, data: str | Path, more: Iterable[str]) -> tuple[dict[str, Table], list[Finding]]:
     """The tables that are used, and those of `more`, typed, and what could not be read of them.
 
     ``con`` is a DuckDB. A table that is not needed may be missing or empty.
     """
-    find = _finder(con, data)
+    find = _server(con, str(data)) if engine.is_url(data) else _finder(con, Path(data))
+    data = engine.without_password(data)
     raw: dict[str, Table] = {}
     found: list[Finding] = []
     for name in dict.fromkeys([*_NEEDED, *_OFTEN, *more]):
@@ -120,8 +124,7 @@ def _database(con, path: Path):
         "UNION SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'omop'"
     ).fetchall():
         schemas.setdefault(schema, {})[table.lower()] = table
-    # The schema that has most of what is used.
-    most = max(schemas, key=lambda s: (len(set(schemas[s]) & set(TABLES)), s == "main"), default="")
+    most = _fullest(schemas)
 
     def find(name: str):
         table = schemas.get(most, {}).get(name)
@@ -130,6 +133,39 @@ def _database(con, path: Path):
         return f"{name} in {path}", con.table(table, database=("omop", most))
 
     return find
+
+
+def _server(con, url: str):
+    """The tables of a database on a server; of each, the columns that are used are copied."""
+    import ibis
+
+    shown = engine.without_password(url)
+    try:
+        remote = ibis.connect(url)
+        schemas = {schema: {table.lower(): table for table in remote.list_tables(database=schema)}
+                   for schema in remote.list_databases()}  # fmt: skip
+    except Exception as error:  # every engine has kinds of its own; none may show the password
+        raise InputError(
+            f"{shown} cannot be opened ({type(error).__name__}); check name, password and server, "
+            'and install what reads it, for PostgreSQL: pip install "ehrsynth[postgres]".'
+        ) from None
+    most = _fullest(schemas)
+    log.info("The tables are those of the schema %s of %s.", most, shown)
+
+    def find(name: str):
+        if name not in schemas.get(most, {}):
+            return None
+        table = remote.table(schemas[most][name], database=most)
+        used = [column for column in table.columns if column.lower() in TABLES[name]]
+        few = table.select(*used) if used else table.limit(2)
+        return f"{name} in {shown}", engine.copy(con, few)
+
+    return find
+
+
+def _fullest(schemas: dict[str, dict[str, str]]) -> str:
+    """The schema that has most of the tables that are used."""
+    return max(schemas, key=lambda s: (len(set(schemas[s]) & set(TABLES)), s == "main"), default="")
 
 
 # -- reading ---------------------------------------------------------------------------
