@@ -6,6 +6,7 @@ import html
 import io
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from string import Template
 
 import matplotlib.pyplot as plt
@@ -17,31 +18,7 @@ from .plots import BACKGROUND, COLORS, INK
 
 # The last frame stands in the page itself, the others in the script: where scripts are not run
 # (print, GitHub, an untrusted notebook) there is one picture and no dead control.
-_SLIDER = Template("""\
-<div id="$id" class="es-slider" style="max-width:${width}px;padding:8px;border-radius:6px;\
-background:$background;color:$ink">
-<img src="$src" alt="$alt" width="$width" height="$height" style="max-width:100%;height:auto">
-<div style="display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center;margin-top:6px;\
-font:14px sans-serif">
-<label for="$id-range" style="min-width:11em">$name: <b>$label</b></label>
-<input id="$id-range" type="range" min="0" max="$last" value="$last" autocomplete="off" hidden \
-style="flex:1;min-width:12em;accent-color:$accent">
-</div></div>
-<script>(() => {
-const frames = [
-$frames
-];
-const box = document.getElementById("$id"), range = box.querySelector("input");
-const picture = box.querySelector("img"), label = box.querySelector("b");
-frames.push([label.textContent, picture.alt, picture.src]);
-range.oninput = () => {
-  [label.textContent, picture.alt, picture.src] = frames[range.value];
-  range.setAttribute("aria-valuetext", label.textContent);
-};
-range.oninput();
-range.hidden = false;
-})()</script>
-""")
+_SLIDER = Template(Path(__file__).with_name("slider.html").read_text(encoding="utf-8"))
 
 
 def slider(
