@@ -31,9 +31,9 @@ import pandas as pd
 
 import ehrsynth
 from ehrsynth import evaluation
+from ehrsynth.evaluation.effort import PROFILES
 from ehrsynth.evaluation.metric import Spec
 from ehrsynth.evaluation.privacy.attribute import guess_attributes
-from ehrsynth.evaluation.profiles import PROFILES
 from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.files import write_table
 from ehrsynth.preprocessing.encode import Preprocessor

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .cohort import build_patients as from_hospital
 from .cohort import check_outcome
-from .errors import InputError
+from .errors import InputError, check_choice
 from .phecode import map_icd, unmapped
 from .schema import BMI, SEX, SYSTOLIC
 from .sources import diabetes130
@@ -102,14 +102,8 @@ def reads_lazily(name: str) -> bool:
 
 
 def _reader(name: str) -> ModuleType:
-    check_name(name)
+    check_choice("data set", name, DATASETS)
     return import_module(f".{_READERS[name]}", __package__)
-
-
-def check_name(name: str) -> None:
-    """Raise for a name that is not in :data:`DATASETS`."""
-    if name not in _READERS:
-        raise InputError(f"Unknown data set {name!r}; use one of {', '.join(DATASETS)}.")
 
 
 def _location(name: str, data: str | Path | None) -> str | Path:

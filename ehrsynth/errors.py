@@ -53,3 +53,10 @@ def check_count(what: str, n: int) -> None:
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         said = n if isinstance(n, int | float) else repr(n)
         raise InputError(f"The {what} must be 1 or more, not {said}.")
+
+
+def check_choice(what: str, value: object, known: Iterable[str]) -> None:
+    """Refuse what is none of the known ones; `what` says what there is none of ("profile")."""
+    names = list(known)
+    if value not in names:
+        raise InputError(f"There is no {what} {value!r}; use one of {', '.join(names)}.")

@@ -21,9 +21,9 @@ import ehrsynth as es
 from . import datasets
 from .cohort import split
 from .datasets import build_patients
-from .errors import InputError, check_count
-from .evaluation.choose import USE_CASES, chance_of_first, check_use_case, rank
-from .evaluation.judge import compare, evaluate
+from .errors import InputError, check_choice, check_count
+from .evaluation.choose import USE_CASES, chance_of_first, rank
+from .evaluation.judge import compare
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE, Report
 from .files import atomic_path, read_table, write_table
 from .gan.recipe import MODEL_FILES, named
@@ -111,12 +111,9 @@ class Pipeline:
         self.out = Path(self.out)
         if self.data is not None and not is_url(self.data):
             self.data = Path(self.data)
-        if self.profile not in PROFILES:
-            raise InputError(
-                f"There is no profile {self.profile!r}; use one of {', '.join(PROFILES)}."
-            )
+        check_choice("profile", self.profile, PROFILES)
         named(self.recipe)
-        datasets.check_name(self.dataset)
+        check_choice("data set", self.dataset, datasets.DATASETS)
         self.include = tuple(self.include)
         if self.min_prevalence is None:
             self.min_prevalence = PROFILES[self.profile].min_prevalence
@@ -125,7 +122,7 @@ class Pipeline:
         if self.n is not None:
             check_count("number of synthetic patients", self.n)
         check_count("number of runs", self.runs)
-        check_use_case(self.use_case)
+        check_choice("use case", self.use_case, USE_CASES)
         self._seen: set[str] = set()
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         # Real patients: git is to overlook the folder.
@@ -350,11 +347,9 @@ class Pipeline:
             "schema": self.schema, "seed": self.seed, "progress": self.progress,
             "profile": self.profile, "facts": self.facts | {"generator": generator},
         }  # fmt: skip
-        if self.runs == 1:
-            report = evaluate(self.train, self.holdout, self.synthetic, **options)
-        else:
-            tables = {folder: self._table(name) for folder, name in self._candidates.items()}
-            report = self._keep_first(compare(self.train, self.holdout, tables, **options))
+        tables = {folder: self._table(name) for folder, name in self._candidates.items()}
+        reports = compare(self.train, self.holdout, tables, **options)
+        report = reports["model"] if self.runs == 1 else self._keep_first(reports)
         report.save(self.out)
 
     def _keep_first(self, reports: dict[str, Report]) -> Report:

@@ -234,5 +234,5 @@ def test_memory_and_threads_are_set_and_the_spill_folder_is_temporary():
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(InputError, match="Unknown engine 'dask'; use one of duckdb, spark"):
+    with pytest.raises(InputError, match="no engine 'dask'; use one of duckdb, spark"):
         extract.connect("dask")

@@ -10,13 +10,13 @@ from scipy.stats import wasserstein_distance
 from toy import toy_patients, toy_schema
 
 from ehrsynth.cohort import split
-from ehrsynth.evaluation import PROFILES, evaluate, fidelity, learners, marginals
+from ehrsynth.evaluation import PROFILES, evaluate, fidelity, judge, learners, marginals
 from ehrsynth.evaluation.neighbours import Neighborhoods
 from ehrsynth.evaluation.setting import Encoder, independent, with_references
 from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import NotComputable
 
-SPECS = {(s.name, s.form): s for s in fidelity.SPECS}
+SPECS = {(s.name, s.form): s for s in judge.SPECS if s.family == "fidelity"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_what_metrics_share_is_computed_once_for_a_setting(scenes):
 
 def test_corrected_metrics_compare_as_many_synthetic_as_held_out_patients(scenes):
     setting = scenes["synthetic"]
-    assert len(setting.even) == len(setting.even_candidate) == len(setting.holdout) == 700
+    assert len(setting.even_candidate) == len(setting.holdout) == 700
 
 
 # -- formulas ------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_a_code_that_the_candidate_lost_correlates_with_nothing():
     with np.errstate(invalid="ignore", divide="ignore"):
         real, made = (
             np.corrcoef(rows, rowvar=False)
-            for rows in (setting.train.matrix, setting.candidate.matrix[setting.even])
+            for rows in (setting.train.matrix, setting.even_candidate.matrix)
         )
     pairs = np.triu_indices(len(real), k=1)
     expected = np.nanmean(np.abs(real - np.nan_to_num(made))[pairs])

@@ -946,7 +946,7 @@ def assert_nearly_equal(one, other):
 
 
 def test_wrong_options_are_refused(tmp_path):
-    with pytest.raises(InputError, match="Unknown data set 'mimic'; use one of simulated, mimic-"):
+    with pytest.raises(InputError, match="no data set 'mimic'; use one of simulated, mimic-"):
         datasets.load("mimic")
     with pytest.raises(InputError, match="simulated has no option 'size'"):
         datasets.load("simulated", size=3)

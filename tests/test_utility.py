@@ -8,14 +8,14 @@ from known_truth import population
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from ehrsynth.evaluation import PROFILES, inference, learners, utility
+from ehrsynth.evaluation import PROFILES, inference, judge, learners, utility
 from ehrsynth.evaluation.intervals import magnitude
 from ehrsynth.evaluation.setting import with_references
 from ehrsynth.hospital.truth import codes, oracle_sample
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import Z95, Estimate, NotComputable
 
-SPECS = {(s.name, s.form): s for s in (*utility.SPECS, *inference.SPECS)}
+SPECS = {(s.name, s.form): s for s in judge.SPECS if s.family == "utility"}
 FAST = PROFILES["fast"]
 GAP = defaultdict(lambda: 0.1)  # what at least lies between best and worst
 

@@ -54,7 +54,7 @@ HOUSE = {
     "Pictures": {"plots": (), "slider": ()},
     "utility": {
         "evaluation": (
-            "intervals", "profiles", "learners", "neighbours", "metric", "alignment", "setting",
+            "intervals", "effort", "learners", "neighbours", "metric", "alignment", "setting",
             "marginals", "fidelity", "utility", "fairness", "inference", "privacy", "verdict",
             "choose", "page", "report", "judge",
             "validation",

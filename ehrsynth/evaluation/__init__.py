@@ -14,7 +14,7 @@ _MODULES = {
     "metric": ("Metric",),
     "report": ("Report",),
     "alignment": ("align",),
-    "profiles": ("PROFILES",),
+    "effort": ("PROFILES",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOME)

@@ -6,26 +6,24 @@ reference to the best.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..statistics import Z95
-
-
-def _use_cases() -> dict[str, dict[str, float]]:
-    with (files(__package__) / "use_cases.csv").open(encoding="utf-8") as file:
-        cases = pd.read_csv(file, index_col="metric").groupby("use_case", sort=False)
-    return {str(name): dict(rows["weight"]) for name, rows in cases}
-
 
 # Weights by metric. "machine-learning development" is the tutorial's own profile; "education"
 # and "software testing" are the companion benchmark's (its "system design"), doi
 # 10.1038/s41467-022-35295-1, Table 2, whose one weight for distributions is shared by the two
 # kinds of columns, and the one for prediction by TSTR and TRTS. "data sharing" is ours.
-USE_CASES = _use_cases()
+USE_CASES: dict[str, dict[str, float]] = {
+    str(case): dict(zip(rows["metric"], rows["weight"], strict=True))
+    for case, rows in pd.read_csv(Path(__file__).with_name("use_cases.csv")).groupby(
+        "use_case", sort=False
+    )
+}
 
 
 def rank(
@@ -60,20 +58,17 @@ def rank(
     InputError
         For an unknown use case or metric, or when nothing can be compared.
     """
-    frame = _mean_of_runs(_long(reports))
+    frame = _long(reports)
     weights = _weights(frame, use_case, weights)
-    names = list(frame["candidate"].unique())
-    values, lost_values = _table(frame, weights, "published", "value", names)
-    shares, lost_shares = _table(frame, weights, "corrected", "share", names)
+    values, lost_values = _table(frame, weights, "published", "value")
+    shares, lost_shares = _table(frame, weights, "corrected", "share")
     if values.empty and shares.empty:
         raise InputError("The reports have no metric in common that has a value.")
     lower = set(frame.loc[frame["direction"] == "lower", "name"])
-    ranks = pd.DataFrame({m: values[m].rank(ascending=m in lower) for m in values}, index=names)
-    result = pd.DataFrame(
-        {"score": _weighted(shares.clip(0, 1), weights), "rank_sum": _weighted(ranks, weights)},
-        index=pd.Index(names, name="candidate"),
-    )
-    result.insert(1, "corrected_rank", result["score"].rank(method="min", ascending=False))
+    ranks = values.apply(lambda metric: metric.rank(ascending=metric.name in lower))
+    result = pd.DataFrame({"score": _weighted(shares.clip(0, 1), weights)})
+    result["corrected_rank"] = result["score"].rank(method="min", ascending=False)
+    result["rank_sum"] = _weighted(ranks, weights)
     result["published_rank"] = result["rank_sum"].rank(method="min")
     order = ["corrected_rank", "published_rank"]
     result = result.sort_values(order, kind="stable", na_position="last")
@@ -111,22 +106,21 @@ def chance_of_first(
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
-    names = list(frame["candidate"].unique())
-    kept = _table(_mean_of_runs(frame), weights, "corrected", "share", names)[0]
+    kept = _table(frame, weights, "corrected", "share")[0]
     if kept.empty:
         raise InputError("The reports have no metric in common that has a value.")
     weight = np.array([weights[metric] for metric in kept.columns])
     rng = np.random.default_rng(seed)
-    score = np.empty((draws, len(names)))
+    score = np.empty((draws, len(kept)))
     rows = _of_form(frame, "corrected")
-    for column, name in enumerate(names):
+    for column, name in enumerate(kept.index):
         runs = rows[rows["candidate"] == name].pivot(index="run", columns="name")
         share, error = (runs[what][kept.columns].to_numpy(float) for what in ("share", "error"))
         chosen = rng.integers(0, len(runs), (draws, len(runs)))
         drawn = np.clip(rng.normal(share[chosen], error[chosen]), 0, 1)
         score[:, column] = drawn.mean(axis=1) @ (weight / weight.sum())
     first = score == score.max(axis=1, keepdims=True)
-    return pd.Series((first / first.sum(axis=1, keepdims=True)).mean(axis=0), index=names)
+    return pd.Series((first / first.sum(axis=1, keepdims=True)).mean(axis=0), index=kept.index)
 
 
 def sensitivity(
@@ -171,17 +165,9 @@ def sensitivity(
     return pd.DataFrame(rows).T[frame["candidate"].unique()]
 
 
-def check_use_case(name: str) -> None:
-    """Refuse a use case that there is not.
-    Chapter choosing-and-releasing, "Look: one order for each use case".
-    """
-    if name not in USE_CASES:
-        raise InputError(f"There is no use case {name!r}; use one of {', '.join(USE_CASES)}.")
-
-
 def _weights(frame: pd.DataFrame, use_case: str, weights) -> Mapping[str, float]:
     if weights is None:
-        check_use_case(use_case)
+        check_choice("use case", use_case, USE_CASES)
         weights = USE_CASES[use_case]
     unknown = sorted(set(weights) - set(frame["name"]))
     if unknown:
@@ -194,30 +180,23 @@ def _weights(frame: pd.DataFrame, use_case: str, weights) -> Mapping[str, float]
 def _long(reports) -> pd.DataFrame:
     """One row a candidate, run and metric, with the standard error of the share."""
     if isinstance(reports, pd.DataFrame):
-        if "candidate" not in reports.columns:
-            raise InputError("The table of metrics has no column 'candidate'; add one.")
-        frame = reports if "run" in reports.columns else reports.assign(run=0)
+        frame = reports
     elif not reports:
         raise InputError("There is no report to rank; give at least one.")
     else:
-        frames = []
-        for name, runs in reports.items():
-            for run, report in enumerate(runs if isinstance(runs, Sequence) else [runs]):
-                frames.append(report.to_frame().assign(candidate=name, run=run))
-        frame = pd.concat(frames, ignore_index=True)
-    if {"ci_low", "ci_high", "best", "worst"} <= set(frame.columns):
-        span = (frame["best"] - frame["worst"]).abs()
-        error = (frame["ci_high"] - frame["ci_low"]) / (2 * Z95) / span.where(span > 0)
-        return frame.assign(error=error.astype(float).fillna(0.0))
-    return frame.assign(error=0.0)
-
-
-def _mean_of_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a candidate and metric; a metric that a run lacks has no mean."""
-    keys = ["candidate", "name", "form"]
-    numbers = frame.astype({"value": float, "share": float}).groupby(keys, sort=False)
-    means = numbers[["value", "share"]].agg(lambda values: values.mean(skipna=False))
-    return means.join(numbers[["direction"]].first()).reset_index()
+        frame = pd.concat(
+            report.to_frame().assign(candidate=name, run=run)
+            for name, runs in reports.items()
+            for run, report in enumerate(runs if isinstance(runs, Sequence) else [runs])
+        ).reset_index(drop=True)
+    if "candidate" not in frame:
+        raise InputError("The table of metrics has no column 'candidate'; add one.")
+    if "run" not in frame:
+        frame = frame.assign(run=0)
+    ends = frame.reindex(columns=["ci_low", "ci_high", "best", "worst"]).astype(float)
+    width, span = ends["ci_high"] - ends["ci_low"], (ends["best"] - ends["worst"]).abs()
+    error = (width / (2 * Z95) / span.where(span > 0)).fillna(0.0)
+    return frame.assign(error=error).astype({"value": float, "share": float})
 
 
 def _of_form(frame: pd.DataFrame, form: str) -> pd.DataFrame:
@@ -227,18 +206,18 @@ def _of_form(frame: pd.DataFrame, form: str) -> pd.DataFrame:
 
 
 def _table(
-    frame: pd.DataFrame, weights: Mapping[str, float], form: str, column: str, names: list[str]
+    frame: pd.DataFrame, weights: Mapping[str, float], form: str, column: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Candidates by metrics where all have a value; the metrics where not all have one."""
-    wide = _of_form(frame, form).pivot(index="candidate", columns="name", values=column)
+    """Means of runs, candidates by metrics that all runs have; the metrics that some lack."""
+    runs = _of_form(frame, form).groupby(["candidate", "name"], sort=False)[column]
+    wide = runs.agg(lambda values: values.mean(skipna=False)).unstack()
     wanted = [metric for metric, weight in weights.items() if weight > 0]
-    wide = wide.reindex(index=names, columns=wanted).astype(float)
+    wide = wide.reindex(index=pd.unique(frame["candidate"]), columns=wanted)
     kept = wide.notna().all()
-    return wide.loc[:, kept], [metric for metric in wanted if not kept[metric]]
+    return wide.loc[:, kept], list(wide.columns[~kept])
 
 
-def _weighted(table: pd.DataFrame, weights: Mapping[str, float]) -> np.ndarray:
-    if table.empty:
-        return np.full(len(table.index), np.nan)
-    weight = np.array([weights[metric] for metric in table.columns])
-    return table.to_numpy(float) @ (weight / weight.sum())
+def _weighted(table: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
+    """Weighted means of the rows; missing where the table has no column."""
+    weight = pd.Series(weights, dtype=float)[table.columns]
+    return table.mul(weight).sum(axis=1) / weight.sum()

@@ -12,7 +12,6 @@ from scipy.special import expit
 from ..statistics import Estimate, NotComputable, auroc_parts
 from .intervals import largest_of
 from .learners import predict
-from .metric import described
 from .setting import Setting, subgroups
 
 FEWEST_IN_GROUP = 10  # patients with and without the outcome; smaller groups are left out
@@ -107,8 +106,8 @@ def _missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray
 
 
 def _missing_group(setting: Setting, rng) -> Estimate:
-    frames = setting.train.frame, setting.candidate.frame.iloc[setting.even]
-    members = [np.stack([*_groups(setting, frame).values()], axis=1) for frame in frames]
+    sides = setting.train, setting.even_candidate
+    members = [np.stack([*_groups(setting, side.frame).values()], axis=1) for side in sides]
     # So many that as many synthetic patients can be expected to show FEWEST_IN_GROUP of the group.
     large = members[0].mean(axis=0) * len(members[1]) >= FEWEST_IN_GROUP
     if not large.any():
@@ -146,4 +145,3 @@ NOTES = {
     ("subgroup_auroc_loss", "corrected"): _worst_auroc,
     ("subgroup_risk_error", "corrected"): _worst_risk,
 }
-SPECS = described(COMPUTE, NOTES)

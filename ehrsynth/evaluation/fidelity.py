@@ -19,11 +19,10 @@ from ..statistics import (
     normal_interval,
     wilson,
 )
-from . import learners, marginals
+from . import learners
 from .intervals import jackknife_of_sums
-from .metric import described
 from .neighbours import Neighborhoods
-from .setting import Setting
+from .setting import Setting, Side
 
 _NEVER = {"F": ("600", "185", "605"), "M": ("649", "655", "646")}  # phecodes, published form
 
@@ -67,17 +66,17 @@ def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
     return float(np.abs(real - np.nan_to_num(candidate))[known].mean())
 
 
-def _correlation(statistic, setting: Setting, rng, chosen: np.ndarray, candidate) -> Estimate:
+def _correlation(statistic, real: Side, made: Side, rng, chosen: np.ndarray) -> Estimate:
     if chosen.sum() < 2:
         raise NotComputable("fewer than two columns")
     # Centering on train's means changes no correlation and keeps float sums exact enough.
     # Sums of 0 and 1 are exact as they are; centered, a code that nobody has would not be
     # recognized as constant but would correlate by its rounding errors.
-    center = setting.train.matrix[:, chosen].mean(axis=0)
-    center *= setting.encoder.is_kind("continuous")[chosen]
+    center = real.matrix[:, chosen].mean(axis=0)
+    center *= real.encoder.is_kind("continuous")[chosen]
     sums = []
-    for rows in (setting.train.matrix, candidate):
-        rows = rows[:, chosen]
+    for side in (real, made):
+        rows = side.matrix[:, chosen]
         rows -= center
         sums.append(group_sums(rows, rng, 10, _product_sums))
     return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
@@ -88,14 +87,13 @@ def _product_sums(rows: np.ndarray) -> np.ndarray:
 
 
 def _correlation_published(setting: Setting, rng) -> Estimate:
-    chosen = setting.encoder.is_kind("binary", "category", "continuous")
-    return _correlation(frobenius, setting, rng, chosen, setting.candidate.matrix)
+    chosen = ~setting.encoder.is_kind("missing")
+    return _correlation(frobenius, setting.train, setting.candidate, rng, chosen)
 
 
 def _correlation_corrected(setting: Setting, rng) -> Estimate:
-    chosen = np.ones(len(setting.encoder.layout), dtype=bool)
-    rows = setting.candidate.matrix[setting.even]
-    return _correlation(mean_difference, setting, rng, chosen, rows)
+    every = np.ones(len(setting.encoder.layout), dtype=bool)
+    return _correlation(mean_difference, setting.train, setting.even_candidate, rng, every)
 
 
 def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +138,7 @@ def _latent_published(setting: Setting, rng) -> Estimate:
     n = min(len(setting.train), len(setting.candidate), setting.effort.clustered)
     if n < 20:
         raise NotComputable("fewer than 20 patients to cluster")
-    chosen = setting.encoder.is_kind("binary", "category", "continuous")
+    chosen = ~setting.encoder.is_kind("missing")
     sides = setting.train, setting.candidate
     real, made = (side.matrix[side.sample(n, rng)][:, chosen] for side in sides)
     scores = log_cluster(real, made, clusters=5, seeds=[rng.integers(2**31) for _ in range(3)])
@@ -158,8 +156,8 @@ def _latent_corrected(setting: Setting, rng) -> Estimate:
         raise NotComputable("fewer than 40 patients to cluster")
     mean, axes = principal_axes(sample)
     kmeans = _k_means((sample - mean) @ axes, clusters, rng.integers(2**31))
-    tables = setting.train.matrix, setting.candidate.matrix[setting.even]
-    member = (np.eye(clusters)[kmeans.predict((rows - mean) @ axes)] for rows in tables)
+    sides = setting.train, setting.even_candidate
+    member = (np.eye(clusters)[kmeans.predict((side.matrix - mean) @ axes)] for side in sides)
     return _total_variation(rng, *member)
 
 
@@ -192,20 +190,18 @@ def _abundance_cells(
     return tuple(np.eye(bins)[cell] for cell in cells)
 
 
-def _code_counts(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of each patient of train and of the candidate: diagnoses, or all binary columns."""
-    schema = setting.schema
+def _code_counts(*sides: Side) -> list[np.ndarray]:
+    """Codes of each patient of these tables: diagnoses, or all binary columns."""
+    schema, encoder = sides[0].encoder.schema, sides[0].encoder
     names = set(schema.of_role("diagnosis")) or {*schema.of_kind("binary")} - {schema.outcome}
     names &= set(schema.of_kind("binary"))
     if len(names) < 2:
         raise NotComputable("there are fewer than two codes to count")
-    codes = setting.encoder.columns(*names)
-    real, made = (side.matrix[:, codes].sum(axis=1) for side in (setting.train, setting.candidate))
-    return real, made
+    return [side.matrix[:, encoder.columns(*names)].sum(axis=1) for side in sides]
 
 
 def _abundance_published(setting: Setting, rng) -> Estimate:
-    real, made = (counts.astype(int) for counts in _code_counts(setting))
+    real, made = (x.astype(int) for x in _code_counts(setting.train, setting.candidate))
     if np.ptp(real) == 0:
         raise NotComputable("every patient has the same number of codes")
     # Half the absolute difference of counts over train's size; tables of one size as published.
@@ -213,10 +209,10 @@ def _abundance_published(setting: Setting, rng) -> Estimate:
 
 
 def _abundance_corrected(setting: Setting, rng) -> Estimate:
-    real, made = _code_counts(setting)
+    counts = _code_counts(setting.train, setting.even_candidate)
     # Bins with about as many real patients each: equal widths would put nearly all in one.
-    edges = np.unique(np.quantile(real, np.linspace(0, 1, 21)[1:-1]))
-    member = [np.eye(len(edges) + 1)[np.searchsorted(edges, x)] for x in (real, made[setting.even])]
+    edges = np.unique(np.quantile(counts[0], np.linspace(0, 1, 21)[1:-1]))
+    member = (np.eye(len(edges) + 1)[np.searchsorted(edges, x)] for x in counts)
     return _total_variation(rng, *member)
 
 
@@ -297,4 +293,3 @@ COMPUTE = {
     ("density", "corrected"): _of_neighborhoods(Neighborhoods.density),
     ("coverage", "corrected"): _of_neighborhoods(Neighborhoods.coverage),
 }
-SPECS = described(marginals.COMPUTE | COMPUTE)

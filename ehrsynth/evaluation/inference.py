@@ -8,7 +8,6 @@ import pandas as pd
 
 from ..schema import Schema
 from ..statistics import Z95, Estimate, NotComputable, group_sums, jackknife
-from .metric import described
 from .setting import Setting
 
 FEWEST_IN_CELL = 10  # patients in each cell of code by outcome, for an odds ratio worth comparing
@@ -95,4 +94,3 @@ COMPUTE = {
     ("effect_estimates", "corrected"): _effects(lambda a, error_a, b, error_b: np.abs(a - b)),
     ("effect_interval_overlap", "corrected"): _effects(_interval_overlap),
 }
-SPECS = described(COMPUTE)

@@ -7,21 +7,23 @@ from numbers import Integral
 import pandas as pd
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, mean_of
-from . import fairness, fidelity, inference, learners, utility
+from . import fairness, fidelity, inference, learners, marginals, utility
 from .alignment import align, plausible
-from .metric import Metric, Spec
+from .effort import PROFILES
+from .metric import Metric, Spec, described
 from .privacy import attacks
 from .privacy.copies import shared_records
-from .profiles import PROFILES
 from .report import Report
 from .setting import MIXED, Setting, with_references
 
 SPECS: tuple[Spec, ...] = (
-    *fidelity.SPECS, *utility.SPECS, *inference.SPECS, *attacks.SPECS, *fairness.SPECS,
-)  # fmt: skip
+    *described(marginals.COMPUTE | fidelity.COMPUTE | utility.COMPUTE | inference.COMPUTE),
+    *attacks.SPECS,
+    *described(fairness.COMPUTE, fairness.NOTES),
+)
 
 
 def evaluate(
@@ -94,7 +96,11 @@ def compare(
     dict of str to Report
         By the candidate's name; :func:`rank` takes it.
     """
-    _check_arguments(candidates, seed, profile)
+    if not isinstance(candidates, Mapping):
+        raise InputError("The candidates must be a dict of DataFrames by name.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
+    check_choice("profile", profile, PROFILES)
     reports: dict[str, Report] = {}
     known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
@@ -126,15 +132,6 @@ def compare(
             nearest=scenes["synthetic"].nearest, predictions=_predictions(scenes),
         )  # fmt: skip
     return reports
-
-
-def _check_arguments(candidates: object, seed: object, profile: object) -> None:
-    if not isinstance(candidates, Mapping):
-        raise InputError("The candidates must be a dict of DataFrames by name.")
-    if not isinstance(seed, Integral) or seed < 0:
-        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
-    if profile not in list(PROFILES):
-        raise InputError(f"There is no profile {profile!r}; use one of {', '.join(PROFILES)}.")
 
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
@@ -169,15 +166,14 @@ def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Esti
 
 def _predictions(scenes: dict[str, Setting]) -> dict:
     """Outcome of held-out patients and its log odds by the model of each table, for ROC curves."""
-    curves = {}
-    for name, role in (("real", "train"), ("synthetic", "synthetic")):
-        try:
-            scene = scenes[role]
-            score = learners.predict(scene.candidate.model, scene.holdout.features)
-        except NotComputable:
-            return {}
-        curves[name] = (scene.holdout.outcome, score)
-    return curves
+    roles = {"real": scenes["train"], "synthetic": scenes["synthetic"]}
+    try:
+        return {
+            name: (s.holdout.outcome, learners.predict(s.candidate.model, s.holdout.features))
+            for name, s in roles.items()
+        }
+    except NotComputable:
+        return {}
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:

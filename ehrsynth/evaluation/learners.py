@@ -7,7 +7,7 @@ training sets.
 import numpy as np
 
 from ..statistics import Estimate, NotComputable, boosted_trees, two_sample_test
-from .profiles import Effort
+from .effort import Effort
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):

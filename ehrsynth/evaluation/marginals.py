@@ -7,7 +7,7 @@ from scipy.stats import wasserstein_distance
 
 from ..statistics import Z95, Estimate, NotComputable, normal_interval
 from .intervals import jackknife_of_sums
-from .setting import Setting
+from .setting import Setting, Side
 
 STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.001)}
 
@@ -29,21 +29,20 @@ def _prevalence_published(setting: Setting, rng) -> Estimate:
     counted = int(chosen.sum())
     # The tutorial leaves the outcome out of the sum but not out of the divisor.
     chosen[setting.encoder.columns(setting.schema.outcome)] = False
-    return _prevalence(setting, rng, setting.candidate.matrix, chosen, counted)
+    return _prevalence(setting.train, setting.candidate, rng, chosen, counted)
 
 
 def _prevalence_corrected(setting: Setting, rng) -> Estimate:
-    chosen = setting.encoder.is_kind("binary", "category", "missing")
-    rows = setting.candidate.matrix[setting.even]
-    return _prevalence(setting, rng, rows, chosen, int(chosen.sum()))
+    chosen = ~setting.encoder.is_kind("continuous")
+    return _prevalence(setting.train, setting.even_candidate, rng, chosen, int(chosen.sum()))
 
 
-def _prevalence(setting, rng, rows, chosen, counted) -> Estimate:
+def _prevalence(real: Side, made: Side, rng, chosen: np.ndarray, counted: int) -> Estimate:
     if not chosen.any():
         raise NotComputable("there is no binary or categorical column")
     return jackknife_of_sums(
         lambda a, b, n, m: 1000 * float(np.abs(a / n - b / m).sum()) / counted,
-        setting.train.matrix[:, chosen], rows[:, chosen], rng,
+        real.matrix[:, chosen], made.matrix[:, chosen], rng,
     )  # fmt: skip
 
 
@@ -87,24 +86,22 @@ def _codes_counted(statistic, what: str, low: float = 0.0, high: float = np.inf)
         chosen = setting.encoder.is_kind("binary") & (known >= low) & (known < high)
         if chosen.sum() < 3:
             raise NotComputable(f"fewer than three {what}")
-        rows = setting.candidate.matrix[setting.even]
-        return jackknife_of_sums(statistic, setting.train.matrix[:, chosen], rows[:, chosen], rng)
+        real, made = (x.matrix[:, chosen] for x in (setting.train, setting.even_candidate))
+        return jackknife_of_sums(statistic, real, made, rng)
 
     return compute
 
 
-def _continuous(setting: Setting, rng, rows: np.ndarray, scale) -> Estimate:
+def _wasserstein(real: Side, made: Side, rng, scale: Callable) -> Estimate:
     """Mean over continuous columns of the Wasserstein distance, divided by `scale(values)`."""
-    names = setting.schema.of_kind("continuous")
     distances, errors = [], []
-    for name in names:
-        real = setting.train.frame[name].dropna().to_numpy(float)
-        made = setting.candidate.frame[name].iloc[rows].dropna().to_numpy(float)
-        if len(real) < 2 or len(made) < 2 or np.ptp(real) == 0:
+    for name in real.encoder.schema.of_kind("continuous"):
+        a, b = (side.frame[name].dropna().to_numpy(float) for side in (real, made))
+        if min(len(a), len(b)) < 2 or np.ptp(a) == 0:
             continue
-        unit = scale(real)
-        distances.append(wasserstein_distance(real, made) / unit)
-        errors.append(_wasserstein_error(real / unit, made / unit, rng))
+        unit = scale(a)
+        distances.append(wasserstein_distance(a, b) / unit)
+        errors.append(_wasserstein_error(a / unit, b / unit, rng))
     if not distances:
         raise NotComputable("there is no continuous column with values in both tables")
     error = float(np.sqrt(np.sum(np.square(errors)))) / len(errors)
@@ -114,24 +111,21 @@ def _continuous(setting: Setting, rng, rows: np.ndarray, scale) -> Estimate:
 def _wasserstein_error(a: np.ndarray, b: np.ndarray, rng) -> float:
     """Standard error of the Wasserstein distance, by the jackknife on a grid of 200 bins."""
     edges = np.linspace(min(a.min(), b.min()), max(a.max(), b.max()) + 1e-12, 201)
-
-    def indicator(values):
-        cells = np.clip(np.searchsorted(edges, values, "right") - 1, 0, 199)
-        return np.eye(200, dtype=np.float32)[cells]
-
-    def statistic(x, y, n, m):
-        return np.abs(np.cumsum(x / n) - np.cumsum(y / m)).sum() * (edges[1] - edges[0])
-
-    estimate = jackknife_of_sums(statistic, indicator(a), indicator(b), rng)
-    return estimate.half / Z95
+    cells = (np.clip(np.searchsorted(edges, x, "right") - 1, 0, 199) for x in (a, b))
+    real, made = (np.eye(200, dtype=np.float32)[cell] for cell in cells)
+    estimate = jackknife_of_sums(
+        lambda x, y, n, m: np.abs(np.cumsum(x / n) - np.cumsum(y / m)).sum(),
+        real, made, rng,
+    )  # fmt: skip
+    return estimate.half / Z95 * (edges[1] - edges[0])
 
 
 def _wasserstein_published(setting: Setting, rng) -> Estimate:
-    return _continuous(setting, rng, np.arange(len(setting.candidate)), np.ptp)
+    return _wasserstein(setting.train, setting.candidate, rng, np.ptp)
 
 
 def _wasserstein_corrected(setting: Setting, rng) -> Estimate:
-    return _continuous(setting, rng, setting.even, lambda values: values.std())
+    return _wasserstein(setting.train, setting.even_candidate, rng, np.std)
 
 
 COMPUTE: dict[tuple[str, str], Callable] = {

@@ -7,8 +7,8 @@ that one could release in its place. The three numbers are one :class:`Metric`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from importlib.resources import files
+from functools import cache
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -155,13 +155,13 @@ def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool |
     return bool(worse > np.hypot(value.half, best.half))
 
 
-@lru_cache(maxsize=1)
+@cache
 def descriptions() -> pd.DataFrame:
     """The table of all metrics, one row each, in the order of the report.
     Chapter utility, "Tables of known quality".
     """
-    with (files("ehrsynth.evaluation") / "metrics.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, keep_default_na=False, na_values={"low": "", "high": ""})
+    path, empty = Path(__file__).with_name("metrics.csv"), {"low": "", "high": ""}
+    table = pd.read_csv(path, keep_default_na=False, na_values=empty)
     return table.fillna({"low": -np.inf, "high": np.inf})
 
 

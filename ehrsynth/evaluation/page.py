@@ -23,7 +23,7 @@ def render(found: Findings, pictures: bool = True) -> str:
     return _fill(
         "report.html", found, pictures=_pictures(found) if pictures else {}, lists=lists,
         facts={name: value for name, value in facts.items() if name not in lists},
-        number=number_text, interval=interval_text, track=_track, left_out=_left_out(found),
+        number=number_text, interval=interval_text, track=_track, some=some,
     )  # fmt: skip
 
 
@@ -66,35 +66,6 @@ def _track(metric: Metric) -> dict | None:
     low, high = sorted((float(end or 0) - metric.worst) / span for end in ends)
     dot, low, high = (100 * float(np.clip(x, 0, 1)) for x in (metric.share, low, high))
     return {"dot": dot, "low": low, "width": high - low, "level": level_of(metric.share)}
-
-
-def _left_out(found: Findings) -> list[str]:
-    """Sentences about what was not compared or has no value."""
-    where = {
-        "train": "only in the real tables, so nothing is known of them here",
-        "holdout": "in the held-out table but not in all three",
-        "synthetic": "only in the synthetic table, so nothing real to compare with",
-    }
-    sentences = []
-    for role, names in found.left_out.items():
-        if role == "holdout":  # a real column is named once
-            names = [n for n in names if n not in found.left_out.get("train", [])]
-        if names:
-            sentences.append(f"{len(names):,} columns are {where[role]}: {some(names, 12)}.")
-    for role, counts in found.outside.items():
-        if counts:
-            listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-            sentences.append(
-                f"In the {role} table, values outside the plausible bounds count as not "
-                f"measured: {listed}."
-            )
-    without: dict[str, list[str]] = {}
-    for m in found.metrics:
-        if m.value is None:
-            form = " (as published)" if m.form == "published" else ""
-            without.setdefault(str(m.reason), []).append(f"{m.title}{form}")
-    sentences += [f"No value for {', '.join(them)}: {why}." for why, them in without.items()]
-    return sentences
 
 
 def _pictures(found: Findings) -> dict[str, list[dict]]:

@@ -16,7 +16,7 @@ import pandas as pd
 from ..schema import Schema
 from ..statistics import NotComputable, nearest_distance
 from . import learners
-from .profiles import Effort
+from .effort import Effort
 
 _AT_A_TIME = 16_384  # rows turned into numbers at once
 _FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
@@ -171,10 +171,7 @@ class Side:
     @property
     def features(self) -> np.ndarray:
         """The matrix without the outcome, made when asked: kept, it would double the memory."""
-        return self._without_outcome(self.matrix)
-
-    def _without_outcome(self, rows: np.ndarray) -> np.ndarray:
-        return np.delete(rows, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+        return np.delete(self.matrix, self.encoder.columns(self.encoder.schema.outcome), axis=1)
 
     def forget(self) -> None:
         """Give the matrix's memory back; it is made again when it is needed again."""
@@ -183,7 +180,7 @@ class Side:
     def explained(self, on: "Side") -> np.ndarray:
         """SHAP values by this table's model for patients of another table (kept)."""
         if on not in self._explained:
-            rows = self._without_outcome(on.matrix[: self.effort.explained])
+            rows = on.features[: self.effort.explained]
             self._explained[on] = learners.contributions(self.model, rows)
         return self._explained[on]
 
@@ -223,22 +220,17 @@ class Setting:
         return self.train.effort
 
     @cached_property
-    def even(self) -> np.ndarray:
-        """Rows of the candidate, at most as many as holdout has.
+    def even_candidate(self) -> Side:
+        """Patients of the candidate, at most as many as holdout has.
 
         Distances between samples shrink with their size. Holdout is smaller than train, so a
         synthetic table as large as train could beat "the best" by its size alone; corrected
         metrics therefore compare equal numbers of patients.
         """
-        rng = np.random.default_rng([self.train.seed, 7])
-        return self.candidate.sample(len(self.holdout), rng)
-
-    @cached_property
-    def even_candidate(self) -> Side:
-        """The candidate cut to :attr:`even`."""
-        if len(self.even) == len(self.candidate):
+        if len(self.candidate) <= len(self.holdout):
             return self.candidate
-        return replace(self.candidate, frame=self.candidate.frame.iloc[self.even])
+        rows = self.candidate.sample(len(self.holdout), np.random.default_rng([self.train.seed, 7]))
+        return replace(self.candidate, frame=self.candidate.frame.iloc[rows])
 
     @cached_property
     def attacked(self) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 from scipy.stats import t
+from sklearn.linear_model import LogisticRegression
 
 from ..statistics import Estimate, NotComputable, auroc, group_sums, jackknife, normal_interval
 from .intervals import magnitude
 from .learners import contributions, fit_classifier, predict
-from .metric import described
 from .setting import Setting, Side
 
 TOP = 20
@@ -49,19 +49,14 @@ def _calibration_slope(log_odds: np.ndarray, y: np.ndarray) -> Estimate:
     spread = log_odds.std()
     if spread < 1e-9:
         raise NotComputable("the model predicts the same risk for everybody")
+    sick, well = log_odds[y == 1], log_odds[y == 0]
+    if sick.min() >= well.max() or well.min() >= sick.max():
+        raise NotComputable("the predicted risks separate the outcome's classes without error")
     x = np.stack([np.ones(len(y)), (log_odds - log_odds.mean()) / spread], axis=1)
-    beta = np.zeros(2)
-    for _ in range(50):
-        risk = expit(x @ beta)
-        information = x.T @ (x * (risk * (1 - risk))[:, None])
-        if np.linalg.cond(information) > 1e10:
-            break
-        step = np.linalg.solve(information, x.T @ (y - risk))
-        beta += step
-        if np.abs(step).max() < 1e-9:
-            error = np.sqrt(np.linalg.inv(information)[1, 1])
-            return normal_interval(float(beta[1] / spread), float(error / spread))
-    raise NotComputable("the predicted risks separate the outcome's classes without error")
+    fitted = LogisticRegression(C=np.inf, fit_intercept=False, solver="newton-cholesky", tol=1e-10)
+    risk = fitted.fit(x, y).predict_proba(x)[:, 1]
+    error = np.sqrt(np.linalg.inv(x.T @ (x * (risk * (1 - risk))[:, None]))[1, 1])
+    return normal_interval(float(fitted.coef_[0, 1] / spread), float(error / spread))
 
 
 def _predicted(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
@@ -156,4 +151,3 @@ COMPUTE = {
     ("feature_importance", "published"): _overlap_of_top,
     ("feature_importance", "corrected"): _importance_shared,
 }
-SPECS = described(COMPUTE)

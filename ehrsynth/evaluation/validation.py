@@ -8,9 +8,9 @@ What it is to notice is said once, at :attr:`ehrsynth.evaluation.Metric.notices`
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from importlib.resources import as_file, files
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,7 @@ RESULTS = "validation.csv"
 # -- synthetic data of known quality -----------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """Three independent tables with the columns of the schema, of which defects are made.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
@@ -56,36 +55,37 @@ def _half_copies(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     return pd.concat([_copy(tables, rng).head(half), tables.fresh.head(half)])
 
 
-def _collapsed(tables: Tables, rng: np.random.Generator, times: int = 20) -> pd.DataFrame:
-    return pd.concat([tables.fresh.head(max(len(tables.fresh) // times, 5))] * times)
+def _collapsed(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
+    return pd.concat([tables.fresh.head(max(len(tables.fresh) // 20, 5))] * 20)
 
 
-def _flipped_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    (name,) = tables.schema.of_role("outcome")
+def _flipped_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
+    if (name := tables.schema.outcome) is None:
+        return None
+    first, second = tables.train[name].unique()
     values = tables.fresh[name]
-    if tables.schema[name].kind == "categorical":
-        turned = pd.Categorical.from_codes(1 - values.cat.codes, dtype=values.dtype)
-        return tables.fresh.assign(**{name: turned})
-    return tables.fresh.assign(**{name: (1 - values).astype(values.dtype)})
+    turned = values.map({first: second, second: first}).astype(values.dtype)
+    return tables.fresh.assign(**{name: turned})
 
 
-def _shuffled_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
+def _shuffled_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
     """The outcome of another patient: as frequent as it should be, and without meaning."""
-    (name,) = tables.schema.of_role("outcome")
+    if (name := tables.schema.outcome) is None:
+        return None
     order = rng.permutation(len(tables.fresh))
     return tables.fresh.assign(**{name: tables.fresh[name].array.take(order)})
 
 
-def _dropped_subgroup(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
+def _dropped_subgroup(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
     """No patient of the second most frequent category of the demographic column with most."""
-    schema = tables.schema
-    named = [n for n in schema.of_role("demographic") if schema[n].kind == "categorical"]
-    name = max(named, key=lambda n: len(schema[n].categories))
-    values = tables.fresh[name].astype(str)
+    groups = {n: len(tables.schema[n].categories) for n in tables.schema.of_role("demographic")}
+    if max(groups.values(), default=0) < 3:
+        return None
+    values = tables.fresh[max(groups, key=groups.__getitem__)].astype(str)
     return tables.fresh[values != values.value_counts().index[1]]
 
 
-def _era_artefact(tables: Tables, rng: np.random.Generator, codes: int = 10) -> pd.DataFrame:
+def _era_artefact(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     """Half of the patients have another code for the same disease, as in two ICD versions.
 
     Each of the most frequent codes is recorded as a rarer one in the patients of one era.
@@ -93,7 +93,7 @@ def _era_artefact(tables: Tables, rng: np.random.Generator, codes: int = 10) -> 
     schema = tables.schema
     names = [n for n in schema.of_kind("binary") if n != schema.outcome and not schema[n].sex]
     common = tables.fresh[names].mean().sort_values(ascending=False, kind="stable").index
-    codes = min(codes, len(names) // 2)
+    codes = min(10, len(names) // 2)
     made, late = tables.fresh.copy(), rng.random(len(tables.fresh)) < 0.5
     for old, new in zip(common[:codes], common[codes : 2 * codes], strict=True):
         made[new] = np.where(late, made[old], made[new]).astype(tables.fresh[new].dtype)
@@ -105,15 +105,16 @@ def _leaked_holdout(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     return tables.holdout.iloc[rng.permutation(len(tables.holdout))]
 
 
-def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    made, schema = tables.fresh.copy(), tables.schema
-    sex = made[schema.sex].astype(str)
-    for column in schema.columns:
-        if column.sex and column.kind == "binary":
-            has = (made[column.name] == 1).to_numpy()
-            wrong = (sex != column.sex).to_numpy()
-            drawn = rng.random(len(made)) < has[~wrong].mean()
-            made[column.name] = np.where(wrong, drawn, has).astype(made[column.name].dtype)
+def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
+    """Codes of one sex in both, as often in the other one."""
+    restricted = [c for c in tables.schema.columns if c.sex and c.kind == "binary"]
+    if tables.schema.sex is None or not restricted:
+        return None
+    made, sex = tables.fresh.copy(), tables.fresh[tables.schema.sex].astype(str)
+    for column in restricted:
+        has, wrong = (made[column.name] == 1).to_numpy(), (sex != column.sex).to_numpy()
+        drawn = rng.random(len(made)) < has[~wrong].mean()
+        made[column.name] = np.where(wrong, drawn, has).astype(made[column.name].dtype)
     return made
 
 
@@ -124,66 +125,36 @@ def _rare_codes_lost(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     return tables.fresh.assign(**{n: np.uint8(0) for n in common[: len(names) // 2]})
 
 
-@dataclass(frozen=True)
-class Defect:
-    """One way in which synthetic data can be wrong.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-    """
-
-    says: str  # what was done
-    make: Callable[[Tables, np.random.Generator], pd.DataFrame]
-    needs: Callable[[Schema], bool] = lambda schema: True  # whether it can be made
-
-
-def _has_outcome(schema: Schema) -> bool:
-    return schema.outcome is not None
-
-
-def _has_group(schema: Schema) -> bool:
-    return any(len(schema[n].categories) > 2 for n in schema.of_role("demographic"))
-
-
-def _has_sex_rule(schema: Schema) -> bool:
-    return schema.sex is not None and any(c.sex and c.kind == "binary" for c in schema.columns)
-
-
-_NOISE = "train, {} % of all entries drawn anew"
-DEFECTS: dict[str, Defect] = {
-    "independent columns": Defect(
-        "every column drawn from train on its own",
-        lambda tables, rng: independent(tables.train, len(tables.train), rng),
-    ),
-    "copy": Defect("train itself", _copy),
-    "copy, 1 % noise": Defect(_NOISE.format(1), partial(_noisy_copy, share=0.01)),
-    "copy, 5 % noise": Defect(_NOISE.format(5), partial(_noisy_copy, share=0.05)),
-    "copy, 20 % noise": Defect(_NOISE.format(20), partial(_noisy_copy, share=0.20)),
-    "half copies": Defect("half of train, half fresh patients", _half_copies),
-    "collapsed mode": Defect("one fresh patient in 20, each 20 times", _collapsed),
-    "flipped label": Defect("fresh, with the outcome turned around", _flipped_label, _has_outcome),
-    "shuffled label": Defect("fresh, with another's outcome", _shuffled_label, _has_outcome),
-    "dropped subgroup": Defect(
-        "fresh, without the second largest group", _dropped_subgroup, _has_group
-    ),
-    "era artefact": Defect(
-        "fresh, ten frequent codes under another name for half of the patients", _era_artefact
-    ),
-    "leaked holdout": Defect("the held-out patients", _leaked_holdout),
-    "wrong sex": Defect("fresh, codes of one sex in both", _wrong_sex, _has_sex_rule),
-    "rare codes lost": Defect("fresh, without the rarer half of the codes", _rare_codes_lost),
+# By name, what makes it; none where the tables lack what it takes. What was done is in defects.csv.
+DEFECTS: dict[str, Callable[[Tables, np.random.Generator], pd.DataFrame | None]] = {
+    "independent columns": lambda tables, rng: independent(tables.train, len(tables.train), rng),
+    "copy": _copy,
+    "copy, 1 % noise": partial(_noisy_copy, share=0.01),
+    "copy, 5 % noise": partial(_noisy_copy, share=0.05),
+    "copy, 20 % noise": partial(_noisy_copy, share=0.20),
+    "half copies": _half_copies,
+    "collapsed mode": _collapsed,
+    "flipped label": _flipped_label,
+    "shuffled label": _shuffled_label,
+    "dropped subgroup": _dropped_subgroup,
+    "era artefact": _era_artefact,
+    "leaked holdout": _leaked_holdout,
+    "wrong sex": _wrong_sex,
+    "rare codes lost": _rare_codes_lost,
 }
 
 
-def _expected() -> dict[str, dict[str, str]]:
-    with (files(__package__) / "expected.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, keep_default_na=False, index_col="metric")
-    kept = table[table["but"] == ""].groupby("defect", sort=False)
-    return {str(defect): dict(rows["why"]) for defect, rows in kept}
+def _beside(name: str) -> pd.DataFrame:
+    return pd.read_csv(Path(__file__).with_name(name), keep_default_na=False)
 
 
 # Which metrics (in the form that can be believed) must notice which defect, and why. The table
 # was written before the first run; where a run said otherwise, its column "but" says what was
 # wrong with the expectation, which then no longer counts.
-EXPECTED = _expected()
+EXPECTED: dict[str, dict[str, str]] = {
+    str(defect): dict(zip(rows["metric"], rows["why"], strict=True))
+    for defect, rows in _beside("expected.csv").query("but == ''").groupby("defect", sort=False)
+}
 
 
 # -- running it ----------------------------------------------------------------------------
@@ -194,12 +165,10 @@ def candidates(tables: Tables, seed: int = 0) -> dict[str, pd.DataFrame]:
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
     made = {FRESH: tables.fresh}
-    for number, (name, defect) in enumerate(DEFECTS.items()):
-        if defect.needs(tables.schema):
-            made[name] = defect.make(tables, np.random.default_rng([seed, number]))
-    return {
-        name: tables.schema.attach(table.reset_index(drop=True)) for name, table in made.items()
-    }
+    for number, (name, make) in enumerate(DEFECTS.items()):
+        if (table := make(tables, np.random.default_rng([seed, number]))) is not None:
+            made[name] = table
+    return {name: tables.schema.attach(t.reset_index(drop=True)) for name, t in made.items()}
 
 
 def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, Report]:
@@ -233,17 +202,16 @@ def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
     """
     rows = []
     for defect, report in reports.items():
-        families = dict.fromkeys(m.family for m in report.metrics)
-        believed = [m for family in families for m in report.of(family)]
         for m in report.metrics:
             if m.value is None:
                 continue
+            believed = report[m.name] is m
+            expected = believed and m.name in EXPECTED.get(defect, {})
             rows.append(
                 {
                     "defect": defect, "family": m.family, "metric": m.name, "form": m.form,
-                    "title": m.title, "believed": m in believed, "share": m.share,
-                    "notices": m.notices,
-                    "expected": m in believed and m.name in EXPECTED.get(defect, {}),
+                    "title": m.title, "believed": believed, "share": m.share,
+                    "notices": m.notices, "expected": expected,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
@@ -253,14 +221,13 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Of :func:`as_table`, one row a defect: what was done, who notices, and who was expected to.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
-    rows = []
+    done, rows = _beside("defects.csv").set_index("defect")["done"], []
     for defect, part in table[table["believed"]].groupby("defect", sort=False):
         titles = part.loc[part["notices"], "title"]
         missed = part.loc[part["expected"] & ~part["notices"], "title"]
-        done = "an independent sample of the truth" if defect == FRESH else DEFECTS[defect].says
         rows.append(
             {
-                "synthetic data": defect, "what was done": done,
+                "synthetic data": defect, "what was done": done[defect],
                 "metrics that notice": len(titles),
                 "which": "; ".join(titles) or "none",
                 "expected, but silent": "; ".join(missed) or "none",
@@ -273,5 +240,4 @@ def results() -> pd.DataFrame:
     """The table of the book: :func:`as_table` of the simulated hospital, as last computed.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
-    with as_file(files(__package__) / RESULTS) as path:
-        return read_table(path)
+    return read_table(Path(__file__).with_name(RESULTS))

@@ -7,8 +7,8 @@ its own name and listed, never dropped in silence.
 """
 
 import re
-from functools import lru_cache
-from importlib.resources import files
+from functools import cache, lru_cache
+from pathlib import Path
 
 import pandas as pd
 
@@ -28,11 +28,10 @@ _FORM = re.compile(
 _NO_DRUG = {"", "sw", "water", "sterile water", "sterile", "orthopedic", "bulk", "diluent"}
 
 
-@lru_cache(maxsize=1)
+@cache
 def _known() -> dict[tuple[str, ...], tuple[str, ...]]:
     """The ingredients that each name of the list stands for, by its words."""
-    with (files("ehrsynth.sources") / "ingredients.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, dtype=str)
+    table = pd.read_csv(Path(__file__).with_name("ingredients.csv"), dtype=str)
     groups = table.groupby("written")["ingredient"]
     return {tuple(written.split()): tuple(sorted(names)) for written, names in groups}
 

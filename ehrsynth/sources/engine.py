@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 
 if TYPE_CHECKING:
     import ibis
@@ -53,6 +53,7 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
     """
     import ibis
 
+    check_choice("engine", engine, ENGINES)
     if engine == "duckdb":
         spill = tempfile.mkdtemp(prefix="ehrsynth-")
         options = {} if threads is None else {"threads": threads}
@@ -61,8 +62,6 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
         )
         con._finalizer = weakref.finalize(con, shutil.rmtree, spill, ignore_errors=True)
         return con
-    if engine != "spark":
-        raise InputError(f"Unknown engine {engine!r}; use one of {', '.join(ENGINES)}.")
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:

@@ -1,15 +1,13 @@
 """Download the public data sets of ``registry.json``: license shown, checksums checked."""
 
-import json
 import logging
 import os
 import zipfile
-from functools import lru_cache
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import atomic_path
+from ..files import atomic_path, read_json
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +17,10 @@ FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of th
 _REQUEST = {"timeout": 30, "headers": {"Accept-Encoding": "identity"}}
 
 
-@lru_cache(maxsize=1)
+@cache
 def registry() -> dict[str, dict]:
     """The public data sets: title, license, attribution, url, and sha256 of every file."""
-    return json.loads((files("ehrsynth.sources") / "registry.json").read_text("utf-8"))
+    return read_json(Path(__file__).with_name("registry.json"))
 
 
 def _cache_folder(name: str) -> Path:

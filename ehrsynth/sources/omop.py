@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from . import engine, quality
 from .engine import Table
@@ -216,8 +216,8 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
 
 def _kind(kinds: Mapping[str, Table], wanted: str | None) -> tuple[str, Table]:
     """The kind of visits that is wanted, else the most telling one that is common enough."""
-    if wanted is not None and wanted not in kinds:
-        raise InputError(f"Unknown kind of visits {wanted!r}; use one of {', '.join(kinds)}.")
+    if wanted is not None:
+        check_choice("kind of visits", wanted, kinds)
     people = {
         name: int(engine.collect(t.aggregate(n=t["subject_id"].nunique()))["n"].iloc[0])
         for name, t in kinds.items()

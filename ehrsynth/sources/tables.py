@@ -8,11 +8,11 @@
 """
 
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..schema import BMI, DIASTOLIC, SYSTOLIC, Column
 
 WHITE, BLACK, ASIAN, HISPANIC, UNKNOWN, OTHER = RACES = (
@@ -43,8 +43,7 @@ INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are a
 
 def columns_of(source: str) -> dict[str, dict[str, str]]:
     """The columns that a reader uses, by table, with the kind of value; "?": may be blank."""
-    with (files("ehrsynth.sources") / f"{source}.csv").open(encoding="utf-8") as file:
-        rows = pd.read_csv(file)
+    rows = pd.read_csv(Path(__file__).with_name(f"{source}.csv"))
     return {table: dict(zip(of["column"], of["kind"], strict=True))
             for table, of in rows.groupby("table", sort=False)}  # fmt: skip
 
@@ -63,7 +62,4 @@ def check_tables(tables: Mapping[str, object], include: Iterable[str] = ()) -> N
 def check_included(include: Iterable[str]) -> None:
     """Raise for a name that is not in :data:`INCLUDABLE`."""
     for name in include:
-        if name not in INCLUDABLE:
-            raise InputError(
-                f"Unknown kind of columns {name!r}; use one of {', '.join(INCLUDABLE)}."
-            )
+        check_choice("kind of columns", name, INCLUDABLE)
