@@ -96,11 +96,7 @@ def compare(
     dict of str to Report
         By the candidate's name; :func:`rank` takes it.
     """
-    if not isinstance(candidates, Mapping):
-        raise InputError("The candidates must be a dict of DataFrames by name.")
-    if not isinstance(seed, Integral) or seed < 0:
-        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
-    check_choice("profile", profile, PROFILES)
+    _check_arguments(candidates, seed, profile)
     reports: dict[str, Report] = {}
     known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
@@ -132,6 +128,14 @@ def compare(
             nearest=scenes["synthetic"].nearest, predictions=_predictions(scenes),
         )  # fmt: skip
     return reports
+
+
+def _check_arguments(candidates: object, seed: object, profile: object) -> None:
+    if not isinstance(candidates, Mapping):
+        raise InputError("The candidates must be a dict of DataFrames by name.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
+    check_choice("profile", profile, PROFILES)
 
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
