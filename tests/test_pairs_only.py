@@ -154,3 +154,30 @@ def test_correlations_that_contradict_each_other_become_possible(patients):
     assert np.linalg.eigvalsh(few.correlation_).min() > -1e-8
     np.testing.assert_allclose(np.diag(few.correlation_), 1.0)
     assert not few.sample(50)[["age"]].isna().any().any()
+
+
+def test_rare_and_unused_categories_disturb_nobody():
+    """A column of thirty categories, most of them of one patient or of none."""
+    rng = np.random.default_rng(0)
+    n, names = 4_000, [str(i) for i in range(30)]
+    first = rng.normal(size=n)
+    group = np.where(
+        rng.random(n) < 0.004, rng.integers(3, 20, n), rng.choice(3, n, p=[0.9, 0.07, 0.03])
+    )
+    schema = Schema((
+        Column("group", "categorical", categories=tuple(names)),
+        Column("always", "categorical", categories=("yes",)),
+        *(Column(f"number {i}", "continuous") for i in range(3)),
+        *(Column(f"code {i}", "binary") for i in range(20)),
+    ))  # fmt: skip
+    table = pd.DataFrame({"group": np.array(names)[group], "always": "yes", "number 0": first})
+    table["number 1"] = 0.8 * first + 0.6 * rng.normal(size=n)
+    table["number 2"] = rng.poisson(0.1, n).astype(float)
+    for i in range(20):
+        table[f"code {i}"] = rng.random(n) < 0.05
+    made = PairsOnly().fit(schema.cast(table)).sample(40_000)
+    shares = made["group"].value_counts(normalize=True)
+    assert shares[["0", "1", "2"]].to_numpy() == pytest.approx([0.896, 0.07, 0.03], abs=0.012)
+    assert shares[names[20:]].sum() == 0 and (made["always"] == "yes").all()
+    assert made["number 0"].corr(made["number 1"]) == pytest.approx(0.8, abs=0.02)
+    assert abs(made["number 0"].corr(made["number 2"])) < 0.05

@@ -1,7 +1,6 @@
 """What needs no network: every column and every pair of columns right, and nothing else.
 
-A Gaussian copula: each patient is a point of one normal distribution, and each column is read off
-its coordinates. That a third column changes what two have in common, it cannot say.
+Each patient is a point of one normal distribution (a Gaussian copula), each column is read off it.
 """
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.stats import norm
 from ..schema import Column, Schema
 
 _HALVINGS, _NODES, _ROUNDS = 30, 24, 30  # of solving, integrating, projecting
-_LARGEST = 0.999  # correlation
+_LARGEST, _FEWEST = 0.999, 10  # correlation; patients with something before it has any
 
 
 def tetrachoric(binary: np.ndarray) -> np.ndarray:
@@ -77,9 +76,9 @@ class PairsOnly:
         blocks = [*map(_to_coordinates, self.shares_), np.eye(numbers.shape[1])]
         back = block_diag(*blocks)
         wanted = back @ _correlations(np.concatenate(flags, axis=1), numbers) @ back.T
-        alone = block_diag(*(np.ones_like(block) for block in blocks[:-1]), blocks[-1]) > 0
-        wanted = np.where(alone, np.eye(len(back)), np.clip(wanted, -_LARGEST, _LARGEST))
-        self.correlation_ = _nearest(wanted)
+        alone = block_diag(*(np.ones_like(block) for block in blocks[:-1]), blocks[-1])
+        wanted = np.where(alone, np.eye(len(back)), wanted)
+        self.correlation_ = _nearest(np.clip(wanted, -_LARGEST, 1.0))
         return self
 
     def sample(self, n: int, seed: int = 0) -> pd.DataFrame:
@@ -93,23 +92,23 @@ class PairsOnly:
         for column, share, part in zip(self.schema_.columns, self.shares_, parts, strict=True):
             yes = (part > ndtri(1 - share)).any(axis=1)
             if column.kind == "continuous":
-                known = self.values_[column.name]
-                place = (next(ranks) * len(known)).astype(int)
-                table[column.name] = np.where(yes, np.nan, np.append(known, np.nan)[place])
+                known = np.append(self.values_[column.name], np.nan)
+                values = known[(next(ranks) * (len(known) - 1)).astype(int)]
+                table[column.name] = np.where(yes, np.nan, values)
             elif column.kind == "binary":
                 table[column.name] = yes
             else:
                 if len(share) > 1:  # Gumbel variables: each is largest as often as in train
                     yes = (np.log(share + 1e-300) - np.log(-log_ndtr(part))).argmax(axis=1)
-                table[column.name] = np.array(column.categories, dtype=object)[yes.astype(int)]
+                place = np.minimum(yes, len(column.categories) - 1)
+                table[column.name] = np.array(column.categories, dtype=object)[place]
         return self.schema_.cast(pd.DataFrame(table))
 
 
 def _flags(column: Column, values: pd.Series) -> np.ndarray:
     """The 0/1 columns of one table column."""
     if column.kind != "categorical":
-        own = values if column.kind == "binary" else values.isna()
-        return own.to_numpy(float)[:, None]
+        return (values if column.kind == "binary" else values.isna()).to_numpy(float)[:, None]
     shown = column.categories[-1:] if len(column.categories) <= 2 else column.categories
     return (values.astype(str).to_numpy()[:, None] == np.array(shown)).astype(float)
 
@@ -119,12 +118,13 @@ def _to_coordinates(share: np.ndarray) -> np.ndarray:
     if len(share) == 1:
         return np.eye(1)
     # The mean coordinate among those with a category; of the others' it is what is left.
-    p = np.clip(share, 1e-9, 1 - 1e-9)
-    even = (np.arange(10_000) + 0.5) / 10_000
+    used = np.flatnonzero(share * (1 - share) > 0)
+    p, even, found = share[used], (np.arange(10_000) + 0.5) / 10_000, np.eye(len(share))
     with_it = np.array([one * ndtri(even**one).mean() for one in p])
     moved = -np.outer(p, with_it / (1 - p))
     np.fill_diagonal(moved, with_it)
-    return np.linalg.pinv(moved, rcond=1e-9) * norm.pdf(ndtri(p))
+    found[np.ix_(used, used)] = np.linalg.pinv(moved / norm.pdf(ndtri(p))[:, None], rcond=1e-6)
+    return found
 
 
 def _correlations(flags: np.ndarray, numbers: pd.DataFrame) -> np.ndarray:
@@ -134,8 +134,9 @@ def _correlations(flags: np.ndarray, numbers: pd.DataFrame) -> np.ndarray:
     share = known.T @ flags / n[:, None]  # among those who have the number
     height = np.where(share * (1 - share) > 0, norm.pdf(ndtri(share)), np.inf)
     biserial = (scores / scores.std()).fillna(0.0).to_numpy().T @ flags / n[:, None] / height
-    both = scores.corr(min_periods=10).fillna(0.0)
-    return np.block([[tetrachoric(flags), biserial.T], [biserial, both]])
+    enough = np.minimum(flags.sum(axis=0), (1 - flags).sum(axis=0)) >= _FEWEST
+    biserial, both = biserial * enough, scores.corr(min_periods=_FEWEST).fillna(0.0)
+    return np.block([[tetrachoric(flags) * np.outer(enough, enough), biserial.T], [biserial, both]])
 
 
 def _nearest(wanted: np.ndarray) -> np.ndarray:
@@ -146,5 +147,4 @@ def _nearest(wanted: np.ndarray) -> np.ndarray:
         positive = (ways * np.clip(sizes, 0, None)) @ ways.T
         correction = positive - wanted + correction
         wanted = positive - np.diag(np.diag(positive) - 1)
-    spread = np.sqrt(np.diag(positive))
-    return positive / np.outer(spread, spread)
+    return positive / np.sqrt(np.outer(np.diag(positive), np.diag(positive)))
