@@ -1,18 +1,15 @@
 """Privacy metrics against naive loops and against releases of known danger."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.privacy import attacks, attribute, closest_records, identity
+from ehrsynth.evaluation.privacy import attacks, attribute, identity
 from ehrsynth.evaluation.privacy.adversarial import _distances_between, adversarial_accuracy
 from ehrsynth.evaluation.privacy.closest_records import ClosestRecords, _wins, distance_ratio
 from ehrsynth.evaluation.privacy.copies import shared_records
-from ehrsynth.evaluation.privacy.density_ratio import density_ratio
 from ehrsynth.evaluation.privacy.membership import membership_f1
 from ehrsynth.evaluation.privacy.success import excess_risk, true_positive_rate
 from ehrsynth.evaluation.setting import with_references
@@ -26,6 +23,7 @@ NO_LEAK = {
     "membership_inference_at_1_percent": 0.01,
     "membership_of_most_exposed": 0.5,
     "membership_by_subgroup": 0.5,
+    "moments_attack": 0.5,
     "density_ratio_attack": 0.5,
     "attribute_inference": 0.0,
     "meaningful_identity_disclosure": 0.0,
@@ -33,6 +31,8 @@ NO_LEAK = {
     "closer_to_train": 0.5,
     "nearest_neighbor_distance_ratio": 0.5,
     "near_copies": 0.0,
+    "copied_carriers": 0.0,
+    "absolute_guard": 0.5,
     "exact_copies": 0.0,
 }
 
@@ -85,13 +85,6 @@ def test_true_positive_rate_by_hand():
     assert true_positive_rate(train, holdout, 0.1) == pytest.approx(0.75)
     same = np.ones(200)  # nothing but ties: accusing at random finds as many as it accuses
     assert true_positive_rate(same, same, 0.01) == pytest.approx(0.01)
-
-
-def test_density_ratio_is_high_where_the_release_is_near_and_the_reference_far():
-    targets = np.array([[0.0, 0.0], [3.0, 0.0]])
-    released, reference = np.array([[0.0, 1.0]]), np.array([[3.0, 4.0]])
-    found = density_ratio(targets, released, reference)
-    assert found == pytest.approx([(9 + 16) - 1, 16 - (9 + 1)])
 
 
 def test_density_ratio_interval_covers_guessing_when_nothing_leaks():
@@ -192,19 +185,13 @@ def test_closest_records_by_hand():
     # Two groups of real patients, two synthetic ones; the second and fourth numbers are farther.
     train = np.array([[[1.0, 8], [5, 8]], [[3, 9], [2, 9]]])
     holdout = np.array([[[2.0, 8], [2, 2]], [[4, 9], [3, 9]]])
-    found = ClosestRecords(train, holdout, near=1.0)
+    found = ClosestRecords(train, holdout)
     closer = found.compare(lambda a, b: _wins(a[:, 0], b[:, 0]))
     assert closer.value == 0.75  # nearest 1 against 2, and 2 against 2
     assert closer.low < 0.5
     ratio = found.compare(lambda a, b: distance_ratio(a) - distance_ratio(b))
     assert ratio.value == pytest.approx((1 / 3 + 2 / 5) / 2 - (2 / 4 + 2 / 2) / 2)
     assert distance_ratio(np.zeros((1, 2))) == 1
-
-
-def test_no_near_copy_among_a_few_does_not_exclude_any():
-    far = np.full((2, 50, 2), 9.0)
-    setting = SimpleNamespace(once=lambda _: ClosestRecords(far, far, near=1.0))
-    assert closest_records._near_copies(setting, None) == (0, -3 / 50, 3 / 50)
 
 
 def test_what_metrics_share_is_made_once(people):
@@ -274,10 +261,10 @@ def test_holdout_exposure_notices_that_held_out_patients_were_seen(people, fresh
     spec = SPECS["holdout_exposure", "corrected"]
     honest = spec.evaluate(fresh, seed=0)
     assert honest.low < 0.5 < honest.high
-    assert spec.evaluate(scene(people, people[1]), seed=0).value == 1
+    assert spec.evaluate(scene(people, people[1]), seed=0).value > 0.999
     half = pd.concat([people[1].head(200), population(200, 40, seed=3)], ignore_index=True)
     assert spec.evaluate(scene(people, half), seed=0).low > 0.6
-    assert spec.evaluate(shuffled_copy, seed=0).value == 0
+    assert spec.evaluate(shuffled_copy, seed=0).value < 0.001
 
 
 def test_shared_records_are_counted_beyond_chance():

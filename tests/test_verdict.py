@@ -1,5 +1,7 @@
 """What the numbers say in words, on findings made up for the purpose."""
 
+import dataclasses
+
 import pytest
 
 from ehrsynth.evaluation.metric import Metric, descriptions
@@ -15,17 +17,23 @@ def metric(name, family, value, half=0.0, share=None, form="corrected", **known)
     )  # fmt: skip
 
 
-def findings(*more, share=1.0, **known):
+POWER = {"probability": 0.8, "changed": 2, "exact": 0.01, "near": 0.02, "auroc": 0.54}
+NEEDED = [name for name, row in _ALARMS.items() if row["needed"]]
+
+
+def findings(*more, share=1.0, alarms=(), power=POWER, incomparable=(), **known):
     """Good data in every family, with these metrics in the place of those of the same name."""
     usual = [
         *(metric(f"f{i}", "fidelity", 0.1, share=share) for i in range(4)),
-        metric("tstr_auroc", "utility", 0.8, share=share),
-        metric("membership_inference", "privacy", 0.5, 0.02),
-        metric("exact_copies", "privacy", 0.0, best=0.0),
+        metric("tstr_auroc", "utility", 0.8, share=share, best=0.8, worst=0.5),
+        *(metric(name, "privacy", 0.5, 0.02) for name in NEEDED if "copies" not in name),
+        *(metric(name, "privacy", 0.0, best=0.0) for name in ("near_copies", "exact_copies")),
     ]
     names = {m.name for m in more}
     rows = {"train": 700, "holdout": 300, "synthetic": 700}
-    return Findings([*(m for m in usual if m.name not in names), *more], rows=rows, **known)
+    tried = {"alarms": dict(alarms), "incomparable": list(incomparable), "power": power}
+    metrics = [*(m for m in usual if m.name not in names), *more]
+    return Findings(metrics, rows=rows, **({"tried": tried} | known))
 
 
 def level(found, family):
@@ -47,28 +55,99 @@ def test_levels_of_the_way(share, expected):
     assert level(findings(share=share), "utility") == expected
 
 
+def test_silence_is_good_only_with_the_power_to_notice_and_says_what_it_would_have_noticed():
+    found = findings()
+    assert "near copies of 2 of 100 used patients" in found.verdicts()["privacy"].headline
+    assert "would have noticed near copies of 2 of 100" in found.answer()[0]
+    assert found.verdicts()["privacy"].power == POWER
+    for weaker in ({"near": 0.1}, {"near": None}, {"auroc": 0.6}):
+        found = findings(power=POWER | weaker)
+        assert level(found, "privacy") == "unknown"
+        assert "a leak can be missed" in found.answer()[0]
+        assert not any("Sharing" in use for use in found.advice()["good"])
+    assert level(findings(power=None), "privacy") == level(findings(tried={}), "privacy")
+    assert level(findings(power=None), "privacy") == "unknown"
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_was_not_tried_makes_privacy_unknown_and_is_named(name):
+    found = findings(dataclasses.replace(metric(name, "privacy", 0.5), value=None, reason="few"))
+    verdict = found.verdicts()["privacy"]
+    assert verdict.level == "unknown" and verdict.not_judged == {name: "few"}
+    assert name not in verdict.judged and name in verdict.sentences[0]
+
+
 @pytest.mark.parametrize(
-    ("value", "half", "expected"),
-    [(0.54, 0.02, "care"), (0.58, 0.02, "bad"), (0.54, 0.04, "good"), (0.52, 0.09, "unknown")],
-)
-def test_an_attack_alarms_by_the_low_end_of_its_interval(value, half, expected):
-    found = findings(metric("membership_inference", "privacy", value, half))
-    assert level(found, "privacy") == expected
-    assert any("Sharing" in use for use in found.advice()["good"]) == (expected == "good")
+    ("value", "half", "alarm", "expected"),
+    [
+        (0.54, 0.01, 1, "care"), (0.54, 0.01, 0, "good"), (0.52, 0.01, 2, "good"),
+        (0.6, 0.02, 2, "bad"), (0.6, 0.02, 1, "care"), (0.6, 0.06, 2, "care"),
+    ],
+)  # fmt: skip
+def test_an_attack_alarms_if_the_family_says_so_and_the_effect_is_large(
+    value, half, alarm, expected
+):
+    for name in ("moments_attack", "absolute_guard"):
+        found = findings(metric(name, "privacy", value, half), alarms={name: alarm})
+        assert level(found, "privacy") == expected
+        assert any("Sharing" in use for use in found.advice()["good"]) == (expected == "good")
 
 
-def test_copies_count_above_those_that_chance_makes():
-    assert level(findings(metric("exact_copies", "privacy", 0.04, best=0.04)), "privacy") == "good"
-    assert level(findings(metric("exact_copies", "privacy", 0.04, best=0.0)), "privacy") == "care"
-    assert level(findings(metric("exact_copies", "privacy", 0.06, best=0.0)), "privacy") == "bad"
+def test_other_attacks_alarm_by_their_own_wider_interval():
+    for value, half, expected in ((0.04, 0.01, "care"), (0.04, 0.015, "good"), (0.3, 0.05, "bad")):
+        assert level(
+            findings(metric("attribute_inference", "privacy", value, half)), "privacy"
+        ) == (expected)
+
+
+def test_verbatim_copies_beyond_chance_are_never_no_trace():
+    for value, best, alarm, expected in (
+        (0.003, 0.0, 1, "care"), (0.003, 0.0, 0, "good"), (0.003, 0.004, 1, "good"),
+        (0.05, 0.0, 2, "bad"),
+    ):  # fmt: skip
+        same = metric("exact_copies", "privacy", value, best=best)
+        assert level(findings(same, alarms={"exact_copies": alarm}), "privacy") == expected
+
+
+def test_a_holdout_that_cannot_be_compared_is_unknown_and_copies_still_count():
+    loud = metric("attribute_inference", "privacy", 0.9)
+    found = findings(loud, incomparable=["number of codes"])
+    assert level(found, "privacy") == "unknown"
+    assert "number of codes" in found.answer()[0]
+    assert "moments_attack" in found.verdicts()["privacy"].not_judged
+    assert "absolute_guard" in found.verdicts()["privacy"].judged
+    copied = metric("exact_copies", "privacy", 0.05, best=0.0)
+    found = findings(copied, incomparable=["age"], alarms={"exact_copies": 2})
+    assert level(found, "privacy") == "bad"
 
 
 def test_the_published_form_raises_no_alarm():
-    found = findings(metric("holdout_exposure", "privacy", 0.9, form="published"))
     assert level(findings(metric("attribute_inference", "privacy", 0.9)), "privacy") == "bad"
     published = metric("attribute_inference", "privacy", 0.9, form="published")
     assert level(findings(published), "privacy") == "good"
-    assert level(found, "fidelity") == "unknown"  # but it says that the holdout is no reference
+
+
+def test_utility_that_straddles_a_threshold_is_unknown():
+    levels = {(0.0, 0.04): "good", (0.0, 0.06): "unknown", (0.08, 0.14): "care", (0.2, 0.3): "bad"}
+    for (low, high), expected in levels.items():  # of .3 between the worst and the best
+        assert level(findings(loss=[0.0, low, high]), "utility") == expected
+    assert (
+        "between 0 and 0.0600" in findings(loss=[0.0, 0.0, 0.06]).verdicts()["utility"].sentences[1]
+    )
+
+
+def test_a_model_better_than_real_patients_can_teach_asks_for_care():
+    found = findings(loss=[-0.05, -0.08, -0.02])
+    assert level(found, "utility") == "care"
+    assert "Better than real patients can be" in found.verdicts()["utility"].sentences[-1]
+
+
+def test_fairness_is_green_for_the_groups_that_were_judged_only():
+    fair = metric("subgroup_auroc_loss", "fairness", 0.0)
+    groups = {"judged": ["sex = F"], "small": ["race = ASIAN"]}
+    verdict = findings(fair, groups=groups).verdicts()["fairness"]
+    assert verdict.level == "good" and "sex = F" in verdict.sentences[0]
+    assert "judged" in verdict.headline and "race = ASIAN" in verdict.not_judged
 
 
 def test_a_mean_does_not_hide_who_is_missing_or_what_is_far_behind():

@@ -71,8 +71,9 @@ ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-
 INSIDE = {
     "sources.flat": ("file", "columns_file", "reading", "units", "dates", "column_reader", "table"),
     "evaluation.privacy": (
-        "success", "membership", "density_ratio", "most_exposed", "attribute", "identity",
-        "adversarial", "closest_records", "copies", "attacks",
+        "success", "folds", "moments", "density_ratio", "membership", "scores", "copies", "guard",
+        "attribute", "identity", "adversarial", "closest_records", "attacks", "comparable",
+        "family", "power",
     ),
 }  # fmt: skip
 # These may import the project where they use it.

@@ -9,7 +9,7 @@ class Effort:
     Chapter utility, "Tables of known quality".
     """
 
-    attacked: int  # patients of each group whose membership is attacked
+    attacked: int  # held-out patients whose membership is attacked; of train twice as many
     inferred: int  # patients of each group whose attributes are attacked
     queried: int  # patients of each table among whom neighbors are looked for
     clustered: int  # patients of each table in the latent cluster analysis
@@ -23,7 +23,7 @@ class Effort:
 
 PROFILES = {
     "fast": Effort(
-        attacked=1_000, inferred=200, queried=500, clustered=1_500, classified=1_200,
+        attacked=1_500, inferred=200, queried=500, clustered=1_500, classified=1_200,
         folds=3, rounds=50, learning_rate=0.12, explained=300, known_codes=2,
     ),
     "full": Effort(

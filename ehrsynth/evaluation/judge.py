@@ -16,6 +16,7 @@ from .effort import PROFILES
 from .metric import Metric, Spec, described
 from .privacy import attacks
 from .privacy.copies import shared_records
+from .privacy.power import tried
 from .report import Report
 from .setting import MIXED, Setting, with_references
 
@@ -124,6 +125,8 @@ def compare(
             left_out={r: [str(n) for n in t if n not in common] for r, t in given.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),
+            tried=tried(scenes["synthetic"]), loss=_loss(scenes["synthetic"]),
+            groups=_groups(scenes["synthetic"]),
             tables={role: shared.attach(table) for role, table in tables.items()},
             nearest=scenes["synthetic"].nearest, predictions=_predictions(scenes),
         )  # fmt: skip
@@ -178,6 +181,23 @@ def _predictions(scenes: dict[str, Setting]) -> dict:
         }
     except NotComputable:
         return {}
+
+
+def _loss(scene: Setting) -> list[float] | None:
+    """AUROC lost by training on synthetic patients, with its interval."""
+    try:
+        return [float(f"{x:.9g}") for x in utility.loss_of_auroc(scene)]
+    except NotComputable:
+        return None
+
+
+def _groups(scene: Setting) -> dict[str, list[str]]:
+    """Groups that fairness judged, and those that are too small."""
+    try:
+        known = fairness.by_group(scene)["auroc"].notna()
+    except NotComputable:
+        return {}
+    return {"judged": list(known.index[known]), "small": list(known.index[~known])}
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:

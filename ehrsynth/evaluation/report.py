@@ -31,6 +31,12 @@ class Report(Findings):
         Codes and categories that no synthetic patient has, and the share of train that does.
     overlap : int
         Held-out patients who are in train too.
+    tried : dict
+        What the whole family of attacks found beyond chance, and which leaks it would have noticed.
+    loss : list of float
+        AUROC lost by training on synthetic patients, and its interval.
+    groups : dict of str to list of str
+        Groups of patients that were judged, and those too small for it.
     tables, nearest, predictions : dict, tuple, dict
         What the pictures are drawn from; absent in a report that was loaded from JSON.
     """
@@ -53,8 +59,18 @@ class Report(Findings):
         -------
         dict
         """
-        names = ("settings", "rows", "columns", "left_out", "outside")
+        names = ("settings", "rows", "columns", "left_out", "outside", "tried", "loss", "groups")
         return {
+            "verdicts": {
+                family: {
+                    "level": v.level,
+                    "headline": v.headline,
+                    "judged": v.judged,
+                    "not_judged": v.not_judged,
+                    "power": v.power,
+                }
+                for family, v in self.verdicts().items()
+            },
             "metrics": [m.to_dict() for m in self.metrics],
             **{name: getattr(self, name) for name in names},
             "absent": {name: float(f"{share:.9g}") for name, share in self.absent.items()},
@@ -101,6 +117,7 @@ class Report(Findings):
         Report
         """
         content = read_json(path)
+        content.pop("verdicts")  # said again by what the numbers say
         metrics = [Metric(**metric) for metric in content.pop("metrics")]
         return cls(metrics=metrics, **content)
 

@@ -234,9 +234,9 @@ class Setting:
 
     @cached_property
     def attacked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the train and of the holdout patients whose membership is attacked."""
+        """Rows of the train (twice as many) and of the holdout patients who are attacked."""
         rng, n = np.random.default_rng([self.train.seed, 8]), self.effort.attacked
-        return self.train.sample(n, rng), self.holdout.sample(n, rng)
+        return self.train.sample(2 * n, rng), self.holdout.sample(n, rng)
 
     @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,15 @@ from scipy.special import expit
 from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 
-from ..statistics import Estimate, NotComputable, auroc, group_sums, jackknife, normal_interval
+from ..statistics import (
+    Estimate,
+    NotComputable,
+    auroc,
+    auroc_parts,
+    group_sums,
+    jackknife,
+    normal_interval,
+)
 from .intervals import magnitude
 from .learners import contributions, fit_classifier, predict
 from .setting import Setting, Side
@@ -25,6 +33,25 @@ def _score(model, side: Side) -> Estimate:
 
 def _tstr(setting: Setting, rng) -> Estimate:
     return _score(setting.candidate.model, setting.holdout)
+
+
+def loss_of_auroc(setting: Setting) -> Estimate:
+    """How much less a model learns from the candidate than from train: difference of AUROCs.
+
+    Of the same held-out patients, so that their luck cancels; new training of both models is
+    counted, with the variance of the candidate's drawn again (see :func:`_drawn_again`).
+    Chapter utility, "Train on synthetic, test on real (TSTR)".
+    """
+    y = setting.holdout.outcome
+    sides = setting.train, setting.candidate
+    (real, a), (made, b) = (
+        auroc_parts(predict(side.model, setting.holdout.features), y) for side in sides
+    )
+    _, again = setting.once(_drawn_again)
+    size = len(setting.even_candidate)
+    training = np.var(again, ddof=1) * sum(size / len(side) for side in sides)
+    error = np.sqrt(((a - b) ** 2).sum() + training)
+    return normal_interval(real - made, float(error), float(t.ppf(0.975, 2 * len(again))))
 
 
 def _trts(setting: Setting, rng) -> Estimate:
@@ -121,17 +148,25 @@ def _overlap_of_top(setting: Setting, rng) -> Estimate:
 
 def _importance_shared(setting: Setting, rng) -> Estimate:
     """Models of candidates drawn again say how much one fit varies."""
-    made = setting.even_candidate
-    parts = [side.explained(setting.holdout) for side in (setting.train, made)]
+    parts = [side.explained(setting.holdout) for side in (setting.train, setting.even_candidate)]
     value, resampled = _compared(_shared_importance, rng, *parts)
-    real, x = parts[0].mean(axis=0), made.features
-    rows, again = setting.holdout.features[: len(parts[0])], np.zeros(5)
-    for i in range(len(again)):
-        drawn = np.sort(rng.integers(0, len(made), len(made)))
-        model = fit_classifier(x[drawn], made.outcome[drawn], setting.effort, made.seed)
-        again[i] = _shared_importance(real, contributions(model, rows).mean(axis=0))
+    real = parts[0].mean(axis=0)
+    again = [_shared_importance(real, importance) for importance in setting.once(_drawn_again)[0]]
     error = np.sqrt(np.var(resampled) + np.var(again, ddof=1))
     return normal_interval(value, float(error), float(t.ppf(0.975, len(again) - 1)))
+
+
+def _drawn_again(setting: Setting, times: int = 5) -> tuple[list[np.ndarray], list[float]]:
+    """Importances and AUROC, on held-out patients, of models of the candidate drawn again."""
+    rng, made = np.random.default_rng([setting.train.seed, 17]), setting.even_candidate
+    x, on, explained = made.features, setting.holdout.features, setting.effort.explained
+    importances, areas = [], []
+    for _ in range(times):
+        drawn = np.sort(rng.integers(0, len(made), len(made)))
+        model = fit_classifier(x[drawn], made.outcome[drawn], setting.effort, made.seed)
+        importances.append(contributions(model, on[:explained]).mean(axis=0))
+        areas.append(auroc_parts(predict(model, on), setting.holdout.outcome)[0])
+    return importances, areas
 
 
 def _compared(compare, rng, real: np.ndarray, made: np.ndarray) -> tuple[float, list[float]]:

@@ -5,7 +5,7 @@ so that what chance alone would show is no reason for alarm, and no reason for p
 """
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
 import numpy as np
@@ -24,6 +24,11 @@ FAMILIES = {
 # So well a classifier tells held-out from used patients only if they were not parted by chance.
 UNLIKE = 0.7
 GOOD, CARE = 0.85, 0.5  # of the way from the worst reference to the best
+LEAK = 0.05  # near copies of so many used patients must be noticed before silence is good
+SAME = 0.05  # of the rows: so many copies need no reference to be bad
+MANY = 1.5  # so much wider are intervals of which ten are looked at
+TOO_GOOD = 0.01  # AUROC above what real patients teach
+ATTACKERS = ("moments_attack", "density_ratio_attack", "membership_inference")
 _CANNOT_BE_JUDGED = "Cannot be judged with these held-out patients"
 
 
@@ -35,8 +40,9 @@ def _table(name: str) -> list[dict[str, str]]:
 
 # By family and level, its headline and the sentence of the answer.
 _WORDS = {(row["family"], row["level"]): row for row in _table("verdicts.csv")}
-# A privacy metric calls for care, or for not releasing, when the low end of its interval lies
-# above these values: chance alone hardly reaches them. Some count from the best reference on.
+# A privacy metric calls for care, or for not releasing, from these values on, if it is more than
+# chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
+# interval. Some count from the best reference on.
 _ALARMS = {row["metric"]: row for row in _table("alarms.csv")}
 # What the data is good or bad for: which levels fidelity, utility and privacy must have (empty:
 # any), and which weak spot there must be.
@@ -53,6 +59,9 @@ class Verdict:
     level: str  # good, care, bad or unknown
     headline: str
     sentences: list[str]
+    judged: list[str] = field(default_factory=list)  # names of metrics
+    not_judged: dict[str, str] = field(default_factory=dict)  # and why not
+    power: dict | None = None  # which leaks would have been noticed
 
 
 @dataclass
@@ -70,6 +79,9 @@ class Findings:
     outside: dict[str, dict[str, int]] = field(default_factory=dict)
     absent: dict[str, float] = field(default_factory=dict)
     overlap: int = 0
+    tried: dict = field(default_factory=dict)
+    loss: list[float] | None = None
+    groups: dict[str, list[str]] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
     nearest: tuple | None = field(default=None, repr=False)
     predictions: dict[str, tuple] = field(default_factory=dict, repr=False)
@@ -102,7 +114,20 @@ class Findings:
         if doubts:
             open_question = Verdict("unknown", _CANNOT_BE_JUDGED, doubts)
             verdicts |= {family: open_question for family in verdicts if family != "privacy"}
-        return verdicts
+        return {family: self._told(family, verdict) for family, verdict in verdicts.items()}
+
+    def _told(self, family: str, verdict: Verdict) -> Verdict:
+        """The verdict with what was judged and what was not."""
+        metrics = self.of(family)
+        without = {m.name: str(m.reason) for m in metrics if m.value is None}
+        if family == "privacy" and self.tried.get("incomparable"):
+            differ = "used and held-out patients differ by more than chance"
+            without |= {name: differ for name, row in _ALARMS.items() if row["test"] != "absolute"}
+        without |= dict.fromkeys(self.groups.get("small", []), "too few patients of the group") if (
+            family == "fairness") else {}  # fmt: skip
+        judged = [m.name for m in metrics if m.name not in without]
+        power = self.tried.get("power") if family == "privacy" else None
+        return replace(verdict, judged=judged, not_judged=without, power=power)
 
     def answer(self) -> list[str]:
         """The first sentences of the report: what this data may be used for."""
@@ -114,7 +139,8 @@ class Findings:
         use = _WORDS["fidelity", level["fidelity"]]["answer"]
         if level["fidelity"] in ("good", "care"):
             use += _WORDS["utility", level["utility"]]["answer"]
-        return [_WORDS["privacy", level["privacy"]]["answer"], use, *_missing(self)]
+        private = _WORDS["privacy", level["privacy"]]["answer"].format(**_words_of(self))
+        return [private, use, *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
@@ -162,7 +188,7 @@ def _doubts(found: Findings) -> list[str]:
         held_out = found.rows.get("holdout", 0)
         doubts.append(_say("used", overlap=found.overlap, holdout=held_out))
     exposed = found.known("holdout_exposure")
-    if exposed and _alarm(exposed) == 2:
+    if exposed and _alarm(found, exposed) == 2:
         doubts.append(_say("exposed"))
     test = found.known("classifier_two_sample_test")
     if test and (test.best or 0) > UNLIKE:
@@ -207,7 +233,19 @@ def _utility(found: Findings) -> Verdict:
         else f"; the same model trained on real patients reaches {number_text(test.best)}"
     )  # fmt: skip
     said = [_say("utility", auroc=number_text(test.value), interval=interval, real=real)]
-    return _verdict("utility", "unknown" if test.share is None else level_of(test.share), said)
+    if test.share is None:
+        return _verdict("utility", "unknown", said)
+    levels = [level_of(test.share)]
+    if found.loss is not None:  # in the worst and in the best case
+        span = (test.best or 0) - (test.worst or 0)
+        levels = [level_of(1 - loss / span) for loss in found.loss[1:]]
+        if levels[0] != levels[1]:
+            low, high = (number_text(loss) for loss in found.loss[1:])
+            return _verdict("utility", "unknown", [*said, _say("straddles", low=low, high=high)])
+        if found.loss[2] < -TOO_GOOD and levels[0] == "good":
+            said.append(_say("too good", titles=_titles([test])))
+            return _verdict("utility", "care", said)
+    return _verdict("utility", levels[0], said)
 
 
 def _fairness(found: Findings) -> Verdict:
@@ -221,51 +259,86 @@ def _fairness(found: Findings) -> Verdict:
         why = dict.fromkeys(str(m.reason) for m in unknown)
         said = [_say("group unknown", titles=_titles(unknown), why=" and ".join(why))]
         return _verdict("fairness", "unknown", said)
-    said = [_say("fair")]
+    said = [_say("fair", groups=some(found.groups.get("judged", []), 20))]
     loss = found.known("subgroup_auroc_loss")
     if loss and loss.note:  # also who is too few to be judged
         said.append(f"{loss.title}: {loss.note[:1].lower()}{loss.note[1:]}")
     return _verdict("fairness", "good", said)
 
 
-def _alarm(metric: Metric) -> int:
+def _alarm(found: Findings, metric: Metric) -> int:
     """0 nothing seen, 1 care, 2 do not release."""
-    if metric.name not in _ALARMS:
+    if metric.name not in _ALARMS or metric.form != "corrected":
         return 0
-    row = _ALARMS[metric.name]
+    row, value = _ALARMS[metric.name], _value(metric)
     start = (metric.best or 0.0) if row["above"] == "best" else 0.0
-    low = _value(metric) if metric.ci_low is None else metric.ci_low
-    return sum(low > start + float(row[level]) for level in ("care", "bad"))
+    care, bad = (start + float(row[level]) for level in ("care", "bad"))
+    low = value if metric.ci_low is None else metric.ci_low
+    if row["test"] == "interval":
+        if found.tried.get("incomparable"):
+            return 0
+        low = value - MANY * (value - low)
+        return (low > care) + (low > bad)
+    alarm = found.tried.get("alarms", {}).get(metric.name, 0)
+    if not alarm or value < care:
+        return 0
+    return 2 if alarm == 2 and value >= bad and low >= (care + bad) / 2 else 1
 
 
 def _privacy(found: Findings, doubts: list[str]) -> Verdict:
-    metrics = [m for m in found.of("privacy") if m.value is not None and m.form == "corrected"]
-    loud = [m.title.lower() for m in metrics if _alarm(m)]
-    worst = max(map(_alarm, metrics), default=0)
+    metrics = [m for m in found.of("privacy") if m.value is not None]
+    alarms = {m.name: _alarm(found, m) for m in metrics}
+    worst = max(alarms.values(), default=0)
     said = _attacks(found)
-    if loud:
+    if worst:
+        loud = [m.title.lower() for m in metrics if alarms[m.name]]
         said.append(_say("loud", titles=", ".join(loud)))
-    exposed, same = found.known("holdout_exposure"), found.known("exact_copies")
-    if doubts and exposed and _alarm(exposed) == 2:
+    if doubts and alarms.get("holdout_exposure") == 2:
         return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
-    if doubts and not (same and _value(same) > float(_ALARMS["exact_copies"]["bad"])):
+    same = found.known("exact_copies")
+    if doubts and not (same and _value(same) > SAME):
         return Verdict("unknown", _CANNOT_BE_JUDGED, doubts + said)
     if doubts or worst:
         return _verdict("privacy", "bad" if doubts or worst == 2 else "care", said)
-    member = found.known("membership_inference")
-    if member and (member.ci_high or 0) <= 0.6:
-        return _verdict("privacy", "good", said)
-    too_few = _say("too few", holdout=found.rows.get("holdout", 0))
-    return _verdict("privacy", "unknown", [*said, too_few])
+    if why := _unproven(found):
+        return _verdict("privacy", "unknown", [*why, *said])
+    words = _words_of(found)
+    return Verdict("good", _WORDS["privacy", "good"]["headline"].format(**words), said)
+
+
+def _unproven(found: Findings) -> list[str]:
+    """Why silence of all attacks is no proof, as sentences."""
+    why, power = [], found.tried.get("power")
+    if how := found.tried.get("incomparable"):
+        why.append(_say("incomparable", how=some(how, 4)))
+    needed = [name for name, row in _ALARMS.items() if row["needed"] and not found.known(name)]
+    if needed or not power:
+        titles = dict.fromkeys(m.title.lower() for m in found.of("privacy") if m.name in needed)
+        why.append(_say("not tried", titles=some(list(titles) or ["the family of attacks"], 9)))
+    elif (power["near"] or 1) > LEAK or power["auroc"] > float(_ALARMS["moments_attack"]["bad"]):
+        leak = "none" if power["near"] is None else f"only copies of {_per_100(power['near'])} %"
+        rows = {role: found.rows.get(role, 0) for role in ("train", "holdout")}
+        why.append(_say("too few", leak=leak, auroc=100 * power["auroc"], **rows))
+    return why
+
+
+def _words_of(found: Findings) -> dict[str, object]:
+    """What the sentences about privacy name: what was tried, what would have been noticed."""
+    power = found.tried.get("power") or {}
+    leak = f"near copies of {_per_100(power.get('near') or 1)} of 100 used patients"
+    tried = sum(found.known(name) is not None for name in _ALARMS)
+    return {"leak": leak, "tried": tried, "why": " ".join(_unproven(found)[:1])}
 
 
 def _attacks(found: Findings) -> list[str]:
-    """What three attacks found, in numbers of patients."""
+    """What the attacks found in numbers of patients, and what they would have found."""
     said = []
-    member = found.known("membership_inference")
-    if member:
-        low, high = (100 * (b or 0) for b in (member.ci_low, member.ci_high))
-        said.append(_say("membership", value=100 * _value(member), low=low, high=high))
+    attackers = [m for name in ATTACKERS if (m := found.known(name))]
+    if attackers:
+        best = max(attackers, key=_value)
+        low, high = (100 * (b or 0) for b in (best.ci_low, best.ci_high))
+        title = best.title[:1].lower() + best.title[1:]
+        said.append(_say("strongest", title=title, value=100 * _value(best), low=low, high=high))
     rare = found.known("membership_inference_at_1_percent")
     if rare:
         said.append(_say("rare", found=_per_100(_value(rare))))
@@ -275,6 +348,15 @@ def _attacks(found: Findings) -> list[str]:
         chance = "" if same.best is None else f" (held-out patients: {_per_100(same.best)} %)"
         copies = round(_value(same) * rows)
         said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
+    power = found.tried.get("power")
+    if power and not any(_alarm(found, m) for m in found.of("privacy") if m.value is not None):
+        exact, near = (
+            f"{_per_100(share)} % of train" if (share := power[kind]) else "no share of train"
+            for kind in ("exact", "near")
+        )
+        changed = "a value" if power["changed"] == 1 else "two values"
+        auroc = 100 * power["auroc"]
+        said.append(_say("power", exact=exact, near=near, changed=changed, auroc=auroc))
     return said
 
 

@@ -1,10 +1,9 @@
 """Closest records: are released rows nearer to used patients than to as many held-out ones?
 
-Nobody is attacked: the release is compared with both groups. Three shares of released rows: those
+Nobody is attacked: the release is compared with both groups. Two shares of released rows: those
 nearer to a used patient (Platzer and Reutterer, Front Big Data 2021;4:679939) and those of whom
-one used patient stands out more (distance ratio; Zhao et al., ACML 2021), 0.5 for fresh patients;
-and those that nearly equal a used patient beyond those that nearly equal a held-out one, 0 for
-fresh patients. A copy of train has about 1 in each. Both groups are cut to the same size.
+one used patient stands out more (distance ratio; Zhao et al., ACML 2021), 0.5 for fresh patients,
+about 1 for a copy of train. Both groups are cut to the same size.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from ...statistics import (
     Estimate,
     NotComputable,
     jackknife_variance,
-    nearest_distance,
     nearest_distances,
     normal_interval,
 )
@@ -34,7 +32,6 @@ class ClosestRecords(NamedTuple):
 
     train: np.ndarray  # (groups, synthetic patients, 2)
     holdout: np.ndarray
-    near: float  # one in 100 held-out patients has a used patient within this distance
 
     @classmethod
     def of(cls, setting: Setting) -> "ClosestRecords":
@@ -46,12 +43,10 @@ class ClosestRecords(NamedTuple):
         rng = np.random.default_rng([setting.train.seed, 12])
         rows = setting.candidate.matrix[setting.candidate.sample(2 * queried, rng)]
         real = [side.matrix[rng.permutation(side.sample(n, rng))] for side in sides]
-        train, holdout = (
+        return cls(*(
             np.stack([nearest_distances(rows, part, 2) for part in np.array_split(x, GROUPS)])
             for x in real
-        )
-        between = nearest_distance(real[1][:queried], real[0])
-        return cls(train, holdout, float(np.quantile(between, 0.01, method="lower")))
+        ))  # fmt: skip
 
     def compare(self, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
         """Mean over synthetic patients, with the jackknife over real ones, of a function of the
@@ -93,17 +88,7 @@ def _one_stands_out(setting: Setting, rng: np.random.Generator) -> Estimate:
     )
 
 
-def _near_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
-    closest = setting.once(ClosestRecords.of)
-    value, low, high = closest.compare(
-        lambda train, holdout: (train[:, 0] <= closest.near) - (holdout[:, 0] <= closest.near) * 1.0
-    )
-    least = 3 / closest.train.shape[1]  # none among n does not exclude 3 in n
-    return Estimate(value, min(low, value - least), max(high, value + least))
-
-
 COMPUTE = {
     ("closer_to_train", "corrected"): _closer_to_train,
     ("nearest_neighbor_distance_ratio", "corrected"): _one_stands_out,
-    ("near_copies", "corrected"): _near_copies,
 }

@@ -1,8 +1,11 @@
-"""Exact copies: are there released rows that *are* a used patient?
+"""Copies as a census: are there released rows that *are* a patient, or nearly?
 
-No attacker is needed: whoever knows a record finds it in the release. The measure is the share of
-released rows that equal a used patient in every column; the best reference is holdout itself
-(two people of one common diagnosis are the same row by chance), the worst, train, has 1.
+No attacker is needed: whoever knows a record finds it in the release. An exact copy equals a
+patient in every column; a near copy differs in at most 2 % of the columns and is much nearer
+than the nearest of as many other real patients (a twin), so that whoever has few codes is no
+copy. Counted are used patients with a copy beyond held-out ones: 0 for fresh patients, 1 for a
+copy of train. Carriers of a rare code are looked at on their own: a small group that is copied as
+a whole drowns among all others.
 """
 
 from collections import Counter
@@ -10,8 +13,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ...statistics import Estimate, wilson
+from ...statistics import Z95, Estimate, NotComputable, normal_interval, wilson
 from ..setting import Setting
+from .folds import Fold, folds
+
+NEAR = 0.02  # of the columns
+CARRIERS = (3, 40)  # attacked patients who carry a code that is called rare
 
 
 def _digests(rows: np.ndarray) -> list[bytes]:
@@ -42,9 +49,69 @@ def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
     return round(excess * len(holdout)) if excess > max(chance, 0.01) else 0
 
 
+def exactly(to_release: np.ndarray, to_others: np.ndarray) -> np.ndarray:
+    """How much of an exact copy each patient has: 0 for none or with a twin, else more for the
+    lonelier (the distance to the nearest other patient).
+    Chapter privacy, "Near copies, and the one who stands out".
+    """
+    return (to_release == 0) * to_others
+
+
+def nearly(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.ndarray:
+    """How much of a near copy each patient has: 0 for none, else more for the lonelier.
+
+    The root of the squared distance to the nearest other patient minus twice that to the release.
+    Chapter privacy, "Near copies, and the one who stands out".
+    """
+    near = to_release**2 <= max(NEAR * columns, 1)
+    return near * np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
+
+
+def has_copy(fold: Fold) -> np.ndarray:
+    """Which patients of a fold have a near or exact copy. Chapter privacy, "Near copies, and the
+    one who stands out".
+    """
+    return nearly(fold.to_release, fold.to_others, fold.patients.shape[1]) > 0
+
+
+def carriers(patients: np.ndarray) -> np.ndarray:
+    """Who carries which rare value, of shape (patients, rare columns of 0 and 1).
+    Chapter privacy, "Near copies, and the one who stands out".
+    """
+    count = (patients != 0).sum(axis=0)
+    low, high = CARRIERS
+    rows = patients[:, (count >= low) & (count <= high)]
+    return rows[:, ((rows == 0) | (rows == 1)).all(axis=0)]
+
+
+def _beyond_held_out(groups: list[tuple[np.ndarray, np.ndarray]]) -> Estimate:
+    """Share of used patients minus share of held-out ones, from (has a copy, was used)."""
+    has, used = (np.concatenate(part) for part in zip(*groups, strict=True))
+    if min(used.sum(), (~used).sum()) < 5:
+        raise NotComputable("fewer than 5 patients of a group to compare")
+    train, holdout = (wilson(int(has[group].sum()), int(group.sum())) for group in (used, ~used))
+    error = np.hypot(train.half, holdout.half) / Z95
+    return normal_interval(train.value - holdout.value, float(error))
+
+
 def _exact_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
     same = copies(setting.candidate.matrix, setting.train.matrix)
     return wilson(int(same.sum()), len(same))
 
 
-COMPUTE = {("exact_copies", "corrected"): _exact_copies}
+def _near_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
+    return _beyond_held_out([(has_copy(fold), fold.used) for fold in setting.once(folds)])
+
+
+def _carriers(setting: Setting, rng: np.random.Generator) -> Estimate:
+    parts = setting.once(folds)
+    rare = carriers(np.concatenate([fold.patients for fold in parts])).any(axis=1)
+    has, used = (np.concatenate(x) for x in ([has_copy(f) for f in parts], [f.used for f in parts]))
+    return _beyond_held_out([(has[rare], used[rare])])
+
+
+COMPUTE = {
+    ("exact_copies", "corrected"): _exact_copies,
+    ("near_copies", "corrected"): _near_copies,
+    ("copied_carriers", "corrected"): _carriers,
+}

@@ -1,0 +1,139 @@
+"""Power: what would the family of attacks have noticed in this very table?
+
+Silence is worth what a leak would have broken it. So leaks are planted into the release that is
+judged: records of a share of train, exactly or with two values changed, and all carriers of a
+rare value. Each time "used" and "held out" are exchanged first, so that neither luck nor a leak
+that is there already counts. A planted record changes nothing but the distance of the patient it
+is made from (to anybody else it is one more patient), so that 64 plantings of a kind cost no
+distance at all; the census of copies is taken again each time. Attacks by scores are not run
+again: what they would have seen is said as the AUROC that stands out from chance.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+from ...statistics import NotComputable
+from ..setting import Setting
+from .copies import NEAR, carriers, exactly, nearly
+from .family import ABSOLUTE, FALSE_ALARMS, Family, family, largest
+from .guard import copied
+
+PLANTINGS = 64
+LIKELY = 0.8  # the probability with which a leak must be noticed
+SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+EXCHANGED = 249  # exchanges that a planting is compared with
+FEWEST = 5  # carriers of a rare value who are copied together
+CHANGED = 2  # values of a near copy that differ, one where 2 % of the columns are fewer than two
+
+
+def power(setting: Setting) -> dict[str, Any]:
+    """The smallest leak that is noticed with 80 % probability, by kind; None where none is.
+
+    ``exact`` and ``near`` (with so many values ``changed``) are shares of train, ``rare_group`` is
+    the probability with which copies of all carriers of a rare value are noticed, ``auroc`` the
+    smallest of an attack by scores.
+    Chapter privacy, "What these tests cannot show".
+    """
+    found = setting.once(family)
+    rng = np.random.default_rng([setting.train.seed, 16])
+    planted = _Planted(setting, found)
+    result: dict[str, Any] = {"probability": LIKELY}
+    changed = min(CHANGED, max(1, int(NEAR * planted.columns)))
+    result["changed"] = changed
+    for kind, distance in (("exact", 0.0), ("near", float(np.sqrt(changed)))):
+        smallest = [_smallest(planted.some(distance, b, rng)) for b in range(PLANTINGS)]
+        place = sorted(smallest)[int(LIKELY * PLANTINGS)]
+        result[kind] = SHARES[place] if place < len(SHARES) else None
+    seen = [planted.group(b, rng) for b in range(PLANTINGS) if planted.carriers.any()]
+    result["rare_group"] = float(np.mean(seen)) if seen else None
+    used = found.exchanges.used
+    error = np.sqrt((len(used) + 1) / (12 * used.sum() * (~used).sum()))
+    result["auroc"] = float(
+        0.5 + (np.quantile(found.most, 1 - FALSE_ALARMS) + norm.ppf(LIKELY)) * error
+    )
+    return result
+
+
+def tried(setting: Setting) -> dict[str, Any]:
+    """What the family of attacks found, for the report: which metrics' attacks raise an alarm,
+    how train and holdout differ, the power; or the reason why nothing was tried.
+    Chapter privacy, "What these tests cannot show".
+    """
+    try:
+        found = setting.once(family)
+    except NotComputable as stop:
+        return {"alarms": {}, "incomparable": [], "power": None, "reason": str(stop)}
+    rounded = {
+        kind: float(f"{value:.9g}") if isinstance(value, float) else value
+        for kind, value in power(setting).items()
+    }
+    incomparable = found.incomparable
+    return {
+        "alarms": found.alarms, "incomparable": incomparable, "power": rounded, "reason": None
+    }  # fmt: skip
+
+
+def _smallest(noticed: Callable[[int], bool]) -> int:
+    """Number of the smallest of SHARES that is noticed, found by halving."""
+    low, high = 0, len(SHARES)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if noticed(middle) else (middle + 1, high)
+    return low
+
+
+class _Planted:
+    """A table into which leaks are planted, and whether the family notices."""
+
+    def __init__(self, setting: Setting, found: Family):
+        self.exchanges, self.most = found.exchanges, found.most[-EXCHANGED:]
+        self.released = len(setting.candidate)
+        self.others, self.columns = found.parts[0].others, found.parts[0].patients.shape[1]
+        self.to_release, self.to_others, patients = (
+            np.concatenate([getattr(fold, name) for fold in found.parts])
+            for name in ("to_release", "to_others", "patients")
+        )
+        self.carriers = carriers(patients)
+
+    def some(self, distance: float, b: int, rng: np.random.Generator) -> Callable[[int], bool]:
+        """Whether the k-th share of who was used in the b-th exchange is noticed."""
+        used = self.exchanges.labels[b]
+        order = rng.permutation(np.flatnonzero(used))
+        rows = [order[: max(1, round(share * len(order)))] for share in SHARES]
+        return lambda k: self.noticed(rows[k], distance, used)
+
+    def group(self, b: int, rng: np.random.Generator) -> bool:
+        """Whether exact copies of all used carriers of some rare value are noticed."""
+        used = self.exchanges.labels[b]
+        enough = np.flatnonzero(used @ self.carriers >= FEWEST)
+        if not len(enough):
+            return False
+        rows = np.flatnonzero(used * self.carriers[:, rng.choice(enough)])
+        return self.noticed(rows, 0.0, used, rare=True)
+
+    def noticed(
+        self, rows: np.ndarray, distance: float, used: np.ndarray, rare: bool = False
+    ) -> bool:
+        """Whether the family notices copies of these patients at this distance; `rare` asks the
+        census of carriers too.
+        """
+        to_release = self.to_release.copy()
+        to_release[rows] = np.minimum(to_release[rows], distance)
+        near = nearly(to_release, self.to_others, self.columns)
+        terms = np.stack([exactly(to_release, self.to_others), near], axis=1)
+        z, centered = self.exchanges.standardized(terms, used)
+        labels = self.exchanges.labels[-EXCHANGED:]
+        most = np.maximum(self.most, (labels @ centered.astype(np.float32)).max(axis=1))
+        critical = np.quantile(most, 1 - FALSE_ALARMS)
+        if z.max() > critical:
+            return True
+        if copied(to_release, self.to_others, self.released, self.others)[1] <= ABSOLUTE / 2:
+            return True
+        if not rare:
+            return False
+        groups = self.carriers * (near > 0)[:, None]
+        z, exchanged = self.exchanges.both(groups[:, groups.any(axis=0)], used)
+        return largest(z, exchanged)[0] > critical

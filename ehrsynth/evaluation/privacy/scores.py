@@ -1,0 +1,129 @@
+"""Attacks by scores as metrics: on everybody, on the most exposed, and in every group.
+
+Three attacks accuse whoever has a high score: by moments, by the density ratio, by the nearest
+record. A mean hides whom it hits, so that each is also looked at among the loneliest tenth of
+patients (after Meeus et al., arXiv 2023;2306.10308), and the last within each group by sex, race
+and age. The largest counts, corrected for having been chosen. AUROC: 0.5 for fresh patients.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ...statistics import Estimate, NotComputable, auroc, auroc_parts, mean_of
+from ..intervals import largest_of
+from ..setting import Setting, subgroups
+from . import density_ratio, moments
+from .folds import Fold, Shape, folds
+from .membership import calibrated
+from .success import attack_auroc
+
+NEAREST = "membership_inference"
+LONELY = 0.9  # the quantile above which somebody is among the most exposed
+
+
+def scores(setting: Setting) -> list[dict[str, np.ndarray]]:
+    """In each fold, the score of every patient by attack: high for whoever is accused.
+    Chapter privacy, "As it can be believed".
+    """
+    released, found = Shape.of(setting.candidate.matrix), []
+    for fold in setting.once(folds):
+        reference = Shape.of(fold.reference)
+        found.append(
+            {
+                "moments_attack": moments.score(fold.patients, reference, released),
+                "density_ratio_attack": density_ratio.score(fold.patients, reference, released),
+                NEAREST: calibrated(fold.to_reference, fold.to_release),
+            }
+        )
+    return found
+
+
+def lonely(fold: Fold) -> np.ndarray:
+    """Which patients of a fold are among the loneliest tenth.
+    Chapter privacy, "The most exposed, and every group".
+    """
+    return fold.to_others >= np.quantile(fold.to_others, LONELY)
+
+
+def _area(name: str, of_holdout: bool = False):
+    """The metric of an attack's AUROC; turned around, it accuses those who were held out."""
+
+    def compute(setting: Setting, rng: np.random.Generator) -> Estimate:
+        areas = []
+        for fold, found in zip(setting.once(folds), setting.once(scores), strict=True):
+            used = ~fold.used if of_holdout else fold.used
+            areas.append(attack_auroc(found[name][used], found[name][~used]))
+        return mean_of(areas)
+
+    return compute
+
+
+def _most_exposed(setting: Setting, rng: np.random.Generator) -> Estimate:
+    values, influence = [], []
+    for fold, found in zip(setting.once(folds), setting.once(scores), strict=True):
+        alone = lonely(fold)
+        if min(fold.used[alone].sum(), (~fold.used[alone]).sum()) < 5:
+            raise NotComputable("fewer than 10 of the loneliest tenth in train or in holdout")
+        parts = [auroc_parts(score[alone], fold.used[alone]) for score in found.values()]
+        values.append([value for value, _ in parts])
+        influence.append(np.stack([own for _, own in parts], axis=1))
+    halves = np.concatenate(influence) / len(influence)
+    return largest_of(np.mean(values, axis=0), halves, rng)
+
+
+def membership_by_group(setting: Setting) -> pd.DataFrame:
+    """Attacked patients of each group and the attack's AUROC (missing with fewer than 30).
+    Chapter privacy, "The most exposed, and every group".
+    """
+    score, used, groups = _by_group(setting)
+    rows = {}
+    for name, member in groups.items():
+        sides = score[member & used], score[member & ~used]
+        estimate = auroc(*sides) if min(map(len, sides)) >= 30 else (np.nan,) * 3
+        rows[name] = [*map(len, sides), *estimate]
+    columns = ["train", "holdout", "auroc", "ci_low", "ci_high"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _by_group(setting: Setting) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Score by the nearest record, who was used, and who belongs to each group."""
+    parts = setting.once(folds)
+    frames = [
+        side.frame.iloc[fold.rows[i]]
+        for fold in parts
+        for i, side in enumerate((setting.train, setting.holdout))
+    ]
+    groups = subgroups(setting.schema, pd.concat(frames), setting.train.frame)
+    if not groups:
+        raise NotComputable("no column is demographic, so there are no groups to compare")
+    score = np.concatenate([found[NEAREST] for found in setting.once(scores)])
+    return score, np.concatenate([fold.used for fold in parts]), groups
+
+
+def _worst_group(setting: Setting, rng: np.random.Generator) -> Estimate:
+    score, used, groups = _by_group(setting)
+    judged = [m for m in groups.values() if min((m & used).sum(), (m & ~used).sum()) >= 30]
+    if not judged:
+        raise NotComputable("no group has 30 attacked patients in train and in holdout")
+    values, influence = np.zeros(len(judged)), np.zeros((len(score), len(judged)))
+    for j, member in enumerate(judged):
+        values[j], influence[member, j] = auroc_parts(score[member], used[member])
+    return largest_of(values, influence, rng)
+
+
+def _which_group(setting: Setting) -> str:
+    area = membership_by_group(setting)["auroc"]
+    small = ", ".join(area.index[area.isna()])
+    missing = f" Too few patients to judge: {small}." if small else ""
+    return f"Highest for {area.idxmax()}: {area.max():.2f}." + missing
+
+
+COMPUTE = {
+    ("moments_attack", "corrected"): _area("moments_attack"),
+    ("density_ratio_attack", "corrected"): _area("density_ratio_attack"),
+    (NEAREST, "corrected"): _area(NEAREST),
+    ("holdout_exposure", "corrected"): _area(NEAREST, of_holdout=True),
+    ("membership_of_most_exposed", "corrected"): _most_exposed,
+    ("membership_by_subgroup", "corrected"): _worst_group,
+}
+NOTES = {("membership_by_subgroup", "corrected"): _which_group}
