@@ -9,7 +9,7 @@ from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.privacy import density_ratio, guard, membership, moments
 from ehrsynth.evaluation.privacy.copies import carriers, exactly, nearly
 from ehrsynth.evaluation.privacy.family import EXCHANGES, Exchanges, family, largest, ranks
-from ehrsynth.evaluation.privacy.folds import Fold, Shape, folds
+from ehrsynth.evaluation.privacy.folds import Shape, attacked
 from ehrsynth.evaluation.privacy.power import power, tried
 from ehrsynth.evaluation.setting import independent, with_references
 from ehrsynth.schema import Schema
@@ -136,13 +136,11 @@ def test_crowding_is_the_distance_over_the_neighbors_own():
 
 def test_standardized_sums_have_the_exact_moments_of_all_exchanges():
     rng = np.random.default_rng(0)
-    parts = [
-        Fold(*[None] * 6, 0, [])._replace(used=np.arange(n) < k) for n, k in ((30, 20), (40, 15))
-    ]
-    exchanges = Exchanges(parts, rng)
+    fold = np.repeat([0, 1], [30, 40])
+    exchanges = Exchanges(np.arange(70) % 40 < np.where(fold, 5, 20), fold, rng)
     terms = np.column_stack([rng.random(70) ** 3, np.ones(70)])
     z, exchanged = exchanges.both(terms)
-    assert exchanges.labels.sum(axis=1) == pytest.approx(np.full(EXCHANGES, 35))
+    assert exchanges.labels.sum(axis=1) == pytest.approx(np.full(EXCHANGES, exchanges.used.sum()))
     assert exchanges.labels[:, :30].sum(axis=1) == pytest.approx(np.full(EXCHANGES, 20))
     assert exchanged[:, 0].mean() == pytest.approx(0, abs=0.12)
     assert exchanged[:, 0].std() == pytest.approx(1, abs=0.08)
@@ -248,10 +246,11 @@ def test_too_few_patients_are_said_to_be_so():
 
 def test_attacks_by_scores_do_not_look_at_who_was_used():
     setting = scene(*people(7, 200, 100))
-    fold = setting.once(folds)[0]
+    whom = setting.once(attacked)
+    rows, used = whom.patients[whom.fold == 0], whom.used[whom.fold == 0]
     released = setting.candidate.matrix
     for attack in (moments, density_ratio, membership):
-        score = attack.score(fold.patients, fold.reference, released)
-        again = attack.score(fold.patients[::-1], fold.reference, released)[::-1]
+        score = attack.score(rows, whom.references[0], released)
+        again = attack.score(rows[::-1], whom.references[0], released)[::-1]
         assert score == pytest.approx(again, rel=1e-3, abs=1e-3)
-        assert 0.3 < auroc(score[fold.used], score[~fold.used]).value < 0.7
+        assert 0.3 < auroc(score[used], score[~used]).value < 0.7

@@ -95,9 +95,8 @@ def test_an_attack_alarms_if_the_family_says_so_and_the_effect_is_large(
 
 def test_other_attacks_alarm_by_their_own_wider_interval():
     for value, half, expected in ((0.04, 0.01, "care"), (0.04, 0.015, "good"), (0.3, 0.05, "bad")):
-        assert level(
-            findings(metric("attribute_inference", "privacy", value, half)), "privacy"
-        ) == (expected)
+        found = findings(metric("attribute_inference", "privacy", value, half))
+        assert level(found, "privacy") == expected
 
 
 def test_verbatim_copies_beyond_chance_are_never_no_trace():
@@ -131,9 +130,8 @@ def test_utility_that_straddles_a_threshold_is_unknown():
     levels = {(0.0, 0.04): "good", (0.0, 0.06): "unknown", (0.08, 0.14): "care", (0.2, 0.3): "bad"}
     for (low, high), expected in levels.items():  # of .3 between the worst and the best
         assert level(findings(loss=[0.0, low, high]), "utility") == expected
-    assert (
-        "between 0 and 0.0600" in findings(loss=[0.0, 0.0, 0.06]).verdicts()["utility"].sentences[1]
-    )
+    said = findings(loss=[0.0, 0.0, 0.06]).verdicts()["utility"].sentences[1]
+    assert "between 0 and 0.0600" in said
 
 
 def test_a_model_better_than_real_patients_can_teach_asks_for_care():

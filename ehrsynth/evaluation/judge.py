@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -112,8 +113,8 @@ def compare(
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))
-        real = before["synthetic"]
-        scenes = before | {"synthetic": replace(real, candidate=scenes["synthetic"].candidate)}
+        real = replace(before["synthetic"], candidate=scenes["synthetic"].candidate)
+        scenes = before | {"synthetic": real}
         metrics = [
             _metric(spec, scenes, seed, references)
             for spec in tqdm(SPECS, desc="evaluating", unit="metric", disable=not progress)
@@ -125,10 +126,8 @@ def compare(
             left_out={r: [str(n) for n in t if n not in common] for r, t in given.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),
-            tried=tried(scenes["synthetic"]), loss=_loss(scenes["synthetic"]),
-            groups=_groups(scenes["synthetic"]),
-            tables={role: shared.attach(table) for role, table in tables.items()},
-            nearest=scenes["synthetic"].nearest, predictions=_predictions(scenes),
+            tables={role: shared.attach(table) for role, table in tables.items()}, tried=tried(real),
+            nearest=real.nearest, predictions=_predictions(scenes), **_of_models(real),
         )  # fmt: skip
     return reports
 
@@ -183,21 +182,18 @@ def _predictions(scenes: dict[str, Setting]) -> dict:
         return {}
 
 
-def _loss(scene: Setting) -> list[float] | None:
-    """AUROC lost by training on synthetic patients, with its interval."""
+def _of_models(scene: Setting) -> dict[str, Any]:
+    """AUROC lost by training on synthetic patients, with its interval; the groups that fairness
+    judged, and those that are too small.
+    """
+    found: dict[str, Any] = {}
     try:
-        return [float(f"{x:.9g}") for x in utility.loss_of_auroc(scene)]
-    except NotComputable:
-        return None
-
-
-def _groups(scene: Setting) -> dict[str, list[str]]:
-    """Groups that fairness judged, and those that are too small."""
-    try:
+        found["loss"] = [float(f"{x:.9g}") for x in utility.loss_of_auroc(scene)]
         known = fairness.by_group(scene)["auroc"].notna()
+        found["groups"] = {"judged": list(known.index[known]), "small": list(known.index[~known])}
     except NotComputable:
-        return {}
-    return {"judged": list(known.index[known]), "small": list(known.index[~known])}
+        pass
+    return found
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:

@@ -271,6 +271,8 @@ def _alarm(found: Findings, metric: Metric) -> int:
     if metric.name not in _ALARMS or metric.form != "corrected":
         return 0
     row, value = _ALARMS[metric.name], _value(metric)
+    if found.overlap and row["test"] == "exchange":
+        return 0  # who was used and who was not is the same person
     start = (metric.best or 0.0) if row["above"] == "best" else 0.0
     care, bad = (start + float(row[level]) for level in ("care", "bad"))
     low = value if metric.ci_low is None else metric.ci_low

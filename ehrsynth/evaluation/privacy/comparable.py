@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from ..setting import Setting
-from .folds import folds
+from .folds import attacked
 
 REFUSED = 0.01
 RIDGE = 0.1
@@ -21,7 +21,7 @@ def differences(setting: Setting, exchanges) -> list[str]:
     """How train and holdout differ by more than chance, in words; empty where they do not.
     Chapter privacy, "What these tests cannot show".
     """
-    rows = np.concatenate([fold.patients for fold in setting.once(folds)])
+    rows = setting.once(attacked).patients
     encoder = setting.encoder
     single = np.zeros((len(rows), 0))
     names = []

@@ -9,13 +9,14 @@ a whole drowns among all others.
 """
 
 from collections import Counter
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
 
 from ...statistics import Z95, Estimate, NotComputable, normal_interval, wilson
 from ..setting import Setting
-from .folds import Fold, folds
+from .folds import Attacked, attacked
 
 NEAR = 0.02  # of the columns
 CARRIERS = (3, 40)  # attacked patients who carry a code that is called rare
@@ -67,11 +68,9 @@ def nearly(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.nd
     return near * np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
 
 
-def has_copy(fold: Fold) -> np.ndarray:
-    """Which patients of a fold have a near or exact copy. Chapter privacy, "Near copies, and the
-    one who stands out".
-    """
-    return nearly(fold.to_release, fold.to_others, fold.patients.shape[1]) > 0
+def has_copy(whom: Attacked) -> np.ndarray:
+    """Who has a near or exact copy. Chapter privacy, "Near copies, and the one who stands out"."""
+    return nearly(whom.to_release, whom.to_others, whom.patients.shape[1]) > 0
 
 
 def carriers(patients: np.ndarray) -> np.ndarray:
@@ -84,34 +83,25 @@ def carriers(patients: np.ndarray) -> np.ndarray:
     return rows[:, ((rows == 0) | (rows == 1)).all(axis=0)]
 
 
-def _beyond_held_out(groups: list[tuple[np.ndarray, np.ndarray]]) -> Estimate:
-    """Share of used patients minus share of held-out ones, from (has a copy, was used)."""
-    has, used = (np.concatenate(part) for part in zip(*groups, strict=True))
-    if min(used.sum(), (~used).sum()) < 5:
-        raise NotComputable("fewer than 5 patients of a group to compare")
-    train, holdout = (wilson(int(has[group].sum()), int(group.sum())) for group in (used, ~used))
-    error = np.hypot(train.half, holdout.half) / Z95
-    return normal_interval(train.value - holdout.value, float(error))
-
-
 def _exact_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
     same = copies(setting.candidate.matrix, setting.train.matrix)
     return wilson(int(same.sum()), len(same))
 
 
-def _near_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
-    return _beyond_held_out([(has_copy(fold), fold.used) for fold in setting.once(folds)])
-
-
-def _carriers(setting: Setting, rng: np.random.Generator) -> Estimate:
-    parts = setting.once(folds)
-    rare = carriers(np.concatenate([fold.patients for fold in parts])).any(axis=1)
-    has, used = (np.concatenate(x) for x in ([has_copy(f) for f in parts], [f.used for f in parts]))
-    return _beyond_held_out([(has[rare], used[rare])])
+def _near_copies(setting: Setting, rng: np.random.Generator, rare: bool = False) -> Estimate:
+    """Share of used patients with a copy minus that of held-out ones; `rare` asks carriers only."""
+    whom = setting.once(attacked)
+    asked = carriers(whom.patients).any(axis=1) if rare else np.ones(len(whom.used), dtype=bool)
+    has, sides = has_copy(whom), (asked & whom.used, asked & ~whom.used)
+    if min(side.sum() for side in sides) < 5:
+        raise NotComputable("fewer than 5 patients of a group to compare")
+    train, holdout = (wilson(int(has[side].sum()), int(side.sum())) for side in sides)
+    error = np.hypot(train.half, holdout.half) / Z95
+    return normal_interval(train.value - holdout.value, float(error))
 
 
 COMPUTE = {
     ("exact_copies", "corrected"): _exact_copies,
     ("near_copies", "corrected"): _near_copies,
-    ("copied_carriers", "corrected"): _carriers,
+    ("copied_carriers", "corrected"): partial(_near_copies, rare=True),
 }

@@ -16,7 +16,7 @@ from ...statistics import Z95
 from ..setting import Setting
 from . import comparable, guard
 from .copies import carriers, exactly, has_copy, nearly
-from .folds import Fold, folds
+from .folds import Attacked, attacked
 from .scores import NEAREST, lonely, scores
 
 EXCHANGES = 999
@@ -26,25 +26,26 @@ COPIES = ("exact_copies", "near_copies")
 EXPOSED = "membership_of_most_exposed"
 
 
-def ranks(score: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+def ranks(score: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Ranks minus their mean, over their number; 0 for whoever is not `among` those looked at.
     Chapter privacy, "As it can be believed".
     """
-    among = np.ones(len(score), dtype=bool) if among is None else among
     centered = np.zeros(len(score))
     if among.any():
         centered[among] = (rankdata(score[among]) - (among.sum() + 1) / 2) / among.sum()
     return centered
 
 
-def terms(fold: Fold, score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def terms(whom: Attacked, score: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What each attack sums over used patients. Chapter privacy, "As it can be believed"."""
-    alone, columns = lonely(fold), fold.patients.shape[1]
-    found = {name: ranks(values) for name, values in score.items()}
-    found |= {f"{EXPOSED}/{name}": ranks(values, alone) for name, values in score.items()}
+    alone, found = lonely(whom), {}
+    for name, values in score.items():
+        for among, key in ((np.ones_like(alone), name), (alone, f"{EXPOSED}/{name}")):
+            first, second = (ranks(values, among & (whom.fold == k)) for k in range(2))
+            found[key] = first + second
     found["holdout_exposure"] = -found[NEAREST]
-    found["exact_copies"] = exactly(fold.to_release, fold.to_others)
-    found["near_copies"] = nearly(fold.to_release, fold.to_others, columns)
+    found["exact_copies"] = exactly(whom.to_release, whom.to_others)
+    found["near_copies"] = nearly(whom.to_release, whom.to_others, whom.patients.shape[1])
     return found
 
 
@@ -53,12 +54,12 @@ class Exchanges:
     Chapter privacy, "As it can be believed".
     """
 
-    def __init__(self, parts: list[Fold], rng: np.random.Generator):
-        self.used = np.concatenate([fold.used for fold in parts])
-        drawn = [rng.permuted(np.tile(fold.used, (EXCHANGES, 1)), axis=1) for fold in parts]
-        self.labels = np.concatenate(drawn, axis=1).astype(np.float32)
-        sizes = [len(fold.used) for fold in parts]
-        self.fold = np.repeat(np.arange(len(parts)), sizes)
+    def __init__(self, used: np.ndarray, fold: np.ndarray, rng: np.random.Generator):
+        self.used, self.fold = used, fold
+        self.labels = np.empty((EXCHANGES, len(used)), dtype=np.float32)
+        for k in range(2):
+            own = np.tile(used[fold == k], (EXCHANGES, 1))
+            self.labels[:, fold == k] = rng.permuted(own, axis=1)
 
     def standardized(
         self, terms: np.ndarray, used: np.ndarray | None = None
@@ -69,7 +70,7 @@ class Exchanges:
         what never varies is 0. `used` are other labels than the true ones.
         """
         centered, variance = np.empty(terms.shape), np.zeros(terms.shape[1])
-        for k in range(self.fold[-1] + 1):
+        for k in range(2):
             rows = self.fold == k
             centered[rows] = terms[rows] - terms[rows].mean(axis=0)
             n, taken = rows.sum(), self.used[rows].sum()
@@ -98,14 +99,6 @@ def largest(z: np.ndarray, exchanged: np.ndarray) -> tuple[float, np.ndarray]:
     return float((z.max() - most.mean()) / scale), (most - most.mean()) / scale
 
 
-def copied_carriers(parts: list[Fold]) -> np.ndarray:
-    """Which carriers of each rare value have a copy: (patients, rare values of both folds).
-    Chapter privacy, "Near copies, and the one who stands out".
-    """
-    has = np.concatenate([has_copy(fold) for fold in parts])
-    return carriers(np.concatenate([fold.patients for fold in parts])) * has[:, None]
-
-
 @dataclass
 class Family:
     """What the whole family of attacks found.
@@ -115,7 +108,6 @@ class Family:
     z: dict[str, float]  # standardized; the largest counts
     p: dict[str, float]  # of each attack, corrected for all
     incomparable: list[str]  # how train and holdout differ by more than chance
-    parts: list[Fold] = field(repr=False)
     most: np.ndarray = field(repr=False)  # the largest of each exchange, copies not counted
     exchanges: Exchanges = field(repr=False)
 
@@ -139,41 +131,38 @@ def family(setting: Setting) -> Family:
     """Run all attacks on a setting, and test them as one.
     Chapter privacy, "As it can be believed".
     """
-    parts, found = setting.once(folds), setting.once(scores)
-    exchanges = Exchanges(parts, np.random.default_rng([setting.train.seed, 14]))
-    by_fold = [terms(fold, score) for fold, score in zip(parts, found, strict=True)]
-    names = list(by_fold[0])
-    summed = np.concatenate([np.stack(list(t.values()), axis=1) for t in by_fold])
-    z, exchanged = exchanges.both(summed)
-    rare, rare_exchanged = largest(*exchanges.both(copied_carriers(parts)))
+    whom = setting.once(attacked)
+    exchanges = Exchanges(whom.used, whom.fold, np.random.default_rng([setting.train.seed, 14]))
+    summed = terms(whom, setting.once(scores))
+    names = list(summed)
+    z, exchanged = exchanges.both(np.stack(list(summed.values()), axis=1))
+    rare = carriers(whom.patients) * has_copy(whom)[:, None]
+    of_carriers, rare_exchanged = largest(*exchanges.both(rare))
     names.append("copied_carriers")
     copied = np.isin(names[:-1], COPIES)
     others = np.maximum(exchanged[:, ~copied].max(axis=1), rare_exchanged)
-    observed, most = np.append(z, rare), np.maximum(exchanged[:, copied].max(axis=1), others)
+    observed, most = np.append(z, of_carriers), np.maximum(exchanged[:, copied].max(axis=1), others)
     p = {
         name: float((1 + (most >= value - 1e-6).sum()) / (1 + EXCHANGES))
         for name, value in zip(names, observed, strict=True)
     }
     return Family(
         dict(zip(names, map(float, observed), strict=True)),
-        p | absolute(setting, parts),
-        comparable.differences(setting, exchanges), parts, others, exchanges,
+        p | absolute(setting),
+        comparable.differences(setting, exchanges), others, exchanges,
     )  # fmt: skip
 
 
-def absolute(setting: Setting, parts: list[Fold]) -> dict[str, float]:
+def absolute(setting: Setting) -> dict[str, float]:
     """Chance of what guard and census find, by Holm's correction.
     Chapter privacy, "What these tests cannot show".
     """
-    to_release, to_others = (
-        np.concatenate([getattr(fold, name) for fold in parts])
-        for name in ("to_release", "to_others")
-    )
-    value, low, _ = setting.once(guard.guard)
+    whom, (value, low, _) = setting.once(attacked), setting.once(guard.guard)
     error = max(value - (low or 0), 1e-9) / Z95
+    sizes = len(setting.candidate), whom.others
     chances = {
         "absolute_guard": float(norm.sf((value - 0.5) / error)),
-        "twins": guard.copied(to_release, to_others, len(setting.candidate), parts[0].others)[1],
+        "twins": guard.copied(whom.to_release, whom.to_others, *sizes)[1],
     }
     first, second = sorted(chances, key=chances.__getitem__)
     smallest = min(2 * chances[first], 1.0)

@@ -61,48 +61,43 @@ def standardized(
     return z, reference.scaled(mean, scale), released.scaled(mean, scale)
 
 
-class Fold(NamedTuple):
-    """Patients to be accused and the reference of one fold, with the distances attacks share."""
+class Attacked(NamedTuple):
+    """Whom attacks accuse, used patients first, with the distances that attacks share.
+    Chapter privacy, "As it can be believed".
+    """
 
-    patients: np.ndarray  # encoded, used ones first
+    patients: np.ndarray  # encoded
     used: np.ndarray
-    reference: np.ndarray
+    fold: np.ndarray  # 0 or 1
+    references: list[np.ndarray]  # of each fold, encoded
     to_release: np.ndarray  # (patients,): distance to the nearest released patient
-    to_reference: np.ndarray  # (patients, NEIGHBORS): to the nearest reference patients
+    to_reference: np.ndarray  # (patients, NEIGHBORS): to the nearest of the fold's reference
     to_others: np.ndarray  # (patients,): to the nearest other of `others` real patients
     others: int
-    rows: list[np.ndarray]  # of train and of holdout
 
 
-def folds(setting: Setting) -> list[Fold]:
-    """Both folds of a setting. Chapter privacy, "As it can be believed"."""
-    rng = np.random.default_rng([setting.train.seed, 13])
-    attacked = setting.attacked
-    fold: list[np.ndarray] = []
-    for side, rows in zip((setting.train, setting.holdout), attacked, strict=True):
-        fold.append((rng.permutation(len(side)) % 2)[rows])
+def attacked(setting: Setting) -> Attacked:
+    """The patients of both folds. Chapter privacy, "As it can be believed"."""
+    rng, rows = np.random.default_rng([setting.train.seed, 13]), setting.attacked
+    halves = [rng.permutation(len(x)) % 2 for x in rows]
+    if min(np.bincount(half, minlength=2).min() for half in halves) < FEWEST:
+        raise NotComputable(f"fewer than {2 * FEWEST} patients of a group to attack")
+    held_out = setting.holdout.matrix[rows[1]]
+    patients, fold = (
+        np.concatenate([setting.train.matrix[rows[0]], held_out]),
+        np.concatenate(halves),
+    )
+    references = [held_out[halves[1] != k] for k in range(2)]
+    near = np.empty((len(patients), NEIGHBORS), dtype=np.float32)
+    for k, reference in enumerate(references):
+        near[fold == k] = nearest_distances(patients[fold == k], reference, NEIGHBORS)
+    used = np.repeat([True, False], [len(x) for x in rows])
     others, to_others = _others(setting, rng)
-    found = []
-    for k in range(2):
-        chosen = [x[f == k] for x, f in zip(attacked, fold, strict=True)]
-        known = attacked[1][fold[1] != k]
-        if min(len(known), *map(len, chosen)) < FEWEST:
-            raise NotComputable(f"fewer than {2 * FEWEST} patients of a group to attack")
-        reference = setting.holdout.matrix[known]
-        patients = np.concatenate(
-            [setting.train.matrix[chosen[0]], setting.holdout.matrix[chosen[1]]]
-        )
-        to_release, alone = (
-            np.concatenate([d[f == k] for d, f in zip(distances, fold, strict=True)])
-            for distances in (setting.nearest, to_others)
-        )
-        used = np.repeat([True, False], [len(x) for x in chosen])
-        near = nearest_distances(patients, reference, NEIGHBORS)
-        found.append(Fold(patients, used, reference, to_release, near, alone, others, chosen))
-    return found
+    to_release = np.concatenate(setting.nearest)
+    return Attacked(patients, used, fold, references, to_release, near, to_others, others)
 
 
-def _others(setting: Setting, rng: np.random.Generator) -> tuple[int, list[np.ndarray]]:
+def _others(setting: Setting, rng: np.random.Generator) -> tuple[int, np.ndarray]:
     """How far attacked patients are from the nearest other of a sample of train and holdout.
 
     It is as large as the release where it can be, and says nothing about who was used.
@@ -114,8 +109,8 @@ def _others(setting: Setting, rng: np.random.Generator) -> tuple[int, list[np.nd
     parts = pool[pool < sizes[0]], pool[pool >= sizes[0]] - sizes[0]
     rows = np.concatenate([side.matrix[part] for side, part in zip(sides, parts, strict=True)])
     found = []
-    for side, attacked, first in zip(sides, setting.attacked, (0, sizes[0]), strict=True):
-        own = attacked + first  # the patient himself does not count, where he is in the sample
+    for side, asked, first in zip(sides, setting.attacked, (0, sizes[0]), strict=True):
+        own = asked + first  # the patient himself does not count, where he is in the sample
         skip = np.where(np.isin(own, pool), np.searchsorted(pool, own), -1)
-        found.append(nearest_distances(side.matrix[attacked], rows, 1, skip)[:, 0])
-    return n, found
+        found.append(nearest_distances(side.matrix[asked], rows, 1, skip)[:, 0])
+    return n, np.concatenate(found)

@@ -19,6 +19,7 @@ from ...statistics import NotComputable
 from ..setting import Setting
 from .copies import NEAR, carriers, exactly, nearly
 from .family import ABSOLUTE, FALSE_ALARMS, Family, family, largest
+from .folds import attacked
 from .guard import copied
 
 PLANTINGS = 64
@@ -90,13 +91,8 @@ class _Planted:
 
     def __init__(self, setting: Setting, found: Family):
         self.exchanges, self.most = found.exchanges, found.most[-EXCHANGED:]
-        self.released = len(setting.candidate)
-        self.others, self.columns = found.parts[0].others, found.parts[0].patients.shape[1]
-        self.to_release, self.to_others, patients = (
-            np.concatenate([getattr(fold, name) for fold in found.parts])
-            for name in ("to_release", "to_others", "patients")
-        )
-        self.carriers = carriers(patients)
+        self.whom, self.released = setting.once(attacked), len(setting.candidate)
+        self.columns, self.carriers = self.whom.patients.shape[1], carriers(self.whom.patients)
 
     def some(self, distance: float, b: int, rng: np.random.Generator) -> Callable[[int], bool]:
         """Whether the k-th share of who was used in the b-th exchange is noticed."""
@@ -120,17 +116,17 @@ class _Planted:
         """Whether the family notices copies of these patients at this distance; `rare` asks the
         census of carriers too.
         """
-        to_release = self.to_release.copy()
+        to_release, to_others = self.whom.to_release.copy(), self.whom.to_others
         to_release[rows] = np.minimum(to_release[rows], distance)
-        near = nearly(to_release, self.to_others, self.columns)
-        terms = np.stack([exactly(to_release, self.to_others), near], axis=1)
+        near = nearly(to_release, to_others, self.columns)
+        terms = np.stack([exactly(to_release, to_others), near], axis=1)
         z, centered = self.exchanges.standardized(terms, used)
         labels = self.exchanges.labels[-EXCHANGED:]
         most = np.maximum(self.most, (labels @ centered.astype(np.float32)).max(axis=1))
         critical = np.quantile(most, 1 - FALSE_ALARMS)
         if z.max() > critical:
             return True
-        if copied(to_release, self.to_others, self.released, self.others)[1] <= ABSOLUTE / 2:
+        if copied(to_release, to_others, self.released, self.whom.others)[1] <= ABSOLUTE / 2:
             return True
         if not rare:
             return False

@@ -13,7 +13,7 @@ from ...statistics import Estimate, NotComputable, auroc, auroc_parts, mean_of
 from ..intervals import largest_of
 from ..setting import Setting, subgroups
 from . import density_ratio, moments
-from .folds import Fold, Shape, folds
+from .folds import Attacked, Shape, attacked
 from .membership import calibrated
 from .success import attack_auroc
 
@@ -21,54 +21,49 @@ NEAREST = "membership_inference"
 LONELY = 0.9  # the quantile above which somebody is among the most exposed
 
 
-def scores(setting: Setting) -> list[dict[str, np.ndarray]]:
-    """In each fold, the score of every patient by attack: high for whoever is accused.
+def scores(setting: Setting) -> dict[str, np.ndarray]:
+    """The score of every attacked patient by attack: high for whoever is accused.
     Chapter privacy, "As it can be believed".
     """
-    released, found = Shape.of(setting.candidate.matrix), []
-    for fold in setting.once(folds):
-        reference = Shape.of(fold.reference)
-        found.append(
-            {
-                "moments_attack": moments.score(fold.patients, reference, released),
-                "density_ratio_attack": density_ratio.score(fold.patients, reference, released),
-                NEAREST: calibrated(fold.to_reference, fold.to_release),
-            }
-        )
-    return found
+    whom, released = setting.once(attacked), Shape.of(setting.candidate.matrix)
+    found = {name: np.empty(len(whom.used)) for name in ("moments_attack", "density_ratio_attack")}
+    for k, known in enumerate(map(Shape.of, whom.references)):
+        asked = whom.fold == k
+        for name, attack in zip(found, (moments, density_ratio), strict=True):
+            found[name][asked] = attack.score(whom.patients[asked], known, released)
+    return found | {NEAREST: calibrated(whom.to_reference, whom.to_release)}
 
 
-def lonely(fold: Fold) -> np.ndarray:
-    """Which patients of a fold are among the loneliest tenth.
+def lonely(whom: Attacked) -> np.ndarray:
+    """Which patients are among the loneliest tenth.
     Chapter privacy, "The most exposed, and every group".
     """
-    return fold.to_others >= np.quantile(fold.to_others, LONELY)
+    return whom.to_others >= np.quantile(whom.to_others, LONELY)
 
 
 def _area(name: str, of_holdout: bool = False):
     """The metric of an attack's AUROC; turned around, it accuses those who were held out."""
 
     def compute(setting: Setting, rng: np.random.Generator) -> Estimate:
-        areas = []
-        for fold, found in zip(setting.once(folds), setting.once(scores), strict=True):
-            used = ~fold.used if of_holdout else fold.used
-            areas.append(attack_auroc(found[name][used], found[name][~used]))
-        return mean_of(areas)
+        whom, score = setting.once(attacked), setting.once(scores)[name]
+        used = ~whom.used if of_holdout else whom.used
+        folds = (whom.fold == 0, whom.fold == 1)
+        return mean_of([attack_auroc(score[f & used], score[f & ~used]) for f in folds])
 
     return compute
 
 
 def _most_exposed(setting: Setting, rng: np.random.Generator) -> Estimate:
-    values, influence = [], []
-    for fold, found in zip(setting.once(folds), setting.once(scores), strict=True):
-        alone = lonely(fold)
-        if min(fold.used[alone].sum(), (~fold.used[alone]).sum()) < 5:
+    whom, found = setting.once(attacked), setting.once(scores)
+    values, influence = np.zeros(len(found)), np.zeros((len(whom.used), len(found)))
+    for k in range(2):
+        alone = lonely(whom) & (whom.fold == k)
+        if min(whom.used[alone].sum(), (~whom.used[alone]).sum()) < 5:
             raise NotComputable("fewer than 10 of the loneliest tenth in train or in holdout")
-        parts = [auroc_parts(score[alone], fold.used[alone]) for score in found.values()]
-        values.append([value for value, _ in parts])
-        influence.append(np.stack([own for _, own in parts], axis=1))
-    halves = np.concatenate(influence) / len(influence)
-    return largest_of(np.mean(values, axis=0), halves, rng)
+        for j, score in enumerate(found.values()):
+            value, influence[alone, j] = auroc_parts(score[alone], whom.used[alone])
+            values[j] += value / 2
+    return largest_of(values, influence / 2, rng)
 
 
 def membership_by_group(setting: Setting) -> pd.DataFrame:
@@ -87,17 +82,12 @@ def membership_by_group(setting: Setting) -> pd.DataFrame:
 
 def _by_group(setting: Setting) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Score by the nearest record, who was used, and who belongs to each group."""
-    parts = setting.once(folds)
-    frames = [
-        side.frame.iloc[fold.rows[i]]
-        for fold in parts
-        for i, side in enumerate((setting.train, setting.holdout))
-    ]
+    frames = [side.frame.iloc[rows] for side, rows in zip(
+        (setting.train, setting.holdout), setting.attacked, strict=True)]  # fmt: skip
     groups = subgroups(setting.schema, pd.concat(frames), setting.train.frame)
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
-    score = np.concatenate([found[NEAREST] for found in setting.once(scores)])
-    return score, np.concatenate([fold.used for fold in parts]), groups
+    return setting.once(scores)[NEAREST], setting.once(attacked).used, groups
 
 
 def _worst_group(setting: Setting, rng: np.random.Generator) -> Estimate:
