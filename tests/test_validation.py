@@ -168,7 +168,7 @@ def test_no_privacy_metric_is_happy_with_the_copy(reports, defect):
 def test_words_about_the_fresh_sample(reports):
     report = reports[FRESH]
     answer = " ".join(report.answer())
-    assert answer.startswith("No attack found a trace of single patients.")
+    assert "found no trace of single patients in it, and would have noticed near copies" in answer
     assert "close to real patients" in answer
     assert report.verdicts()["fidelity"].level == "good"
     assert report.absent == {} and report.overlap == 0

@@ -126,7 +126,7 @@ def compare(
             left_out={r: [str(n) for n in t if n not in common] for r, t in given.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),
-            tables={role: shared.attach(table) for role, table in tables.items()}, tried=tried(real),
+            tables={role: shared.attach(t) for role, t in tables.items()}, tried=tried(real),
             nearest=real.nearest, predictions=_predictions(scenes), **_of_models(real),
         )  # fmt: skip
     return reports
