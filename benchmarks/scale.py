@@ -61,7 +61,7 @@ PARTS = {
     (monitor.Monitor, "look"): LOOK,
     (model, "refresh_statistics"): "after the steps: statistics",
     (model, "calibrate"): "after the steps: prevalences",
-    (model, "co_occurrences"): "after the steps: counting pairs",
+    (model.tabulate, "co_occurrences"): "after the steps: counting pairs",
     (model, "calibrate_pairs"): "after the steps: calibrating pairs",
 }
 

@@ -1,5 +1,7 @@
 """Drug names to ingredients."""
 
+from importlib.resources import files
+
 import pandas as pd
 import pytest
 
@@ -71,7 +73,7 @@ def test_names_that_are_not_known_stay_and_are_marked():
 
 
 def test_the_list_is_in_order():
-    with (drugs.files("ehrsynth.sources") / "ingredients.csv").open(encoding="utf-8") as file:
+    with (files("ehrsynth.sources") / "ingredients.csv").open(encoding="utf-8") as file:
         rows = pd.read_csv(file)
     assert not rows.duplicated().any()
     assert rows.equals(rows.sort_values(["written", "ingredient"], ignore_index=True))

@@ -121,7 +121,7 @@ def test_defects_are_spoiled_in_the_one_way_they_say(tables):
     codes = [c.name for c in tables.schema.columns if c.kind == "binary" and c.name != outcome]
     era = made["era artefact"][codes].mean() / fresh[codes].mean()
     assert ((era > 0.4) & (era < 0.6)).sum() == 10 and (era > 1.2).sum() >= 8
-    assert (made["rare codes lost"][codes].sum() == 0).sum() == (len(codes) + 1) // 2
+    assert (made["rare codes lost"][codes].sum() == 0).sum() >= len(codes) // 2
     sexed = next(c for c in tables.schema.columns if c.sex == "F")
     men = made["wrong sex"].loc[made["wrong sex"]["sex"] == "M", sexed.name]
     women = fresh.loc[fresh["sex"] == "F", sexed.name]
@@ -197,9 +197,15 @@ def test_words_about_leaked_holdout(reports):
     assert page.index("The holdout itself is in the synthetic data") < page.index("<section")
 
 
-@pytest.mark.parametrize("defect", ["independent columns", "collapsed mode"])
-def test_words_about_data_without_structure_or_variety(reports, defect):
-    report = reports[defect]
+def test_words_about_data_without_variety(reports):
+    """Every twentieth row, twenty times: never called close to real patients."""
+    report = reports["collapsed mode"]
+    assert report.verdicts()["fidelity"].level in ("care", "bad")
+    assert "It is close to real patients" not in " ".join(report.answer())
+
+
+def test_words_about_data_without_structure(reports):
+    report = reports["independent columns"]
     assert "good for testing software only" in " ".join(report.answer())
     assert report.verdicts()["fidelity"].level == "bad"
     assert [s for s in report.advice()["good"] if "Testing software only" not in s] == []

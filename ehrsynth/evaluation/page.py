@@ -52,6 +52,13 @@ def plain(value: object) -> int | float | str | bool | None:
     """A number or text that JSON knows."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, list) and value and "done" in value[0]:  # findings of a reader
+        findings = (
+            f"{row['what']} in {row['rows']:,} of {row['of']:,} rows of {row['table']} "
+            f"({row['done']})"
+            for row in value
+        )
+        return "; ".join(findings)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if isinstance(value, int | float | str | bool | None) else str(value)

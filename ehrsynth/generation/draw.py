@@ -54,8 +54,7 @@ def even_uniform(p: Tensor, cell: Tensor, by_cell: Tensor, phase: Tensor) -> Ten
     before = total[torch.cat([ends.new_zeros(1), ends[:-1]])]
     uniform = torch.empty_like(total[1:])
     uniform[by_cell] = (total[1:] + (phase - before)[cell[by_cell]]) % 1
-    phase += total[ends] - before
-    phase %= 1
+    phase.add_(total[ends] - before).remainder_(1)
     return uniform.to(p.dtype)
 
 
