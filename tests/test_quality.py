@@ -204,9 +204,9 @@ def test_what_cannot_be_true_is_counted(table, changes, found, left):
 
 
 def test_most_of_a_table_cannot_be_an_error_of_single_rows():
-    with pytest.raises(InputError, match="in 2 of 2 rows of omr.*That is most of them"):
+    with pytest.raises(InputError, match="in 2 of 2 rows of omr.*which is most of them"):
         mimic_iv.from_frames(spoiled("omr", result_value=(slice(1, 2), "110-70")))
-    with pytest.raises(InputError, match="in 2 of 2 rows of admissions.*That is most of them"):
+    with pytest.raises(InputError, match="in 2 of 2 rows of admissions.*which is most of them"):
         mimic_iv.from_frames(spoiled("admissions", admittime=(slice(0, 1), "1950-01-01")))
 
 

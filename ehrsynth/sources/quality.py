@@ -142,7 +142,9 @@ def refuse_most(findings: Iterable[Finding]) -> None:
     """Raise for what is wrong in most of a table: then it is no error of single rows."""
     for finding in findings:
         if 2 * finding.rows > finding.of:
-            raise InputError(f"{finding} That is most of them; correct the table first.")
+            raise InputError(
+                f"{str(finding).removesuffix('.')}, which is most of them; correct the table first."
+            )
 
 
 def refuse_first(table: Table, column: str, what: str, wrong: Value, where: object) -> NoReturn:
