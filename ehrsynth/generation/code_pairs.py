@@ -8,7 +8,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from scipy.special import expit
 from torch import Tensor
 
-from .draw import even_uniform, members
+from .draw import members, spread
 
 _ROUNDS = 20  # at most, of setting all pairs of a code right
 _FEWEST = 20  # training patients with a code before it may shift another
@@ -50,7 +50,7 @@ class CodePairs:
         chance, uniform = torch.empty_like(logits), torch.empty_like(logits)
         for i, place in enumerate(self.order.tolist()):
             p = torch.sigmoid(logits[:, i])
-            u = even_uniform(p, cell, by_cell, phase[:, place])
+            u = spread(p, cell, phase[:, place], by_cell).to(p.dtype)
             chance[:, i], uniform[:, i] = p, u
             have = torch.nonzero(u < p).squeeze(1)
             for shift, group in zip(self.shifts, groups, strict=True):

@@ -23,16 +23,20 @@ def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
     return cell[torch.randperm(n, generator=rng, device=ends.device)]
 
 
-def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
+def spread(
+    probabilities: Tensor, cell: Tensor, phase: Tensor, order: Tensor | None = None
+) -> Tensor:
     """Uniform numbers below which a patient has a code, spread evenly over a cell's patients.
 
     Each number is uniform, but of the patients of a cell as many fall below their probability as
     the probabilities add up to, give or take one. `phase`, shape (cells, codes), is where each has
     come to, uniform at first; it is moved on in place, so that the next call's patients continue
-    these. Chapter generation, "Even coins".
+    these. Of one code, probabilities and `phase` may have shape (n,) and (cells,). Who asks often
+    gives `order`, the patients' row numbers, cell after cell. Chapter generation, "Even coins".
     """
-    order = torch.argsort(cell, stable=True)
-    total = torch.zeros(len(order) + 1, phase.shape[1], dtype=phase.dtype, device=phase.device)
+    order = torch.argsort(cell, stable=True) if order is None else order
+    shape = len(order) + 1, *phase.shape[1:]
+    total = torch.zeros(shape, dtype=phase.dtype, device=phase.device)
     torch.cumsum(probabilities[order].double(), dim=0, out=total[1:])
     ends = torch.bincount(cell, minlength=len(phase)).cumsum(dim=0)
     before = total[torch.cat([ends.new_zeros(1), ends[:-1]])]
@@ -41,21 +45,6 @@ def spread(probabilities: Tensor, cell: Tensor, phase: Tensor) -> Tensor:
     phase += total[ends] - before
     phase %= 1
     return uniform
-
-
-def even_uniform(p: Tensor, cell: Tensor, by_cell: Tensor, phase: Tensor) -> Tensor:
-    """:func:`spread` of one column: `p` and the result have shape (n,), `phase` (cells,).
-
-    `by_cell` has the patients' row numbers, cell after cell. Chapter generation, "Even coins".
-    """
-    total = torch.zeros(len(p) + 1, dtype=phase.dtype, device=phase.device)
-    torch.cumsum(p[by_cell].double(), dim=0, out=total[1:])
-    ends = torch.bincount(cell, minlength=len(phase)).cumsum(dim=0)
-    before = total[torch.cat([ends.new_zeros(1), ends[:-1]])]
-    uniform = torch.empty_like(total[1:])
-    uniform[by_cell] = (total[1:] + (phase - before)[cell[by_cell]]) % 1
-    phase.add_(total[ends] - before).remainder_(1)
-    return uniform.to(p.dtype)
 
 
 def draw_in_turn(
