@@ -18,6 +18,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
 from ehrsynth.evaluation.alignment import plausible
 from ehrsynth.evaluation.setting import Encoder, independent
+from ehrsynth.files import write_json
 from ehrsynth.schema import Column, Schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -483,3 +484,14 @@ def test_encoder_is_one_place_for_every_kind(people):
 
 def test_evaluate_is_on_the_package(people):
     assert ehrsynth.evaluate is evaluate
+
+
+def test_a_report_read_back_says_the_same_of_its_source(tmp_path):
+    """What a reader found stays rows, so that card and page can tell it in their own words."""
+    found = [{"table": "omr", "what": "a BMI that is no number", "rows": np.int64(3), "of": 1_200,
+              "done": "counted as not measured"}]  # fmt: skip
+    report = Report([], facts={"data quality": found}, rows={}, settings={})
+    write_json(report.to_dict(), tmp_path / "metrics.json")
+    back = Report.load(tmp_path / "metrics.json")
+    assert back.facts == {"data quality": found}
+    assert back.card() == report.card() and "in 3 of 1,200 rows of omr" in back.card()

@@ -4,6 +4,7 @@ import base64
 import io
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +19,7 @@ from .verdict import FAMILIES, SENTENCES, Findings, interval_text, level_of, num
 
 def render(found: Findings, pictures: bool = True) -> str:
     """The whole report in HTML, drawn unless `pictures` is False."""
-    facts = {name: plain(value) for name, value in found.facts.items()}
+    facts = plain(found.facts)
     lists = {name: value for name, value in found.facts.items() if isinstance(value, list)}
     return _fill(
         "report.html", found, pictures=_pictures(found) if pictures else {}, lists=lists,
@@ -48,17 +49,14 @@ def table(found: Findings) -> str:
     return pd.DataFrame(rows).to_html(index=False, border=0)
 
 
-def plain(value: object) -> int | float | str | bool | None:
-    """A number or text that JSON knows."""
+def plain(value: Any) -> Any:
+    """Numbers, text, and lists and dicts of them, as JSON knows them."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, list) and value and "done" in value[0]:  # findings of a reader
-        findings = (
-            f"{row['what']} in {row['rows']:,} of {row['of']:,} rows of {row['table']} "
-            f"({row['done']})"
-            for row in value
-        )
-        return "; ".join(findings)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if isinstance(value, int | float | str | bool | None) else str(value)

@@ -75,7 +75,7 @@ class Report(Findings):
             **{name: getattr(self, name) for name in names},
             "absent": {name: float(f"{share:.9g}") for name, share in self.absent.items()},
             "overlap": self.overlap,
-            "facts": {str(k): page.plain(v) for k, v in self.facts.items()},
+            "facts": page.plain(self.facts),
         }
 
     def to_html(self, pictures: bool = True) -> str:
