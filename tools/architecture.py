@@ -41,7 +41,7 @@ HOUSE = {
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},
     "gan-architecture": {
         "gan": (
-            "losses", "toy", "networks", "recipe", "pairs_only", "monitor", "players",
+            "losses", "networks", "recipe", "pairs_only", "monitor", "players",
             "checkpoint", "private", "train",
         )
     },

@@ -1,4 +1,4 @@
-"""The adversarial game: losses, a toy, networks, recipe, monitor, checkpoint, training.
+"""The adversarial game: losses, networks, recipe, monitor, checkpoint, training.
 
 Nothing here knows what is done with the weights after training, or how patients are judged.
 """
