@@ -14,11 +14,11 @@ import pandas as pd
 
 from .errors import InputError
 from .kinds import MISSING
-from .phecode import indicators, zeros_and_ones
+from .phecode import indicators, one_era_of, zeros_and_ones
 from .schema import AGE, DIASTOLIC, DIE_1Y, DIE_ANY, RACE, SEX, SYSTOLIC, VISIT_1Y, Column, Schema
 from .sources import drugs
 from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
-from .sources.quality import Finding, note
+from .sources.quality import Finding, missed_codes, note
 from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, OTHER, RACES, UNITS, UNKNOWN, check_tables
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def build_patients(
         raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
     expression, index = _patients(tables, outcome)
     people = collect(expression)
-    found = note([*_left_out(tables, len(people)), *_upside_down(people)])
+    found = [*_left_out(tables, len(people)), *_upside_down(people)]
     if people.empty:
         counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
         raise InputError(
@@ -92,12 +92,16 @@ def build_patients(
         )
     subjects = people.pop("subject_id").to_numpy()
     people, columns = _describe_people(people, outcome, dated)
-    blocks = _blocks(tables, include, index, subjects, code_level)
+    keys = ["icd_version", "icd_code"]
+    coded = distinct_codes(tables["diagnoses"], index, keys, subjects)
+    found += missed_codes(one_era_of(*coded, code_level), len(people))
+    diagnoses = indicators(*coded, len(people), code_level)
+    blocks = [diagnoses, *_blocks(tables, include, index, subjects)]
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     patients = check_outcome(schema.attach(table))
     # What was left out on the way; a Schema keeps its place beside it.
-    patients.attrs["quality"] = found.to_dict("records")
+    patients.attrs["quality"] = note(found).to_dict("records")
     return patients
 
 
@@ -301,11 +305,10 @@ def _describe_people(
 
 
 def _blocks(
-    tables: dict, include: Sequence[str], index: Table, subjects: np.ndarray, level: str
+    tables: dict, include: Sequence[str], index: Table, subjects: np.ndarray
 ) -> list[tuple[pd.DataFrame, list[Column]]]:
-    """The 0/1 columns of diagnoses, and of all else that happened."""
-    keys, n = ["icd_version", "icd_code"], len(subjects)
-    blocks = [indicators(*distinct_codes(tables["diagnoses"], index, keys, subjects), n, level)]
+    """The 0/1 columns of what happened besides diagnoses."""
+    blocks, n = [], len(subjects)
     for name in EVENTS:
         if name in tables and name in ("concepts", *include):
             written = "drug" in tables[name].columns  # a drug's name, not yet a code

@@ -186,6 +186,95 @@ def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.
     return table
 
 
+@lru_cache(maxsize=1)
+def _one_era_codes() -> pd.DataFrame:
+    """``icd_version``, ``icd_code`` (without a phecode) and ``phecode`` (leaf) of its ``twin``."""
+    with as_file(files("ehrsynth") / "one_era.csv") as path:
+        codes = pd.read_csv(path, dtype={"icd_code": "str", "twin": "str"})
+    other = codes.assign(icd_version=19 - codes["icd_version"], icd_code=codes["twin"])
+    leaf = map_icd(other[_KEY], "leaf")["phecode"]
+    return codes.join(leaf, how="inner")
+
+
+def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
+    """Phecodes that one ICD version misses, because a code has none where its twin has one.
+
+    ICD-9 V15.82 has no phecode, its translation Z87.891 has 318. Translations are the General
+    Equivalence Mappings of the Centers for Medicare & Medicaid Services.
+    Chapter data-types, "What is left: twins".
+
+    Parameters
+    ----------
+    diagnoses : DataFrame
+        ``subject_id``, ``icd_code`` and ``icd_version``.
+    level : {"phecode", "leaf", "category"}
+
+    Returns
+    -------
+    DataFrame
+        The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` without
+        the phecode and their ``twins``, ``patients`` who have such a code and not the phecode,
+        ``icd9`` and ``icd10`` (share of the patients coded in that version only who have the
+        phecode), ``mapped`` (that of the version that misses it, were the codes mapped), ``p``
+        (that chance alone makes its share so much smaller: Fisher's test, times the number of
+        rows) and ``beyond_chance`` (p below .05). No row where patients are of one version only.
+    """
+    row = diagnoses["subject_id"].factorize()[0]
+    numbers, codes, _ = _leaves(diagnoses)
+    return one_era_of(row, numbers.to_numpy(), codes, level)
+
+
+def one_era_of(
+    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, level: str
+) -> pd.DataFrame:
+    """:func:`one_era` when patient `row` has the code `number` of `found`.
+
+    Chapter data-types, "What is left: twins".
+    """
+    version = found["icd_version"].to_numpy()[number]
+    era = pd.Series(version).groupby(row).agg(["min", "max"])
+    era = era.loc[era["min"] == era["max"], "min"]
+    alone = np.isin(row, era.index)
+    row, number = row[alone], number[alone]
+    size = era.value_counts().reindex([9, 10], fill_value=0)
+    known = pd.DataFrame({"row": row, "number": number})
+    has = known.merge(map_icd(found, level)[["phecode"]], left_on="number", right_index=True)
+    twins = _one_era_codes()
+    twins = twins.assign(phecode=roll_up(twins["phecode"], level))
+    _, codes, _ = _leaves(found)
+    lost = known.merge(codes[_KEY], left_on="number", right_index=True).merge(twins, on=_KEY)
+    rows = [
+        _missed(phecode, part, has.loc[has["phecode"] == phecode, "row"].unique(), era, size)
+        for phecode, part in lost.groupby("phecode") if size.all()
+    ]  # fmt: skip
+    names = ["phecode", "missed_by", "codes", "twins", "patients", "icd9", "icd10", "mapped", "p"]
+    table = pd.DataFrame([row for row in rows if row[4]], columns=names)
+    table.insert(1, "name", table["phecode"].map(definitions(level)["name"]))
+    table["p"] = (table["p"].astype(float) * len(table)).clip(upper=1)
+    table["beyond_chance"] = table["p"] < 0.05
+    return table.sort_values("p", kind="stable", ignore_index=True)
+
+
+def _missed(
+    phecode: str, lost: pd.DataFrame, have: np.ndarray, era: pd.Series, size: pd.Series
+) -> tuple:
+    """A row of :func:`one_era`: `lost` are the rows without the phecode, who else has it `have`."""
+    from scipy.stats import fisher_exact
+
+    version = int(lost["icd_version"].mode()[0])
+    lost = lost[lost["icd_version"] == version]
+    count = era.reindex(have).value_counts().reindex([9, 10], fill_value=0)
+    gained = len(set(lost["row"]) - set(have))
+    few, rest = count[version], count[19 - version]
+    table = [[few, size[version] - few], [rest, size[19 - version] - rest]]
+    share = count / size
+    written = [", ".join(sorted(lost[name].unique())) for name in ("icd_code", "twin")]
+    return (
+        phecode, version, *written, gained, share[9], share[10], (few + gained) / size[version],
+        fisher_exact(table, "less").pvalue,
+    )  # fmt: skip
+
+
 def code_table(
     diagnoses: pd.DataFrame, subjects: pd.Index, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:

@@ -1,5 +1,6 @@
 """ICD codes to phecodes."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -176,3 +177,81 @@ def test_hypertension_in_a_hospital_of_both_eras():
 def test_one_era_alone_has_no_association():
     with pytest.raises(InputError, match="there are 6 and 0"):
         phecode.era_association(eras().query("icd_version == 9 and subject_id < 6"))
+
+
+# -- codes that one ICD version alone can map --------------------------------------------
+
+
+def smokers(lost=60, kept=30, n=100):
+    """`n` people an era; of those in ICD-9 `lost` were smokers once and 5 smoke, in ICD-10 65."""
+    nine = [(i, "V1582", 9) for i in range(lost)] + [(i, "3051", 9) for i in range(95, 100)]
+    ten = [(n + i, "Z87891", 10) for i in range(65 - kept)]
+    ten += [(n + 65 - kept + i, "F17210", 10) for i in range(kept)]
+    rest = [(i, "4019", 9) for i in range(n)] + [(n + i, "I10", 10) for i in range(n)]
+    return pd.DataFrame([*nine, *ten, *rest], columns=["subject_id", "icd_code", "icd_version"])
+
+
+def test_a_code_without_phecode_whose_twin_has_one_is_found():
+    table = smokers()
+    assert phecode.map_icd(diagnoses(("V1582", 9)))["phecode"].tolist() == []
+    assert phecode.map_icd(diagnoses(("Z87891", 10)))["phecode"].tolist() == ["318"]
+    (found,) = phecode.one_era(table).to_dict("records")
+    assert found.pop("p") < 1e-9 and found.pop("beyond_chance")
+    assert found == {
+        "phecode": "318", "name": "Tobacco use disorder", "missed_by": 9, "codes": "V1582",
+        "twins": "Z87891", "patients": 60, "icd9": 0.05, "icd10": 0.65, "mapped": 0.65,
+    }  # fmt: skip
+    # Written with a dot, or in lower case, it is the same code.
+    other = table.replace({"icd_code": {"V1582": " v15.82"}})
+    assert phecode.one_era(other).equals(phecode.one_era(table))
+    (leaf,) = phecode.one_era(table, "leaf")["phecode"]
+    (category,) = phecode.one_era(table, "category")["phecode"]
+    assert (leaf, category) == ("318", "mental disorders")
+
+
+def test_a_code_of_icd10_can_be_the_one_that_is_lost():
+    rows = [(i, "78791", 9) for i in range(50)] + [(50 + i, "R197", 10) for i in range(50)]
+    table = pd.DataFrame(rows, columns=["subject_id", "icd_code", "icd_version"])
+    (found,) = phecode.one_era(table).to_dict("records")
+    assert (found["missed_by"], found["patients"], found["mapped"]) == (10, 50, 1.0)
+    assert (found["icd9"], found["icd10"], found["beyond_chance"]) == (1.0, 0.0, True)
+
+
+def test_codes_that_both_versions_map_are_not_listed():
+    """Hypertension, here six times as frequent in ICD-10: another change, but none of the map."""
+    rows = [(i, "4019" if i < 100 else "0389", 9) for i in range(1_000)]
+    rows += [(1_000 + i, "I10" if i < 600 else "A419", 10) for i in range(1_000)]
+    table = pd.DataFrame(rows, columns=["subject_id", "icd_code", "icd_version"])
+    assert phecode.one_era(table).empty
+    # Nor is a code without phecode whose twin has none either, or that nobody lacks.
+    assert phecode.one_era(pd.concat([table, diagnoses(("V707", 9), ("Z006", 10))])).empty
+    assert phecode.one_era(smokers(lost=0)).empty
+    both = smokers()
+    smoke = both.query("icd_code == 'V1582'").assign(icd_code="3051")
+    assert phecode.one_era(pd.concat([both, smoke])).empty
+
+
+def test_what_chance_can_do_is_said_and_one_era_alone_says_nothing():
+    few = pd.concat([smokers().query("subject_id in [0, 1, 98, 99, 100, 101, 190, 191]")])
+    found = phecode.one_era(few)
+    assert found["patients"].tolist() == [2] and not found["beyond_chance"].any()
+    # Both eras as often: the code is lost all the same, but no share tells the era.
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(200):
+        has = rng.random(400) < 0.3
+        rows = [(i, "3051" if h else "4019", 9) for i, h in enumerate(has[:200])]
+        rows += [(200 + i, "F17210" if h else "I10", 10) for i, h in enumerate(has[200:])]
+        rows += [(i, "V1582", 9) for i in range(20)]
+        table = pd.DataFrame(rows, columns=["subject_id", "icd_code", "icd_version"])
+        alarms += phecode.one_era(table)["beyond_chance"].any()
+    assert alarms <= 14  # 5 % of 200, and what chance adds to it
+    assert phecode.one_era(smokers().query("icd_version == 9")).empty
+    assert phecode.one_era(smokers().iloc[:0]).empty
+
+
+def test_every_shipped_twin_is_one():
+    codes = phecode._one_era_codes()
+    own = phecode.map_icd(codes[["icd_version", "icd_code"]])
+    assert own.empty and len(codes) > 300
+    assert codes["icd_version"].value_counts().min() > 100

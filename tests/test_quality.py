@@ -14,7 +14,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.evaluation import page
 from ehrsynth.evaluation.report import Report
 from ehrsynth.schema import MISSING, Schema
-from ehrsynth.sources import cells, engine, mimic_iv, omop
+from ehrsynth.sources import cells, engine, mimic_iv, omop, quality
 from ehrsynth.sources.quality import Finding
 
 DAYS = ["2017-11-04", "1999-02-28", "2016-02-29", "2001-12-31"]
@@ -333,3 +333,28 @@ def test_a_run_tells_it_in_the_log_run_json_report_and_card(tmp_path, caplog):
     assert "an end before the beginning in 3 of" in page.card(report)
     html = report.to_html(pictures=False)
     assert "Data quality" in html and "<td>an end before the beginning</td><td>3</td>" in html
+
+
+def test_codes_that_one_icd_version_misses_are_a_finding_of_the_cohort():
+    tables = datasets.load("simulated", patients=3_000, seed=0)
+    rows = build_patients(tables).attrs["quality"]
+    (found,) = [row for row in rows if "phecode" in row["what"]]
+    assert all(word in found["what"] for word in ("V1582", "318", "more than chance"))
+    assert 100 < found["rows"] < found["of"] and "kept" in found["done"]
+    other = tables["diagnoses"].replace({"icd_code": {"V1582": "3051"}})
+    mapped = build_patients(tables | {"diagnoses": other}).attrs["quality"]
+    assert not [row for row in mapped if "phecode" in row["what"]]
+
+
+def test_of_many_missed_codes_the_surest_are_listed_and_the_rest_is_counted():
+    missed = pd.DataFrame(
+        {"phecode": [str(i) for i in range(14)], "name": "N", "missed_by": 9, "codes": "V1",
+         "patients": [50] * 13 + [2], "icd9": 0.1, "icd10": 0.5,
+         "beyond_chance": [True] * 12 + [False] * 2}
+    )  # fmt: skip
+    *listed, rest = quality.missed_codes(missed, 1_000)
+    assert len(listed) == 10 and rest[2:4] == (4, 14)
+    assert "less than in the 10" in rest.what and "among them 10, 11, 12)" in rest.what
+    (rest,) = quality.missed_codes(missed.tail(1), 1_000)  # of two patients the code is not named
+    assert rest.what.endswith("no more than chance")
+    assert quality.missed_codes(missed.head(0), 1_000) == []

@@ -10,7 +10,8 @@ from typing import NamedTuple, NoReturn
 
 import pandas as pd
 
-from ..errors import InputError, first_bad
+from ..errors import InputError, first_bad, some
+from ..protection import LEAST_PATIENTS
 from .engine import ROW, Table, Value, collect, literal
 from .tables import LONGEST_LIFE
 
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _NEVER = f"before the birth or past the age of {LONGEST_LIFE}"
 _NOT_USED = "the date of death is not used"
+_AS_MAPPED = "kept as the phecode map has it"
+_MOST_LISTED = 10
 
 
 class Finding(NamedTuple):
@@ -133,6 +136,32 @@ def _with_patient(table: Table, patients: Table) -> Table:
         person="subject_id", born=_born(patients), death_date="death_date", there=literal(True)
     )
     return table.left_join(known, table["subject_id"] == known["person"]).drop("person")
+
+
+def missed_codes(missed: pd.DataFrame, n: int) -> list[Finding]:
+    """Phecodes that one ICD version misses (:func:`ehrsynth.phecode.one_era`), of `n` patients."""
+    sure = missed["beyond_chance"] & (missed["patients"] >= LEAST_PATIENTS)
+    listed = missed[sure].head(_MOST_LISTED)
+    found = [
+        Finding(
+            "the cohort",
+            f"an ICD-{row.missed_by} code without phecode ({row.codes}) whose twin of the other "
+            f"version has {row.phecode} ({row.name}), so that {row.icd9:.1%} of ICD-9 patients "
+            f"have it and {row.icd10:.1%} of ICD-10 patients, more than chance",
+            row.patients, n, _AS_MAPPED,
+        )
+        for row in listed.itertuples(index=False)
+    ]  # fmt: skip
+    if rest := len(missed) - len(listed):
+        few = missed.drop(listed.index).query("patients >= @LEAST_PATIENTS")["phecode"]
+        what = "a share in ICD-9 and ICD-10 that differs by no more than chance"
+        what += f" (among them {some(few)})" if len(few) else ""
+        if sure.sum() > len(listed):
+            what += f", or by less than in the {_MOST_LISTED} that are listed"
+        found.append(
+            Finding("the phecodes that one version misses", what, rest, len(missed), _AS_MAPPED)
+        )
+    return found
 
 
 # -- what cannot be used ---------------------------------------------------------------
