@@ -83,13 +83,8 @@ def build_patients(
         raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
     expression, index = _patients(tables, outcome)
     people = collect(expression)
+    _check_somebody(tables, people)
     found = [*_left_out(tables, len(people)), *_upside_down(people)]
-    if people.empty:
-        counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
-        raise InputError(
-            f"No patient is left in the cohort: {counts[0]} patients have {counts[1]} admissions, "
-            "and none of the patients with an admission survived it; check the admissions."
-        )
     subjects = people.pop("subject_id").to_numpy()
     people, columns = _describe_people(people, outcome, dated)
     keys = ["icd_version", "icd_code"]
@@ -231,6 +226,15 @@ def _outcome(index: Table, outcome: str) -> Value:
 
 
 # -- the parts of the patient table ----------------------------------------------------
+
+
+def _check_somebody(tables: Mapping[str, Table], people: pd.DataFrame) -> None:
+    if people.empty:
+        counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
+        raise InputError(
+            f"No patient is left in the cohort: {counts[0]} patients have {counts[1]} admissions, "
+            "and none of the patients with an admission survived it; check the admissions."
+        )
 
 
 def _left_out(tables: Mapping[str, Table], n: int) -> list[Finding]:
