@@ -100,6 +100,74 @@ def test_names_in_capitals_are_read_too(hospital, read):
     pd.testing.assert_frame_equal(build_patients(read(hospital)), expected)
 
 
+# -- version 3.1 -----------------------------------------------------------------------
+
+# What patients and admissions have in version 3.1, in its order; the hospital's own are kept.
+PATIENTS_31 = ["subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"]
+ADMISSIONS_31 = [
+    "subject_id", "hadm_id", "admittime", "dischtime", "deathtime", "admission_type",
+    "admit_provider_id", "admission_location", "discharge_location", "insurance", "language",
+    "marital_status", "race", "edregtime", "edouttime", "hospital_expire_flag",
+]  # fmt: skip
+PRESCRIPTIONS_31 = [
+    "subject_id", "hadm_id", "pharmacy_id", "poe_id", "poe_seq", "order_provider_id", "starttime",
+    "stoptime", "drug_type", "drug", "formulary_drug_cd", "gsn", "ndc", "prod_strength",
+]  # fmt: skip
+WORDS_31 = {"anchor_year_group": "2020 - 2022", "language": "English", "insurance": "Medicare"}
+
+
+def as_version_31(folder, ending=".csv.gz"):
+    """The files as version 3.1 has them: more columns, more tables, other modules beside hosp."""
+    hosp = folder / "hosp"
+    tables = {
+        "patients": PATIENTS_31, "admissions": ADMISSIONS_31, "prescriptions": PRESCRIPTIONS_31,
+    }  # fmt: skip
+    for name, columns in tables.items():
+        words = {column: text for column, text in WORDS_31.items() if column in columns}
+        spoil(folder, name, lambda f, c=columns, w=words: f.reindex(columns=c).assign(**w))
+    pd.DataFrame({"provider_id": ["P00A1Z"]}).to_csv(hosp / "provider.csv.gz", index=False)
+    events = pd.DataFrame({"subject_id": [1], "hadm_id": [2], "chartdate": ["2150-01-01"],
+                           "hcpcs_cd": ["99218"], "seq_num": [1]})  # fmt: skip
+    events.to_csv(hosp / "hcpcsevents.csv.gz", index=False)
+    (folder / "icu").mkdir()
+    pd.DataFrame({"caregiver_id": [3]}).to_csv(folder / "icu" / "caregiver.csv.gz", index=False)
+    for name in ("CHANGELOG.txt", "LICENSE.txt", "SHA256SUMS.txt"):
+        (folder / name).write_text("as PhysioNet writes it\n")
+    if ending == ".csv":
+        for path in hosp.glob("*.csv.gz"):
+            path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+            path.unlink()
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".csv"])
+def test_version_31_is_read_from_wherever_it_lies(hospital, tmp_path, read, ending):
+    more = ("procedures", "medications", "labs")
+    expected = build_patients(read(hospital, include=more), include=more)
+    as_version_31(hospital, ending)
+    frame = pd.read_csv(hospital / "hosp" / f"admissions{ending}")
+    assert list(frame.columns) == ADMISSIONS_31 and (frame["language"] == "English").all()
+    nested = tmp_path / "physionet.org" / "files" / "mimiciv" / "3.1"
+    nested.parent.mkdir(parents=True)
+    hospital.rename(nested)
+    patients = build_patients(read(tmp_path, include=more), include=more)
+    pd.testing.assert_frame_equal(patients, expected)
+    for data in (nested, nested / "hosp", nested.parent, tmp_path / "physionet.org", tmp_path):
+        assert mimic_iv.find_file(data, "omr") == nested / "hosp" / f"omr{ending}"
+    nested.rename(tmp_path / "mimic-iv-3.1")
+    assert mimic_iv.find_file(tmp_path, "omr").parts[-3] == "mimic-iv-3.1"
+
+
+def test_two_versions_in_one_folder_are_not_guessed_between(hospital, tmp_path, read):
+    shutil.copytree(hospital, tmp_path / "both" / "mimic-iv-2.2")
+    shutil.copytree(hospital, tmp_path / "both" / "mimic-iv-3.1")
+    with pytest.raises(InputError, match=r"more than one MIMIC-IV, .*2\.2/hosp and .*3\.1/hosp"):
+        read(tmp_path / "both")
+    assert len(read(tmp_path / "both" / "mimic-iv-3.1")) == 5
+    (tmp_path / "empty" / "icu").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"patients\.csv\.gz is missing"):
+        read(tmp_path / "empty")
+
+
 @pytest.mark.parametrize("end", [".000", ".25", "Z"])
 def test_times_written_in_another_way(hospital, read, end):
     expected = build_patients(read(hospital))

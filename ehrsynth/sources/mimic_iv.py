@@ -33,6 +33,7 @@ INCLUDED = {
 }
 BMI = "BMI (kg/m2)"
 PRESSURE = "Blood Pressure"  # also "Blood Pressure Sitting", "Blood Pressure Lying", ...
+_DEEPEST = 5  # physionet.org/files/mimiciv/3.1/hosp, as wget leaves it
 _KEYS = {"patients": "subject_id", "admissions": "hadm_id"}
 _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 
@@ -58,8 +59,8 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bo
     Parameters
     ----------
     data : str or Path
-        The folder that holds ``hosp``, or ``hosp`` itself, with ``.csv.gz``, ``.csv`` or
-        ``.parquet`` files.
+        The folder that holds ``hosp``, itself or in folders such as ``mimiciv/3.1``, or ``hosp``,
+        with ``.csv.gz``, ``.csv`` or ``.parquet`` files of any version from 2.0 to 3.1.
     con : ibis backend, optional
         The engine, see :func:`ehrsynth.sources.engine.connect`; by default a DuckDB of its own.
     include : tuple of {"procedures", "medications", "labs"}
@@ -135,12 +136,8 @@ def _layout(include: Iterable[str], there: Collection[str] = COLUMNS) -> dict[st
 
 
 def find_file(data: str | Path, name: str) -> Path:
-    """The file of a table in the folder `data` or its ``hosp`` folder."""
-    data = Path(data)
-    if not data.is_dir():
-        raise InputError(f"{data} is not a folder; give the folder that holds MIMIC-IV's hosp.")
-    inside = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_dir()}
-    folder = inside.get("hosp", data)
+    """The file of a table in the ``hosp`` folder of `data`; see :func:`scan`."""
+    folder = _hosp(Path(data))
     there = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
     for suffix in (".csv.gz", ".csv", ".parquet"):
         if f"{name}{suffix}" in there:
@@ -148,6 +145,24 @@ def find_file(data: str | Path, name: str) -> Path:
     raise InputError(
         f"{folder / name}.csv.gz is missing; give the folder that holds MIMIC-IV's hosp files."
     )
+
+
+def _hosp(data: Path) -> Path:
+    """The folder with the files: ``hosp`` in `data` or in folders inside of it, else `data`."""
+    if not data.is_dir():
+        raise InputError(f"{data} is not a folder; give the folder that holds MIMIC-IV's hosp.")
+    level = [data]
+    for _ in range(_DEEPEST):
+        paths = (path for folder in level for path in sorted(folder.iterdir()))
+        inside = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+        found = [path for path in inside if path.name.lower() == "hosp"]
+        if len(found) > 1:
+            names = " and ".join(str(path) for path in found[:2])
+            raise InputError(f"{data} holds more than one MIMIC-IV, {names}; give one of them.")
+        if found:
+            return found[0]
+        level = inside
+    return data
 
 
 # -- from MIMIC-IV's tables to the hospital tables -------------------------------------
