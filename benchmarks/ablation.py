@@ -38,7 +38,10 @@ PAGE_TABLES = {
 
 # What is turned on, in words, and the fields of the recipe that do it.
 SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Adam, steps a hundred times as large", ("optimizer", "generator_rate", "critic_rate")),
+    (
+        "Adam, steps a hundred times as large",
+        ("optimizer", "generator_rate", "critic_rate", "initialization", "fakes_by"),
+    ),
     ("the best weights of 12 looks, no rejection", ("keep", "looks", "match_outcome")),
     ("batches of 128", ("batch",)),
     ("the critic sees drawn codes", ("sampled_codes",)),
@@ -49,7 +52,7 @@ SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("average of the weights, its own statistics", ("averaging", "refresh_statistics")),
     ("the critic sees the bins' scores", ("score_weight",)),
     ("learning rates fall from 60 % on", ("decay_from",)),
-    ("smaller networks", ("width",)),
+    ("smaller networks", ("width", "layers")),
     ("penalty on a quarter of the batch", ("penalty_share",)),
     ("bfloat16, where there are instructions", ("half_precision",)),
     ("prevalences calibrated, within outcome and sex", ("calibration",)),

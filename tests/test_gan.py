@@ -26,7 +26,14 @@ from ehrsynth.gan import train as training
 from ehrsynth.gan.losses import critic_loss, distance, generator_loss, gradient_penalty
 from ehrsynth.gan.monitor import QUALITY, Monitor, _collapse, _light_test, _pair_agreement
 from ehrsynth.gan.networks import Columns, Critic, Generator
-from ehrsynth.gan.players import _starting_bias, critic_step, generator_step, new_game, stream
+from ehrsynth.gan.players import (
+    _starting_bias,
+    column_means,
+    critic_step,
+    generator_step,
+    new_game,
+    stream,
+)
 from ehrsynth.gan.recipe import MODERN, PAPER, Recipe
 from ehrsynth.gan.train import TrainingError, _set_rates
 from ehrsynth.generation.calibration import calibrate, refresh_statistics
@@ -107,10 +114,12 @@ def test_networks_have_the_published_shape():
     generator = Generator(PAPER.latent, 0, 1460, PAPER.width, PAPER.layers)
     critic = Critic(1460, PAPER.width, PAPER.layers)
     count = sum(p.numel() for p in generator.parameters())
-    dense = 128 * 384 + 384 + 5 * (384 * 384 + 384) + 384 * 1460 + 1460
-    assert count == dense + 6 * 2 * 384
+    dense = 128 * 384 + 384 + 4 * (384 * 384 + 384) + 384 * 1460 + 1460
+    assert count == dense + 5 * 2 * 384 and round(count / 1e6, 2) == 1.21
     count = sum(p.numel() for p in critic.parameters())
-    assert count == 1460 * 384 + 384 + 5 * (384 * 384 + 384) + 385 + 6 * 2 * 384
+    assert count == 1460 * 384 + 384 + 4 * (384 * 384 + 384) + 385 + 5 * 2 * 384
+    assert round(count / 1e6, 2) == 1.16
+    assert {norm.momentum for norm in generator.norms} == {0.01}  # Keras says 0.99
     assert generator(torch.randn(4, 128), torch.empty(4, 0)).shape == (4, 1460)
     assert critic(torch.rand(4, 1460)).shape == (4,)
 
@@ -854,10 +863,11 @@ def test_training_stops_when_the_monitor_loses_its_patience(encoded, scripted, t
 
 
 def test_the_paper_recipe_is_the_published_one():
-    assert (PAPER.latent, PAPER.width, PAPER.layers, PAPER.batch) == (128, 384, 5, 4096)
+    assert (PAPER.latent, PAPER.width, PAPER.layers, PAPER.batch) == (128, 384, 4, 4096)
     assert (PAPER.optimizer, PAPER.generator_rate, PAPER.critic_rate) == ("rmsprop", 1e-5, 2e-5)
     assert (PAPER.penalty, PAPER.critic_steps, PAPER.epochs) == (10, 1, 15_000)
     assert PAPER.keep == "smallest_loss" and PAPER.match_outcome
+    assert (PAPER.initialization, PAPER.fakes_by) == ("glorot", "running")
     assert not (PAPER.sampled_codes or PAPER.condition or PAPER.averaging)
 
 
@@ -887,7 +897,14 @@ def test_rejection_ends_with_a_warning_when_a_class_is_gone(scaled):
     assert len(sample) == 600 and time.perf_counter() - start < 60
 
 
-def test_the_smallest_positive_loss_is_kept(scaled):
+@pytest.mark.parametrize(
+    ("rule", "looks"), [((150, 50), (90,)), ((4, 2), (36, 54, 72, 90)), ((4, 5), (45, 90))]
+)
+def test_the_smallest_positive_loss_of_some_epochs_is_kept(scaled, monkeypatch, rule, looks):
+    """Of those from the first on, every so many; a training that ends before it keeps its last."""
+    assert (training._CHOICE_FROM, training._CHOICE_EVERY) == (150, 50)
+    for name, epochs in zip(("_CHOICE_FROM", "_CHOICE_EVERY"), rule, strict=True):
+        monkeypatch.setattr(training, name, epochs)
     gan = EMRWGAN(SMALL_PAPER, steps=90)
     snapshots = {}
 
@@ -898,9 +915,35 @@ def test_the_smallest_positive_loss_is_kept(scaled):
     kept = gan.generator_.state_dict()
     same = [
         step for step, weights in snapshots.items()
-        if step > 45 and all(torch.equal(weights[key], kept[key]) for key in kept)
+        if all(torch.equal(weights[key], kept[key]) for key in kept)
     ]  # fmt: skip
-    assert len(same) == 1
+    assert len(same) == 1 and same[0] in looks
+
+
+@pytest.mark.parametrize("fakes_by", ["running", "batch"])
+def test_in_the_critics_step_the_published_generator_uses_its_running_statistics(scaled, fakes_by):
+    recipe = dataclasses.replace(SMALL_PAPER, fakes_by=fakes_by)
+    columns = Columns(scaled.layout)
+    real = torch.from_numpy(scaled.values[:64]).float()
+    game = new_game(recipe, columns, column_means(real), 0, torch.device("cpu"))
+    before = game.generator.norms[0].running_mean.clone()
+    critic_step(game, real)
+    moved = not torch.equal(before, game.generator.norms[0].running_mean)
+    assert moved == (fakes_by == "batch") and game.generator.training
+    generator_step(game, real)
+    assert not torch.equal(before, game.generator.norms[0].running_mean)
+
+
+def test_the_first_weights_are_uniform_up_to_glorots_bound(scaled):
+    columns = Columns(scaled.layout)
+    for initialization, bound in (("glorot", (6 / 192) ** 0.5), ("small", 64**-0.5)):
+        recipe = dataclasses.replace(
+            SMALL_PAPER, latent=64, width=128, initialization=initialization
+        )
+        means = torch.full((columns.width,), 0.5)
+        game = new_game(recipe, columns, means, 0, torch.device("cpu"))
+        largest = float(game.generator.first.weight.abs().max().detach())
+        assert 0.99 * bound < largest <= bound
 
 
 # -- stopping and resuming ---------------------------------------------------------------

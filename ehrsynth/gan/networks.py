@@ -16,6 +16,7 @@ from ..preprocessing.matrix import Block, places
 _Function = Callable[[Tensor], Tensor]
 _COUNTED = "diagnosis"  # the role of the codes whose number per patient is calibrated
 _ONE_HOT = ("category", "bins")  # kinds of blocks of which a patient has one column
+_MOMENTUM = 0.01  # of batch norm's running statistics; Keras, as published, says 0.99
 _DEGREE = 4  # of the polynomials that are smooth over a number's bins
 
 
@@ -35,10 +36,12 @@ class Generator(nn.Module):
         super().__init__()
         self.first = nn.Linear(latent + given, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=1e-5) for _ in range(layers + 1))
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM) for _ in range(layers + 1)
+        )
         self.center: nn.Module = nn.Identity()
         if centered:
-            self.center = nn.BatchNorm1d(width, eps=1e-5, affine=False)
+            self.center = nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM, affine=False)
         self.last = nn.Linear(width, output)
         self.smooth = [block for block, _ in smooth]
         for i, (_, shapes) in enumerate(smooth):

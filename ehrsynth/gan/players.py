@@ -57,8 +57,10 @@ def critic_step(game: Game, real: Tensor) -> Tensor:
 
     Chapter training, "Build it: one step for each player".
     """
+    game.generator.train(game.recipe.fakes_by == "batch")
     with torch.no_grad():
         fake = game.columns.features(game.imagine(real))
+    game.generator.train()
     real = game.columns.features(real)
     real_scores, fake_scores = game.critic(torch.cat([real, fake])).chunk(2)
     looked_at = max(1, round(game.recipe.penalty_share * len(real)))
@@ -120,7 +122,7 @@ def new_game(
     for network in (generator, critic):
         for layer in network.modules():
             if isinstance(layer, torch.nn.Linear):
-                bound = 1 / math.sqrt(layer.in_features)
+                bound = _first_weights(recipe, layer)
                 torch.nn.init.uniform_(layer.weight, -bound, bound, generator=weights)
                 torch.nn.init.zeros_(layer.bias)
     if recipe.prevalence_bias:
@@ -162,6 +164,13 @@ def _starting_bias(columns: Columns, prevalence: Tensor) -> Tensor:
     bias = torch.where(columns.is_one_hot.cpu(), p.log(), p.logit())
     bias[prevalence.cpu() == 0] = -30.0  # never seen in train, never generated
     return bias
+
+
+def _first_weights(recipe: Recipe, layer: torch.nn.Linear) -> float:
+    """How large the first weights of a layer may be (Glorot and Bengio 2010, equation 16)."""
+    if recipe.initialization == "glorot":
+        return math.sqrt(6 / (layer.in_features + layer.out_features))
+    return 1 / math.sqrt(layer.in_features)
 
 
 def _optimizer(recipe: Recipe, network: torch.nn.Module, rate: float) -> torch.optim.Optimizer:

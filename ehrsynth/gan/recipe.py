@@ -18,6 +18,12 @@ class Recipe:
     ----------
     latent, width, layers : int
         Length of the noise; size and number of the residual layers, for both players.
+    initialization : {"glorot", "small"}
+        The first weights are uniform up to the square root of 6 / (inputs + outputs), or of
+        1 / inputs.
+    fakes_by : {"running", "batch"}
+        In the critic's step the generator runs with its running batch-norm statistics, or with
+        those of the batch.
     batch, critic_steps : int
         Patients per step (at most all); critic steps for each generator step.
     steps, epochs : int or None, int
@@ -71,7 +77,7 @@ class Recipe:
         Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
     keep : {"last", "best", "smallest_loss"}
         Which weights generate: the last ones, those that the quality monitor finds best, or those
-        at the smallest positive critic loss.
+        at the smallest positive critic loss (of every 50th epoch from 150 on).
     looks : int
         How often the quality monitor looks, at most, from a third of the steps on.
     patience : int
@@ -84,7 +90,9 @@ class Recipe:
 
     latent: int = 128
     width: int = 384
-    layers: int = 5
+    layers: int = 4
+    initialization: str = "glorot"
+    fakes_by: str = "running"
     batch: int = 4096
     critic_steps: int = 1
     steps: int | None = None
@@ -118,6 +126,8 @@ class Recipe:
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
         for name, known in (
+            ("initialization", ("glorot", "small")),
+            ("fakes_by", ("running", "batch")),
             ("optimizer", ("rmsprop", "adam")),
             ("calibration", ("none", "global", "within")),
             ("keep", ("last", "best", "smallest_loss")),
@@ -159,7 +169,8 @@ class Recipe:
 
 PAPER = Recipe()
 MODERN = replace(
-    PAPER, width=256, batch=128, steps=4_000, epochs=200,
+    PAPER, width=256, layers=5, initialization="small", fakes_by="batch",
+    batch=128, steps=4_000, epochs=200,
     optimizer="adam", generator_rate=1e-3, critic_rate=2e-3, decay_from=0.6,
     penalty_share=0.25, half_precision=True,
     sampled_codes=True, score_weight=0.7, prevalence_bias=True, centered_output=True,

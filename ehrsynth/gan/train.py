@@ -22,6 +22,7 @@ RECORD_EVERY = 20  # steps between rows of the history
 _FIRST = 1 / 3  # of the steps before the monitor's first look: earlier weights have hardly begun
 _APART = 100  # steps between two looks, at least; they cost a few per cent of those
 _SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
+_CHOICE_FROM, _CHOICE_EVERY = 150, 50  # epochs at which the published choice of weights looks
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
 _IMAGINED = 1_024  # patients generated to see how far the prevalences are
 
@@ -117,8 +118,9 @@ class _Run:
             _average(game, self.step, self.steps)
         elif recipe.keep == "smallest_loss":
             game.epoch_loss += float(critic_numbers[0])
-            if self.step % self.per_epoch == 0:
-                if self.step > self.steps / 2:
+            epoch, inside = divmod(self.step, self.per_epoch)
+            if inside == 0:
+                if epoch >= _CHOICE_FROM and epoch % _CHOICE_EVERY == 0:
                     _keep_smallest(game, -game.epoch_loss / self.per_epoch)
                 game.epoch_loss = 0.0
 
@@ -251,10 +253,10 @@ def _average(game: Game, step: int, steps: int) -> None:
 def _keep_smallest(game: Game, loss: float) -> None:
     """The published choice of weights: those at the smallest positive critic loss of an epoch.
 
-    As published, its sign is turned (distance - penalty). It starts negative and crosses zero on
-    its way up, so only the second half counts.
+    As published, its sign is turned: the mean over the epoch of the distance less the weighted
+    penalty. A training that ends before the first look generates with its last weights.
     """
-    if 0 < loss < game.smallest_loss:
+    if 0 < loss <= game.smallest_loss:
         game.chosen.load_state_dict(game.generator.state_dict())
         game.smallest_loss = loss
 
