@@ -45,10 +45,6 @@ def workspace(
     data : path, optional
         Folder with the data set's files. Default: the data set's folder inside
         ``EHRSYNTH_SHARED_DATA`` when that is set, else what ``ehrsynth fetch`` downloads.
-
-    Returns
-    -------
-    Pipeline
     """
     from .pipeline import Pipeline
 

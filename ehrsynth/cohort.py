@@ -104,7 +104,6 @@ def split(
     patients: pd.DataFrame, holdout: float = 0.3, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split the patients into train and holdout, with the same share of outcomes in both.
-
     Chapter preprocessing, "Step 3: split before you learn anything".
 
     Parameters
@@ -364,7 +363,6 @@ def _drugs(
 
 def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
     """The table itself, unless its outcome is the same for everybody.
-
     Chapter data-types, "The patient table and its schema".
     """
     schema = Schema.of(patients)

@@ -125,10 +125,6 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
     Parameters
     ----------
     name, data : as for :func:`load`
-
-    Returns
-    -------
-    dict of str to str
     """
     if entry := registry().get(name):
         facts = {"data set": "title", "license": "license", "attribution": "attribution"}
@@ -158,10 +154,6 @@ def build_patients(
         What :func:`load` or :func:`scan` returns.
     outcome, code_level, include : as for :func:`ehrsynth.cohort.build_patients`
         A flat data set brings its own outcome.
-
-    Returns
-    -------
-    DataFrame
     """
     _check_loaded(tables)
     for key, name in _FLAT.items():

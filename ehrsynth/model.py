@@ -41,7 +41,6 @@ _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
 
 class EMRWGAN(BaseEstimator):
     """A generator of patients, trained against a critic; an estimator like scikit-learn's.
-
     Chapter training, "The loop, and a measure we can trust".
 
     Parameters
@@ -93,10 +92,6 @@ class EMRWGAN(BaseEstimator):
         watch, watch_every : callable and int, optional
             Called as ``watch(step, model)`` in training; the model can sample. Steps between two
             calls, by default a tenth of the training.
-
-        Returns
-        -------
-        EMRWGAN
         """
         _check_patients(encoded)
         self._settle(encoded.layout)
@@ -215,10 +210,6 @@ class EMRWGAN(BaseEstimator):
         seed : int, optional
             By default the model's seed. Same seed, same patients.
 
-        Returns
-        -------
-        Encoded
-
         Raises
         ------
         InputError
@@ -238,10 +229,6 @@ class EMRWGAN(BaseEstimator):
             As in :meth:`sample`.
         size : int
             Most patients in a piece.
-
-        Returns
-        -------
-        iterator of Encoded
         """
         check_count("number of synthetic patients", n)
         allowed, seed, rng = self._asked(where, seed)
@@ -269,10 +256,6 @@ class EMRWGAN(BaseEstimator):
         ----------
         n, where, seed : int, dict, int
             As in :meth:`sample`.
-
-        Returns
-        -------
-        Encoded
         """
         allowed, _, rng = self._asked(where, seed)
         logits, cell, _ = self._imagine(n, allowed, rng)
@@ -401,10 +384,6 @@ class EMRWGAN(BaseEstimator):
         Parameters
         ----------
         folder, device : path, str
-
-        Returns
-        -------
-        EMRWGAN
         """
         folder = Path(folder)
         state = read_json(folder / SETTINGS)

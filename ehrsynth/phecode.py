@@ -42,10 +42,6 @@ def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
         Leaves, e.g. "250.21".
     level : {"phecode", "leaf", "category"}
         The whole phecode ("250"), the leaf itself, or its category ("endocrine/metabolic").
-
-    Returns
-    -------
-    Series of str
     """
     if level not in LEVELS:
         raise InputError(f"Unknown code level {level!r}; use one of {', '.join(LEVELS)}.")

@@ -218,12 +218,7 @@ class Pipeline:
         return Report.load(self.out / METRICS_FILE)
 
     def run(self) -> "Pipeline":
-        """Finish every stage that is not finished yet.
-
-        Returns
-        -------
-        Pipeline
-        """
+        """Finish every stage that is not finished yet."""
         try:
             if not self._finished("generation"):
                 _ = es.EMRWGAN  # where PyTorch is missing, it is said before the work begins

@@ -93,10 +93,6 @@ def prevalence(
         By default new ones.
     name_farthest : int
         How many of the codes farthest outside the band are named.
-
-    Returns
-    -------
-    Axes
     """
     schema = schema or Schema.of(real)
     names = _in_both(schema, "binary", real, synthetic)
@@ -136,10 +132,6 @@ def distributions(real: pd.DataFrame, synthetic: pd.DataFrame) -> Figure:
     ----------
     real, synthetic : DataFrame
         `real` has the schema.
-
-    Returns
-    -------
-    Figure
     """
     schema = Schema.of(real)
     names = _in_both(schema, "continuous", real, synthetic)
@@ -189,10 +181,6 @@ def monitor(history: pd.DataFrame) -> Figure:
     ----------
     history : DataFrame
         ``history_`` of a model whose recipe has looks.
-
-    Returns
-    -------
-    Figure
     """
     looks = history.dropna(subset="c2st")
     step, score, error = (looks[name].to_numpy() for name in ("step", "c2st", "c2st_error"))
@@ -222,10 +210,6 @@ def overview(report, family: str | None = None) -> Axes:
         What :func:`ehrsynth.evaluate` returns, or its ``to_frame()``.
     family : {"fidelity", "utility", "privacy", "fairness"}, optional
         By default all.
-
-    Returns
-    -------
-    Axes
     """
     frame = report if isinstance(report, pd.DataFrame) else report.to_frame()
     frame = frame.dropna(subset="share")
@@ -268,10 +252,6 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
         What :func:`ehrsynth.evaluation.sensitivity` returns.
     current : float, optional
         The weight that the use case has, drawn as a line.
-
-    Returns
-    -------
-    Axes
     """
     ax = _axes((7, 3.8))
     palette = sns.color_palette("colorblind", len(paths.columns))
@@ -299,10 +279,6 @@ def noticed(table: pd.DataFrame) -> Axes:
     ----------
     table : DataFrame
         From :func:`ehrsynth.evaluation.validation.as_table`; what is not believed is left out.
-
-    Returns
-    -------
-    Axes
     """
     table = table[table["believed"]]
     defects, titles = table["defect"].unique(), table["title"].unique()
@@ -330,10 +306,6 @@ def distances(train: np.ndarray, holdout: np.ndarray) -> Axes:
     ----------
     train, holdout : array of float
         For each patient the distance to the nearest synthetic patient.
-
-    Returns
-    -------
-    Axes
     """
     ax = _axes((6.4, 3.4))
     edges = np.linspace(0, max(np.quantile([*train, *holdout], 0.995), 1e-9), 40).tolist()
@@ -358,10 +330,6 @@ def importance(real: pd.Series, synthetic: pd.Series, schema: Schema, top: int =
         Has the names to show.
     top : int
         How many, the most important in real data first.
-
-    Returns
-    -------
-    Axes
     """
     order = real.sort_values(ascending=False, kind="stable").index[:top]
     ax = _axes((6.4, 0.32 * max(len(order), 1) + 1.1))
@@ -383,10 +351,6 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Axes:
     curves : mapping of str to (truth, score)
         `truth` is 0/1, `score` grows with the risk. A name that begins with "real", "synthetic"
         or "holdout" has the usual color.
-
-    Returns
-    -------
-    Axes
     """
     ax = _axes((4.8, 4.6))
     ax.plot([0, 1], [0, 1], color=COLORS["neutral"], linewidth=1, linestyle=":")

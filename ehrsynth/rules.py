@@ -284,10 +284,6 @@ def clinical_rules(schema: Schema) -> list[Rule]:
     Parameters
     ----------
     schema : Schema
-
-    Returns
-    -------
-    list of Rule
     """
     ones = [Only(c.name, c.sex) for c in schema.columns if c.sex and schema.sex is not None]
     there = [r for r in (*ones, *ORDERED, *DEATHS) if all(name in schema for name in r.columns)]
@@ -318,10 +314,6 @@ def chosen_rules(
     absent : iterable of str
         Columns that are not in `schema` because they were too rare; a rule about one of them is
         left out, with a word in the log.
-
-    Returns
-    -------
-    list of Rule
     """
     rules = clinical_rules(schema)
     if path is None:
@@ -359,10 +351,6 @@ def read_rules(path: str | Path) -> list[Rule]:
     Parameters
     ----------
     path : str or Path
-
-    Returns
-    -------
-    list of Rule
     """
     content = read_by_hand(path)
     if not isinstance(content, list):

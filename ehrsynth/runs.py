@@ -42,10 +42,6 @@ def fit_runs(
     progress : bool
         A bar for each run, or one line a run when several are trained at the same time.
 
-    Returns
-    -------
-    list of EMRWGAN
-
     Raises
     ------
     InputError

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import build_book  # noqa: E402
 import chapter_links  # noqa: E402
 import colab  # noqa: E402
+import docstrings  # noqa: E402
 import mutations  # noqa: E402
 import notebooks  # noqa: E402
 
@@ -374,6 +375,30 @@ def test_a_docstring_that_names_its_chapter_links_to_it():
     linked = chapter_links.link_chapters('Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
     assert ':doc:`Chapter 7, "One column" </book/chapters/07-utility>`' in linked
     assert 'Chapter nowhere, "x".' in linked
+
+
+ONE = '"""One."""'
+ITS_X = '"""One.\n\n    Parameters\n    ----------\n    x : int\n    """'
+
+
+@pytest.mark.parametrize(
+    ("function", "faults"),
+    [
+        (f"def told(x: int) -> int:\n    {ITS_X}\n    return x", []),
+        (f"def told(x: int):\n    {ITS_X}\n    return x", ["RT01"]),
+        (f"def told(x: int) -> int:\n    {ONE}\n    return x", ["PR01"]),
+    ],
+)
+def test_the_page_says_what_a_function_takes_and_returns(function, faults, tmp_path, monkeypatch):
+    name = f"shown_{len(faults)}{len(function)}"
+    (tmp_path / f"{name}.py").write_text(function)
+    page = tmp_path / "api.md"
+    page.write_text(f".. automodule:: {name}\n   :members:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(docstrings, "PAGE", page)
+    assert [fault.split()[1] for fault in docstrings.complaints()] == faults
+    page.write_text(f".. automodule:: {name}\n   :members: other\n")
+    assert list(docstrings.shown()) == []
 
 
 # -- mutations ----------------------------------------------------------------------------

@@ -128,12 +128,7 @@ class Metric:
         return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
     def to_dict(self) -> dict:
-        """Plain numbers and texts, rounded so that the file is the same on every machine.
-
-        Returns
-        -------
-        dict
-        """
+        """Plain numbers and texts, rounded so that the file is the same on every machine."""
         return {
             k: float(f"{v:.9g}") if isinstance(v, float) else v for k, v in asdict(self).items()
         }

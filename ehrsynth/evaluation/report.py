@@ -42,23 +42,13 @@ class Report(Findings):
     """
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a metric, missing numbers as NaN.
-
-        Returns
-        -------
-        DataFrame
-        """
+        """One row a metric, missing numbers as NaN."""
         frame = pd.DataFrame([m.to_dict() for m in self.metrics])
         numbers = ["value", "ci_low", "ci_high", "best", "worst", "share"]
         return frame.astype(dict.fromkeys(numbers, float))
 
     def to_dict(self) -> dict:
-        """What ``metrics.json`` holds; a number that is not there is None.
-
-        Returns
-        -------
-        dict
-        """
+        """What ``metrics.json`` holds; a number that is not there is None."""
         names = ("settings", "rows", "columns", "left_out", "outside", "tried", "loss", "groups")
         return {
             "verdicts": {
@@ -85,20 +75,11 @@ class Report(Findings):
         ----------
         pictures : bool
             False draws none, which is faster.
-
-        Returns
-        -------
-        str
         """
         return page.render(self, pictures)
 
     def card(self) -> str:
-        """The data-set card, in Markdown: one page that travels with the synthetic data.
-
-        Returns
-        -------
-        str
-        """
+        """The data-set card, in Markdown: one page that travels with the synthetic data."""
         return page.card(self)
 
     def _repr_html_(self) -> str:
@@ -111,10 +92,6 @@ class Report(Findings):
         Parameters
         ----------
         path : path
-
-        Returns
-        -------
-        Report
         """
         content = read_json(path)
         content.pop("verdicts")  # said again by what the numbers say

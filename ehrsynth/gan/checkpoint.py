@@ -22,7 +22,6 @@ _FOUND = ("smallest", "since", "warned")  # by its monitor
 
 def pack(game: Game) -> tuple[dict[str, Tensor], dict]:
     """Copies of all that changes in a game: tensors, and what JSON can hold.
-
     Chapter training, "Stop and resume".
     """
     tensors = {"random_state": game.rng.get_state()}
@@ -42,7 +41,6 @@ def pack(game: Game) -> tuple[dict[str, Tensor], dict]:
 
 def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
     """Put the game in the state that :func:`pack` copied.
-
     Chapter training, "Stop and resume".
     """
     game.rng.set_state(tensors["random_state"])
@@ -66,7 +64,6 @@ def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
 
 def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors whose keys begin with `name` and a dot, by the rest of their keys.
-
     Chapter training, "Stop and resume".
     """
     start = f"{name}."
@@ -76,7 +73,6 @@ def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 @dataclass
 class Checkpoint:
     """One safetensors file from which training goes on as if it had never stopped.
-
     Chapter training, "Stop and resume".
     """
 
@@ -127,7 +123,6 @@ class Checkpoint:
 
 def fingerprint(data: Tensor, layout: tuple) -> str:
     """A short text that changes when the training data does.
-
     Chapter training, "Stop and resume".
     """
     digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())

@@ -32,9 +32,8 @@ _CURE = "use lower learning rates (generator_rate, critic_rate), a larger penalt
 class Monitor:
     """What the looks compare with, and what they have found so far.
 
-    The weights kept are those of the last look whose two-sample test is within one standard error
-    of the smallest. So noise seldom prefers earlier weights.
-    Chapter training, "What the loss hides".
+    Kept are the weights of the last look whose two-sample test is within one standard error of the
+    smallest, so that noise seldom prefers earlier ones. Chapter training, "What the loss hides".
     """
 
     validation: np.ndarray  # encoded patients, shape (m, width)
@@ -48,11 +47,9 @@ class Monitor:
     def look(
         self, generator: Generator, columns: Columns, recipe: Recipe, rng: torch.Generator
     ) -> tuple[dict[str, float], str]:
-        """Measure the generator, and remember its weights if they are the ones to keep.
+        """Measure the generator and keep its weights if they are good; a sentence if it collapsed.
 
-        With the same `rng` state, the looks differ by the weights alone. What is found is a number
-        for each of :data:`QUALITY`, of patients before calibration, and a sentence if they have
-        collapsed.
+        With the same `rng` state, the looks differ by the weights alone.
         """
         made = _draw_patients(generator, columns, recipe, self.validation, rng)
         learned = ~columns.is_given.cpu().numpy()
@@ -72,7 +69,6 @@ class Monitor:
 
 def validation_rows(n: int, rng: torch.Generator) -> Tensor:
     """Which of `n` training patients are the validation part; none of a table that is too small.
-
     Chapter training, "What the loss hides".
     """
     size = min(_MOST, int(_SHARE * n))

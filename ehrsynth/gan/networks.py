@@ -23,10 +23,9 @@ _DEGREE = 4  # of the polynomials that are smooth over a number's bins
 class Generator(nn.Module):
     """Noise and `given` columns about the patient to one logit for each matrix column.
 
-    `centered` normalizes the last layer's input. Otherwise its values are all positive, and a step
-    that moves all weights alike moves every prevalence: categories die and never come back.
-    `smooth` has the numbers' columns and the shapes over their bins that the noise may give them
-    (``Columns.numbers``); the biases are free. Chapter gan-architecture, "Build it: EMR-WGAN".
+    `centered` normalizes the last layer's input: were its values all positive, a step that moves
+    all weights alike would move every prevalence. `smooth` is ``Columns.numbers``, the shapes that
+    the noise may give a number's bins. Chapter gan-architecture, "Build it: EMR-WGAN".
     """
 
     def __init__(
@@ -90,10 +89,9 @@ class Critic(nn.Module):
 class Columns(nn.Module):
     """What the layout means for the networks: which logits form a softmax, which are given.
 
-    Blocks of equal width are handled together, so training never loops over single columns.
-    `given` names the columns that the generator is conditioned on; `score_weight` is that of the
-    normal scores shown to the critic beside the bins. Chapter gan-architecture, "Why codes are
-    hard".
+    Blocks of equal width are handled together. `given` names the columns that the generator is
+    conditioned on; `score_weight` is that of the normal scores shown to the critic beside the bins.
+    Chapter gan-architecture, "Why codes are hard".
     """
 
     # Masks of the matrix columns, shape (width,).
@@ -114,11 +112,7 @@ class Columns(nn.Module):
         where, widths = places(tuple(layout)), [block.width for block in layout]
         self.width = sum(widths)
         self.owner = np.repeat(np.arange(len(layout)), widths)  # its number in the layout
-        self.names = [
-            f"{block.name} = {label}" if block.width > 1 else block.name
-            for block in layout
-            for label in (block.labels if block.width > 1 else [""])
-        ]
+        self.names = [name for block in layout for name in block.columns]
 
         def mask(blocks: Iterable[bool]) -> Tensor:
             return torch.from_numpy(np.repeat(list(blocks), widths))
@@ -203,11 +197,7 @@ class Columns(nn.Module):
         return torch.where(self.is_scalar, probabilities, codes.to(probabilities.dtype))
 
     def straight_through(self, probabilities: Tensor, generator: torch.Generator) -> Tensor:
-        """Drawn codes whose gradient is that of their probabilities.
-
-        Bengio, Léonard & Courville 2013, "Estimating or propagating gradients through stochastic
-        neurons for conditional computation".
-        """
+        """Drawn codes whose gradient is that of their probabilities (Bengio et al. 2013)."""
         codes = self.draw(probabilities.detach(), generator)
         return codes + (probabilities - probabilities.detach())
 

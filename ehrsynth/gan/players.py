@@ -20,7 +20,6 @@ _PART = 8_192  # patients counted at a time
 @dataclass
 class Game:
     """Everything that changes while the players play.
-
     Chapter training, "Build it: one step for each player".
     """
 
@@ -54,7 +53,6 @@ class Game:
 
 def critic_step(game: Game, real: Tensor) -> Tensor:
     """The critic learns to score `real` patients above fake ones: loss, distance and penalty.
-
     Chapter training, "Build it: one step for each player".
     """
     game.generator.train(game.recipe.fakes_by == "batch")
@@ -74,7 +72,6 @@ def critic_step(game: Game, real: Tensor) -> Tensor:
 
 def generator_step(game: Game, real: Tensor) -> Tensor:
     """The generator learns to make patients that the critic scores high; its loss.
-
     Chapter training, "Build it: one step for each player".
     """
     fake = game.columns.features(game.imagine(real))
@@ -100,7 +97,6 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 def stream(seed: int, *purpose: object, device: str | torch.device = "cpu") -> torch.Generator:
     """A random generator of its own for each purpose, so that no draw depends on another's.
-
     Chapter training, "The loop, and a measure we can trust".
     """
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
@@ -139,7 +135,6 @@ def new_game(
 
 def new_generator(recipe: Recipe, columns: Columns) -> Generator:
     """A generator of this recipe; its weights are still to be set.
-
     Chapter gan-architecture, "Build it: EMR-WGAN".
     """
     with torch.random.fork_rng(devices=[]):  # torch starts layers from its global generator
@@ -151,7 +146,6 @@ def new_generator(recipe: Recipe, columns: Columns) -> Generator:
 
 def column_means(data: Tensor) -> Tensor:
     """Mean of each matrix column; a few patients at a time, for the matrix is bytes.
-
     Chapter generation, "Calibration".
     """
     parts = (part.sum(dim=0, dtype=torch.float32) for part in data.split(_PART))
@@ -159,7 +153,7 @@ def column_means(data: Tensor) -> Tensor:
 
 
 def _starting_bias(columns: Columns, prevalence: Tensor) -> Tensor:
-    """Biases at which the generator's outputs have these prevalences, shape (width,)."""
+    """Biases at which the generator's outputs have these prevalences."""
     p = prevalence.cpu().clamp(1e-6, 1 - 1e-6)
     bias = torch.where(columns.is_one_hot.cpu(), p.log(), p.logit())
     bias[prevalence.cpu() == 0] = -30.0  # never seen in train, never generated

@@ -29,7 +29,6 @@ _IMAGINED = 1_024  # patients generated to see how far the prevalences are
 
 class TrainingError(InputError):
     """Training went wrong in a way that another recipe can cure.
-
     Chapter training, "Break it: a collapse".
     """
 
@@ -41,10 +40,8 @@ def train(
 ) -> pd.DataFrame:  # fmt: skip
     """Play `steps` rounds of the game on all training patients, and return the history.
 
-    Its rows have step, epoch, losses (means since the row before), prevalence_error (mean absolute
-    difference from train), seconds; with a monitor (which needs `test`) ``monitor.QUALITY``.
-    `watch` is called with the step and the game. Chapter training, "The loop, and a measure we can
-    trust".
+    A row has means since the row before, and with a monitor (which needs `test`) its ``QUALITY``.
+    Chapter training, "The loop, and a measure we can trust".
     """
     run = _Run(game, data, steps, seed, checkpoint, test)
     with tqdm(
@@ -94,12 +91,10 @@ class _Run:
         self.batches = _batches(self.learned, game.recipe, seed, self.step)
 
     def is_over(self) -> bool:
-        """Whether all steps are done, or the monitor has lost its patience."""
         monitor, patience = self.game.monitor, self.game.recipe.patience
         return self.step >= self.steps or (monitor is not None and 0 < patience <= monitor.since)
 
     def is_due(self, every: int) -> bool:
-        """Whether to do what is done every so many steps, and after the last."""
         return self.step % every == 0 or self.is_over()
 
     def play(self) -> None:
@@ -126,7 +121,7 @@ class _Run:
 
     def record(self) -> str:
         """Add a row to the history; instead a sentence if the training has diverged."""
-        count = self.step - (self.step - 1) // RECORD_EVERY * RECORD_EVERY
+        count = (self.step - 1) % RECORD_EVERY + 1
         row = dict(zip(_LOSSES, (self.sums / count).tolist(), strict=True))
         self.sums.zero_()
         for name, value in row.items():

@@ -117,7 +117,6 @@ def _newton(
 
 def activate(logits: Tensor, one_hot: bool, out: Tensor) -> Tensor:
     """Probabilities, written to `out`: new memory for each of them costs ten times the sums.
-
     Chapter generation, "Calibration".
     """
     return torch.softmax(logits, dim=1, out=out) if one_hot else torch.sigmoid(logits, out=out)

@@ -18,7 +18,6 @@ def violations(
     table: pd.DataFrame, schema: Schema | None = None, rules: Iterable[Rule] | None = None
 ) -> pd.DataFrame:
     """How often a table breaks each clinical rule.
-
     Chapter generation, "Clinical rules".
 
     Parameters
@@ -59,10 +58,6 @@ def repair(
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
 
-    Returns
-    -------
-    DataFrame
-
     Raises
     ------
     InputError
@@ -96,7 +91,6 @@ def postprocess(
     repaired: dict[str, int] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Decode generated patients and make them keep the clinical rules.
-
     Chapter generation, "Rules as data".
 
     Parameters

@@ -70,7 +70,6 @@ def draw_in_turn(
 
 def members(group: Tensor, cell: Tensor) -> Tensor:
     """Row numbers of the patients whose cell is in the group.
-
     Chapter generation, "What belongs together".
     """
     return torch.nonzero(group[cell]).squeeze(1)

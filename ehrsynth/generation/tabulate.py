@@ -53,7 +53,6 @@ def co_occurrences(data: Tensor, columns: Columns, own: Tensor | None = None) ->
 
 def condition_names(layout: tuple[Block, ...]) -> list[str]:
     """The columns a conditional model is given: the outcome and the sex, where there are any.
-
     Chapter generation, "Asking for a kind of patient".
     """
     names = [block.name for block in layout if block.role == "outcome"]
@@ -67,7 +66,6 @@ def agreeing_cells(
     where: dict, layout: tuple[Block, ...], conditions: list[str], cells: Tensor
 ) -> Tensor:
     """Which cells agree with a wish, e.g. ``{"DIE_1y": 1, "sex": "F"}``; a mask.
-
     Chapter generation, "Asking for a kind of patient".
     """
     blocks = {block.name: block for block in layout}

@@ -12,7 +12,6 @@ from ..errors import InputError
 @dataclass(frozen=True)
 class Block:
     """The part of the matrix that holds one column of the patient table.
-
     Chapter preprocessing, "Look: what the network sees".
 
     Parameters
@@ -54,7 +53,6 @@ class Block:
 @dataclass(frozen=True)
 class Encoded:
     """Patients as a matrix, with the layout that says what its columns are.
-
     Chapter preprocessing, "Look: what the network sees".
 
     Parameters
@@ -75,16 +73,7 @@ class Encoded:
         return places(self.layout)
 
     def slice(self, name: str) -> slice:
-        """The matrix columns of one column of the patient table.
-
-        Parameters
-        ----------
-        name : str
-
-        Returns
-        -------
-        slice
-        """
+        """The matrix columns of one column of the patient table."""
         if name not in self._places:
             raise InputError(f"There is no column {name!r} in the encoded table.")
         return self._places[name]
@@ -94,19 +83,13 @@ class Encoded:
         return self.values[:, self.slice(name)]
 
     def to_frame(self) -> pd.DataFrame:
-        """The matrix as a table with readable column names, e.g. ``race=ASIAN``.
-
-        Returns
-        -------
-        DataFrame
-        """
+        """The matrix as a table with readable column names, e.g. ``race=ASIAN``."""
         names = [name for block in self.layout for name in block.columns]
         return pd.DataFrame(self.values, columns=names)
 
 
 def places(layout: tuple[Block, ...]) -> dict[str, slice]:
     """The matrix columns of each block, by name.
-
     Chapter preprocessing, "Look: what the network sees".
     """
     ends = np.cumsum([block.width for block in layout]).tolist()

@@ -110,10 +110,6 @@ def from_database(raw: Mapping[str, Table], include: tuple[str, ...] = ()) -> di
         Those of :data:`ALWAYS`, and of :data:`INCLUDED` for what is in `include`. In ``omr``,
         ``seq_num`` is the order of the measurements of one day.
     include : tuple of str
-
-    Returns
-    -------
-    dict of str to Table
     """
     ordered = dict(raw) | {"omr": raw["omr"].mutate(**{engine.ROW: raw["omr"]["seq_num"]})}
     read = {

@@ -60,10 +60,6 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     Parameters
     ----------
     data, include : as for :func:`scan`
-
-    Returns
-    -------
-    dict of str to DataFrame
     """
     return {name: engine.collect(table) for name, table in scan(data, include=include).items()}
 
