@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.evaluation import PROFILES, align
-from ehrsynth.evaluation.alignment import plausible
 from ehrsynth.evaluation.privacy.success import excess_risk
 from ehrsynth.evaluation.setting import Setting, with_references
 from ehrsynth.files import read_table
@@ -195,7 +194,7 @@ def main() -> None:
     schema = tables.pop("schema")
     common = [n for n in schema.names if all(n in table.columns for table in tables.values())]
     schema = schema.select(common)
-    tables = {role: plausible(table[common], schema)[0] for role, table in tables.items()}
+    tables = {role: schema.plausible(table[common])[0] for role, table in tables.items()}
     scenes = with_references(**tables, schema=schema, effort=PROFILES["full"], seed=options.seed)
     for name in RISKS:
         for scene, title in RELEASES.items():

@@ -35,7 +35,6 @@ _ATTRIBUTE = "ehrsynth_schema"
 @dataclass(frozen=True)
 class Column:
     """One column of a patient table.
-
     Chapter data-types, "Build it, part 1: name the type".
 
     Parameters
@@ -94,39 +93,19 @@ class Column:
         return f"{label} ({self.unit})" if self.unit else label
 
     def clip(self, values: np.ndarray) -> np.ndarray:
-        """Move what lies outside the plausible bounds to the nearer one.
-
-        Parameters
-        ----------
-        values : array_like of float
-
-        Returns
-        -------
-        ndarray of float
-        """
+        """Move what lies outside the plausible bounds to the nearer one."""
         low = -np.inf if self.lower is None else self.lower
         high = np.inf if self.upper is None else self.upper
         return np.clip(np.asarray(values, dtype=float), low, high)
 
     def within(self, values: np.ndarray) -> np.ndarray:
-        """Take what lies outside the plausible bounds as not measured.
-
-        Parameters
-        ----------
-        values : array_like of float
-
-        Returns
-        -------
-        ndarray of float
-            A copy, NaN outside the bounds.
-        """
+        """A copy with NaN, not measured, where a value lies outside the plausible bounds."""
         return np.where(self.clip(values) == values, values, np.nan)
 
 
 @dataclass(frozen=True)
 class Schema:
     """The columns of a patient table, in order.
-
     Chapter data-types, "The patient table and its schema".
 
     Parameters
@@ -165,10 +144,6 @@ class Schema:
         Parameters
         ----------
         *kinds : str
-
-        Returns
-        -------
-        list of str
         """
         return [c.name for c in self.columns if c.kind in kinds]
 
@@ -178,10 +153,6 @@ class Schema:
         Parameters
         ----------
         *roles : str
-
-        Returns
-        -------
-        list of str
         """
         return [c.name for c in self.columns if c.role in roles]
 
@@ -205,10 +176,6 @@ class Schema:
         Parameters
         ----------
         table : DataFrame
-
-        Returns
-        -------
-        ndarray of uint8
         """
         if self.outcome is None:
             raise InputError("No column has the role outcome; name one with --outcome COLUMN.")
@@ -219,16 +186,7 @@ class Schema:
         return values.to_numpy(np.uint8)
 
     def select(self, names: Iterable[str]) -> "Schema":
-        """The schema of some columns, in this schema's order.
-
-        Parameters
-        ----------
-        names : iterable of str
-
-        Returns
-        -------
-        Schema
-        """
+        """The schema of some columns, in this schema's order."""
         wanted = set(names)
         return Schema(tuple(c for c in self.columns if c.name in wanted))
 
@@ -284,10 +242,6 @@ class Schema:
         table : DataFrame
         outcome : str, optional
             The column to predict, with two values.
-
-        Returns
-        -------
-        Schema
         """
         if table.empty:
             raise InputError("The table has no rows or no columns; check the file.")
@@ -326,13 +280,18 @@ class Schema:
         }
         return self.attach(pd.DataFrame(columns, index=table.index))
 
-    def to_json(self) -> str:
-        """One line of JSON, without the fields that have their default.
+    def plausible(self, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+        """The table without numbers outside their bounds, and how many there were, by column."""
+        table, counts = table.copy(deep=False), {}
+        for name in self.of_kind("continuous"):
+            values = table[name].to_numpy(float)
+            inside = self[name].within(values)
+            if outside := int(np.isnan(inside).sum() - np.isnan(values).sum()):
+                counts[name], table[name] = outside, inside
+        return table, counts
 
-        Returns
-        -------
-        str
-        """
+    def to_json(self) -> str:
+        """One line of JSON, without the fields that have their default."""
         default = asdict(Column("", "binary"))
         columns = [
             {k: v for k, v in asdict(c).items() if k in ("name", "kind", "role") or v != default[k]}
@@ -343,16 +302,7 @@ class Schema:
     @classmethod
     @lru_cache(maxsize=32)  # every look at a table's schema parses it
     def from_json(cls, text: str, where: str = "the schema") -> "Schema":
-        """Read what :meth:`to_json` wrote.
-
-        Parameters
-        ----------
-        text, where : str
-
-        Returns
-        -------
-        Schema
-        """
+        """Read what :meth:`to_json` wrote."""
         try:
             return cls(tuple(Column(**column) for column in json.loads(text)["columns"]))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -374,10 +324,6 @@ class Schema:
         Parameters
         ----------
         path : str or Path
-
-        Returns
-        -------
-        Schema
         """
         return cls.from_json(json.dumps(read_json(path)), where=str(path))
 
@@ -395,7 +341,6 @@ class Schema:
 
 def role_of(name: str) -> str:
     """The role that a column's name tells: demographic, or feature for everything else.
-
     Chapter data-types, "The patient table and its schema".
     """
     return "demographic" if name.strip().lower() in _DEMOGRAPHIC_NAMES else "feature"

@@ -16,7 +16,6 @@ from known_truth import noisy_copy, population
 import ehrsynth
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
-from ehrsynth.evaluation.alignment import plausible
 from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.files import write_json
 from ehrsynth.schema import Column, Schema
@@ -341,7 +340,7 @@ def test_implausible_values_count_as_not_measured(people):
     report = evaluate(train, people[1], people[1], schema=schema, profile="fast")
     assert report.outside["train"] == {"bmi": 1}
     assert "train table, values outside the plausible bounds" in report.to_html(pictures=False)
-    table, _ = plausible(schema.attach(train), schema)
+    table, _ = schema.plausible(schema.attach(train))
     assert np.isnan(table["bmi"][0])
     assert train["bmi"][0] == 107_840.0  # the caller's table is untouched
 

@@ -10,35 +10,15 @@ _FEWEST_ROWS = 5  # of each table
 
 
 def align(
-    tables: dict[str, pd.DataFrame],
-    schema: Schema | None = None,
-    outcome: str | None = None,
+    tables: dict[str, pd.DataFrame], schema: Schema | None = None, outcome: str | None = None,
     names: dict[str, str] | None = None,
-) -> dict:
+) -> dict:  # fmt: skip
     """Check the three tables as read from files and give them one schema.
     Chapter utility, "Tables of known quality".
 
-    Parameters
-    ----------
-    tables : dict
-        "train", "holdout" and "synthetic".
-    schema : Schema, optional
-        Without it, it is inferred from the real tables.
-    outcome : str, optional
-        Outcome column, when there is no schema.
-    names : dict, optional
-        What to call each table in errors, e.g. its file name.
-
-    Returns
-    -------
-    dict
-        The tables (with proper types, common columns first) and "schema": the arguments of
-        :func:`ehrsynth.evaluate`.
-
-    Raises
-    ------
-    InputError
-        If a table is none or empty, no column is common, or a value does not fit its column.
+    `tables` are "train", "holdout" and "synthetic", `names` what to call each in errors. Without a
+    schema it is inferred from the real tables. The result has them with proper types, common
+    columns first, and "schema": the arguments of :func:`ehrsynth.evaluate`.
     """
     names = {role: role + " table" for role in tables} | (names or {})
     for role, table in tables.items():
@@ -104,16 +84,3 @@ def _numbers_rows(values: pd.Series) -> bool:
     if not pd.api.types.is_numeric_dtype(values) or values.isna().any():
         return False
     return bool((np.diff(values.to_numpy(float)) == 1).all()) and values.iloc[0] in (0, 1)
-
-
-def plausible(table: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Take values outside the schema's bounds as not measured; also say how many, by column.
-    Chapter utility, "Tables of known quality".
-    """
-    table, counts = table.copy(deep=False), {}
-    for name in schema.of_kind("continuous"):
-        values = table[name].to_numpy(float)
-        inside = schema[name].within(values)
-        if outside := int(np.isnan(inside).sum() - np.isnan(values).sum()):
-            counts[name], table[name] = outside, inside
-    return table, counts

@@ -12,7 +12,7 @@ from ..errors import InputError, check_choice
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, mean_of
 from . import fairness, fidelity, inference, learners, marginals, utility
-from .alignment import align, plausible
+from .alignment import align
 from .effort import PROFILES
 from .metric import Metric, Spec, described
 from .privacy import attacks
@@ -107,7 +107,7 @@ def compare(
         full: Schema = aligned.pop("schema")
         common = set.intersection(*map(set, given.values()))
         shared = full.select(name for name in full.names if name in common)
-        cleaned = {role: plausible(t[shared.names], shared) for role, t in aligned.items()}
+        cleaned = {role: shared.plausible(t[shared.names]) for role, t in aligned.items()}
         tables = {role: table for role, (table, _) in cleaned.items()}
         scenes = with_references(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
         # The same columns, size and missing values make the same references.

@@ -87,10 +87,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         recipe : {"modern", "paper"}
         **options
-
-        Returns
-        -------
-        Preprocessor
         """
         known = {"modern": {}, "paper": {"continuous": "minmax", "missing": "draw"}}
         if recipe not in known:
@@ -105,10 +101,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         train : DataFrame, shape (n, columns)
         schema : Schema, optional
             By default the one attached to `train`, or an inferred one.
-
-        Returns
-        -------
-        Preprocessor
         """
         self._check_options()
         _check_table(train)
@@ -123,7 +115,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         dropped = [(c.name, c.label, float(train[c.name].mean())) for c in rare]
         self.dropped_ = pd.DataFrame(dropped, columns=_DROPPED)
         self.cuts_, self.observed_ = {}, {}
-        plausible, rows = _plausible(train, kept), []
+        plausible, rows = kept.plausible(kept.cast(train))[0], []
         for name in kept.of_kind("continuous"):
             observed = np.sort(plausible[name].dropna().to_numpy())
             if self.continuous == "bins":
@@ -176,17 +168,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise NotFittedError("The preprocessor is not fitted; call fit(train) first.")
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Readable names of the matrix columns, e.g. ``race=ASIAN``.
-
-        Parameters
-        ----------
-        input_features : None
-            Not used; scikit-learn's pipelines give it.
-
-        Returns
-        -------
-        array of str
-        """
+        """Readable names of the matrix columns; scikit-learn's pipelines give `input_features`."""
         self._check_fitted()
         return np.array([n for block in self.layout_ for n in block.columns], dtype=object)
 
@@ -196,10 +178,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Parameters
         ----------
         table : DataFrame, shape (n, columns)
-
-        Returns
-        -------
-        Encoded
         """
         table, rng = self.clip(table), np.random.default_rng(self.seed)
         if self.imputer_ is not None:
@@ -227,19 +205,10 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return Encoded(values, self.layout_)
 
     def clip(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The kept columns, with values outside the plausible bounds replaced by NaN.
-
-        Parameters
-        ----------
-        table : DataFrame, shape (n, columns)
-
-        Returns
-        -------
-        DataFrame
-        """
+        """The kept columns, with values outside the plausible bounds replaced by NaN."""
         self._check_fitted()
         _check_table(table)
-        return _plausible(table, self.schema_)
+        return self.schema_.plausible(self.schema_.cast(table))[0]
 
     def _range(self, name: str) -> tuple[float, float]:
         return self.observed_[name][0], self.observed_[name][-1]
@@ -258,10 +227,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         encoded : Encoded
         seed : int or SeedSequence
             For the draws inside the bins.
-
-        Returns
-        -------
-        DataFrame
         """
         self._check_fitted()
         if getattr(encoded, "layout", None) != self.layout_:
@@ -327,10 +292,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Parameters
         ----------
         folder : path
-
-        Returns
-        -------
-        Preprocessor
         """
         path = Path(folder) / FILE
         state: Any = read_json(path)
@@ -355,13 +316,6 @@ def _check_table(table) -> None:
             f"A preprocessor takes a patient table (a DataFrame), not {type(table).__name__}; "
             "give it what build_patients and split return."
         )
-
-
-def _plausible(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    table = schema.cast(table)
-    for name in schema.of_kind("continuous"):
-        table[name] = schema[name].within(table[name])
-    return table
 
 
 def _quantiles(observed: np.ndarray, name: str) -> list[float]:
