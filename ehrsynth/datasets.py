@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 
@@ -32,19 +33,21 @@ DATASETS = tuple(_READERS)
 _FLAT = {"encounters": "diabetes130", "table": "table"}
 
 
-def load(name: str, data: str | Path | None = None, **options) -> dict[str, pd.DataFrame]:
+def load(
+    name: str, data: str | Path | pd.DataFrame | None = None, **options
+) -> dict[str, pd.DataFrame]:
     """Load a data set.
 
     Parameters
     ----------
     name : str
         One of :data:`DATASETS`.
-    data : str or Path, optional
-        The folder or file with the data. ``simulated`` needs none; of ``mimic-iv-demo`` and
-        ``diabetes130`` the fetched copy is used when it is not given.
+    data : str, Path or DataFrame, optional
+        The folder or file with the data, of ``table`` also a DataFrame. ``simulated`` needs none;
+        of ``mimic-iv-demo`` and ``diabetes130`` the fetched copy is used when it is not given.
     **options
-        ``simulated``: ``patients`` (20,000) and ``seed`` (0). ``table``: ``outcome``, a column, and
-        ``columns``, a columns file.
+        ``simulated``: ``patients`` (20,000) and ``seed`` (0). ``table``: ``outcome``, a column;
+        ``columns``, a columns file; ``patient_id``, a column; ``positive``, a value.
 
     Returns
     -------
@@ -106,10 +109,14 @@ def _reader(name: str) -> ModuleType:
     return import_module(f".{_READERS[name]}", __package__)
 
 
-def _location(name: str, data: str | Path | None) -> str | Path:
+def _location(name: str, data: str | Path | pd.DataFrame | None) -> Any:
     """The folder, file or database to read: when none is given, the fetched copy."""
     if data is None:
         return fetched(name)
+    if isinstance(data, pd.DataFrame):
+        if name != "table":
+            raise InputError(f"Data set {name} is read from files; only table takes a DataFrame.")
+        return data
     if is_url(data):
         if name != "omop":
             raise InputError(f"Data set {name} is read from files; only omop takes a database.")

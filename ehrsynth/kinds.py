@@ -13,7 +13,7 @@ MISSING = "(missing)"
 MAX_CATEGORIES = 60
 NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 _ROWS_A_CODE = 10  # on average
-_LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
+LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 _LEAST_IDENTIFIERS = 50  # fewer rows can be all different by chance
 _IDENTIFIER_NAME = re.compile(
     r"(?:^|_)(?:id|ids|nr|nbr|mrn|ssn|guid|uuid|pid|key|identifier)$"
@@ -60,7 +60,7 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
     _refuse_first(what, values, numbers.isna() & values.notna(), _NO_NUMBER)
     _refuse_first(what, numbers, np.isinf(numbers), _INFINITE)
     if kind == "continuous":
-        _refuse_first(what, numbers, numbers.abs() > _LARGEST, _TOO_LARGE)
+        _refuse_first(what, numbers, numbers.abs() > LARGEST, _TOO_LARGE)
         return numbers
     if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
         found = "no value" if pd.isna(bad.value) else bad.value

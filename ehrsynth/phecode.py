@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
+from .errors import InputError, first_bad
 from .schema import Column
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 LEVELS = ("phecode", "leaf", "category")
 _KEY = ["icd_version", "icd_code"]
 _SHORTEST_CODE = 3
+_ONE_CODE = r"(?:[A-Z]\d[0-9A-Z]*|\d{1,5})(?:\.[0-9A-Z]*)?"
+_TWO_CODES = rf"{_ONE_CODE}(?:[\s,;|/+&]+{_ONE_CODE})+[\s,;|/+&]*"
+_VERSION = r"^(?:ICD)?[-_ ]*(9|10)(?:\.0+)?(?:[-_ ]*CM)?$"
 
 
 @lru_cache(maxsize=1)
@@ -90,7 +93,8 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     Parameters
     ----------
     diagnoses : DataFrame
-        ``icd_code`` (text; dots are ignored), ``icd_version`` (9 or 10) and anything else.
+        ``icd_code`` (text, one code a cell; 38.9 is read as 038.9), ``icd_version`` (9 or 10, or a
+        text such as "ICD10CM") and anything else.
     level : {"phecode", "leaf", "category"}
 
     Returns
@@ -148,6 +152,7 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
         ``icd9`` and ``icd10`` (share of the patients coded in that version who have it) and
         ``phi``, the correlation of having it with being coded in ICD-10.
     """
+    diagnoses = diagnoses.assign(icd_version=_versions(diagnoses["icd_version"]))
     versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
     era = versions.loc[versions["min"] == versions["max"], "min"]
     size = era.value_counts().reindex([9, 10], fill_value=0)
@@ -330,12 +335,13 @@ def _leaves(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, pd.DataFr
     if missing := [name for name in _KEY if name not in diagnoses]:
         raise InputError(f"Column {missing[0]!r} is missing from the table of diagnoses.")
     numbers = diagnoses.groupby(_KEY, sort=False, dropna=False).ngroup()
-    codes = diagnoses.loc[~numbers.duplicated().to_numpy(), _KEY].reset_index(drop=True)
-    text = codes["icd_code"].astype("str").str.replace(".", "", regex=False)
-    codes = codes.assign(icd_code=text.str.strip().str.upper())
+    codes = diagnoses[_KEY].reset_index(drop=True)[~numbers.duplicated().to_numpy()]
+    versions = _versions(codes["icd_version"])
+    codes = codes.assign(icd_code=_codes(codes["icd_code"], versions), icd_version=versions)
+    codes = codes.reset_index(drop=True)
     table = icd_table()[[*_KEY, "phecode"]]
     waiting = codes[_KEY].assign(number=codes.index)
-    waiting = waiting[waiting["icd_code"].notna()].astype({"icd_version": "int64"})
+    waiting = waiting[waiting["icd_code"].notna()]
     found = [pd.DataFrame({"number": pd.Series(dtype="int64"), "phecode": pd.Series(dtype="str")})]
     while len(waiting):
         hits = waiting.merge(table, on=_KEY)[["number", "phecode"]]
@@ -344,3 +350,42 @@ def _leaves(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, pd.DataFr
         waiting = waiting[waiting["icd_code"].str.len() > _SHORTEST_CODE]
         waiting = waiting.assign(icd_code=waiting["icd_code"].str[:-1])
     return numbers, codes, pd.concat(found, ignore_index=True)
+
+
+def _codes(written: pd.Series, versions: pd.Series) -> pd.Series:
+    """Codes in capitals, without dots and with the zeros in front that a spreadsheet took."""
+    present = written.dropna()
+    if len(present) and not present.map(lambda code: isinstance(code, str)).all():
+        raise InputError(
+            "Column 'icd_code' holds numbers, and 250, 250.0 and 250.00 are different codes; read "
+            "it as text (dtype=str)."
+        )
+    text = written.astype("str").str.strip().str.upper()
+    two = text.str.fullmatch(_TWO_CODES, na=False)
+    if bad := first_bad(text, two):
+        raise InputError(
+            f"Column 'icd_code' holds several codes in one cell, first in row {bad.label + 1}; "
+            "give each code a row of its own."
+        )
+    # Before the dot ICD-9 has three digits, behind a V two: 38.9 can only be 038.9.
+    nine = versions == 9
+    for shape, width in ((r"()(\d+)(\..*)?", 3), (r"(V)(\d+)(\..*)?", 2), (r"(E)(\d+)(\..*)?", 3)):
+        parts = text.where(nine).str.extract(f"^{shape}$")
+        short = parts[1].str.len() < width
+        whole = parts[0] + parts[1].str.zfill(width) + parts[2].fillna("")
+        text = text.where(~short, whole)
+    return text.str.replace(".", "", regex=False)
+
+
+def _versions(written: pd.Series) -> pd.Series:
+    """The version of each code as 9 or 10, also where it is written as ICD9CM or ICD-10-CM."""
+    if pd.api.types.is_integer_dtype(written) and written.isin((9, 10)).all():
+        return written.astype("int64")
+    text = written.astype(object).where(written.notna(), "nothing").astype(str).str.strip()
+    number = text.str.upper().str.extract(_VERSION, expand=False).astype("float64")
+    if bad := first_bad(text, ~number.isin((9, 10))):
+        raise InputError(
+            f"Column 'icd_version' has {bad.value[:20]!r} in row {bad.label + 1}; write 9 or 10 "
+            "(ICD-9-CM or ICD-10-CM)."
+        )
+    return number.astype("int64")

@@ -255,3 +255,65 @@ def test_every_shipped_twin_is_one():
     own = phecode.map_icd(codes[["icd_version", "icd_code"]])
     assert own.empty and len(codes) > 300
     assert codes["icd_version"].value_counts().min() > 100
+
+
+# -- codes as they are written -----------------------------------------------------------
+
+
+def coded(codes, version=9):
+    table = pd.DataFrame({"icd_code": codes, "icd_version": version})
+    return table
+
+
+@pytest.mark.parametrize(
+    ("written", "right", "version"),
+    [
+        ("38.9", "038.9", 9), ("8.45", "008.45", 9), ("42", "042", 9), ("70", "070", 9),
+        ("1.9", "001.9", 9), ("V8.5", "V08.5", 9), ("v15.82", "V1582", 9), (" 250.00 ", "25000", 9),
+        ("389", "389", 9), ("e11.9", "E119", 10), ("  i10", "I10", 10), ("E885.9", "E8859", 9),
+    ],
+)  # fmt: skip
+def test_the_dot_says_where_a_code_ends(written, right, version):
+    found = phecode.map_icd(coded([written, "4019"], [version, 9]), "leaf")
+    wanted = phecode.map_icd(coded([right, "4019"], [version, 9]), "leaf")
+    assert found["phecode"].tolist() == wanted["phecode"].tolist()
+    assert len(found) > 1 or right.startswith(("V", "E885"))
+
+
+@pytest.mark.parametrize("codes", [[38.9, 8.45], [250, 401], ["4019", 250.0]])
+def test_codes_that_are_numbers_are_refused(codes):
+    with pytest.raises(InputError, match="'icd_code' holds numbers, and 250, 250.0 and 250.00"):
+        phecode.map_icd(coded(codes))
+
+
+@pytest.mark.parametrize(
+    "cell", ["250.00, 401.9", "25000;4019", "E11.9|I10", "250.00 401.9", "I10/"]
+)
+def test_two_codes_in_a_cell_are_refused(cell):
+    codes = coded(["4019", "4019", cell, "I10"], [9, 9, 10, 10])
+    if cell == "I10/":
+        assert len(phecode.map_icd(codes)) >= 3
+        return
+    with pytest.raises(InputError, match="several codes in one cell, first in row 3; give each"):
+        phecode.map_icd(codes)
+
+
+@pytest.mark.parametrize(
+    "written", [["ICD9CM", "ICD10CM"], ["ICD-9", "ICD-10-CM"], ["9", " 10 "], [9.0, 10.0],
+                ["icd9cm", "icd10"], ["ICD_9_CM", "ICD 10"]],
+)  # fmt: skip
+def test_versions_may_be_texts(written):
+    table = coded(["4019", "I10"], written)
+    assert (
+        phecode.map_icd(table)["phecode"].tolist()
+        == phecode.map_icd(coded(["4019", "I10"], [9, 10]))["phecode"].tolist()
+    )
+    assert phecode.unmapped(table).empty
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"), [("ICD8", "'ICD8' in row 2"), (11, "'11' in row 2"), (None, "'nothing'")]
+)
+def test_versions_that_are_none_are_named(written, shown):
+    with pytest.raises(InputError, match=f"'icd_version' has {shown}.*; write 9 or 10"):
+        phecode.map_icd(coded(["4019", "4019"], [9, written]))

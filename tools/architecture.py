@@ -69,7 +69,10 @@ HOUSE = {
 ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-releasing")}
 # Folders inside of folders.
 INSIDE = {
-    "sources.flat": ("file", "columns_file", "reading", "units", "dates", "column_reader", "table"),
+    "sources.flat": (
+        "decimals", "text_file", "file", "columns_file", "reading", "units", "dates", "as_numbers",
+        "outcome", "column_reader", "applying", "who", "table",
+    ),
     "evaluation.privacy": (
         "success", "folds", "moments", "density_ratio", "membership", "scores", "copies", "guard",
         "attribute", "identity", "adversarial", "closest_records", "attacks", "comparable",

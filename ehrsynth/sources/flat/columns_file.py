@@ -30,6 +30,8 @@ class Wish:
     drop: bool = False  # leave the column out
     identifier: str = ""  # "allowed" keeps a column that looks like one
     missing: tuple[str, ...] = ()  # values that mean that there is none, such as "-9"
+    values: tuple[str, ...] = ()  # texts of a CSV that are no missing values, such as "NA"
+    spelling: str = ""  # "exact" keeps texts apart that differ in capitals only, "joined" joins
     missing_rows: str = ""  # "drop" leaves out the patients who have no value here
     positive: str = ""  # which of the outcome's two values counts as 1
 
@@ -63,7 +65,7 @@ def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
 def _value(path: Path, name: str, key: object, value: Any) -> Any:
     if key not in KEYS:
         raise InputError(f"{path} has the key {key!r} for column {name!r}; use {', '.join(KEYS)}.")
-    if key == "missing" and not isinstance(value, list):
+    if key in ("missing", "values") and not isinstance(value, list):
         value = [value]
     good, wanted = _WANTED.get(str(key), (lambda v: isinstance(v, str), "a text"))
     if not good(value):
@@ -98,5 +100,7 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: all(isinstance(v, str | int | float) for v in value),
         'a list of values, as in ["-9", "not done"]',
     ),
+    "values": (lambda v: all(isinstance(one, str) for one in v), 'a list of texts, as in ["NA"]'),
+    "spelling": _one_of("exact", "joined"),
     "positive": (lambda v: isinstance(v, str | int | float), "one of the outcome's two values"),
 }

@@ -12,7 +12,8 @@ _TIME = r"(?:[ T]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[AaPp][Mm])?(?:Z|[+-]\d\
 _ISO = r"\d{4}-\d{1,2}-\d{1,2}" + _TIME
 _NAMED_MONTH = r"\d{1,2}[- ]?[A-Za-z]{3}[- ]?\d{4}" + _TIME
 _ORDERED_DATE = r"(\d{1,2})[/.](\d{1,2})[/.](\d{4}|\d{2})" + _TIME
-_CLOCK, _HOURS = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?", "hours after midnight"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
+HOURS, DAYS, _SINCE = "hours after midnight", "days", "days since "
 _DAY = pd.Timedelta(days=1)
 # Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
 _YEARS = (1800, 2300)
@@ -30,12 +31,11 @@ def take_time(reading: Reading) -> None:
             "write them as 2020-01-31",
         )  # fmt: skip
     elif pd.api.types.is_timedelta64_dtype(values):
-        reading.values, reading.unit = values / _DAY, "days"
+        reading.values, reading.unit = values / _DAY, DAYS
     elif reading.is_text and reading.present.astype(str).str.fullmatch(_CLOCK).all():
-        text = reading.present.astype(str).str.replace(r"^(..:..)$", r"\1:00", regex=True)
-        hours = (pd.to_timedelta(text) / pd.Timedelta(hours=1)).round(2)
-        reading.values, reading.unit = hours.reindex(values.index), _HOURS
-        reading.notes.append(f"times of the day, read as {_HOURS}")
+        hours = hours_of(reading.present.astype(str))
+        reading.values, reading.unit = hours.reindex(values.index), HOURS
+        reading.notes.append(f"times of the day, read as {HOURS}")
 
 
 def _dates(reading: Reading, asked: bool) -> pd.Series | None:
@@ -51,15 +51,21 @@ def _dates(reading: Reading, asked: bool) -> pd.Series | None:
     shape = text.str.fullmatch(f"{_ISO}|{_NAMED_MONTH}|{_ORDERED_DATE}")
     if not shape.any() or (shape.mean() < 0.9 and not asked):
         return None
-    first_is_day = _first_is_day(reading.name, text[shape])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pandas, about texts that we look at next
-        found = pd.to_datetime(
-            text.where(shape), format="mixed", dayfirst=first_is_day, errors="coerce", utc=True
-        )
-    found = found.where(found.dt.year.between(*_YEARS))
+    reading.day_first = _first_is_day(reading.name, text[shape])
+    found = to_dates(text, reading.day_first)
     reading.refuse_first(text, found.isna() & ~is_missing_word(text), "holds dates")
     return found.reindex(values.index)
+
+
+def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
+    """Texts as dates, missing where one is none."""
+    shape = text.str.fullmatch(f"{_ISO}|{_NAMED_MONTH}|{_ORDERED_DATE}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pandas, about texts that are looked at next
+        found = pd.to_datetime(
+            text.where(shape), format="mixed", dayfirst=day_first, errors="coerce", utc=True
+        )
+    return found.where(found.dt.year.between(*_YEARS))
 
 
 def _from_numbers(reading: Reading) -> pd.Series | None:
@@ -76,18 +82,18 @@ def _first_is_day(name: str, text: pd.Series) -> bool:
     parts = text.str.extract(_ORDERED_DATE).dropna()
     if parts.empty:
         return False
-    example = text[parts.index[0]]
+    row = parts.index[0] + 1
     if (parts[2].str.len() == 2).any():
         raise InputError(
-            f"Column {name!r} holds dates with two digits for the year, such as {example!r}; "
+            f"Column {name!r} holds dates with two digits for the year, such as in row {row}; "
             "write them as 2020-01-31."
         )
     first, second = (int(parts[i].astype(int).max()) for i in (0, 1))
     dots = text[parts.index].str.contains(r"\d\.\d", regex=True).all()
     if first <= 12 and second <= 12 and not dots:
         raise InputError(
-            f"Column {name!r} holds dates such as {example!r} of which nobody can tell day from "
-            "month; write them as 2020-01-31."
+            f"Column {name!r} holds dates, such as in row {row}, of which nobody can tell day "
+            "from month; write them as 2020-01-31."
         )
     return bool(first > 12 or (dots and second <= 12))
 
@@ -99,10 +105,29 @@ def _take_days(reading: Reading, dates: pd.Series) -> None:
             f"Column {reading.name!r} has a date in the year {bad.value.year} in row "
             f"{bad.label + 1}, which stands for no date as a rule; leave it empty."
         )
-    if dates.dt.tz is not None:
-        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    # Not the earliest date itself: that is a patient's, perhaps of the holdout.
+    dates = _in_utc(dates)
+    # Not the earliest date itself: that is a patient's.
     origin = pd.Timestamp(dates.dt.year.min(), 1, 1)
-    reading.unit = f"days since {origin:%Y-%m-%d}"
-    reading.values = ((dates - origin) / _DAY).round(2)
+    reading.unit = f"{_SINCE}{origin:%Y-%m-%d}"
+    reading.values = days_since(dates, origin)
     reading.notes.append(f"dates, read as {reading.unit}")
+
+
+def origin_of(unit: str) -> pd.Timestamp | None:
+    """The day that a unit such as "days since 1950-01-01" counts from, or None."""
+    return pd.Timestamp(unit.removeprefix(_SINCE)) if unit.startswith(_SINCE) else None
+
+
+def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:
+    """Dates, in UTC where they say their zone, as days since that day."""
+    return ((_in_utc(dates) - origin) / _DAY).round(2)
+
+
+def _in_utc(dates: pd.Series) -> pd.Series:
+    return dates if dates.dt.tz is None else dates.dt.tz_convert("UTC").dt.tz_localize(None)
+
+
+def hours_of(text: pd.Series) -> pd.Series:
+    """Times of the day as hours after midnight, missing where a text is none."""
+    text = text.where(text.str.fullmatch(_CLOCK)).str.replace(r"^(..:..)$", r"\1:00", regex=True)
+    return (pd.to_timedelta(text) / pd.Timedelta(hours=1)).round(2)

@@ -1,105 +1,220 @@
-"""The file of a flat table as one DataFrame: its ending, encoding, delimiter and header."""
+"""The file of a flat table as one raw DataFrame, and how it is written.
 
-import codecs
-import csv
-import gzip
+Nothing is decided here about what a column is: a CSV's values stay the texts that are written
+there, and of Parquet and DataFrames only the forms of one type are made the same.
+"""
+
+import json
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ...errors import InputError
-from ...files import read_table
+from ...files import TABLE_SUFFIXES, read_table, reason
+from .decimals import sign_of_file
+from .text_file import encoding_of, header_of
 
 log = logging.getLogger(__name__)
 
-CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
-_DELIMITERS = ",;\t|"
+_EXACT = 2**53  # from here on a floating-point number is not always the whole one that was written
 
 
-def read_file(path: Path) -> pd.DataFrame:
-    """The table of a CSV or Parquet file: at least one row, names without spaces, none twice."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
-    is_csv = path.name.lower().endswith((".csv", ".csv.gz")) and path.is_file()
-    table = _read_csv(path) if is_csv else read_table(path)
-    table.columns = [str(name).strip() for name in table.columns]
-    _refuse_doubled(path, table.columns)  # of Parquet, once the spaces around names are gone
-    if table.empty:
-        raise InputError(f"{path} has no rows.")
-    table.attrs.clear()  # what another program wrote there is not ours
-    return table.reset_index(drop=True)
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written, so that another one can be written alike.
+
+    `names` are the columns in the file's order, as they are written there. `types` has by these
+    names the Arrow types of a Parquet file and the dtypes of a DataFrame; a CSV has none.
+    """
+
+    kind: str  # ".csv", ".csv.gz", ".parquet", or "" of a DataFrame
+    names: tuple[Any, ...]
+    types: Mapping[Any, Any] = field(default_factory=dict)
+    delimiter: str = ","
+    encoding: str = "utf-8"  # by its Python name; "utf-8-sig" and "utf-16" begin with a mark
+    decimal: str = "."  # "" where both signs are used
+
+    def facts(self) -> dict[str, str]:
+        """What a person should know about it, by name."""
+        facts = {"file type": self.kind or "DataFrame"}
+        if self.kind.startswith(".csv"):
+            signs = {",": "comma", ".": "point", "": "comma in some columns, point in others"}
+            facts |= {
+                "encoding": self.encoding,
+                "delimiter": {"\t": "tab"}.get(self.delimiter, self.delimiter),
+                "decimal sign": signs[self.decimal],
+            }
+        return facts
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    encoding = _encoding(path)
-    if encoding == "cp1252":
-        log.info("%s is not in UTF-8; read as western European Windows text.", path)
-    delimiter, names = _header(path, encoding)
+@dataclass(frozen=True)
+class Raw:
+    """A table as it is written: nothing is learned from it yet.
+
+    `frame` has text names without spaces around them and a row for each of the file, numbered from
+    0. Its columns have NumPy's dtypes, a pandas Categorical, datetimes, or texts with None or NaN.
+    """
+
+    frame: pd.DataFrame
+    dialect: Dialect
+    where: str  # what to call it in messages
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a missing value and the text "NA" look alike, as in a CSV."""
+        return self.dialect.kind.startswith(".csv")
+
+
+def read_file(data: str | Path | pd.DataFrame, where: str = "the table") -> Raw:
+    """The table of a CSV or Parquet file, or a DataFrame: at least one row, no name twice."""
+    if isinstance(data, pd.DataFrame):
+        raw = _of_frame(data, where)
+    else:
+        path = Path(data)
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
+        name = path.name.lower()
+        kind = next((s for s in reversed(TABLE_SUFFIXES) if name.endswith(s)), "")
+        if kind == ".parquet" and path.is_file():
+            raw = _read_parquet(path)
+        elif kind and path.is_file():
+            raw = _read_csv(path, kind)
+        else:
+            read_table(path)  # says what is wrong
+            raise AssertionError(path)
+    if raw.frame.empty:
+        raise InputError(f"{raw.where} has no rows.")
+    return raw
+
+
+def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The frame with text names, none of them twice."""
+    frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
+    _refuse_doubled(where, frame.columns)
+    return frame.reset_index(drop=True)
+
+
+def _refuse_doubled(where: object, names: Iterable[str]) -> None:
+    index = pd.Index(list(names))
+    if index.has_duplicates:
+        name = index[index.duplicated()][0]
+        raise InputError(f"Column name {name!r} appears twice in {where}; rename one.")
+
+
+def _read_csv(path: Path, kind: str) -> Raw:
+    encoding = encoding_of(path)
+    delimiter, names = header_of(path, encoding)
     _refuse_doubled(path, [name for name in names if name])
-    options: dict[str, Any] = {
-        "sep": delimiter, "encoding": encoding, "low_memory": False, "index_col": False,
-        "skipinitialspace": True,
-    }  # fmt: skip
-    if delimiter == ";":  # how European spreadsheets export: 1,5 is one and a half
-        options["decimal"] = ","
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            start = read_table(path, **options, nrows=2_000, dtype=str)
-            # Such a number is a code, of which a digit would be lost.
-            codes = [n for n in start if start[n].str.fullmatch(CODE_NUMBER, na=False).any()]
-            return read_table(path, **options, dtype=dict.fromkeys(codes, str))
+            frame = read_table(
+                path, sep=delimiter, encoding=encoding, index_col=False, skipinitialspace=True,
+                dtype=str, na_filter=False,
+            )  # fmt: skip
     except pd.errors.ParserWarning as error:
         raise InputError(
             f"{path} has rows with more values than its first row has names; correct the file."
         ) from error
+    frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
+    dialect = Dialect(kind, tuple(names), {}, delimiter, encoding, sign_of_file(frame))
+    if not encoding.startswith("utf-8"):
+        log.info("%s is read as text in %s; if that is wrong, save it in UTF-8.", path, encoding)
+    return Raw(_named(frame, str(path)), dialect, str(path))
 
 
-def _refuse_doubled(path: Path, names: Iterable[str]) -> None:
-    index = pd.Index(list(names))
-    if index.has_duplicates:
-        name = index[index.duplicated()][0]
-        raise InputError(f"Column name {name!r} appears twice in {path}; rename one.")
-
-
-def _open(path: Path, mode: str, **options) -> Any:
-    zipped = path.name.lower().endswith(".gz")
-    return gzip.open(path, mode, **options) if zipped else open(path, mode, **options)
-
-
-def _encoding(path: Path) -> str:
-    """UTF-8, or what Windows writes in western Europe, or UTF-16 by its mark."""
-    first: dict[bool, int] = {}  # line that has more than ASCII and is, or is not, in UTF-8
+def _read_parquet(path: Path) -> Raw:
     try:
-        with _open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    return "utf-16"
-                if not line.isascii():
-                    first.setdefault(line.decode("utf-8", "ignore").encode() == line, number)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as .csv: {error}.") from error
-    if len(first) == 2:  # pasted together from others; one half of the accents would be garbled
-        raise InputError(
-            f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
-            f"{first[False]} is not; save all of it in UTF-8."
+        table = pq.read_table(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as .parquet: {reason(error)}.") from error
+    meta = table.schema.pandas_metadata or {}
+    index = [name for name in meta.get("index_columns", []) if isinstance(name, str)]
+    table = table.drop_columns([name for name in index if name in table.column_names])
+    _refuse_doubled(path, [name.strip() for name in table.column_names])
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
+    frame = _named(pd.DataFrame(columns), str(path))
+    attributes = (table.schema.metadata or {}).get(b"PANDAS_ATTRS")
+    frame.attrs = json.loads(attributes) if attributes else {}
+    notes = tuple(f"the index {name!r} was left out" for name in index if "__index" not in name)
+    return Raw(frame, Dialect(".parquet", tuple(types), types), str(path), notes)
+
+
+def _of_frame(table: pd.DataFrame, where: str) -> Raw:
+    types = dict(zip(table.columns, table.dtypes, strict=False))
+    frame = _named(table, where)
+    plain = {name: _plain(values) for name, values in frame.items()}
+    made = pd.DataFrame(plain, index=frame.index)
+    made.attrs = dict(table.attrs)
+    return Raw(made, Dialect("", tuple(table.columns), types), where)
+
+
+# -- the types of Arrow and of pandas ----------------------------------------------------
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """A column of any of pandas' dtypes in one of NumPy's, where there is one."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        return _of_arrow(pa.chunked_array(pa.array(values.array)))
+    if isinstance(dtype, pd.CategoricalDtype):
+        kinds = dtype.categories.dtype
+        if isinstance(kinds, pd.ArrowDtype):
+            return values.cat.rename_categories(dtype.categories.astype(object))
+        return values
+    if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
+        return _of_arrow(pa.chunked_array(pa.array(values)))  # Int64, Float64, boolean
+    return _widened(values) if dtype in (np.float16, np.float32) else values
+
+
+def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
+    """A column of Arrow in one of NumPy's dtypes, as a Categorical, or as objects."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _of_dictionary(values)
+    if pa.types.is_decimal(kind):
+        values = values.cast(pa.float64())
+    elif pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("ms"))
+    elif pa.types.is_time(kind):
+        return (
+            _of_arrow(values.cast(pa.time64("us"))).map(str, na_action="ignore")
+            if (kind != pa.time64("us"))
+            else values.to_pandas().map(lambda t: str(t)[:8], na_action="ignore")
         )
-    return "cp1252" if False in first else "utf-8-sig"
+    elif pa.types.is_integer(kind) and values.null_count:
+        whole = values.drop_null().to_pandas()
+        if len(whole) and whole.abs().max() >= _EXACT:  # no digit may be lost
+            values = values.cast(pa.string())
+    plain = values.to_pandas()
+    return _widened(plain) if plain.dtype in (np.float16, np.float32) else plain
 
 
-def _header(path: Path, encoding: str) -> tuple[str, list[str]]:
-    """The delimiter that cuts the first row into most names, and the names."""
-    try:
-        with _open(path, "rt", encoding=encoding, newline="") as file:
-            start = [line for line, _ in zip(file, range(50), strict=False)]
-    except UnicodeError as error:
-        raise InputError(f"{path} is not a text file: {error}.") from error
-    if any("\0" in line for line in start[:1]):
-        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
-    names: dict[str, list[str]] = {d: next(csv.reader(start, delimiter=d), []) for d in _DELIMITERS}
-    delimiter = max(_DELIMITERS, key=lambda d: len(names[d]))
-    return delimiter, [name.strip() for name in names[delimiter]]
+def _of_dictionary(values: pa.ChunkedArray) -> pd.Series:
+    """A Categorical, in its own order of categories."""
+    whole = values.unify_dictionaries().combine_chunks()
+    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    categories = _of_arrow(pa.chunked_array([whole.dictionary]))
+    ordered = bool(values.type.ordered)
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(categories), ordered=ordered))
+
+
+def _widened(values: pd.Series) -> pd.Series:
+    """Short floating-point numbers as the decimals they were written as: 9.3 stays 9.3."""
+    exact = values.astype("float64")
+    for places in range(7):
+        rounded = exact.round(places)
+        if (rounded.astype(values.dtype).eq(values) | values.isna()).all():
+            return rounded
+    return exact

@@ -1,16 +1,31 @@
 """A column while it is read: its values so far, and what the person is told about it."""
 
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 
+from ... import kinds
 from ...errors import InputError, first_bad
+from ...files import MISSING_TEXTS
 from ...kinds import MISSING
+from ...protection import LEAST_PATIENTS
 from ...schema import Column
 from .columns_file import NOTHING, Wish
+from .decimals import sign_of_column, to_numbers
 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
+CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
+# Numbers that name a place or a thing: no number lies between two of them.
+CODE_NAME = re.compile(
+    r"zip|postal|postcode|plz|(?:^|_)(?:code|icd\w*|cpt|drg|ndc|site|ward|dx_?\d*|diag\w*)$|_id$"
+)
+ICD_NAME = re.compile(r"(?:^|_)(?:icd\w*|dx_?\d*|diag\w*)$")
+_TRUTH = {"true": True, "false": False}
 
 
 @dataclass
@@ -20,8 +35,14 @@ class Reading:
     name: str
     values: pd.Series  # so far; the index counts the rows of the file from 0
     wish: Wish = NOTHING  # what the columns file says about it
+    is_written: bool = False  # in a CSV, where a missing value and the text "NA" look alike
+    sign: str = "."  # the file's decimal sign
     notes: list[str] = field(default_factory=list)  # what was done to it
+    warnings: list[str] = field(default_factory=list)  # what the person has to look at
     unit: str = ""  # of its numbers
+    day_first: bool | None = None  # in its dates, where they are like 3/4/2020
+    no_yes: tuple[str, ...] = ()  # the texts that are 0 and 1, of a yes/no column
+    blanks: tuple[str, ...] = ()  # words, such as NA, that were read as missing
     column: Column | None = None  # what it was taken for
     dropped: str = ""  # why it is left out
 
@@ -38,13 +59,22 @@ class Reading:
     def refuse_first(
         self, values: pd.Series, wrong: pd.Series, holds: str, advice: str = ""
     ) -> None:
-        """Raise InputError for the first of `values` that is wrong, where there is one."""
+        """Raise InputError for the first of `values` that is wrong, where there is one.
+
+        The value is said only when enough patients have it.
+        """
         if bad := first_bad(values, wrong):
             text = str(bad.value)
-            advice = advice or f"correct it, leave it empty, or {self.say(missing=[text])}"
+            shared = int((values == bad.value).sum()) >= LEAST_PATIENTS
+            shown = repr(text[:40]) if shared else "another text"
+            again = (
+                f", leave it empty, or {self.say(missing=[text])}"
+                if shared
+                else " or leave it empty"
+            )
             raise InputError(
-                f"Column {self.name!r} {holds} but has {text[:40]!r} in row {bad.label + 1}; "
-                f"{advice}."
+                f"Column {self.name!r} {holds} but has {shown} in row {bad.label + 1}; "
+                f"{advice or f'correct it{again}'}."
             )
 
     def say(self, **wish) -> str:
@@ -61,7 +91,7 @@ class Reading:
         return row | {
             "kind": self.column.kind, "role": self.column.role, "values": self._shown(self.column),
             "missing (%)": round(100 * float(self.values.isna().mean()), 1),
-            "notes": "; ".join(self.notes),
+            "notes": "; ".join([*self.notes, *self.warnings]),
         }  # fmt: skip
 
     def _shown(self, column: Column) -> str:
@@ -80,4 +110,82 @@ class Reading:
 
 def is_missing_word(text: pd.Series) -> pd.Series:
     """Which texts are words for a value that is not there, such as "n/a" or "-"."""
-    return text.str.lower().isin(_MISSING_WORDS)
+    return text.str.lower().isin(_MISSING_WORDS) | text.isin(MISSING_TEXTS)
+
+
+# -- plain values ------------------------------------------------------------------------
+
+
+def tidy(reading: Reading) -> None:
+    """Make the values plain, in place: no spaces around texts, one way of saying there is none.
+
+    Texts of a CSV that are numbers without exception, or yes and no, become what they are.
+    """
+    values = reading.values
+    if values.dtype == object or pd.api.types.is_string_dtype(values):
+        reading.values = _plain(reading)
+    elif isinstance(values.dtype, pd.CategoricalDtype):
+        if len(values.cat.categories) > kinds.MAX_CATEGORIES:
+            reading.values = values.astype(object)
+    if reading.wish.missing:
+        texts = {kinds.category_text(value) for value in reading.wish.missing}
+        said = reading.values.map(kinds.category_text, na_action="ignore").isin(texts)
+        reading.values = reading.values.mask(said.astype(bool))
+    if reading.is_written and reading.is_text:
+        _type(reading)
+    if pd.api.types.is_string_dtype(reading.values) and reading.values.dtype != object:
+        reading.values = reading.values.astype(object)
+
+
+def _plain(reading: Reading) -> pd.Series:
+    values, present = reading.values, reading.present
+    if values.dtype == object:
+        nested = present.map(lambda v: isinstance(v, list | tuple | dict | np.ndarray | bytes))
+        if bad := first_bad(present, nested):
+            raise InputError(
+                f"Column {reading.name!r} holds {type(bad.value).__name__} values in row "
+                f"{bad.label + 1}; make one column of each part, or {reading.say(drop=True)}."
+            )
+        if present.empty:
+            return values
+        if present.map(lambda v: isinstance(v, Decimal)).all():
+            return values.astype("float64")
+        if present.map(lambda v: hasattr(v, "year")).all():
+            return pd.to_datetime(values, errors="coerce")
+        if not present.map(lambda v: isinstance(v, str)).any():
+            return values
+        present = present.map(lambda v: v if isinstance(v, str) else kinds.category_text(v))
+    text = present.astype("str").str.strip()
+    words = set(MISSING_TEXTS if reading.is_written else ("",)) - set(reading.wish.values)
+    blank = text.isin(words)
+    found = Counter(text[blank])
+    if not reading.is_written and found:
+        reading.notes.append(f"{found['']:,} empty texts read as missing")
+    reading.blanks = tuple(sorted(word for word in found if word))
+    for word in reading.blanks:
+        reading.notes.append(f"{word!r} read as missing ({found[word]:,} rows)")
+    return text[~blank].reindex(values.index)
+
+
+def _type(reading: Reading) -> None:
+    """Texts without exception numbers, or true and false, as what they are."""
+    text = reading.present.astype("str")
+    truth = text.str.lower().map(_TRUTH)
+    if truth.notna().all() and len(text):
+        whole = len(text) == len(reading.values)
+        reading.values = truth.astype(bool if whole else object).reindex(reading.values.index)
+        return
+    if text.str.fullmatch(CODE_NUMBER).any():
+        return
+    name = reading.name.lower()
+    if CODE_NAME.search(name) or reading.wish.kind == "categorical":
+        dotted = text[text.str.contains(".", regex=False)]
+        if len(dotted) and (ICD_NAME.search(name) or not dotted.str.endswith(".0").all()):
+            return  # of 250.00 no digit may be lost
+    numbers = to_numbers(text, sign_of_column(text, reading.sign))
+    if numbers.isna().any():
+        return
+    if text.str.contains(",", regex=False).any():
+        reading.notes.append("numbers with a decimal comma or thousands")
+    whole = len(text) == len(reading.values) and text.str.fullmatch(r"[+-]?\d{1,15}").all()
+    reading.values = numbers.astype("int64") if whole else numbers.reindex(reading.values.index)

@@ -4,82 +4,184 @@ What each column is, is worked out from its values (:mod:`.column_reader`) and l
 a columns file (:mod:`.columns_file`) overrules it.
 """
 
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from ...errors import InputError, near
 from ...schema import Schema
 from . import columns_file
-from .column_reader import tidy, understand
+from .applying import fit_into
+from .column_reader import understand
 from .columns_file import NOTHING
-from .file import read_file
-from .reading import Reading
+from .file import Raw, read_file
+from .reading import Reading, tidy
+from .who import settle_identity
+
+log = logging.getLogger(__name__)
+
+Data: TypeAlias = str | Path | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table that is read but not understood: nothing is learned from its values yet.
+
+    ``readings`` has its columns with plain values, ``key`` the patient of each row where a column
+    says so, ``rows`` which rows are used.
+    """
+
+    raw: Raw
+    readings: tuple[Reading, ...]
+    outcome: str | None
+    rows: np.ndarray
+    key: pd.Series | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The plain values of all columns, of the rows that are used."""
+        values = {reading.name: reading.values for reading in self.readings}
+        return pd.DataFrame(values, index=self.raw.frame.index)[self.rows]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the columns are, learned from some rows: a schema, and how its columns are read."""
+
+    schema: Schema
+    readings: Mapping[str, Reading]
+    columns: pd.DataFrame  # what each column of the file was taken for, for a person
+
+
+def open_sheet(
+    data: Data, outcome: str | None = None, columns: str | Path | None = None,
+    patient_id: str | None = None, positive: str | None = None, where: str = "the table",
+) -> Sheet:  # fmt: skip
+    """Read a table without learning anything from it; :func:`load` tells of the parameters."""
+    raw = read_file(data, where)
+    table, where = raw.frame, raw.where
+    for what, name in (("Outcome column", outcome), ("Patient key", patient_id)):
+        if name is not None and name not in table.columns:
+            raise InputError(f"{what} {name!r} is not in the table; {near(name, table.columns)}.")
+    wishes = {} if columns is None else columns_file.read(columns, table.columns, where)
+    if outcome is not None and wishes.get(outcome, NOTHING).drop:
+        raise InputError(f"{columns} drops the outcome {outcome!r}; name another outcome.")
+    if outcome is not None and positive is not None:
+        wishes[outcome] = replace(wishes.get(outcome, NOTHING), positive=positive)
+    readings = [
+        Reading(name, values, wishes.get(name, NOTHING), raw.is_text, raw.dialect.decimal or ".")
+        for name, values in table.items()
+    ]
+    _each(readings, tidy, where)
+    # The patients who have a value in every column that the columns file wants one of.
+    rows = pd.Series(True, index=table.index)
+    for reading in readings:
+        if reading.wish.missing_rows and not reading.wish.drop:
+            without = int(reading.values.isna().sum())
+            reading.notes.append(f"{without:,} patients without it left out")
+            rows &= reading.values.notna()
+    if not rows.any():
+        raise InputError(f"{columns} leaves no row of {where}; take out a missing_rows.")
+    others = [reading for reading in readings if reading.name != outcome]
+    key = settle_identity(others, patient_id, where)
+    return Sheet(raw, tuple(readings), outcome, rows.to_numpy(), key)
+
+
+def learn(sheet: Sheet, rows: np.ndarray | None = None) -> Known:
+    """What the columns of a sheet are, learned from these rows (places in it) alone."""
+    used = np.flatnonzero(sheet.rows) if rows is None else np.asarray(rows)
+    readings = [
+        replace(one, values=one.values.iloc[used], notes=[*one.notes], warnings=[*one.warnings])
+        for one in sheet.readings
+    ]
+
+    def read(reading: Reading) -> None:
+        if reading.wish.drop and not reading.dropped:
+            reading.dropped = "the columns file says so"
+        if not reading.dropped:
+            understand(reading, reading.name == sheet.outcome)
+
+    _each(readings, read, sheet.raw.where)
+    known = {reading.name: reading for reading in readings if reading.column is not None}
+    if len(known) < 2:
+        but = f" besides the outcome {sheet.outcome!r}" if sheet.outcome else ""
+        raise InputError(f"{sheet.raw.where} has no column that can be used{but}.")
+    columns = tuple(r.column for r in known.values() if r.column is not None)
+    return Known(Schema(columns), known, pd.DataFrame([one.listed() for one in readings]))
+
+
+def _each(readings: list[Reading], step: Any, where: str) -> None:
+    """Take a step with every column; all that is wrong goes into one message."""
+    wrong = []
+    for reading in readings:
+        try:
+            step(reading)
+        except InputError as error:
+            wrong.append(str(error))
+    if len(wrong) == 1:
+        raise InputError(wrong[0])
+    if wrong:
+        listed = " ".join(f"({i}) {one}" for i, one in enumerate(wrong, start=1))
+        raise InputError(
+            f"{where} has {len(wrong)} columns that cannot be used as they are: {listed}"
+        )
 
 
 def load(
-    data: str | Path, outcome: str | None = None, columns: str | Path | None = None
-) -> dict[str, pd.DataFrame]:
+    data: Data, outcome: str | None = None, columns: str | Path | None = None,
+    patient_id: str | None = None, positive: str | None = None,
+) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Read a flat table and work out what its columns are.
 
     Parameters
     ----------
-    data : str or Path
-        A ``.csv``, ``.csv.gz`` or ``.parquet`` file.
+    data : str, Path or DataFrame
+        A ``.csv``, ``.csv.gz`` or ``.parquet`` file, or a table in memory.
     outcome : str
-        The column to predict, with two values. What counts as 1: what the columns file says, else
-        a word such as yes or died, else the later value in order.
+        The column to predict, with two values.
     columns : str or Path, optional
         A columns file.
+    patient_id : str, optional
+        The column that says which patient a row belongs to, where a patient has several rows. It
+        is never learned; it becomes the index, and :func:`ehrsynth.split` keeps its rows together.
+    positive : str, optional
+        Which of the outcome's two values counts as 1, where no word or order says so.
 
     Returns
     -------
     dict of str to DataFrame
-        ``table``, with its schema attached, and ``columns``: for each column of the file what it
-        was taken for (column, kind, role, values, missing (%), notes).
+        ``table``, with its schema attached; ``columns``: for each column of the file what it was
+        taken for (column, kind, role, values, missing (%), notes); and ``file``: how it is written.
     """
     if outcome is None:
         raise InputError("A flat table needs an outcome; name the column with --outcome COLUMN.")
-    path = Path(data)
-    table = read_file(path)
-    if outcome not in table.columns:
-        raise InputError(
-            f"Outcome column {outcome!r} is not in the table; {near(outcome, table.columns)}."
-        )
-    wishes = {} if columns is None else columns_file.read(columns, table.columns, str(path))
-    readings = [Reading(str(n), values, wishes.get(n, NOTHING)) for n, values in table.items()]
-    if wishes.get(outcome, NOTHING).drop:
-        raise InputError(f"{columns} drops the outcome {outcome!r}; name another outcome.")
-    # The patients who have a value in every column that the columns file wants one of.
-    rows = pd.Series(True, index=table.index)
-    for reading in readings:
-        if not reading.wish.drop:
-            tidy(reading)
-            if reading.wish.missing_rows:
-                rows &= reading.values.notna()
-    if not rows.any():
-        raise InputError(f"{columns} leaves no row of {path}; take out a missing_rows.")
-    for reading in readings:
-        _read(reading, rows, outcome)
-    used = {reading.column: reading.values for reading in readings if reading.column is not None}
-    if len(used) < 2:
-        raise InputError(f"{path} has no column that can be used besides the outcome {outcome!r}.")
-    result = pd.DataFrame({column.name: values for column, values in used.items()})
-    return {
-        "table": Schema(tuple(used)).cast(result.reset_index(drop=True), where=str(path)),
-        "columns": pd.DataFrame([reading.listed() for reading in readings]),
-    }
+    sheet = open_sheet(data, outcome, columns, patient_id, positive)
+    known = learn(sheet)
+    warn(known)
+    table, _ = fit_into(known.schema, sheet.frame, known.readings)
+    return _tables(sheet, known, known.schema.cast(table, where=sheet.raw.where))
 
 
-def _read(reading: Reading, rows: pd.Series, outcome: str) -> None:
-    if reading.wish.drop:
-        reading.dropped = "the columns file says so"
-        return
-    without = reading.values.isna().sum()
-    reading.values = reading.values[rows]
-    understand(reading, reading.name == outcome)
-    if reading.wish.missing_rows:
-        reading.notes.append(f"{without:,} patients without it left out")
+def warn(known: Known) -> None:
+    """Log what the person has to look at."""
+    for reading in known.readings.values():
+        for warning in reading.warnings:
+            log.warning("Column %r: %s.", reading.name, warning)
+
+
+def _tables(sheet: Sheet, known: Known, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    if sheet.key is None:
+        table = table.reset_index(drop=True)
+    else:
+        table.index = pd.Index(sheet.key[sheet.rows], name="patient key")
+    facts = [*sheet.raw.dialect.facts().items(), *(("left out", n) for n in sheet.raw.notes)]
+    file = pd.DataFrame(facts, columns=["fact", "value"])
+    return {"table": table, "columns": known.columns, "file": file}
 
 
 def to_patients(

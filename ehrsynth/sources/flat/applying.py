@@ -1,0 +1,185 @@
+"""A schema applied to a further table: what does not fit is counted, and nothing is refused.
+
+What no column of the schema knows becomes a level of its own, so that it counts in every metric.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ... import kinds
+from ...files import MISSING_TEXTS
+from ...kinds import MISSING
+from ...schema import Column, Schema
+from .column_reader import OTHER, SEXES
+from .dates import DAYS, HOURS, days_since, hours_of, origin_of, to_dates
+from .decimals import sign_of_column, to_numbers
+from .outcome import says_yes
+from .reading import Reading, is_missing_word
+from .units import take_apart, unit_of
+
+NEW = "(not in train)"
+_DAY = pd.Timedelta(days=1)
+
+
+class Misfit(NamedTuple):
+    """What does not fit: the column, what is odd, in how many of the rows, what was done."""
+
+    column: str
+    what: str
+    rows: int
+    of: int
+    done: str
+
+
+def fit_into(
+    schema: Schema, table: pd.DataFrame, hints: Mapping[str, Reading] | None = None
+) -> tuple[pd.DataFrame, list[Misfit]]:
+    """The columns of `table` that the schema has, as it has them, and what did not fit.
+
+    The attached schema has a level more where a value is missing, or new, that train never has.
+    """
+    columns, values, found = [], {}, []
+    for column in schema.columns:
+        if column.name in table:
+            hint = (hints or {}).get(column.name) or Reading(column.name, table[column.name])
+            fitted, made, odd = _fit(column, table[column.name], hint)
+            columns.append(fitted)
+            values[column.name] = made
+            n = len(table)
+            found += [Misfit(column.name, what, rows, n, done) for what, rows, done in odd if rows]
+    fitting = Schema(tuple(columns))
+    return fitting.attach(pd.DataFrame(values, index=table.index)), found
+
+
+def widest(schemas: list[Schema]) -> Schema:
+    """The columns with every level that one of the tables needs."""
+    columns = []
+    for name in schemas[0].names:
+        ones = [schema[name] for schema in schemas]
+        levels = [level for one in ones for level in one.categories]
+        extra = [level for level in (NEW, MISSING) if level in levels]
+        widest = max(ones, key=lambda one: len(one.categories))
+        known = [level for level in widest.categories if level not in extra]
+        first = widest.role == "outcome"  # whose last category is the one that counts as 1
+        columns.append(replace(widest, categories=(*extra, *known) if first else (*known, *extra))
+                       if levels else widest)  # fmt: skip
+    return Schema(tuple(columns))
+
+
+def _fit(column: Column, values: pd.Series, hint: Reading):
+    """The column (with more levels where needed), its values, and what was odd."""
+    if column.kind == "continuous":
+        numbers, odd = _numbers(column, values, hint)
+        return column, numbers, odd
+    known = column.categories or ("0", "1")
+    if isinstance(values.dtype, pd.CategoricalDtype) and set(values.cat.categories) <= set(known):
+        if column.kind == "categorical" and values.notna().all():
+            return column, values.cat.set_categories(list(known)).cat.as_unordered(), []
+    if column.kind == "binary" and values.dtype == np.uint8 and not (values > 1).any():
+        return column, values, []
+    levels, odd = _levels(column, values, hint, known)
+    extra = [level for level in (NEW, MISSING) if level not in known and (levels == level).any()]
+    if column.kind == "binary" and not extra:
+        return column, (levels == "1").astype("uint8"), odd
+    order = (*extra, *known) if column.role == "outcome" else (*known, *extra)
+    fitted = replace(column, kind="categorical", categories=order)
+    return fitted, pd.Series(pd.Categorical(levels, list(order)), values.index), odd
+
+
+def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, ...]):
+    """Each value as one of the known categories, NEW or MISSING, and what was odd."""
+    texts = values.astype(object).where(values.notna(), MISSING)
+    different = pd.Series(texts.unique(), dtype=object).map(kinds.category_text)
+    translated: dict[str, str] = {}
+    odd: dict[str, set] = {"written otherwise": set(), "a value that train does not have": set()}
+    for text in different:
+        level = _level_of(text, column, hint, known)
+        translated[text] = level
+        if level == NEW:
+            odd["a value that train does not have"].add(text)
+        elif level not in (text, OTHER, MISSING):
+            odd["written otherwise"].add(text)
+    plain = texts.map(kinds.category_text)
+    levels = plain.map(translated)
+    missing = 0 if MISSING in known else int((levels == MISSING).sum())
+    done = {"written otherwise": "read as the value of train",
+            "a value that train does not have": f"counted as the value {NEW}"}  # fmt: skip
+    found = [(what, int(plain.isin(texts_).sum()), done[what]) for what, texts_ in odd.items()]
+    return levels, [*found, ("missing, though never in train", missing, f"counted as {MISSING}")]
+
+
+def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) -> str:
+    """The known category that a text means, else OTHER where train has it, MISSING or NEW."""
+    if text in known:
+        return text
+    plain = text.strip()
+    folded = [level for level in known if level.casefold() == plain.casefold()]
+    if len(folded) == 1:
+        return folded[0]
+    if plain == MISSING or plain in (*MISSING_TEXTS, *hint.blanks):
+        return MISSING
+    sex = SEXES.get(plain.casefold())
+    if sex in known and {"F", "M"} <= set(known):
+        return str(sex)
+    parts = take_apart(pd.Series([plain]))
+    if parts["unit"].notna()[0] and any(take_apart(pd.Series(list(known)))["unit"].notna()):
+        sized = f"{float(parts['number'][0].replace(',', '.')):g} {parts['unit'][0]}"
+        same = [level for level in known if level.casefold() == sized]
+        if same:
+            return same[0]
+    number = pd.to_numeric(pd.Series([plain]), errors="coerce")[0]
+    same = [
+        level for level in known if pd.to_numeric(pd.Series([level]), errors="coerce")[0] == number
+    ]
+    if len(same) == 1:
+        return same[0]
+    if column.kind == "binary" or known == ("0", "1"):
+        if plain in hint.no_yes:
+            return str(hint.no_yes.index(plain))
+        truth = says_yes(plain)
+        return NEW if truth is None else str(int(truth))
+    return OTHER if OTHER in known else NEW
+
+
+def _numbers(column: Column, values: pd.Series, hint: Reading):
+    """The values as numbers, NaN where one is none, and what was odd."""
+    origin, there = origin_of(column.unit), values.notna()
+    if pd.api.types.is_datetime64_any_dtype(values):
+        numbers = days_since(values, origin) if origin is not None else values.map(lambda _: np.nan)
+    elif pd.api.types.is_timedelta64_dtype(values):
+        numbers = values / _DAY if column.unit == DAYS else values.map(lambda _: np.nan)
+    elif pd.api.types.is_numeric_dtype(values):
+        numbers = values
+    else:
+        numbers, there = _numbers_of_texts(column, values, hint, origin)
+    numbers = pd.to_numeric(numbers, errors="coerce").astype("float64")
+    good = np.isfinite(numbers) & (numbers.abs() <= kinds.LARGEST)
+    unreadable = int((there & ~good).sum())
+    return numbers.where(good), [("no number", unreadable, "counted as not measured")]
+
+
+def _numbers_of_texts(column: Column, values: pd.Series, hint: Reading, origin):
+    """Numbers of texts (with their unit, or of dates and times), and where a text is a value."""
+    text = values.dropna().map(kinds.category_text).astype("str").str.strip()
+    text = text[~is_missing_word(text) & (text != "")]
+    numbers = to_numbers(text, sign_of_column(text, hint.sign) or ".")
+    rest = text[numbers.isna()]
+    if len(rest) and origin is not None:
+        found = days_since(to_dates(rest, bool(hint.day_first)), origin)
+    elif len(rest) and column.unit == HOURS:
+        found = hours_of(rest)
+    elif len(rest):
+        parts = take_apart(rest)
+        same = parts["unit"] == unit_of(column.unit) if column.unit else parts["unit"].notna()
+        written = parts.loc[same, "number"].astype("str")
+        found = to_numbers(written, sign_of_column(written, hint.sign) or ".")
+    else:
+        found = numbers
+    numbers = numbers.fillna(found.reindex(numbers.index).astype("float64"))
+    there = pd.Series(False, index=values.index)
+    there[text.index] = True
+    return numbers.reindex(values.index), there

@@ -1,0 +1,158 @@
+"""Columns of numbers: texts that are numbers, with or without a unit, and values that are none."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ... import kinds
+from ...errors import InputError
+from ...protection import LEAST_PATIENTS
+from ...schema import Column, role_of
+from .decimals import sign_of_column, to_numbers
+from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
+from .units import take_apart
+
+FEW = 8  # whole numbers of few values are codes or grades: each value is a category of its own
+_CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
+_COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+_NO_COMMAS = "write 1,5 as 1.5 and 1,234 as 1234"
+_AGE = re.compile(r"(?:.*_)?age(?:_at_\w+|_in_years|_years|_yrs)?|alter|edad")
+_OLDEST = 120
+_SENTINEL = re.compile(r"-?(?:7|8|9|1|0)|-?(?:7+|8+|9+)|-?9+[0-8]")  # what stands for no value
+_MOST_SENTINELS = 3  # at either end
+
+
+def take_unit(reading: Reading) -> None:
+    """Of texts like "12.5 mg/L" the numbers, and their unit."""
+    text, asked = reading.present.astype(str), reading.wish.kind == "continuous"
+    parts, words = take_apart(text), is_missing_word(text)
+    counts = parts["unit"].value_counts()
+    if counts.empty or (counts.sum() < kinds.NUMERIC_SHARE * (~words).sum() and not asked):
+        return
+    if len(counts) > 1:
+        first, other = counts.index[:2]
+        row = parts.index[parts["unit"] == other][0] + 1
+        raise InputError(
+            f"Column {reading.name!r} has numbers in {_spelled(parts, first)} "
+            f"({counts[first]:,} rows) and in {_spelled(parts, other)} ({counts[other]:,} rows, "
+            f"first in row {row}); write all in one unit, or {reading.say(kind='categorical')}."
+        )
+    unit, holds = _spelled(parts, counts.index[0]), "should hold numbers in "
+    reading.refuse_first(text, parts["unit"].isna() & ~words, holds + unit)
+    written = parts["number"].dropna().astype("str")
+    numbers = to_numbers(written, sign_of_column(written, reading.sign)).reindex(parts.index)
+    unclear = parts["number"].notna() & numbers.isna()
+    reading.refuse_first(text, unclear, holds + unit, _NO_COMMAS)
+    _note_missing(reading, text[parts["unit"].isna()])
+    if not asked and (numbers.nunique() <= 2 or kinds.few_codes(numbers.dropna(), FEW)):
+        # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be.
+        sizes = [f"{number:g} {unit}" for number in np.sort(numbers.dropna().unique())]
+        shown = numbers.map(lambda number: f"{number:g} {unit}", na_action="ignore")
+        reading.values = shown.reindex(reading.values.index).astype(pd.CategoricalDtype(sizes))
+        return
+    reading.notes.append(f"numbers in {unit}")
+    reading.values, reading.unit = numbers.reindex(reading.values.index), unit
+
+
+def _spelled(parts: pd.DataFrame, unit: str) -> str:
+    """How a unit is written most often."""
+    return parts.loc[parts["unit"] == unit, "written"].value_counts().index[0]
+
+
+def take_numbers(reading: Reading) -> None:
+    """Texts that are numbers as numbers; refuses what is a number in one reading of two."""
+    if not reading.is_text:  # but numbers by now
+        return
+    text, asked = reading.present.astype("str"), reading.wish.kind == "continuous"
+    words = is_missing_word(text)
+    if not asked and text.str.fullmatch(CODE_NUMBER).any():
+        return
+    sign = sign_of_column(text[~words], reading.sign)
+    numbers = to_numbers(text, sign)
+    good = numbers.notna()
+    with_comma = text.str.fullmatch(_COMMA)
+    likely = kinds.spoiled(text[~words], (good | with_comma)[~words])
+    if not asked and not good.all() and not likely:
+        return
+    wrong = ~good & ~words
+    if not asked and text[wrong].str.fullmatch(_CODE).all() and text[wrong].nunique() >= _CODES:
+        return  # codes of which most happen to be numbers, such as ICD-9's
+    _note_missing(reading, text[~good & words])
+    advice = _NO_COMMAS if with_comma[wrong].head(1).any() else ""
+    reading.refuse_first(text, wrong, "should hold numbers", advice)
+    reading.values = numbers[good].astype("float64").reindex(reading.values.index)
+
+
+def _note_missing(reading: Reading, words: pd.Series) -> None:
+    if len(words):
+        said = ", ".join(map(repr, sorted(words.unique())))
+        reading.notes.append(f"{said} read as missing")
+        reading.blanks = (*reading.blanks, *words.unique())
+
+
+def refuse_icd_numbers(reading: Reading) -> None:
+    """Refuse ICD codes that have become numbers: 250 and 250.00 are two, and 38 was 038."""
+    present = reading.present
+    if not (ICD_NAME.search(reading.name.lower()) and kinds.is_number(present)):
+        return
+    numbers = present.to_numpy(float)
+    if present.nunique() > FEW and (np.any(numbers % 1) or numbers.min() < 100):
+        raise InputError(
+            f"Column {reading.name!r} holds ICD codes as numbers, and 250 and 250.00 are different "
+            f"codes and 38 was 038; write it as text, or {reading.say(kind='continuous')} if these "
+            "are no codes."
+        )
+
+
+def continuous(reading: Reading) -> Column:
+    """A column of numbers. Only an age has bounds: what was seen is not what is plausible."""
+    name, present = reading.name, reading.present
+    numbers = pd.to_numeric(present, errors="coerce").astype("float64")
+    reading.refuse_first(present, numbers.isna() | np.isinf(numbers), "should hold numbers")
+    places = kinds.decimals(numbers)
+    column = Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
+    return check_values(reading, column)
+
+
+def check_values(reading: Reading, column: Column) -> Column:
+    """The column, an age with its bounds; warns of values that stand for none."""
+    numbers = reading.present.to_numpy(float)
+    if _AGE.fullmatch(reading.name.lower()) and reading.wish.bounds is None and not reading.unit:
+        outside = numbers[(numbers < 0) | (numbers > _OLDEST)]
+        near = np.unique(outside[(outside > _OLDEST) & (outside < 2 * _OLDEST)])
+        if len(outside) <= len(numbers) / 4 and len(near) <= 5:  # else not in years
+            if len(outside):
+                reading.warnings.append(
+                    f"{len(outside):,} values outside 0 to {_OLDEST} are no ages and count as not "
+                    f"measured; where that is wrong, {reading.say(bounds=[0, 130])}"
+                )
+            return replace(column, lower=0.0, upper=float(_OLDEST))
+    if found := _sentinels(numbers):
+        said = ", ".join(f"{value:g} ({(numbers == value).sum():,} rows)" for value in found)
+        reading.warnings.append(
+            f"{said} lies far from all other values and is learned as a value; if it means that "
+            f"there is none, {reading.say(missing=found)}"
+        )
+    return column
+
+
+def _sentinels(numbers: np.ndarray) -> list[float]:
+    """Values of several patients that lie far from all others, as -999 does: codes for no value."""
+    found: list[float] = []
+    values, counts = np.unique(numbers, return_counts=True)
+    for end in (0, -1):
+        for _ in range(_MOST_SENTINELS):
+            if len(values) < 4:
+                break
+            rest = np.delete(values, end)
+            value, span = values[end], rest[-1] - rest[0]
+            core = np.quantile(rest, 0.9) - np.quantile(rest, 0.1)
+            gap = rest[0] - value if end == 0 else value - rest[-1]
+            odd = value < 0 <= rest[0] or gap > span or (gap > 2 * core and abs(value) >= 99)
+            if counts[end] < LEAST_PATIENTS or not _SENTINEL.fullmatch(f"{value:g}") or not odd:
+                break
+            found.append(int(value) if float(value).is_integer() else float(value))
+            values, counts = rest, np.delete(counts, end)
+    return found

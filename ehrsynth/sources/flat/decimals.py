@@ -1,0 +1,66 @@
+"""Texts that are numbers, with a decimal point or comma and with or without thousands."""
+
+import pandas as pd
+
+PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_POINT_GROUPS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
+_COMMA_GROUPS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
+# What can be read in two ways: a decimal, or one group of thousands.
+TWO_WAYS = {",": r"[+-]?[1-9]\d{0,2},\d{3}", ".": r"[+-]?[1-9]\d{0,2}\.\d{3}"}
+# What shows the decimal sign, though it may be a group of thousands (see TWO_WAYS).
+_SHOWS = {
+    ",": rf"[+-]?\d*,\d+|{_POINT_GROUPS},\d+|[+-]?[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,}}",
+    ".": rf"[+-]?\d*\.\d+|{_COMMA_GROUPS}\.\d+|[+-]?[1-9]\d{{0,2}}(?:,\d{{3}}){{2,}}",
+}
+
+
+def shows(texts: pd.Series, sign: str) -> bool:
+    """Whether some of these texts can only be numbers with this decimal sign."""
+    found = texts[texts.str.fullmatch(_SHOWS[sign])]
+    return bool(len(found)) and not found.str.fullmatch(TWO_WAYS[sign]).all()
+
+
+def sign_of_file(table: pd.DataFrame) -> str:
+    """The decimal sign that the columns of text show: "," or ".", or "" where both are there."""
+    if not any(_shown_by(table[name], ",") for name in table):
+        return "."
+    return "" if any(_shown_by(table[name], ".") for name in table) else ","
+
+
+def _shown_by(column: pd.Series, sign: str) -> bool:
+    return shows(different(column[column.str.contains(sign, regex=False, na=False)]), sign)
+
+
+def different(values: pd.Series) -> pd.Series:
+    """The different texts of a column, without spaces around them."""
+    unique = values.dropna().drop_duplicates()
+    if unique.dtype == object:
+        unique = unique[unique.map(lambda v: isinstance(v, str))]
+    return unique.astype("str").str.strip()
+
+
+def sign_of_column(texts: pd.Series, of_file: str) -> str:
+    """The decimal sign of these texts: what they show, else the file's; "" where it is unclear."""
+    if of_file == "." and not texts.str.contains(",", regex=False).any():
+        return "."
+    texts = different(texts)
+    marked = texts[texts.str.contains("[.,]", regex=True)]
+    own = {sign for sign in ",." if shows(marked, sign)}
+    if len(own) == 1:
+        return own.pop()
+    if own or marked.str.fullmatch(TWO_WAYS[","]).any():
+        return "" if own or of_file != "," else ","
+    return of_file if of_file == "," or not marked.str.fullmatch(TWO_WAYS["."]).any() else "."
+
+
+def to_numbers(texts: pd.Series, sign: str) -> pd.Series:
+    """These texts as numbers, NaN where one is none."""
+    if sign == ",":
+        good = texts.str.fullmatch(rf"(?:[+-]?\d+|{_POINT_GROUPS}|[+-]?\d*)(?:,\d+)?")
+        plain = texts.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        return pd.to_numeric(plain.where(good), errors="coerce").astype("float64")
+    if sign == "." and texts.str.contains(",", regex=False).any():
+        grouped = texts.str.fullmatch(_COMMA_GROUPS + r"(?:\.\d+)?")
+        if shows(texts[grouped], "."):
+            texts = texts.where(~grouped, texts.str.replace(",", "", regex=False))
+    return pd.to_numeric(texts, errors="coerce").astype("float64")

@@ -1,0 +1,121 @@
+"""The outcome of a flat table: its two values, and which of them counts as 1, and why."""
+
+import re
+
+import pandas as pd
+
+from ... import kinds
+from ...errors import InputError, first_bad
+from ...schema import Column
+from .reading import Reading
+
+# Words that say that it happened, and that it did not.
+_YES = set(
+    """yes y true t ja j oui si sí sim da tak evet + ++ positive pos present event case cases
+    dead died death deceased expired exitus fatal abnormal disease diseased sick ill affected
+    infected malignant relapse relapsed recurrence recurred recurrent progression progressed
+    readmitted readmission admitted complication complications reactive detected exposed
+    severe high hospitalized hospitalised cancer tumor tumour sepsis septic diabetic bleeding
+    verstorben tot gestorben décédé""".split()
+)
+_NO = set(
+    """no n false f nein non não nie hayır - -- negative neg absent none never control controls
+    alive survived survivor living lives normal healthy well unaffected uninfected benign censored
+    remission stable nonreactive undetected unexposed discharged mild low lebend vivant
+    nonevent noncase censor""".split()
+)
+_NEGATION = re.compile(r"^(?:no|not|non|without|kein|keine|nicht|ohne|pas de|sans|sin)[\s_-]+(.+)$")
+_LETTERS = 2  # one letter alone, such as F, means too little to decide
+
+
+def read_outcome(reading: Reading) -> None:
+    """Give the outcome its column, with what counts as 1, and fitting values, in place."""
+    name, wish, missing = reading.name, reading.wish, reading.values.isna()
+    if bad := first_bad(reading.values, missing):
+        raise InputError(
+            f"Outcome column {name!r} has missing values in {missing.sum():,} rows, first in row "
+            f"{bad.label + 1}; remove those rows, or {reading.say(missing_rows='drop')}."
+        )
+    if wish.kind in ("continuous", "date"):
+        raise InputError(f"Outcome column {name!r} needs two values; it cannot be {wish.kind}.")
+    if reading.is_text and not wish.spelling == "exact":
+        _join_capitals(reading)
+    kinds.check_outcome(name, reading.values)
+    levels, why = _polarity(reading)
+    reading.values = reading.values.map(kinds.category_text).astype(object)
+    reading.notes.append(f"{levels[1]!r} counts as 1 ({why})")
+    if levels == ("0", "1"):
+        reading.values = reading.values.astype("uint8")
+        reading.column = Column(name, "binary", "outcome")
+    else:
+        reading.column = Column(name, "categorical", "outcome", categories=levels)
+
+
+def _join_capitals(reading: Reading) -> None:
+    """Two words in several spellings become the most frequent spelling of each."""
+    counts = reading.values.value_counts()
+    best: dict[str, str] = {}
+    for text in counts.index:
+        best.setdefault(text.casefold(), text)
+    if len(best) == 2 and len(counts) > 2:
+        others = sorted(set(counts.index) - set(best.values()))
+        reading.notes.append(f"other spellings joined: {', '.join(others[:4])}")
+        reading.values = reading.values.map(lambda text: best[text.casefold()])
+
+
+def _polarity(reading: Reading) -> tuple[tuple[str, ...], str]:
+    """The outcome's two values, the one that counts as 1 last, and why it does."""
+    levels = kinds.ordered(reading.values.map(kinds.category_text).unique())
+    if reading.wish.positive != "":
+        positive = kinds.category_text(reading.wish.positive)
+        if positive not in levels:
+            raise InputError(
+                f"Outcome column {reading.name!r} has no value {positive!r}; its values are "
+                f"{levels[0]!r} and {levels[1]!r}."
+            )
+        return (*(level for level in levels if level != positive), positive), "as you say"
+    if isinstance(reading.values.dtype, pd.CategoricalDtype) and reading.values.cat.ordered:
+        order = [c for c in map(kinds.category_text, reading.values.cat.categories) if c in levels]
+        return (order[0], order[1]), "the last of the declared order"
+    if why := _why_last(*levels):
+        return levels, why
+    if why := _why_last(*levels[::-1]):
+        return levels[::-1], why
+    raise InputError(
+        f"Outcome column {reading.name!r} has the values {levels[0]!r} and {levels[1]!r}, and "
+        f"nothing says which of them counts as 1; say --positive VALUE, or "
+        f"{reading.say(positive=levels[1])}."
+    )
+
+
+def _why_last(other: str, one: str) -> str:
+    """Why `one` and not the `other` value means that it happened, or ""."""
+    plain = [text.casefold().strip() for text in (other, one)]
+    if plain[0] == "0" or plain == ["-1", "1"]:
+        return "the other is 0" if plain[0] == "0" else "the other is negative"
+    if (negation := _NEGATION.match(plain[0])) and negation[1] == plain[1]:
+        return f"{other!r} denies it"
+    no, yes = map(_means, plain)
+    if yes is True and (no is False or (no is None and len(plain[1]) >= _LETTERS)):
+        return "the word says that it happened"
+    if no is False and yes is None and len(plain[0]) >= _LETTERS:
+        return f"{other!r} says that it did not happen"
+    return ""
+
+
+def _means(level: str) -> bool | None:
+    """Whether a value says that the outcome happened (True), that it did not, or nothing."""
+    text = level.casefold().strip()
+    if text in _YES:
+        return True
+    if text in _NO or _NEGATION.match(text):
+        return False
+    words = re.findall(r"[^\W_]+", text)
+    said = {word in _YES for word in words if word in _YES or word in _NO}
+    return said.pop() if len(said) == 1 else None
+
+
+def says_yes(text: str) -> bool | None:
+    """Whether a word such as yes or no means 1 (True) or 0 (False), None where it means neither."""
+    plain = text.casefold().strip()
+    return True if plain in _YES else False if plain in _NO else None

@@ -1,0 +1,129 @@
+"""How a file of text is written: its encoding and its delimiter, found from the whole file."""
+
+import codecs
+import csv
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from charset_normalizer import from_bytes
+
+from ...errors import InputError
+
+_DELIMITERS = ",;\t|"
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+# Equally clean guesses are taken in this order: of words that mix their letters with ASCII's, of
+# words in an alphabet of their own, and of words in pairs of bytes.
+_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257")
+_ALPHABETS = ("cp1251", "cp1253", "koi8_r", "cp866", "iso8859_5", "cp1255", "cp1256", "cp874")
+_PAIRS = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
+_WORD = re.compile(rb"[@-{}~\x80-\xff]*[\x80-\xff][@-{}~\x80-\xff]*")  # of pairs, too
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_MOST_WORDS = 20_000  # different ones; more do not change the guess
+_ROWS_TO_GIVE_UP = 1_000  # after so many rows a delimiter that does not fit is left
+
+
+def open_file(path: Path, mode: str, **options) -> Any:
+    """The file, unzipped where its name ends with .gz."""
+    zipped = path.name.lower().endswith(".gz")
+    return gzip.open(path, mode, **options) if zipped else open(path, mode, **options)
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding, by its mark, as UTF-8, or as the words beyond ASCII say."""
+    first: dict[bool, int] = {}  # line that has more than ASCII and is, or is not, in UTF-8
+    words: set[bytes] = set()
+    mark = ""
+    try:
+        with open_file(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    mark = next((name for m, name in _MARKS.items() if line.startswith(m)), "")
+                    if mark.startswith(("utf-16", "utf-32")):
+                        return mark
+                if b"\0" in line:
+                    raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
+                if not line.isascii():
+                    fits = line.decode("utf-8", "ignore").encode() == line
+                    first.setdefault(fits, number)
+                    if not fits and len(words) < _MOST_WORDS:
+                        words.update(_WORD.findall(line))
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as .csv: {error}.") from error
+    if False not in first:
+        return mark or "utf-8"
+    guess = _guess(sorted(words))
+    if not guess:
+        raise InputError(
+            f"{path} is not in UTF-8 (first in line {first[False]}), and its encoding cannot be "
+            "told; save it in UTF-8."
+        )
+    # Of a mixed file one half of the letters would be garbled. Two bytes of Chinese can be UTF-8.
+    if True in first and guess not in _PAIRS:
+        raise InputError(
+            f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
+            f"{first[False]} is not; save all of it in UTF-8."
+        )
+    return guess
+
+
+def _guess(words: list[bytes]) -> str:
+    """The encoding in which these words are words, or ""."""
+    text = b" ".join(words)
+    high = b"".join(_HIGH.findall(text))
+    if len(high) < 0.5 * sum(map(len, words)):
+        order = (*_LATIN, *_ALPHABETS, *_PAIRS)
+    elif all(byte >= 0xC0 or byte in b"\xa8\xb8" for byte in high):
+        order = (*_ALPHABETS, *_PAIRS, *_LATIN)
+    elif all(len(run) % 2 == 0 for run in _HIGH.findall(text)):
+        order = (*_PAIRS, *_ALPHABETS, *_LATIN)
+    else:
+        order = (*_ALPHABETS, *_PAIRS, *_LATIN)
+    found = {}
+    for match in from_bytes(text, cp_isolation=list(order)):
+        for name in set(match.could_be_from_charset) & set(order):
+            if (share := _letters(text, name)) > 0.5:
+                found[name] = (-round(share, 2), round(match.chaos, 2), order.index(name))
+    return min(found, key=lambda name: found[name]) if found else ""
+
+
+def _letters(text: bytes, encoding: str) -> float:
+    """Which share of the characters beyond ASCII are letters."""
+    characters = [c for c in text.decode(encoding, "replace") if not c.isascii()]
+    return sum(c.isalpha() and c != "\ufffd" for c in characters) / max(len(characters), 1)
+
+
+def header_of(path: Path, encoding: str) -> tuple[str, list[str]]:
+    """The delimiter that cuts the rows into as many values as there are names, and the names."""
+    names = {}
+    for delimiter in _DELIMITERS:
+        names[delimiter] = next(_rows(path, encoding, delimiter), [])
+    likely = [delimiter for delimiter in _DELIMITERS if len(names[delimiter]) > 1]
+    fits = {d: _fit(path, encoding, d, len(names[d])) if len(likely) > 1 else 1.0 for d in likely}
+    best = max(likely, key=lambda d: (round(fits[d], 2), len(names[d])), default=",")
+    return best, [name.strip() for name in names[best]]
+
+
+def _fit(path: Path, encoding: str, delimiter: str, width: int) -> float:
+    """How full the rows are on average, from 0 to 1; one with too many values counts as empty."""
+    total, number = 0.0, 0
+    for row in _rows(path, encoding, delimiter):
+        if row:
+            total, number = total + (len(row) / width if len(row) <= width else 0.0), number + 1
+        if number == _ROWS_TO_GIVE_UP and total < 0.9 * number:
+            break
+    return total / max(number, 1)
+
+
+def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
+    """The rows of the file, cut by the delimiter with quotes respected."""
+    try:
+        with open_file(path, "rt", encoding=encoding, newline="") as file:
+            yield from csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+    except (UnicodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a text file: {error}.") from error

@@ -1,0 +1,135 @@
+"""Who a row is: columns that say which patient a row belongs to are never learned."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from ... import kinds
+from ...errors import InputError
+from ...schema import RACE, SEX_NAMES
+from .columns_file import NOTHING
+from .reading import Reading
+
+_PERSON = re.compile(
+    r"(?:.*_)?(?:patient|subject|person|pat|proband|participant|member|bene\w*|case|record|"
+    r"encounter|visit|stay|admission|hadm|study)_?(?:id|ids|no|nr|num|number|key|code|hash|pseudonym)"
+    r"|(?:.*_)?(?:mrn|ssn|pid|uuid|guid|empi|nhs_number|fallnummer|patientennummer)|id|ids|key"
+    r"|patients?|subjects?|persons?|pat|pseudonym"
+)
+_LEAST_DIFFERENT = 10  # fewer are groups, not patients
+_MOST_ROWS = 50  # of one patient on average; more are a ward or a doctor
+
+
+def settle_identity(
+    readings: list[Reading], patient_id: str | None, where: str
+) -> pd.Series | None:
+    """Drop the patient key and other patients' numbers; the key's values, where it is named.
+
+    A column that repeats like a patient's number is refused: the table then has several rows of a
+    patient, which must not be parted between train and holdout.
+    """
+    known = {reading.name: reading for reading in readings}
+    key = None
+    if patient_id is not None:
+        reading = known[patient_id]
+        key = reading.values
+        if key.isna().any():
+            raise InputError(
+                f"Column {patient_id!r} of {where} has no value in {int(key.isna().sum()):,} rows, "
+                "so nobody knows whose they are; fill it, or remove those rows."
+            )
+        reading.dropped = "the patient key: the split goes by it, and it is never learned"
+        key = key.map(kinds.category_text)
+    keys = [known[patient_id]] if patient_id else [r for r in readings if _is_unique_key(r)]
+    for one in keys:
+        numbers = set(one.values.map(kinds.category_text))
+        for reading in readings:
+            if reading is not one and _are_among(reading, numbers):
+                reading.dropped = f"other patients' numbers of the column {one.name!r}"
+    if patient_id is None:
+        people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
+        for reading in readings:
+            if _repeats(reading, people) and not keys:
+                several = int(reading.values.duplicated().sum())
+                raise InputError(
+                    f"{reading.name!r} repeats in {several:,} of {len(reading.values):,} rows, so "
+                    f"{where} has several rows a patient; make it one row a patient, or name the "
+                    f"column with --patient-id {reading.name}, and the split goes by it (if it is "
+                    f"no patient, {reading.say(identifier='allowed')})."
+                )
+            if _repeats(reading, people):
+                reading.dropped = "repeats like an identifier of somebody else"
+    return key
+
+
+def _plain_name(reading: Reading) -> str:
+    return re.sub(r"[\s.-]+", "_", reading.name.strip().lower())
+
+
+def _may_be_key(reading: Reading) -> bool:
+    """Whether the values are texts or whole numbers, and nobody has said what they are."""
+    present = reading.present
+    if reading.dropped or reading.wish.drop or present.empty:
+        return False
+    if reading.wish.kind or reading.wish.role or reading.wish.identifier:
+        return False
+    if kinds.is_number(present):
+        numbers = present.to_numpy(float)
+        return bool(np.isfinite(numbers).all() and not np.any(numbers % 1))
+    return reading.is_text
+
+
+def _is_unique_key(reading: Reading) -> bool:
+    named = _PERSON.fullmatch(_plain_name(reading)) and reading.values.is_unique
+    return bool(named) and _may_be_key(replace_wish(reading))
+
+
+def replace_wish(reading: Reading) -> Reading:
+    """The column as if nothing were said about it: a dropped key still numbers the patients."""
+    return Reading(reading.name, reading.values, NOTHING)
+
+
+def _are_among(reading: Reading, numbers: set[str]) -> bool:
+    """Whether nearly all values, many different ones, are numbers of patients."""
+    if not _may_be_key(reading):
+        return False
+    values = reading.present.map(kinds.category_text)
+    if values.nunique() < max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS):
+        return False
+    named = _PERSON.fullmatch(_plain_name(reading)) or re.search(
+        r"match|control|mother|father|parent|sibling|partner|donor|pair|(?:^|_)id",
+        reading.name.lower(),
+    )
+    long = values.str.len().median() >= 4  # numbers below 1,000 are among each other by chance
+    return bool((named or long) and values.isin(numbers).mean() >= 0.9)
+
+
+def _repeats(reading: Reading, people: list[Reading]) -> bool:
+    """Whether the column repeats like a patient's number in a table of visits."""
+    if not _may_be_key(reading):
+        return False
+    values = reading.present
+    different = values.nunique()
+    if different < _LEAST_DIFFERENT or different == len(values):
+        return False
+    if len(values) / different > _MOST_ROWS:
+        return False
+    if _PERSON.fullmatch(_plain_name(reading)):
+        return True
+    return different > len(values) / _MOST_ROWS * 5 and _keeps(values, people)
+
+
+def _keeps(values: pd.Series, people: list[Reading]) -> bool:
+    """Whether rows of the same value always agree in sex and race, which a person keeps."""
+    judged = False
+    for person in people:
+        pair = pd.DataFrame({"key": values, "is": person.values}).dropna()
+        pair["is"] = pair["is"].map(kinds.category_text)
+        again = pair["key"].duplicated(keep=False)
+        expected = 1 - (pair["is"].value_counts(normalize=True) ** 2).sum()
+        rows = int(again.sum() - pair.loc[again, "key"].nunique())
+        if pair[again].groupby("key")["is"].nunique().gt(1).any():
+            return False
+        judged = judged or (1 - expected) ** rows < 1e-6
+    return judged
