@@ -21,6 +21,7 @@ import ehrsynth as es
 from . import datasets
 from .cohort import split
 from .datasets import build_patients
+from .discovery import listed, relations
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
@@ -259,7 +260,12 @@ class Pipeline:
         options = {"min_prevalence": self.min_prevalence, "seed": self.seed}
         prep = Preprocessor.for_recipe(self.recipe, **options).fit(train)
         schema = prep.schema_
-        rules = chosen_rules(schema, self.rules, absent=prep.dropped_["column"])
+        # An impossible value counts as not measured, in every table of the run.
+        train = prep.clip(train)[schema.names]
+        found = relations(train, schema)
+        rules = chosen_rules(
+            schema, self.rules, prep.dropped_["column"], [one.rule for one in found]
+        )
         facts: dict[str, Any] = {
             **datasets.source(self.dataset, self.data), **datasets.describe(self._source),
             "outcome": _outcome_fact(patients),
@@ -268,7 +274,8 @@ class Pipeline:
             "holdout patients": len(holdout),
             "columns": len(schema.columns),
             "columns left out because they are too rare or constant": len(prep.dropped_),
-            "clinical rules": len(rules),
+            "rules that synthetic patients keep": len(rules),
+            "relations that hold for every training patient": len(found),
         }  # fmt: skip
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
@@ -278,8 +285,7 @@ class Pipeline:
             of_source = self._source["quality"].to_dict("records")
             wrong = [*of_source, *patients.attrs.get("quality", [])]
             facts["data quality"] = wrong or "no rule of the reader found anything"
-        # An impossible value counts as not measured, in every table of the run.
-        train = prep.clip(train)[schema.names]
+        self._list_relations(listed(found, {"train": train}, schema))
         own = [rule for rule in rules if str(rule) in self._own_rules]
         broken = violations(train, schema, own)
         for rule, count in zip(broken["rule"], broken["count"], strict=True):
@@ -298,6 +304,15 @@ class Pipeline:
             log.info("  %s", line)
         log.info("  Where this is wrong, say so in a columns file (--columns).")
         return columns.astype(object).where(columns.notna(), None).to_dict("records")
+
+    def _list_relations(self, rows: list[dict], most: int = 20) -> None:
+        for row in rows[:most]:
+            log.info(
+                "    %s (would break it by chance: %d)", row["relation"], row["broken by chance"]
+            )
+        if rows:
+            log.info("    Where one is not true, switch it off in a rules file (--rules).")
+        self._folder.note(relations=rows)
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]

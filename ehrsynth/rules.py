@@ -5,73 +5,23 @@ Further rules stand in a file of :func:`read_rules`.
 """
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from .errors import InputError, near
+from .errors import InputError
 from .files import read_by_hand, write_json
-from .kinds import category_text
+from .relations import formula
+from .relations.laws import Follows, Formula, check_state
+from .relations.rule import Rule, has, has_all, put, said, similar
 from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema
 
 log = logging.getLogger(__name__)
 
 FILE = "rules.json"
-_NEIGHBORS = 25
-
-
-class Rule(ABC):
-    """Something that holds for every possible patient; each kind of rule is one class.
-    Chapter generation, "Rules as data".
-    """
-
-    column: str
-    kinds: tuple[str, ...]  # that its columns can be of
-
-    @property
-    def kind(self) -> str:
-        """What the rule is called in a file."""
-        return type(self).__name__.lower()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column the rule speaks of."""
-        return (self.column,)
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The columns that :meth:`repair` changes."""
-        return self.columns
-
-    def check(self, schema: Schema) -> None:
-        """Raise InputError if the columns of `schema` cannot have such a rule."""
-        for name in self.columns:
-            if name not in schema:
-                raise InputError(f"there is no column {name!r}; {near(name, schema.names)}.")
-            if (kind := schema[name].kind) not in self.kinds:
-                wanted = " or ".join(self.kinds)
-                raise InputError(f"column {name!r} is {kind}; use a {wanted} one.")
-        for name in self.changed:
-            if name in (schema.outcome, schema.sex):
-                raise InputError(
-                    f"it would change {name!r}, which the generator is given; "
-                    "write it so that another column gives way."
-                )
-
-    @abstractmethod
-    def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-        """Which patients break the rule, and to which it applies: arrays of bool, shape (n,)."""
-
-    @abstractmethod
-    def repair(
-        self, table: pd.DataFrame, wrong: np.ndarray, schema: Schema, rng: np.random.Generator
-    ) -> None:
-        """Make the patients who are `wrong` keep the rule, in place."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +50,8 @@ class Only(Rule):
             raise InputError("no column holds the sex (a demographic with the categories F and M).")
 
     def broken(self, table, schema):
-        applies = ~_has(table, schema.sex, self.sex)
-        return applies & _has(table, self.column, "1"), applies
+        applies = ~has(table, schema.sex, self.sex)
+        return applies & has(table, self.column, "1"), applies
 
     def repair(self, table, wrong, schema, rng):
         table[self.column] = table[self.column].where(~wrong, 0).astype(np.uint8)
@@ -118,14 +68,17 @@ class Above(Rule):
     Parameters
     ----------
     column, other : str
+    equal : bool
+        Whether the two may be equal.
     """
 
     column: str
     other: str
+    equal: bool = False
     kinds = ("continuous",)
 
     def __str__(self) -> str:
-        return f"{self.column} above {self.other}"
+        return f"{self.column} {'at least' if self.equal else 'above'} {self.other}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -139,22 +92,17 @@ class Above(Rule):
     def broken(self, table, schema):
         upper, lower = table[self.column].to_numpy(float), table[self.other].to_numpy(float)
         applies = ~np.isnan(upper) & ~np.isnan(lower)
-        return applies & ~(upper > lower), applies
+        return applies & ~((upper > lower) | (self.equal & (upper == lower))), applies
 
     def repair(self, table, wrong, schema, rng):
         pair = table[[self.column, self.other]].to_numpy(float, copy=True)
         _, applies = self.broken(table, schema)
-        donors = np.flatnonzero(applies & ~wrong)
-        if len(donors) == 0:
+        if not (good := applies & ~wrong).any():
             pair[wrong, 1] = np.nan
         else:
             # By the mean, not by either number: where that one is the wrong one, the patients
             # close in it are extreme, and copies of them would bend means and correlation.
-            level = pair.mean(axis=1)
-            donors = donors[np.argsort(level[donors], kind="stable")]
-            near_by = np.searchsorted(level[donors], level[wrong])
-            near_by = near_by + rng.integers(-_NEIGHBORS, _NEIGHBORS + 1, size=len(near_by))
-            pair[wrong] = pair[donors[np.clip(near_by, 0, len(donors) - 1)]]
+            pair[wrong] = pair[similar(pair.mean(axis=1), wrong, good, rng)]
         table[self.column], table[self.other] = pair[:, 0], pair[:, 1]
 
 
@@ -223,17 +171,18 @@ class Implies(Rule):
 
     Parameters
     ----------
-    when, then : mapping of str to str or int
-        Column and value, of yes/no columns (1 or 0) and categories. What excludes each other is
-        written with 0: ``Implies({"type_1": 1}, {"type_2": 0})``.
+    when, then : mapping of str to str, int or list
+        Column and value, of yes/no columns (1 or 0), categories, and numbers ("(missing)", 0, or
+        "(other)"); of a list each value will do. What excludes each other is written with 0:
+        ``Implies({"type_1": 1}, {"type_2": 0})``.
     """
 
     when: Mapping[str, object]
     then: Mapping[str, object]
-    kinds = ("binary", "categorical")
+    kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:
-        return f"{_said(self.when)} implies {_said(self.then)}"
+        return f"{said(self.when)} implies {said(self.then)}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -250,27 +199,40 @@ class Implies(Rule):
         if doubled := [name for name in self.then if name in self.when]:
             raise InputError(f"{doubled[0]!r} is in when and in then; name it once.")
         for name, value in (*self.when.items(), *self.then.items()):
-            known = schema[name].categories or ("0", "1")
-            if category_text(value) not in known:
-                quotes = " (in quotes)" if isinstance(value, bool) else ""
-                raise InputError(
-                    f"{name!r} has no value {value!r}; use one of {', '.join(known)}{quotes}."
-                )
+            check_state(schema[name], value)
 
     def broken(self, table, schema):
-        applies = _all(table, self.when)
-        return applies & ~_all(table, self.then), applies
+        applies = has_all(table, self.when)
+        return applies & ~has_all(table, self.then), applies
 
     def repair(self, table, wrong, schema, rng):
+        good = has_all(table, self.when) & ~wrong
         for name, value in self.then.items():
-            text = category_text(value)
-            if schema[name].kind == "binary":
-                table[name] = table[name].where(~wrong, int(text)).astype(np.uint8)
-            else:
-                table[name] = table[name].where(~wrong, text)
+            put(table, schema[name], value, wrong & ~has(table, name, value), good, rng)
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies)}
+@dataclass(frozen=True)
+class Off(Rule):
+    """A relation that was found and is not to be kept, as the log writes it; "found" for all.
+    Chapter generation, "Rules as data".
+    """
+
+    relation: str
+    columns = ()
+
+    def __str__(self) -> str:
+        return f"off: {self.relation}"
+
+    def broken(self, table, schema):
+        return np.zeros((2, len(table)), dtype=bool)
+
+    def repair(self, table, wrong, schema, rng):
+        """Nothing is to be done."""
+
+
+KINDS = {
+    kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies, Formula, Follows, Off)
+}
 
 ORDERED = (Above(SYSTOLIC, DIASTOLIC),)
 # Once for each of the two that is the outcome: the other one gives way.
@@ -302,9 +264,10 @@ def check_rules(rules: Iterable[Rule], schema: Schema, where: str = "Rule", star
 
 
 def chosen_rules(
-    schema: Schema, path: str | Path | None = None, absent: Iterable[str] = ()
-) -> list[Rule]:
-    """The rules of the schema, and those of a person's file.
+    schema: Schema, path: str | Path | None = None, absent: Iterable[str] = (),
+    found: Iterable[Rule] = (),
+) -> list[Rule]:  # fmt: skip
+    """The rules of the schema, those that were found, and those of a person's file.
     Chapter generation, "Rules as data".
 
     Parameters
@@ -314,19 +277,30 @@ def chosen_rules(
     absent : iterable of str
         Columns that are not in `schema` because they were too rare; a rule about one of them is
         left out, with a word in the log.
+    found : iterable of Rule
+        Of :func:`ehrsynth.discovery.relations`; the file can switch them off.
     """
-    rules = clinical_rules(schema)
-    if path is None:
-        return rules
-    absent, known = set(absent), {str(rule) for rule in rules}
-    for number, rule in enumerate(read_rules(path), start=1):
+    absent, own = set(absent), []
+    for number, rule in enumerate(read_rules(path) if path is not None else (), start=1):
         if lost := absent.intersection(rule.columns):
             log.info("Rule %d (%s) is left out: %r is too rare.", number, rule, min(lost))
         else:
             check_rules([rule], schema, f"{path}, rule", number)
-            if str(rule) not in known:
-                rules.append(rule)
-    return rules
+            own.append(rule)
+    given = list({str(rule): rule for rule in (*clinical_rules(schema), *found)}.values())
+    off = {rule.relation for rule in own if isinstance(rule, Off)}
+    if unknown := off - {"found"} - set(map(str, given)):
+        log.warning("%s switches off %r, which nobody found.", path, min(unknown))
+    # A formula of the person's is in the place of one that was found.
+    mine = {rule.column for rule in own if isinstance(rule, Formula)}
+    kept = [
+        rule for rule in given
+        if str(rule) not in off
+        and not ("found" in off and rule in found)
+        and not (isinstance(rule, Formula) and rule.column in mine)
+    ]  # fmt: skip
+    known = set(map(str, kept))
+    return kept + [r for r in own if not isinstance(r, Off) and str(r) not in known]
 
 
 def summary(repaired: Mapping[str, int], most: int = 5) -> str:
@@ -394,32 +368,38 @@ def _rule(where: str, entry: object) -> Rule:
 
 
 def _check_value(where: str, key: str, value: Any) -> None:
-    good, wanted = isinstance(value, str), "a text (in quotes if it looks like a number)"
-    if key in ("low", "high"):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        good, wanted = value is None or (number and np.isfinite(value)), "a number"
-    elif key in ("when", "then"):
-        good = isinstance(value, Mapping) and all(
-            isinstance(name, str) and isinstance(said, str | int | float)
-            for name, said in value.items()
-        )
-        wanted = "columns and their values, as in {dialysis: 1}"
-    if not good:
+    good, wanted = _WANTED.get(key, (_is_text, "a text (in quotes if it looks like a number)"))
+    if not good(value):
         raise InputError(f"{where} says {key} {value!r}; use {wanted}.")
+    if key == "equals":
+        try:
+            formula.parse(value)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
 
-def _has(table: pd.DataFrame, name: str, text: str) -> np.ndarray:
-    """Who has this value of a yes/no column or category."""
-    values = table[name]
-    if pd.api.types.is_numeric_dtype(values):
-        return values.to_numpy(float) == float(text)
-    texts = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype(str)
-    return (texts == text).to_numpy()
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def _all(table: pd.DataFrame, wanted: Mapping[str, object]) -> np.ndarray:
-    return np.all([_has(table, name, category_text(v)) for name, v in wanted.items()], axis=0)
+def _is_end(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and bool(np.isfinite(value)))
 
 
-def _said(wanted: Mapping[str, object]) -> str:
-    return " and ".join(f"{name} = {category_text(value)}" for name, value in wanted.items())
+def _are_states(value: Any) -> bool:
+    """Whether these are columns and for each a value, or a list of values."""
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and (several := value[name] if isinstance(value[name], list) else [value[name]])
+        and all(isinstance(one, str | int | float) for one in several)
+        for name in value
+    )
+
+
+_END = (_is_end, "a number")
+_STATES = (_are_states, "columns and their values, as in {dialysis: 1}")
+_WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "low": _END, "high": _END, "when": _STATES, "then": _STATES,
+    "values": (_are_states, "values of the one and of the other column, as in {A1: A}"),
+    "equal": (lambda value: isinstance(value, bool), "true or false"),
+}  # fmt: skip

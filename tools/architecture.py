@@ -25,7 +25,10 @@ PICTURE = ROOT / "book" / "_static" / "architecture.svg"
 # From the ground up: each may import only what stands before it, inside a folder too.
 HOUSE = {
     "Ground": {"errors": (), "files": (), "protection": ()},
-    "Columns": {"kinds": (), "schema": (), "rules": (), "statistics": ()},
+    "Columns": {
+        "kinds": (), "schema": (), "relations": ("formula", "rule", "laws"), "rules": (),
+        "statistics": (), "discovery": ("cells", "orders", "formulas"),
+    },
     "data-types": {
         "phecode": (),
         "sources": (

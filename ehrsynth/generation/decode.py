@@ -8,6 +8,7 @@ import pandas as pd
 from ..errors import InputError
 from ..preprocessing.encode import Preprocessor
 from ..preprocessing.matrix import Encoded
+from ..relations.rule import copy_rows
 from ..rules import Rule, check_rules, clinical_rules
 from ..schema import Schema
 
@@ -80,10 +81,33 @@ def repair(
                 last = rule
         if count == 0:
             return table
+    if _lend(table, rng, schema, rules):
+        return table
     raise InputError(
         f"The rule {str(last)!r} and another one contradict each other: "
         f"{count} patients cannot keep both; correct one of them."
     )
+
+
+def _lend(table: pd.DataFrame, rng: np.random.Generator, schema: Schema, rules: list[Rule]) -> bool:
+    """Give who breaks a rule still all that the rules speak of from a patient who keeps them all.
+
+    The outcome and the sex stay. False where too few patients keep them all.
+    """
+    broken = np.any([rule.broken(table, schema)[0] for rule in rules], axis=0)
+    if broken.mean() > 0.5:
+        return False
+    given = [name for name in (schema.outcome, schema.sex) if name is not None]
+    names = {name for rule in rules for name in rule.columns} - set(given)
+    kind = np.zeros(len(table), dtype=int)
+    for name in given:
+        kind = kind * 100 + pd.factorize(table[name])[0]
+    for own in np.unique(kind[broken]):
+        wrong, good = broken & (kind == own), np.flatnonzero(~broken & (kind == own))
+        if len(good) == 0:
+            return False
+        copy_rows(table, names, wrong, rng.choice(good, int(wrong.sum())))
+    return True
 
 
 def postprocess(

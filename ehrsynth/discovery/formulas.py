@@ -1,0 +1,180 @@
+"""Numbers that follow from others: sums, and products of powers, of up to three columns.
+
+No column is told by its name. A few patients give candidates: groups of columns of which a
+combination does not scatter, of the numbers (sums) or of their logarithms (products). A formula
+holds if all of train follows it, up to the rounding of its columns.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pandas as pd
+
+from ..relations.formula import compute, written
+from ..relations.laws import Formula, half_unit
+from ..schema import Schema
+from .cells import CHANCE, Found
+
+_LOOKED_AT = 300  # patients who give candidates, those with the most numbers
+_FEWEST = 20  # patients who have all columns of a formula
+_SLIPS = 0.001  # of the patients; records have slips
+_MOST = 150_000  # groups of columns of one size that are looked at
+_SEARCHED = 1e9  # formulas that could have been tried, for the correction
+
+
+def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
+    """One formula for each column that follows from others, none in a circle."""
+    names = [n for n in schema.of_kind("continuous") if table[n].nunique() > 2]
+    table = table[names]
+    accepted: dict[str, Found] = {}
+    parts: dict[str, set[str]] = {}
+    for group, product in _candidates(table, schema) if len(names) > 1 else ():
+        columns = {names[c] for c in group}
+        if any(columns.issuperset(f.rule.columns) for f in accepted.values()):
+            continue
+        ranked = []
+        for target in columns - set(accepted):
+            others = [names[c] for c in group if names[c] != target]
+            if one := _fitted(table, schema, target, others, product):
+                below = set(others).union(*(parts.get(n, set()) for n in others))
+                if target not in below:
+                    ranked.append((*one, target, below))
+        if ranked:
+            _, found, target, below = max(ranked, key=lambda one: one[0])
+            accepted[target] = found
+            parts = {n: p | below if target in p else p for n, p in parts.items()}
+            parts[target] = below
+    # What is computed from something computed comes after it.
+    return sorted(accepted.values(), key=lambda f: len(parts[f.rule.columns[0]]))
+
+
+# -- candidates ------------------------------------------------------------------------------
+
+
+def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[tuple[list[int], bool]]:
+    """Groups of columns (positions), and whether their logarithms are meant; small ones first."""
+    x = table.to_numpy(float)
+    rows = np.random.default_rng(0).permutation(len(x))
+    rows = rows[np.argsort(np.isnan(x[rows]).sum(axis=1), kind="stable")][:_LOOKED_AT]
+    x, half = x[rows], np.array([half_unit(schema[name]) for name in table]) + np.zeros((1, 1))
+    with np.errstate(all="ignore"):
+        positive = np.where((x > 0).all(axis=0, where=~np.isnan(x)), x, np.nan)
+        forms = (x, half + 0 * x), (np.log(positive), half / positive)
+        for size in (2, 3, 4):
+            for product, (values, rounding) in enumerate(forms):
+                for group in _bound(values, rounding, size):
+                    yield group.tolist(), bool(product)
+
+
+def _bound(x: np.ndarray, half: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Groups with a combination that scatters no more than rounding explains."""
+    usable = np.flatnonzero((~np.isnan(x)).sum(axis=0) >= _FEWEST)
+    if not size <= len(usable) or comb(len(usable), size) > _MOST:
+        return
+    x, known = x[:, usable], ~np.isnan(x[:, usable])
+    scale = np.nanstd(x, axis=0)
+    scale[scale == 0] = np.inf
+    z = np.where(known, (x - np.nanmean(x, axis=0)) / scale, 0.0)
+    step = np.nanmax(half[:, usable], axis=0) / scale + 1e-6
+    groups = np.array(list(combinations(range(len(usable)), size)))
+    for start in range(0, len(groups), 4096):
+        part = groups[start : start + 4096]
+        there = known[:, part].all(axis=2).T[:, :, None]  # group, patient, 1
+        n = np.maximum(there.sum(axis=1), 1)
+        rows = np.swapaxes(z[:, part], 0, 1) * there
+        rows = (rows - rows.sum(axis=1, keepdims=True) / n[:, :, None]) * there
+        scatter, weights = np.linalg.eigh(np.swapaxes(rows, 1, 2) @ rows / n[:, :, None])
+        least = np.abs(weights[:, :, 0])
+        good = scatter[:, 0] <= (least * step[part]).sum(axis=1) ** 2
+        yield from usable[part[good & (n[:, 0] >= _FEWEST) & (least > 1e-3).all(axis=1)]]
+
+
+# -- a formula with its constants ----------------------------------------------------------
+
+
+def _fitted(
+    table: pd.DataFrame, schema: Schema, target: str, names: list[str], product: bool
+) -> tuple[tuple, Found] | None:
+    """The formula for a column, if train follows it beyond chance, and how good a choice it is."""
+    rows = {
+        name: values.to_numpy(float) for name, values in table[[target, *names]].dropna().items()
+    }
+    own, column = half_unit(schema[target]), schema[target]
+    fits = []
+    for text in (_products if product else _sums)(target, names, rows):
+        value = compute(text, rows)
+        off = np.abs(rows[target] - value) - 1e-9 * np.abs(value) - 1e-12
+        fits.append((float(np.mean(off <= own * (1 + 1e-6))), text))
+    exact = max((share for share, _ in fits), default=0.0)
+    if exact < 0.05:  # the rounding of the parts does not explain that
+        return None
+    rule = Formula(target, min((t for share, t in fits if share >= exact - 5e-4), key=len))
+    broken, applies = rule.broken(table, schema)
+    n, wrong, known = int(applies.sum()), int(broken.sum()), np.flatnonzero(applies)
+    if n < _FEWEST or wrong > _SLIPS * n:
+        return None
+    mixed = table[target].to_numpy(copy=True)
+    mixed[known] = mixed[np.random.default_rng(0).permutation(known)]
+    by_chance = int(rule.broken(table.assign(**{target: mixed}), schema)[0].sum())
+    kept = max(1 - by_chance / n, 1 / n)  # of shuffled patients; five constants may fit themselves
+    if kept > 0.5 or (n - 5 - wrong) * np.log(kept) > np.log(CHANCE / _SEARCHED):
+        return None
+    # What is computed rather than measured: exact, with more decimals, a sum and no difference.
+    decimals = 9 if column.decimals is None else column.decimals
+    good = (column.role != "demographic", exact >= 1 - _SLIPS, decimals, "-" not in rule.equals,
+            -len(rule.equals), list(table).index(target))  # fmt: skip
+    return good, Found(rule, float(by_chance))
+
+
+def _sums(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Iterator[str]:
+    """Sums of the columns, with constants of every style."""
+    y, x = rows[target], np.stack([rows[name] for name in names], axis=1)
+    scale = np.abs(x).max(axis=0, initial=1e-300)
+    lines = np.concatenate([x / scale, np.ones((len(y), 1))], axis=1)
+    slopes = np.linalg.lstsq(lines, y, rcond=None)[0][:-1] / scale
+    for style in _STYLES:
+        made = [_styled(slope, *style) for slope in slopes]
+        if "0" not in made:
+            signs = {"1": "", "-1": "-"}
+            terms = [signs.get(c, f"{c} * ") + written(n) for c, n in zip(made, names, strict=True)]
+            total = " + ".join(terms)
+            rest = _styled(float(np.median(y - compute(total, rows))), *style)
+            for text in (total, f"{total} + {rest}"):
+                yield text.replace("+ -", "- ")
+
+
+def _products(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Iterator[str]:
+    """Products of powers of the columns, with constants of every style."""
+    above = np.all([values > 0 for values in rows.values()], axis=0)
+    y, *parts = (np.log(values[above]) for values in rows.values())
+    if len(y) < _FEWEST:
+        return
+    powers = np.linalg.lstsq(np.stack([*parts, np.ones(len(y))], axis=1), y, rcond=None)[0][:-1]
+    for digits in (0, 2, 3, 4):
+        made = np.round(powers, digits) if digits else np.round(2 * powers) / 2
+        constant = float(np.exp(np.median(y - made @ parts)))
+        terms = [(written(n) + (f" ** {abs(p):g}" if abs(p) != 1 else ""), p > 0)
+                 for n, p in zip(names, made, strict=True) if p]  # fmt: skip
+        over = [term for term, above_line in terms if above_line]
+        for style in _STYLES if len(terms) == len(names) else ():
+            first = _styled(constant, *style)
+            top = " * ".join(over if first == "1" and over else [first, *over])
+            yield " / ".join([top, *(term for term, above_line in terms if not above_line)])
+
+
+# Constants as fractions with a denominator up to the first number, or to so many digits.
+_STYLES = [(1, 0), (12, 0), (1000, 0), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (0, 8), (0, 12)]
+
+
+def _styled(number: float, most: int, digits: int) -> str:
+    if most:
+        near = Fraction(number).limit_denominator(most)
+        value = near.numerator / near.denominator
+        if len(repr(value)) > 6 and near.denominator > 1:
+            return f"{near.numerator} / {near.denominator}"
+    else:
+        value = float(f"{number:.{digits}g}")
+    return str(int(value)) if value.is_integer() else repr(value)
