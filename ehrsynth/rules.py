@@ -212,26 +212,31 @@ class Implies(Rule):
 
 
 @dataclass(frozen=True)
-class Off(Rule):
-    """A relation that was found and is not to be kept, as the log writes it; "found" for all.
+class Drop(Rule):
+    """A relation that was found and is not to be kept.
     Chapter generation, "Rules as data".
+
+    Parameters
+    ----------
+    relation : str
+        As the log and the report write it; "found" for all.
     """
 
     relation: str
     columns = ()
 
     def __str__(self) -> str:
-        return f"off: {self.relation}"
+        return f"dropped: {self.relation}"
 
     def broken(self, table, schema):
         return np.zeros((2, len(table)), dtype=bool)
 
     def repair(self, table, wrong, schema, rng):
-        """Nothing is to be done."""
+        pass
 
 
 KINDS = {
-    kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies, Formula, Follows, Off)
+    kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies, Formula, Follows, Drop)
 }
 
 ORDERED = (Above(SYSTOLIC, DIASTOLIC),)
@@ -288,9 +293,9 @@ def chosen_rules(
             check_rules([rule], schema, f"{path}, rule", number)
             own.append(rule)
     given = list({str(rule): rule for rule in (*clinical_rules(schema), *found)}.values())
-    off = {rule.relation for rule in own if isinstance(rule, Off)}
+    off = {rule.relation for rule in own if isinstance(rule, Drop)}
     if unknown := off - {"found"} - set(map(str, given)):
-        log.warning("%s switches off %r, which nobody found.", path, min(unknown))
+        log.warning("%s drops %r, which nobody found.", path, min(unknown))
     # A formula of the person's is in the place of one that was found.
     mine = {rule.column for rule in own if isinstance(rule, Formula)}
     kept = [
@@ -300,7 +305,7 @@ def chosen_rules(
         and not (isinstance(rule, Formula) and rule.column in mine)
     ]  # fmt: skip
     known = set(map(str, kept))
-    return kept + [r for r in own if not isinstance(r, Off) and str(r) not in known]
+    return kept + [r for r in own if not isinstance(r, Drop) and str(r) not in known]
 
 
 def summary(repaired: Mapping[str, int], most: int = 5) -> str:

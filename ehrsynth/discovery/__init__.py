@@ -22,14 +22,7 @@ def relations(table: pd.DataFrame, schema: Schema | None = None) -> list[Found]:
     """
     schema = Schema.of(table) if schema is None else schema
     computed = formulas(table, schema)
-    return [*cells(table, schema), *_not_told(orders(table, schema), computed), *computed]
-
-
-def _not_told(ordered: list[Found], computed: list[Found]) -> list[Found]:
-    """The orders that are not between a computed column and one of its parts."""
-    parts = {f.rule.columns[0]: set(f.rule.columns) for f in computed}
-    return [f for f in ordered
-            if not any(set(f.rule.columns) <= columns for columns in parts.values())]  # fmt: skip
+    return [*cells(table, schema), *orders(table, schema, computed), *computed]
 
 
 def listed(

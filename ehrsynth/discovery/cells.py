@@ -123,6 +123,8 @@ def _exclusive(meet: _Meetings) -> np.ndarray:
 def _without_consequences(meet: _Meetings, found: np.ndarray) -> np.ndarray:
     """The pairs that do not follow from others, or from what the schema says."""
     several = np.flatnonzero(meet.several).tolist()
+    if len(found) == 0:
+        return found
     told = [(i, int(j)) for i in several for j in meet.own(meet.owner[i]) if i < j]
     sexes = {says[0]: s for s, (name, says) in enumerate(meet.meant) if name == meet.schema.sex}
     for state, (name, says) in enumerate(meet.meant):

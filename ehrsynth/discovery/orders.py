@@ -12,11 +12,12 @@ _LOOKED_AT = 200  # patients in the first look at all pairs
 _TRIVIAL = 0.01  # of the patients paired at random; what fewer would break is a matter of scale
 
 
-def orders(table: pd.DataFrame, schema: Schema) -> list[Found]:
-    """Pairs of columns in one order in every patient who has both, those by others left out.
+def orders(table: pd.DataFrame, schema: Schema, computed: list[Found]) -> list[Found]:
+    """Pairs of columns in one order in every patient who has both, consequences left out.
 
-    Two columns of different units are not compared.
+    Not compared are columns of different units, and one that is computed with its parts.
     """
+    parts = {one.rule.columns[0]: set(one.rule.columns) for one in computed}
     names = schema.of_kind("continuous")
     x = table[names].to_numpy(float)
     some = x[np.random.default_rng(0).permutation(len(x))[:_LOOKED_AT]]
@@ -25,10 +26,12 @@ def orders(table: pd.DataFrame, schema: Schema) -> list[Found]:
         least[i] = np.nanmin(np.fmin(some[:, [i]] - some, np.inf), axis=0, initial=np.inf)
     found, tested = {}, len(names) * (len(names) - 1)
     for i, j in np.argwhere((least >= 0) & ~np.eye(len(names), dtype=bool)):
-        units = {schema[names[k]].unit for k in (i, j)} - {""}
+        pair = {names[i], names[j]}
+        units = {schema[name].unit for name in pair} - {""}
+        told = any(pair <= parts[name] for name in pair & parts.keys())
         both = ~np.isnan(x[:, i]) & ~np.isnan(x[:, j])
         upper, lower = x[both, i], x[both, j]
-        if len(units) > 1 or len(upper) < LEAST_PATIENTS or (upper < lower).any():
+        if told or len(units) > 1 or len(upper) < LEAST_PATIENTS or (upper < lower).any():
             continue
         below = np.searchsorted(np.sort(lower), upper, side="right")
         by_chance = len(upper) - below.mean()

@@ -72,8 +72,10 @@ class Formula(Rule):
         column, known = schema[self.column], table[self.column].to_numpy(float)
         made = value if column.decimals is None else np.round(value, column.decimals)
         outside = wrong & np.isnan(column.within(made))
-        good = self.broken(table, schema)[1] & ~wrong
-        table[self.column] = np.where(wrong & ~outside, made, known)
+        applies = self.broken(table, schema)[1]
+        good = applies & ~wrong
+        # Of everybody: who was only near by chance is computed too.
+        table[self.column] = np.where(applies & ~np.isnan(column.within(made)), made, known)
         if outside.any() and good.any():
             copy_rows(table, self.columns, outside, similar(known, outside, good, rng))
         elif outside.any():

@@ -1,0 +1,264 @@
+"""What holds for every patient: found in train beyond chance, kept by what is generated."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy import toy_patients, toy_schema
+
+from ehrsynth.discovery import relations
+from ehrsynth.errors import InputError
+from ehrsynth.generation.decode import repair, violations
+from ehrsynth.relations.formula import compute, parse, written
+from ehrsynth.relations.laws import Follows, Formula
+from ehrsynth.rules import Above, Drop, Implies, chosen_rules, read_rules, write_rules
+from ehrsynth.schema import MISSING, Schema
+
+
+def clinic(n: int = 3000, seed: int = 0) -> pd.DataFrame:
+    """Patients of a clinic whose columns depend on each other in every way that is looked for."""
+    rng = np.random.default_rng(seed)
+    kilos, cm = rng.normal(75, 14, n).round(1), rng.normal(170, 9, n).round()
+    upper = rng.normal(125, 15, n).round()
+    lower = (upper - np.abs(rng.normal(45, 9, n)) - 5).round()
+    died = rng.random(n) < 0.2
+    town = rng.choice(list("abcde"), n)
+    child = (parent := rng.random(n) < 0.3) & (rng.random(n) < 0.3)
+    smoker = rng.choice(["never", "current", "former"], n)
+    lab = np.where(rng.random(n) < 0.3, np.nan, rng.normal(10, 2, n).round(1))
+    table = pd.DataFrame({
+        "died": died.astype(int),
+        "q": np.where(died, rng.choice(["heart", "cancer", "other"], n), None),
+        "sex": rng.choice(["F", "M"], n), "age": rng.normal(60, 12, n).round(),
+        "u": kilos, "v": cm, "w": (kilos / (cm / 100) ** 2).round(1),
+        "area": (kilos * cm / 3600) ** 0.5,
+        "hi": upper, "lo": lower, "mid": ((upper + 2 * lower) / 3).round(),
+        "a": (a := rng.gamma(3, 2, n).round(2)), "b": (b := rng.gamma(3, 2, n).round(2)),
+        "ab": (a + b).round(2), "town": town,
+        "land": pd.Series(town).map(dict(a="N", b="N", c="S", d="S", e="W")),
+        "parent": parent.astype(int), "child": child.astype(int), "smoker": smoker,
+        "packs": np.where(smoker == "never", 0, rng.gamma(2, 5, n).round(1) + 0.1),
+        "lab": lab, "other_lab": np.where(np.isnan(lab), np.nan, rng.normal(5, 1, n).round(1)),
+    })  # fmt: skip
+    return Schema.infer(table, outcome="died").cast(table)
+
+
+HOLDS = {
+    "w = 10000 * u / v ** 2", "area = 1 / 60 * u ** 0.5 * v ** 0.5", "ab = a + b",
+    "mid = 1 / 3 * hi + 2 / 3 * lo", "hi above lo", "died = 0 implies q = (missing)",
+    "died = 1 implies q = cancer or heart or other", "land follows from town",
+    "child = 1 implies parent = 1", "packs follows from smoker", "other_lab is known when lab is",
+}  # fmt: skip
+
+
+def names_of(found) -> set[str]:
+    return {str(one.rule) for one in found}
+
+
+def test_every_kind_of_relation_is_found_without_being_told_and_nothing_else():
+    table = clinic()
+    found = relations(table)
+    assert names_of(found) == HOLDS
+    for rule, by_chance in found:
+        broken, applies = rule.broken(table, Schema.of(table))
+        assert broken.sum() == 0 and by_chance > 10 and applies.sum() >= by_chance
+        rule.check(Schema.of(table))
+
+
+def test_what_some_patients_break_is_no_relation():
+    table, rows = clinic(), np.arange(30)
+    table.loc[rows, "w"] += 3
+    table.loc[rows, "mid"] += 5
+    table.loc[rows, "ab"] += 1
+    table.loc[rows, "area"] += 1
+    table.loc[rows, "hi"] = table.loc[rows, "lo"] - 1
+    table.loc[:, "land"] = table["land"].where(table.index >= 30, "W")
+    table.loc[:, "child"] = np.where((table.index < 200), 1, table["child"]).astype("uint8")
+    table.loc[rows, "packs"] = 7.0
+    table.loc[100:400, "other_lab"] = np.nan
+    table["q"] = table["q"].where(table.index >= 400, "heart")
+    left = names_of(relations(Schema.of(clinic()).cast(table)))
+    assert left & HOLDS == {"died = 1 implies q = cancer or heart or other"}
+
+
+def test_a_slip_in_a_record_does_not_hide_a_formula():
+    table = clinic()
+    table.loc[5, "w"] += 4
+    assert "w = 10000 * u / v ** 2" in names_of(relations(table))
+
+
+def independent(seed: int) -> pd.DataFrame:
+    """Columns of every kind that have nothing to do with each other."""
+    rng = np.random.default_rng(seed)
+    codes, kinds, numbers, n = [(5, 3, 8, 300), (60, 5, 6, 800), (3, 10, 4, 500)][seed % 3]
+    table = {"y": rng.random(n) < 0.2, "sex": rng.choice(["F", "M"], n)}
+    table |= {f"code{i}": rng.random(n) < 10 ** rng.uniform(-3, -0.2) for i in range(codes)}
+    for i in range(kinds):
+        size = rng.integers(2, 15)
+        values = rng.choice(size, n, p=rng.dirichlet(np.full(size, 0.7))).astype(str).astype(object)
+        table[f"kind{i}"] = np.where(rng.random(n) < rng.choice([0, 0.3]), None, values)
+    for i in range(numbers):
+        values = [rng.normal(50, 10, n).round(), rng.lognormal(1, 1, n).round(1),
+                  rng.gamma(2, 2, n),
+                  rng.poisson(0.3, n).astype(float)][i % 4]  # fmt: skip
+        table[f"number{i}"] = np.where(rng.random(n) < rng.choice([0, 0.2, 0.8]), np.nan, values)
+    made = pd.DataFrame(table)
+    made = made.loc[:, [made[name].nunique() > 1 for name in made]]
+    return Schema.infer(made, outcome="y").cast(made)
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_independent_columns_have_no_relations(seed):
+    assert relations(independent(seed)) == []
+
+
+def test_few_patients_show_nothing():
+    assert relations(clinic(12)) == []
+
+
+def test_codes_by_the_hundred_take_seconds():
+    rng = np.random.default_rng(0)
+    n, severity = 16_000, np.random.default_rng(1).normal(size=(16_000, 1))
+    codes = rng.random((n, 480)) < 1 / (1 + np.exp(rng.uniform(2, 6, 480) - 0.7 * severity))
+    codes[:, 1] |= codes[:, 0]
+    table = pd.DataFrame(codes.astype("uint8")).add_prefix("c").assign(age=severity[:, 0].round(2))
+    start = time.perf_counter()
+    assert "c0 = 1 implies c1 = 1" in names_of(relations(table, Schema.infer(table)))
+    assert time.perf_counter() - start < 20
+
+
+# -- kept ------------------------------------------------------------------------------------
+
+
+def test_shuffled_columns_keep_every_relation_after_the_repair():
+    table, rng = clinic(), np.random.default_rng(0)
+    schema, rules = Schema.of(table), [one.rule for one in relations(clinic())]
+    mixed = {name: table[name].array.take(rng.permutation(len(table))) for name in table}
+    mixed = schema.attach(pd.DataFrame(mixed))
+    assert violations(mixed, rules=rules)["count"].min() > 0
+    fixed = repair(mixed, rng, rules=rules)
+    assert violations(fixed, rules=rules)["count"].sum() == 0
+    pd.testing.assert_frame_equal(fixed[["died", "sex", "age", "u", "v"]],
+                                  mixed[["died", "sex", "age", "u", "v"]])  # fmt: skip
+    computed = (fixed["u"] / (fixed["v"] / 100) ** 2).round(1)
+    assert (fixed["w"] - computed).abs().max() < 0.051
+    for name in ("lab", "town", "smoker"):  # what decides is not bent
+        assert fixed[name].isna().mean() == pytest.approx(table[name].isna().mean(), abs=0.02)
+
+
+def test_a_result_outside_the_bounds_takes_the_parts_of_somebody_else():
+    table = toy_patients(300)
+    schema = Schema.of(table)
+    rule = Formula("bmi", "age - 40")
+    fixed = repair(table, np.random.default_rng(0), rules=[rule])
+    assert violations(fixed, rules=[rule])["count"].sum() == 0
+    measured = fixed["bmi"].dropna()
+    assert measured.between(10, 60).all() and len(measured) == table["bmi"].notna().sum()
+    assert schema["bmi"].upper == 60
+
+
+def test_rules_that_pull_in_a_circle_are_settled_by_another_patient():
+    """Each repair breaks the next rule; whoever keeps them all lends their values."""
+    rules = [Implies({"phe_4": 1}, {"phe_5": 1}), Implies({"phe_5": 1}, {"phe_6": 0}),
+             Implies({"phe_7": 1}, {"phe_6": 1}), Implies({"phe_4": 1}, {"phe_7": 1})]  # fmt: skip
+    table = toy_patients(500)
+    fixed = repair(table, np.random.default_rng(0), rules=rules)
+    assert violations(fixed, rules=rules)["count"].sum() == 0
+    for name in ("DIE_1y", "sex", "age", "phe_9"):
+        assert fixed[name].equals(table[name])
+
+
+# -- written by a person ---------------------------------------------------------------------
+
+
+def test_the_file_switches_off_and_adds(tmp_path):
+    table = clinic()
+    schema, found = Schema.of(table), [one.rule for one in relations(table)]
+    file = tmp_path / "rules.yaml"
+    file.write_text("""
+- drop: {relation: hi above lo}
+- formula: {column: w, equals: u / (v / 100) ** 2}
+- follows: {column: smoker, of: town, values: {a: never}}
+- implies: {when: {lab: (missing)}, then: {packs: [0, (other)]}}
+- above: {column: a, other: b, equal: true}
+""")
+    kept = chosen_rules(schema, file, found=found)
+    assert {str(rule) for rule in kept} == HOLDS - {"hi above lo", "w = 10000 * u / v ** 2"} | {
+        "w = u / (v / 100) ** 2", "smoker follows from town", "a at least b",
+        "lab = (missing) implies packs = 0 or (other)",
+    }  # fmt: skip
+    write_rules(kept, tmp_path / "all.json")
+    assert [str(r) for r in read_rules(tmp_path / "all.json")] == [str(r) for r in kept]
+    file.write_text("- drop: {relation: found}")
+    assert chosen_rules(schema, file, found=found) == []
+    assert isinstance(read_rules(file)[0], Drop)
+
+
+def test_switching_off_what_nobody_found_is_said(tmp_path, caplog):
+    file = tmp_path / "rules.yaml"
+    file.write_text("- drop: {relation: a above c}")
+    chosen_rules(toy_schema(), file)
+    assert "'a above c', which nobody found" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("formula: {column: w, equals: u + nobody}", ["rule 1", "'nobody'"]),
+        ("formula: {column: w, equals: w * 2}", ["rule 1", "other columns"]),
+        ("formula: {column: w, equals: __import__('os')}", ["rule 1", "no formula"]),
+        ("follows: {column: land, of: town, values: {z: N}}", ["rule 1", "'z'", "a, b"]),
+        ("follows: {column: land, of: town, values: [N]}", ["rule 1", "{A1: A}"]),
+        ("implies: {when: {died: 1}, then: {lab: 3}}", ["rule 1", "'lab'", "(other)"]),
+        ("above: {column: a, other: b, equal: maybe}", ["rule 1", "true or false"]),
+    ],
+)
+def test_a_rule_that_cannot_be_used_is_refused(tmp_path, entry, words):
+    file = tmp_path / "rules.yaml"
+    file.write_text(f"- {entry}")
+    with pytest.raises(InputError) as refusal:
+        chosen_rules(Schema.of(clinic(200)), file)
+    for word in [str(file), *words]:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a + b * 2 ** 2", 14.0), ("-(a - b) / 4", 0.25), ("sqrt(`b c`) + log(exp(a))", 5.0),
+     ("a / 0", np.inf), ("+a", 2.0), ("3e0 * `a`", 6.0)],
+)  # fmt: skip
+def test_formulas_are_computed(text, value):
+    values = {"a": np.array([2.0]), "b": np.array([3.0]), "b c": np.array([9.0])}
+    assert compute(text, values) == pytest.approx([value])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a +", "a.sum()", "open('x')", "[a]", "a if b else c", "a < b", "'a'", "lambda: a",
+     "a @ b",
+     "sqrt(a, b)", "True", "a := 3", "(" * 500 + "a" + ")" * 500, "a" * 2000, "abs(a)"],
+)  # fmt: skip
+def test_what_is_no_formula_is_refused(text):
+    with pytest.raises(InputError, match="no formula"):
+        compute(text, {"a": np.ones(1)})
+
+
+def test_columns_are_known_by_any_name():
+    names = ["weight (kg)", "größe", "q_1", "sqrt", "if", "a"]
+    assert parse(" + ".join(map(written, names)))[1] == tuple(names)
+
+
+def test_missing_states_are_written_and_repaired():
+    table = clinic(500)
+    rule = Follows("lab", "parent", {"0": MISSING, "1": ["0", "(other)"]})
+    fixed = repair(table, np.random.default_rng(0), rules=[rule])
+    assert (fixed["lab"].notna() == (fixed["parent"] == 1)).all()
+
+
+def test_at_least_lets_two_numbers_be_equal():
+    table = toy_patients(10)
+    table["diastolic"] = table["systolic"]
+    count = [violations(table, rules=[Above("systolic", "diastolic", equal)])["count"][0]
+             for equal in (False, True)]  # fmt: skip
+    assert count == [table["systolic"].notna().sum(), 0]
