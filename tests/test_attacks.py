@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from known_truth import population
+from scipy.stats import norm
 
 from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.privacy import density_ratio, guard, membership, moments
 from ehrsynth.evaluation.privacy.copies import carriers, exactly, nearly
-from ehrsynth.evaluation.privacy.family import EXCHANGES, Exchanges, family, largest, ranks
-from ehrsynth.evaluation.privacy.folds import Shape, attacked
+from ehrsynth.evaluation.privacy.exchange import EXCHANGES, Exchanges, chance, largest
+from ehrsynth.evaluation.privacy.family import family, ranks
 from ehrsynth.evaluation.privacy.power import power, tried
+from ehrsynth.evaluation.privacy.reference import Shape, attacked
 from ehrsynth.evaluation.setting import independent, with_references
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import auroc
@@ -136,16 +138,48 @@ def test_crowding_is_the_distance_over_the_neighbors_own():
 
 def test_standardized_sums_have_the_exact_moments_of_all_exchanges():
     rng = np.random.default_rng(0)
-    fold = np.repeat([0, 1], [30, 40])
-    exchanges = Exchanges(np.arange(70) % 40 < np.where(fold, 5, 20), fold, rng)
-    terms = np.column_stack([rng.random(70) ** 3, np.ones(70)])
+    used = np.arange(70) < 25
+    exchanges = Exchanges(used, rng)
+    few = np.where(np.arange(70) % 10, 0, rng.random(70))
+    terms = np.column_stack([rng.random(70) ** 3 + 2, np.ones(70), few])
     z, exchanged = exchanges.both(terms)
-    assert exchanges.labels.sum(axis=1) == pytest.approx(np.full(EXCHANGES, exchanges.used.sum()))
-    assert exchanges.labels[:, :30].sum(axis=1) == pytest.approx(np.full(EXCHANGES, 20))
-    assert exchanged[:, 0].mean() == pytest.approx(0, abs=0.12)
-    assert exchanged[:, 0].std() == pytest.approx(1, abs=0.08)
+    assert exchanges.labels.sum(axis=1) == pytest.approx(np.full(EXCHANGES, 25))
+    for j in (0, 2):
+        spread = np.std(terms[:, j]) * np.sqrt(25 * 45 / 69)
+        assert z[j] == pytest.approx((terms[used, j].sum() - 25 * terms[:, j].mean()) / spread)
+        assert exchanged[:, j].mean() == pytest.approx(0, abs=0.12)
+        assert exchanged[:, j].std() == pytest.approx(1, abs=0.08)
     assert z[1] == 0 and not exchanged[:, 1].any()
+    assert exchanges.both(few[:, None], count=9)[1][:, 0] == pytest.approx(exchanged[-9:, 2])
+    assert exchanges.both(terms, used[::-1])[0][0] != pytest.approx(z[0])
     assert largest(z[:0], exchanged[:, :0])[0] == 0
+
+
+def test_a_largest_that_hardly_varies_is_no_news():
+    exchanged = np.full((EXCHANGES, 2), 0.461, dtype="f4")
+    exchanged[0] = 0.4610001
+    assert abs(largest(np.array([0.46101, 0.3]), exchanged)[0]) < 0.01
+    exchanged = np.random.default_rng(0).normal(size=(EXCHANGES, 2))
+    assert largest(np.array([4.0, 0.3]), exchanged)[0] > 3
+
+
+def test_chances_that_few_exchanges_show_come_from_their_tail():
+    most = np.random.default_rng(0).normal(size=EXCHANGES)
+    assert chance(1.0, most) == pytest.approx(norm.sf(1), abs=0.03)
+    assert norm.sf(4) < chance(4.0, most) < 1e-3
+    assert chance(8.0, most) < 1e-5
+    assert chance(5.0, np.zeros(EXCHANGES)) == pytest.approx(1 / (1 + EXCHANGES))
+
+
+def test_nobody_is_both_scored_and_reference():
+    setting = scene(*people(8, 200, 100))
+    whom = setting.once(attacked)
+    assert (whom.used.sum(), (~whom.used & whom.scored).sum(), len(whom.reference)) == (200, 50, 50)
+    known, scored = ({row.tobytes() for row in x} for x in (
+        whom.reference, whom.patients[whom.scored]))  # fmt: skip
+    assert not known & scored and whom.scored[whom.used].all()
+    labels = family(setting).scored.labels
+    assert not labels[:, ~whom.scored].any() and labels[:, whom.scored].any(axis=0).all()
 
 
 def test_ranks_are_centered_among_those_looked_at():
@@ -227,7 +261,7 @@ def test_a_holdout_that_is_sicker_or_older_is_no_reference(by):
 
 def test_power_grows_with_patients_and_is_what_plantings_show():
     small, large = (power(scene(*people(5, n, n // 2))) for n in (60, 1_200))
-    assert large["exact"] < 0.05 and large["auroc"] < 0.56
+    assert large["exact"] < 0.05 and large["auroc"] < 0.58
     assert small["exact"] is None or small["exact"] >= 4 * large["exact"]
     assert small["auroc"] > 0.6
     noticed = 0
@@ -247,10 +281,10 @@ def test_too_few_patients_are_said_to_be_so():
 def test_attacks_by_scores_do_not_look_at_who_was_used():
     setting = scene(*people(7, 200, 100))
     whom = setting.once(attacked)
-    rows, used = whom.patients[whom.fold == 0], whom.used[whom.fold == 0]
+    rows, used = whom.patients[whom.scored], whom.used[whom.scored]
     released = setting.candidate.matrix
     for attack in (moments, density_ratio, membership):
-        score = attack.score(rows, whom.references[0], released)
-        again = attack.score(rows[::-1], whom.references[0], released)[::-1]
+        score = attack.score(rows, whom.reference, released)
+        again = attack.score(rows[::-1], whom.reference, released)[::-1]
         assert score == pytest.approx(again, rel=1e-3, abs=1e-3)
         assert 0.3 < auroc(score[used], score[~used]).value < 0.7

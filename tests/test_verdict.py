@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from ehrsynth.evaluation.metric import Metric, descriptions
-from ehrsynth.evaluation.verdict import _ALARMS, _USES, _WORDS, FAMILIES, Findings, level_of
+from ehrsynth.evaluation.privacy.success import ALARMS
+from ehrsynth.evaluation.verdict import _USES, _WORDS, FAMILIES, Findings, level_of
 
 
 def metric(name, family, value, half=0.0, share=None, form="corrected", **known):
@@ -18,7 +19,7 @@ def metric(name, family, value, half=0.0, share=None, form="corrected", **known)
 
 
 POWER = {"probability": 0.8, "changed": 2, "exact": 0.01, "near": 0.02, "auroc": 0.54}
-NEEDED = [name for name, row in _ALARMS.items() if row["needed"]]
+NEEDED = [name for name, row in ALARMS.items() if row["needed"]]
 
 
 def findings(*more, share=1.0, alarms=(), power=POWER, incomparable=(), **known):
@@ -164,8 +165,8 @@ def test_a_holdout_that_is_no_reference_leaves_nothing_judged():
 def test_the_tables_of_words_name_what_there_is():
     described = descriptions()
     private = set(described.loc[described["family"] == "privacy", "name"])
-    assert set(_ALARMS) <= private
-    assert all(float(row["care"]) < float(row["bad"]) for row in _ALARMS.values())
+    assert set(ALARMS) <= private
+    assert all(float(row["care"]) < float(row["bad"]) for row in ALARMS.values())
     levels = {"good", "care", "bad", "unknown"}
     for family in ("fidelity", "utility", "privacy"):
         assert {name for f, name in _WORDS if f == family} == levels

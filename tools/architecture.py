@@ -77,9 +77,9 @@ INSIDE = {
         "outcome", "column_reader", "applying", "who", "table",
     ),
     "evaluation.privacy": (
-        "success", "folds", "moments", "density_ratio", "membership", "scores", "copies", "guard",
-        "attribute", "identity", "adversarial", "closest_records", "attacks", "comparable",
-        "family", "power",
+        "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",
+        "guard", "attribute", "identity", "adversarial", "closest_records", "attacks",
+        "exchange", "comparable", "family", "power",
     ),
 }  # fmt: skip
 # These may import the project where they use it.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import some
 from .metric import Metric
+from .privacy.success import ALARMS
 
 FAMILIES = {
     "fidelity": "Does it look like real patients?",
@@ -40,10 +41,6 @@ def _table(name: str) -> list[dict[str, str]]:
 
 # By family and level, its headline and the sentence of the answer.
 _WORDS = {(row["family"], row["level"]): row for row in _table("verdicts.csv")}
-# A privacy metric calls for care, or for not releasing, from these values on, if it is more than
-# chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
-# interval. Some count from the best reference on.
-_ALARMS = {row["metric"]: row for row in _table("alarms.csv")}
 # What the data is good or bad for: which levels fidelity, utility and privacy must have (empty:
 # any), and which weak spot there must be.
 _USES = _table("advice.csv")
@@ -122,7 +119,7 @@ class Findings:
         without = {m.name: str(m.reason) for m in metrics if m.value is None}
         if family == "privacy" and self.tried.get("incomparable"):
             differ = "used and held-out patients differ by more than chance"
-            without |= {name: differ for name, row in _ALARMS.items() if row["test"] != "absolute"}
+            without |= {name: differ for name, row in ALARMS.items() if row["test"] != "absolute"}
         without |= dict.fromkeys(self.groups.get("small", []), "too few patients of the group") if (
             family == "fairness") else {}  # fmt: skip
         judged = [m.name for m in metrics if m.name not in without]
@@ -268,9 +265,9 @@ def _fairness(found: Findings) -> Verdict:
 
 def _alarm(found: Findings, metric: Metric) -> int:
     """0 nothing seen, 1 care, 2 do not release."""
-    if metric.name not in _ALARMS or metric.form != "corrected":
+    if metric.name not in ALARMS or metric.form != "corrected":
         return 0
-    row, value = _ALARMS[metric.name], _value(metric)
+    row, value = ALARMS[metric.name], _value(metric)
     if found.overlap and row["test"] == "exchange":
         return 0  # who was used and who was not is the same person
     start = (metric.best or 0.0) if row["above"] == "best" else 0.0
@@ -313,11 +310,11 @@ def _unproven(found: Findings) -> list[str]:
     why, power = [], found.tried.get("power")
     if how := found.tried.get("incomparable"):
         why.append(_say("incomparable", how=some(how, 4)))
-    needed = [name for name, row in _ALARMS.items() if row["needed"] and not found.known(name)]
+    needed = [name for name, row in ALARMS.items() if row["needed"] and not found.known(name)]
     if needed or not power:
         titles = dict.fromkeys(m.title.lower() for m in found.of("privacy") if m.name in needed)
         why.append(_say("not tried", titles=some(list(titles) or ["the family of attacks"], 9)))
-    elif (power["near"] or 1) > LEAK or power["auroc"] > float(_ALARMS["moments_attack"]["bad"]):
+    elif (power["near"] or 1) > LEAK or power["auroc"] > float(ALARMS["moments_attack"]["bad"]):
         leak = "none" if power["near"] is None else f"only copies of {_per_100(power['near'])} %"
         rows = {role: found.rows.get(role, 0) for role in ("train", "holdout")}
         why.append(_say("too few", leak=leak, auroc=100 * power["auroc"], **rows))
@@ -328,7 +325,7 @@ def _words_of(found: Findings) -> dict[str, object]:
     """What the sentences about privacy name: what was tried, what would have been noticed."""
     power = found.tried.get("power") or {}
     leak = f"near copies of {_per_100(power.get('near') or 1)} of 100 used patients"
-    tried = sum(found.known(name) is not None for name in _ALARMS)
+    tried = sum(found.known(name) is not None for name in ALARMS)
     return {"leak": leak, "tried": tried, "why": " ".join(_unproven(found)[:1])}
 
 

@@ -11,17 +11,20 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from ..setting import Setting
-from .folds import attacked
+from .exchange import Exchanges
 
 REFUSED = 0.01
 RIDGE = 0.1
 
 
-def differences(setting: Setting, exchanges) -> list[str]:
+def differences(setting: Setting) -> list[str]:
     """How train and holdout differ by more than chance, in words; empty where they do not.
     Chapter privacy, "What these tests cannot show".
     """
-    rows = setting.once(attacked).patients
+    sides = zip((setting.train, setting.holdout), setting.attacked, strict=True)
+    parts = [side.matrix[chosen] for side, chosen in sides]
+    rows, used = np.concatenate(parts), np.repeat([True, False], [len(x) for x in parts])
+    exchanges = Exchanges(used, np.random.default_rng([setting.train.seed, 18]))
     encoder = setting.encoder
     single = np.zeros((len(rows), 0))
     names = []

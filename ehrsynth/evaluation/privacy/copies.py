@@ -16,7 +16,7 @@ import numpy as np
 
 from ...statistics import Z95, Estimate, NotComputable, normal_interval, wilson
 from ..setting import Setting
-from .folds import Attacked, attacked
+from .reference import Attacked, attacked
 
 NEAR = 0.02  # of the columns
 CARRIERS = (3, 40)  # attacked patients who carry a code that is called rare

@@ -10,7 +10,7 @@ from one Cholesky factor. AUROC: 0.5 for fresh patients, far more for sequential
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from .folds import Shape, standardized
+from .reference import Shape, standardized
 
 RIDGE = 3.0  # times columns over rows: as much as the noise of a correlation matrix
 
@@ -19,7 +19,8 @@ def score(patients: np.ndarray, reference, released) -> np.ndarray:
     """How much better the release predicts each patient's columns than the reference does.
 
     Squared errors of prediction by the reference minus those by the release, in units of their
-    mean variance and summed over columns. Reference and release may be a :class:`~.folds.Shape`.
+    mean variance and summed over columns. Reference and release may be a
+    :class:`~.reference.Shape`.
     Chapter privacy, "An attacker who knows the hospital: the density ratio".
     """
     reference, released = Shape.of(reference), Shape.of(released)

@@ -1,7 +1,7 @@
 """From many attacks to one test: is there any trace of who was in train?
 
-If the release knows nothing of who was used, "used" and "held out" can be exchanged within each
-fold, its reference fixed. Every attack is a sum over used patients (of ranks, or of copies); the
+If the release knows nothing of who was used, "used" and "held out" can be exchanged, the
+reference fixed. Every attack is a sum over used patients (of ranks, or of copies); the
 largest, each standardized, is compared with the largest of 999 exchanges (Westfall and Young
 1993). So the whole family together raises a false alarm as often as stated, at every size. What
 compares with no held-out patient (exact copies, the guard) is tested apart, by Holm's correction.
@@ -10,19 +10,18 @@ compares with no held-out patient (exact copies, the guard) is tested apart, by 
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
-from ...statistics import Z95
 from ..setting import Setting
 from . import comparable, guard
 from .copies import carriers, exactly, has_copy, nearly
-from .folds import Attacked, attacked
+from .exchange import Exchanges, chance, largest
+from .reference import Attacked, attacked
 from .scores import NEAREST, lonely, scores
 
-EXCHANGES = 999
-FALSE_ALARMS, ABSOLUTE = 0.04, 0.01  # of the attacks against holdout; of those without: 5 % in all
-SURE = 0.05  # of these, where patients are called exposed
-COPIES = ("exact_copies", "near_copies")
+# Of the attacks against holdout, and of those without: with what alarms by its own interval, 5 %.
+FALSE_ALARMS, ABSOLUTE = 0.03, 0.01
+SURE = 0.005  # of these, where patients are called exposed
 EXPOSED = "membership_of_most_exposed"
 
 
@@ -41,62 +40,19 @@ def terms(whom: Attacked, score: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     alone, found = lonely(whom), {}
     for name, values in score.items():
         for among, key in ((np.ones_like(alone), name), (alone, f"{EXPOSED}/{name}")):
-            first, second = (ranks(values, among & (whom.fold == k)) for k in range(2))
-            found[key] = first + second
+            found[key] = ranks(values, among & whom.scored)
     found["holdout_exposure"] = -found[NEAREST]
-    found["exact_copies"] = exactly(whom.to_release, whom.to_others)
-    found["near_copies"] = nearly(whom.to_release, whom.to_others, whom.patients.shape[1])
     return found
 
 
-class Exchanges:
-    """All labels of the folds' patients, exchanged many times.
-    Chapter privacy, "As it can be believed".
+def censuses(whom: Attacked) -> dict[str, np.ndarray]:
+    """The same for copies, of which reference patients can be told too.
+    Chapter privacy, "Copies, and the distance to the closest record".
     """
-
-    def __init__(self, used: np.ndarray, fold: np.ndarray, rng: np.random.Generator):
-        self.used, self.fold = used, fold
-        self.labels = np.empty((EXCHANGES, len(used)), dtype=np.float32)
-        for k in range(2):
-            own = np.tile(used[fold == k], (EXCHANGES, 1))
-            self.labels[:, fold == k] = rng.permuted(own, axis=1)
-
-    def standardized(
-        self, terms: np.ndarray, used: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over used patients in standard deviations (k,), and the terms they are made of.
-
-        `terms` has shape (patients, k). Mean and variance over all exchanges are known exactly;
-        what never varies is 0. `used` are other labels than the true ones.
-        """
-        centered, variance = np.empty(terms.shape), np.zeros(terms.shape[1])
-        for k in range(2):
-            rows = self.fold == k
-            centered[rows] = terms[rows] - terms[rows].mean(axis=0)
-            n, taken = rows.sum(), self.used[rows].sum()
-            spread = (centered[rows] ** 2).sum(axis=0)
-            variance += taken * (n - taken) / (n * (n - 1)) * spread
-        scale = np.divide(1, np.sqrt(variance), out=np.zeros(len(variance)), where=variance > 1e-12)
-        centered *= scale
-        return (self.used if used is None else used) @ centered, centered
-
-    def both(
-        self, terms: np.ndarray, used: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The same sums as they are (k,) and of all exchanges (EXCHANGES, k)."""
-        z, centered = self.standardized(terms, used)
-        return z, self.labels @ centered.astype(np.float32)
-
-
-def largest(z: np.ndarray, exchanged: np.ndarray) -> tuple[float, np.ndarray]:
-    """The largest of several, standardized by its own distribution over the exchanges.
-    Chapter privacy, "As it can be believed".
-    """
-    if exchanged.shape[1] == 0 or not exchanged.any():
-        return 0.0, np.zeros(len(exchanged))
-    most = exchanged.max(axis=1)
-    scale = most.std() or 1.0
-    return float((z.max() - most.mean()) / scale), (most - most.mean()) / scale
+    found = {}
+    found["exact_copies"] = exactly(whom.to_release, whom.to_others)
+    found["near_copies"] = nearly(whom.to_release, whom.to_others, whom.patients.shape[1])
+    return found
 
 
 @dataclass
@@ -109,7 +65,8 @@ class Family:
     p: dict[str, float]  # of each attack, corrected for all
     incomparable: list[str]  # how train and holdout differ by more than chance
     most: np.ndarray = field(repr=False)  # the largest of each exchange, copies not counted
-    exchanges: Exchanges = field(repr=False)
+    scored: Exchanges = field(repr=False)  # of those who are not in the reference
+    everybody: Exchanges = field(repr=False)
 
     @property
     def alarms(self) -> dict[str, int]:
@@ -131,25 +88,23 @@ def family(setting: Setting) -> Family:
     """Run all attacks on a setting, and test them as one.
     Chapter privacy, "As it can be believed".
     """
-    whom = setting.once(attacked)
-    exchanges = Exchanges(whom.used, whom.fold, np.random.default_rng([setting.train.seed, 14]))
-    summed = terms(whom, setting.once(scores))
-    names = list(summed)
-    z, exchanged = exchanges.both(np.stack(list(summed.values()), axis=1))
+    whom, rng = setting.once(attacked), np.random.default_rng([setting.train.seed, 14])
+    scored = Exchanges(whom.used, rng, whom.scored)
+    everybody = Exchanges(whom.used, rng)
+    by_score, by_copies = terms(whom, setting.once(scores)), censuses(whom)
+    names = [*by_score, *by_copies, "copied_carriers"]
+    z, exchanged = scored.both(np.stack(list(by_score.values()), axis=1))
+    copied, copied_exchanged = everybody.both(np.stack(list(by_copies.values()), axis=1))
     rare = carriers(whom.patients) * has_copy(whom)[:, None]
-    of_carriers, rare_exchanged = largest(*exchanges.both(rare))
-    names.append("copied_carriers")
-    copied = np.isin(names[:-1], COPIES)
-    others = np.maximum(exchanged[:, ~copied].max(axis=1), rare_exchanged)
-    observed, most = np.append(z, of_carriers), np.maximum(exchanged[:, copied].max(axis=1), others)
-    p = {
-        name: float((1 + (most >= value - 1e-6).sum()) / (1 + EXCHANGES))
-        for name, value in zip(names, observed, strict=True)
-    }
+    of_carriers, rare_exchanged = largest(*everybody.both(rare))
+    observed = [*z, *copied, of_carriers]
+    others = np.maximum(exchanged.max(axis=1), rare_exchanged)
+    most = np.maximum(copied_exchanged.max(axis=1), others)
+    p = {name: chance(value, most) for name, value in zip(names, observed, strict=True)}
     return Family(
         dict(zip(names, map(float, observed), strict=True)),
         p | absolute(setting),
-        comparable.differences(setting, exchanges), others, exchanges,
+        comparable.differences(setting), others, scored, everybody,
     )  # fmt: skip
 
 
@@ -157,11 +112,10 @@ def absolute(setting: Setting) -> dict[str, float]:
     """Chance of what guard and census find, by Holm's correction.
     Chapter privacy, "What these tests cannot show".
     """
-    whom, (value, low, _) = setting.once(attacked), setting.once(guard.guard)
-    error = max(value - (low or 0), 1e-9) / Z95
+    whom = setting.once(attacked)
     sizes = len(setting.candidate), whom.others
     chances = {
-        "absolute_guard": float(norm.sf((value - 0.5) / error)),
+        "absolute_guard": guard.unlikely(*setting.once(guard.crowds))[1],
         "twins": guard.copied(whom.to_release, whom.to_others, *sizes)[1],
     }
     first, second = sorted(chances, key=chances.__getitem__)

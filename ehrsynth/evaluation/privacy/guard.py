@@ -10,9 +10,9 @@ the closest record (Platzer and Reutterer, Front Big Data 2021;4:679939).
 """
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
-from ...statistics import Estimate, NotComputable
+from ...statistics import Z95, Estimate, NotComputable
 from ..setting import Setting
 from .success import attack_auroc
 
@@ -47,8 +47,8 @@ def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) 
     return near / np.maximum(apart, 0.1)
 
 
-def guard(setting: Setting) -> Estimate:
-    """AUROC of released rows' crowding against real patients', with its interval.
+def crowds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """Crowding of a sample of released rows and of real patients.
     Chapter privacy, "What these tests cannot show".
     """
     sides, q = (setting.train, setting.holdout), setting.effort.attacked // 2
@@ -61,7 +61,16 @@ def guard(setting: Setting) -> Estimate:
     real = np.concatenate([side.matrix[rows] for side, rows in zip(sides, parts, strict=True)])
     own = np.sort(rng.permutation(n)[:q])
     released = setting.candidate.matrix[setting.candidate.sample(q, rng)]
-    return attack_auroc(-crowding(released, real), -crowding(real[own], real, own))
+    return crowding(released, real), crowding(real[own], real, own)
+
+
+def unlikely(released: np.ndarray, real: np.ndarray) -> tuple[Estimate, float]:
+    """AUROC of both crowdings with its interval, and the chance of so much for fresh patients.
+    Chapter privacy, "What these tests cannot show".
+    """
+    found = attack_auroc(-released, -real)
+    error = max(found.value - (found.low or 0), 1e-9) / Z95
+    return found, float(norm.sf((found.value - 0.5) / error))
 
 
 def copied(
@@ -81,7 +90,7 @@ def copied(
 
 
 def _guard(setting: Setting, rng: np.random.Generator) -> Estimate:
-    return setting.once(guard)
+    return unlikely(*setting.once(crowds))[0]
 
 
 COMPUTE = {("absolute_guard", "corrected"): _guard}

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...statistics import Estimate, NotComputable, nearest_distance, nearest_distances
 from ..setting import Encoder, Setting
-from .folds import NEIGHBORS, attacked
+from .reference import NEIGHBORS, attacked
 from .success import true_positive_rate
 
 SQUARED_RADIUS = 5.0  # published: about five codes differ
@@ -65,7 +65,7 @@ def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
 def _at_1_percent(setting: Setting, rng: np.random.Generator) -> Estimate:
     whom = setting.once(attacked)
     lonely = -calibrated(whom.to_reference, whom.to_release)
-    train, holdout = lonely[whom.used], lonely[~whom.used]
+    train, holdout = lonely[whom.used], lonely[~whom.used & whom.scored]
     if len(holdout) < 100:
         raise NotComputable("with fewer than 100 held-out patients, 1 % is less than one patient")
     resampled = [

@@ -10,13 +10,13 @@ Appl 2017;4:61-84. AUROC: 0.5 for fresh patients, 1 for a copy of train of few p
 
 import numpy as np
 
-from .folds import Shape, standardized
+from .reference import Shape, standardized
 
 
 def score(patients: np.ndarray, reference, released) -> np.ndarray:
     """How far the release leans toward each patient, from three encoded tables.
 
-    Reference and release may also be a :class:`~.folds.Shape`.
+    Reference and release may also be a :class:`~.reference.Shape`.
     Chapter privacy, "As it can be believed".
     """
     z, known, made = standardized(patients, Shape.of(reference), Shape.of(released))

@@ -5,8 +5,9 @@ judged: records of a share of train, exactly or with two values changed, and all
 rare value. Each time "used" and "held out" are exchanged first, so that neither luck nor a leak
 that is there already counts. A planted record changes nothing but the distance of the patient it
 is made from (to anybody else it is one more patient), so that 64 plantings of a kind cost no
-distance at all; the census of copies is taken again each time. Attacks by scores are not run
-again: what they would have seen is said as the AUROC that stands out from chance.
+distance at all; the census of copies, the attack by the nearest record and the guard are tried
+again each time. The other attacks are not: what they would have seen is said as the AUROC that
+stands out from chance.
 """
 
 from collections.abc import Callable
@@ -15,16 +16,21 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from ...statistics import NotComputable
+from ...statistics import NotComputable, auroc_parts
 from ..setting import Setting
 from .copies import NEAR, carriers, exactly, nearly
-from .family import ABSOLUTE, FALSE_ALARMS, Family, family, largest
-from .folds import attacked
-from .guard import copied
+from .exchange import largest
+from .family import ABSOLUTE, FALSE_ALARMS, Family, family
+from .guard import copied, crowds, unlikely
+from .membership import calibrated
+from .reference import attacked
+from .scores import lonely
+from .success import ALARMS
 
 PLANTINGS = 64
 LIKELY = 0.8  # the probability with which a leak must be noticed
-SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+SHARES = tuple(np.geomspace(5e-4, 1, 31).tolist())  # of train
+SEEN = float(ALARMS["membership_inference"]["care"])  # AUROC
 EXCHANGED = 249  # exchanges that a planting is compared with
 FEWEST = 5  # carriers of a rare value who are copied together
 CHANGED = 2  # values of a near copy that differ, one where 2 % of the columns are fewer than two
@@ -47,14 +53,11 @@ def power(setting: Setting) -> dict[str, Any]:
     for kind, distance in (("exact", 0.0), ("near", float(np.sqrt(changed)))):
         smallest = [_smallest(planted.some(distance, b, rng)) for b in range(PLANTINGS)]
         place = sorted(smallest)[int(LIKELY * PLANTINGS)]
-        result[kind] = SHARES[place] if place < len(SHARES) else None
+        result[kind] = float(f"{SHARES[place]:.2g}") if place < len(SHARES) else None
     seen = [planted.group(b, rng) for b in range(PLANTINGS) if planted.carriers.any()]
     result["rare_group"] = float(np.mean(seen)) if seen else None
-    used = found.exchanges.used
-    error = np.sqrt((len(used) + 1) / (12 * used.sum() * (~used).sum()))
-    result["auroc"] = float(
-        0.5 + (np.quantile(found.most, 1 - FALSE_ALARMS) + norm.ppf(LIKELY)) * error
-    )
+    sure = np.quantile(found.most, 1 - FALSE_ALARMS) + norm.ppf(LIKELY)
+    result["auroc"] = float(0.5 + sure * _error(found.scored.used[found.scored.among]))
     return result
 
 
@@ -90,20 +93,29 @@ class _Planted:
     """A table into which leaks are planted, and whether the family notices."""
 
     def __init__(self, setting: Setting, found: Family):
-        self.exchanges, self.most = found.exchanges, found.most[-EXCHANGED:]
+        self.labels, self.exchanges = found.scored.labels, found.everybody
+        self.most = found.most[-EXCHANGED:]
         self.whom, self.released = setting.once(attacked), len(setting.candidate)
         self.columns, self.carriers = self.whom.patients.shape[1], carriers(self.whom.patients)
+        self.lonely = lonely(self.whom)
+        made, self.of_real = setting.once(crowds)
+        # Neither luck nor a leak that is there already counts here either.
+        fresh = made if unlikely(made, self.of_real)[0].value <= 0.5 else self.of_real
+        self.of_released = np.random.default_rng(setting.train.seed).choice(fresh, len(made))
+        # Of each used patient who is looked at, rows among those that the guard looks at.
+        times = len(setting.train) / self.whom.used.sum()
+        self.times = times * len(made) / self.released
 
     def some(self, distance: float, b: int, rng: np.random.Generator) -> Callable[[int], bool]:
         """Whether the k-th share of who was used in the b-th exchange is noticed."""
-        used = self.exchanges.labels[b]
+        used = self.labels[b]
         order = rng.permutation(np.flatnonzero(used))
         rows = [order[: max(1, round(share * len(order)))] for share in SHARES]
         return lambda k: self.noticed(rows[k], distance, used)
 
     def group(self, b: int, rng: np.random.Generator) -> bool:
         """Whether exact copies of all used carriers of some rare value are noticed."""
-        used = self.exchanges.labels[b]
+        used = self.labels[b]
         enough = np.flatnonzero(used @ self.carriers >= FEWEST)
         if not len(enough):
             return False
@@ -120,16 +132,41 @@ class _Planted:
         to_release[rows] = np.minimum(to_release[rows], distance)
         near = nearly(to_release, to_others, self.columns)
         terms = np.stack([exactly(to_release, to_others), near], axis=1)
-        z, centered = self.exchanges.standardized(terms, used)
-        labels = self.exchanges.labels[-EXCHANGED:]
-        most = np.maximum(self.most, (labels @ centered.astype(np.float32)).max(axis=1))
+        z, exchanged = self.exchanges.both(terms, used, EXCHANGED)
+        most = np.maximum(self.most, exchanged.max(axis=1))
         critical = np.quantile(most, 1 - FALSE_ALARMS)
-        if z.max() > critical:
+        if z.max() > critical or self._guarded(rows, distance):
             return True
         if copied(to_release, to_others, self.released, self.whom.others)[1] <= ABSOLUTE / 2:
             return True
-        if not rare:
-            return False
-        groups = self.carriers * (near > 0)[:, None]
-        z, exchanged = self.exchanges.both(groups[:, groups.any(axis=0)], used)
-        return largest(z, exchanged)[0] > critical
+        if rare:
+            groups = self.carriers * (near > 0)[:, None]
+            z, exchanged = self.exchanges.both(groups[:, groups.any(axis=0)], used)
+            return largest(z, exchanged)[0] > critical
+        return self._accused(to_release, used, critical)
+
+    def _guarded(self, rows: np.ndarray, distance: float) -> bool:
+        """Whether the guard finds them too near."""
+        count = min(round(self.times * len(rows)), len(self.of_released))
+        apart = np.resize(self.whom.to_others[rows], count)
+        made = np.append(distance / np.maximum(apart, 0.1), self.of_released[count:])
+        found, chance = unlikely(made, self.of_real)
+        return found.value >= SEEN and chance <= ABSOLUTE / 2
+
+    def _accused(self, to_release: np.ndarray, used: np.ndarray, critical: float) -> bool:
+        """Whether an attacker by the nearest record finds them, among all or the loneliest."""
+        score = calibrated(self.whom.to_reference, to_release)
+        for among in (np.ones_like(self.lonely), self.lonely):
+            among = among & self.whom.scored
+            case = used[among] > 0
+            if not 0 < case.sum() < len(case):
+                continue
+            area = auroc_parts(score[among], case)[0]
+            if area >= max(SEEN, 0.5 + critical * _error(case)):
+                return True
+        return False
+
+
+def _error(used: np.ndarray) -> float:
+    """Standard error of an AUROC where nothing leaks."""
+    return float(np.sqrt((len(used) + 1) / (12 * used.sum() * (~used).sum())))

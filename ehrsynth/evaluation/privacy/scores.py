@@ -9,12 +9,12 @@ and age. The largest counts, corrected for having been chosen. AUROC: 0.5 for fr
 import numpy as np
 import pandas as pd
 
-from ...statistics import Estimate, NotComputable, auroc, auroc_parts, mean_of
+from ...statistics import Estimate, NotComputable, auroc, auroc_parts
 from ..intervals import largest_of
 from ..setting import Setting, subgroups
 from . import density_ratio, moments
-from .folds import Attacked, Shape, attacked
 from .membership import calibrated
+from .reference import Attacked, Shape, attacked
 from .success import attack_auroc
 
 NEAREST = "membership_inference"
@@ -26,12 +26,12 @@ def scores(setting: Setting) -> dict[str, np.ndarray]:
     Chapter privacy, "As it can be believed".
     """
     whom, released = setting.once(attacked), Shape.of(setting.candidate.matrix)
-    found = {name: np.empty(len(whom.used)) for name in ("moments_attack", "density_ratio_attack")}
-    for k, known in enumerate(map(Shape.of, whom.references)):
-        asked = whom.fold == k
-        for name, attack in zip(found, (moments, density_ratio), strict=True):
-            found[name][asked] = attack.score(whom.patients[asked], known, released)
-    return found | {NEAREST: calibrated(whom.to_reference, whom.to_release)}
+    known = Shape.of(whom.reference)
+    return {
+        "moments_attack": moments.score(whom.patients, known, released),
+        "density_ratio_attack": density_ratio.score(whom.patients, known, released),
+        NEAREST: calibrated(whom.to_reference, whom.to_release),
+    }
 
 
 def lonely(whom: Attacked) -> np.ndarray:
@@ -47,23 +47,19 @@ def _area(name: str, of_holdout: bool = False):
     def compute(setting: Setting, rng: np.random.Generator) -> Estimate:
         whom, score = setting.once(attacked), setting.once(scores)[name]
         used = ~whom.used if of_holdout else whom.used
-        folds = (whom.fold == 0, whom.fold == 1)
-        return mean_of([attack_auroc(score[f & used], score[f & ~used]) for f in folds])
+        return attack_auroc(score[used & whom.scored], score[~used & whom.scored])
 
     return compute
 
 
 def _most_exposed(setting: Setting, rng: np.random.Generator) -> Estimate:
     whom, found = setting.once(attacked), setting.once(scores)
-    values, influence = np.zeros(len(found)), np.zeros((len(whom.used), len(found)))
-    for k in range(2):
-        alone = lonely(whom) & (whom.fold == k)
-        if min(whom.used[alone].sum(), (~whom.used[alone]).sum()) < 5:
-            raise NotComputable("fewer than 10 of the loneliest tenth in train or in holdout")
-        for j, score in enumerate(found.values()):
-            value, influence[alone, j] = auroc_parts(score[alone], whom.used[alone])
-            values[j] += value / 2
-    return largest_of(values, influence / 2, rng)
+    alone = lonely(whom) & whom.scored
+    if min(whom.used[alone].sum(), (~whom.used[alone]).sum()) < 5:
+        raise NotComputable("fewer than 5 of the loneliest tenth in train or in holdout")
+    parts = [auroc_parts(score[alone], whom.used[alone]) for score in found.values()]
+    values, influence = zip(*parts, strict=True)
+    return largest_of(np.array(values), np.stack(influence, axis=1), rng)
 
 
 def membership_by_group(setting: Setting) -> pd.DataFrame:
@@ -87,7 +83,9 @@ def _by_group(setting: Setting) -> tuple[np.ndarray, np.ndarray, dict[str, np.nd
     groups = subgroups(setting.schema, pd.concat(frames), setting.train.frame)
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
-    return setting.once(scores)[NEAREST], setting.once(attacked).used, groups
+    whom = setting.once(attacked)
+    groups = {name: member[whom.scored] for name, member in groups.items()}
+    return setting.once(scores)[NEAREST][whom.scored], whom.used[whom.scored], groups
 
 
 def _worst_group(setting: Setting, rng: np.random.Generator) -> Estimate:

@@ -1,8 +1,21 @@
 """How well an attack does on used against held-out patients: the measures that attacks share."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 
 from ...statistics import Estimate, NotComputable, auroc
+
+# A privacy metric calls for care, or for not releasing, from these values on, if it is more than
+# chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
+# interval. Some count from the best reference on.
+ALARMS = {
+    row["metric"]: row
+    for row in pd.read_csv(
+        Path(__file__).parents[1] / "alarms.csv", dtype=str, keep_default_na=False
+    ).to_dict("records")
+}
 
 
 def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Estimate:

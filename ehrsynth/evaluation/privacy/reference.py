@@ -1,9 +1,10 @@
 """What every attack by scores is given: patients to accuse, reference patients, the release.
 
 The attacker has the whole record of whom he looks for, the release, and reference patients: half
-of holdout, who are never scored. In each of two folds he scores one half of (a sample of) train
-and the half of holdout that is not the reference. If the release knows nothing of who was in
-train, the labels "used" and "held out" can be exchanged within a fold.
+of holdout, who are never scored. He scores (a sample of) train and the other half of holdout. If
+the release knows nothing of who was in train, the labels "used" and "held out" of those who are
+scored can be exchanged. The halves of holdout do not change places: then the noise of one half
+would count in both results, and sums of the two would raise false alarms.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from ...statistics import NotComputable, nearest_distances
 from ..setting import Setting
 
 NEIGHBORS = 5  # reference patients that tell how lonely somebody is
-FEWEST = 5  # patients of a group in a fold
+FEWEST = 5  # patients of each group, and of the reference
 MOST_OTHERS = 16_384  # real patients among whom somebody's nearest is looked for
 
 
@@ -68,33 +69,33 @@ class Attacked(NamedTuple):
 
     patients: np.ndarray  # encoded
     used: np.ndarray
-    fold: np.ndarray  # 0 or 1
-    references: list[np.ndarray]  # of each fold, encoded
+    scored: np.ndarray  # who is not in the reference; whoever looks for copies looks at all
+    reference: np.ndarray  # encoded
     to_release: np.ndarray  # (patients,): distance to the nearest released patient
-    to_reference: np.ndarray  # (patients, NEIGHBORS): to the nearest of the fold's reference
+    to_reference: np.ndarray  # (patients, NEIGHBORS): to the nearest of the reference
     to_others: np.ndarray  # (patients,): to the nearest other of `others` real patients
     others: int
 
 
 def attacked(setting: Setting) -> Attacked:
-    """The patients of both folds. Chapter privacy, "As it can be believed"."""
-    rng, rows = np.random.default_rng([setting.train.seed, 13]), setting.attacked
-    halves = [rng.permutation(len(x)) % 2 for x in rows]
-    if min(np.bincount(half, minlength=2).min() for half in halves) < FEWEST:
+    """Whom attacks accuse, and the reference. Chapter privacy, "As it can be believed"."""
+    rng, held_out = np.random.default_rng([setting.train.seed, 13]), setting.holdout
+    used, unused = setting.attacked
+    chosen = rng.permutation(len(unused)) < len(held_out) // 2
+    rest = np.setdiff1d(np.arange(len(held_out)), unused[chosen])
+    known = np.sort(rng.permutation(rest)[: setting.effort.attacked])
+    if min(len(used), chosen.sum(), len(known)) < FEWEST:
         raise NotComputable(f"fewer than {2 * FEWEST} patients of a group to attack")
-    held_out = setting.holdout.matrix[rows[1]]
-    patients, fold = (
-        np.concatenate([setting.train.matrix[rows[0]], held_out]),
-        np.concatenate(halves),
-    )
-    references = [held_out[halves[1] != k] for k in range(2)]
-    near = np.empty((len(patients), NEIGHBORS), dtype=np.float32)
-    for k, reference in enumerate(references):
-        near[fold == k] = nearest_distances(patients[fold == k], reference, NEIGHBORS)
-    used = np.repeat([True, False], [len(x) for x in rows])
-    others, to_others = _others(setting, rng)
+    patients = np.concatenate([setting.train.matrix[used], held_out.matrix[unused]])
+    reference = held_out.matrix[known]
+    near = nearest_distances(patients, reference, NEIGHBORS)
+    count, to_others = _others(setting, rng)
+    was_used = np.repeat([True, False], [len(used), len(unused)])
+    scored = np.append(np.ones(len(used), dtype=bool), chosen)
     to_release = np.concatenate(setting.nearest)
-    return Attacked(patients, used, fold, references, to_release, near, to_others, others)
+    return Attacked(
+        patients, was_used, scored, reference, to_release, near, to_others, count
+    )  # fmt: skip
 
 
 def _others(setting: Setting, rng: np.random.Generator) -> tuple[int, np.ndarray]:
