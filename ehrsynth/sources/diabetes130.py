@@ -25,56 +25,28 @@ OUTCOME = "readmitted_30d"
 _ABSENT = "?"
 
 _DIAGNOSES = ("diag_1", "diag_2", "diag_3")
-# Whole numbers, with the least that can be and the label.
-_COUNTS = {
-    "time_in_hospital": (1, "Days in hospital"),
-    "num_lab_procedures": (0, "Laboratory tests"),
-    "num_procedures": (0, "Procedures"),
-    "num_medications": (0, "Medications"),
-    "number_outpatient": (0, "Outpatient visits in the year before"),
-    "number_emergency": (0, "Emergency visits in the year before"),
-    "number_inpatient": (0, "Inpatient stays in the year before"),
-    "number_diagnoses": (0, "Number of diagnoses"),
-}
-# Numbers that stand for a label, which IDS_mapping.csv has.
-_CODED = {
-    "admission_type_id": ("admission_type", "Admission type"),
-    "discharge_disposition_id": ("discharged_to", "Discharged to"),
-    "admission_source_id": ("admission_source", "Admission source"),
-}
+# The other columns of the file that become one of the patient table: its kind, role, label and what
+# values it has (of a count the least); the first value of a flag is yes, "None" is not measured.
+_TABLE = pd.read_csv(Path(__file__).with_name("diabetes130.csv"), keep_default_na=False)
+_CODED, _COUNTS, _TEXTS, _MEDICATIONS = (
+    [*_TABLE.loc[_TABLE["kind"] == kind, "file"]]
+    for kind in ("number of a label", "count", "text", "dose")
+)
 _NO_LABEL = {"NULL", "Not Available", "Not Mapped", "Unknown/Invalid"}
-_TEXTS = {"payer_code": "Payer", "medical_specialty": "Specialty of the admitting physician"}
-# "None" is a value: not measured.
-_RESULTS = {
-    "max_glu_serum": ("Glucose, serum (mg/dL)", ("None", "Norm", ">200", ">300")),
-    "A1Cresult": ("Hemoglobin A1c (%)", ("None", "Norm", ">7", ">8")),
-}
-_MEDICATIONS = (
-    "metformin", "repaglinide", "nateglinide", "chlorpropamide", "glimepiride", "acetohexamide",
-    "glipizide", "glyburide", "tolbutamide", "pioglitazone", "rosiglitazone", "acarbose",
-    "miglitol", "troglitazone", "tolazamide", "examide", "citoglipton", "insulin",
-    "glyburide-metformin", "glipizide-metformin", "glimepiride-pioglitazone",
-    "metformin-rosiglitazone", "metformin-pioglitazone",
-)  # fmt: skip
 _OTHER, _LEAST_SHARE = "Other", 1e-3  # what fewer patients than this share have
-_DOSES = ("No", "Down", "Steady", "Up")
-_FLAGS = {
-    "change": ("Ch", ("Ch", "No"), "Change of diabetes medication"),
-    "diabetesMed": ("Yes", ("Yes", "No"), "Any diabetes medication"),
-}
 _SEXES = {"Female": "F", "Male": "M"}
 _NO_SEX = "Unknown/Invalid"
 _RACES = ("Caucasian", "AfricanAmerican", "Hispanic", "Asian", "Other")
 _AGE_BANDS = {f"[{low}-{low + 10})": f"{low}-{low + 9}" for low in range(0, 100, 10)}
-_READMITTED = ("<30", ">30", "NO")
 _DEAD_OR_HOSPICE = (11, 13, 14, 19, 20, 21)  # discharge_disposition_id
+_LEAST = _TABLE[_TABLE["kind"] == "count"].set_index("file")["values"].astype(int)
 _WHOLE = ("encounter_id", "patient_nbr", *_CODED, *_COUNTS)
 _CHOICES = {
     "gender": (*_SEXES, _NO_SEX), "age": tuple(_AGE_BANDS), "race": (*_RACES, _ABSENT),
-    "readmitted": _READMITTED,
-    **{name: values for name, (_, values) in _RESULTS.items()},
-    **{name: values for name, (_, values, _) in _FLAGS.items()},
-    **dict.fromkeys(_MEDICATIONS, _DOSES),
+    "readmitted": ("<30", ">30", "NO"),
+} | {
+    name: values.split("|")
+    for name, values in _TABLE.set_index("file")["values"].items() if "|" in values
 }  # fmt: skip
 
 
@@ -95,7 +67,7 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
     for name in _WHOLE:
         numbers = pd.to_numeric(table[name], errors="coerce")
         check_values(table[name], ~(numbers % 1 == 0), path, "a whole number")
-        least = _COUNTS.get(name, (0, ""))[0]
+        least = _LEAST.get(name, 0)
         check_values(table[name], numbers < least, path, f"{least} or more")
         table[name] = numbers.astype("int64")
     for name, choices in _CHOICES.items():
@@ -140,23 +112,17 @@ def _columns(encounters: pd.DataFrame, labels: pd.DataFrame) -> Iterator[tuple[C
     yield _category(RACE, "Race", "demographic", encounters["race"], _RACES)
     bands = encounters["age"].map(_AGE_BANDS)
     yield _category(AGE, "Age (years)", "demographic", bands, tuple(_AGE_BANDS.values()))
-    for name, (new, label) in _CODED.items():
-        yield _category(new, label, "feature", _label(encounters[name], name, labels))
-    for name, label in _TEXTS.items():
-        yield _category(name, label, "feature", encounters[name])
-    for name, (least, label) in _COUNTS.items():
-        column = Column(name, "continuous", "feature", label, lower=least, decimals=0)
-        yield column, encounters[name].astype("float64")
-    for name, (label, values) in _RESULTS.items():
-        yield _category(name, label, "measurement", encounters[name], values)
-    for name in _MEDICATIONS:
-        doses = encounters[name]
-        if set(doses.unique()) <= {"No", "Steady"}:
-            yield Column(name, "binary", "medication", name.capitalize()), doses == "Steady"
+    for file, name, kind, role, label, choices in _TABLE.itertuples(index=False):
+        values = encounters[file]
+        if kind == "count":
+            column = Column(name, "continuous", role, label, lower=int(choices), decimals=0)
+            yield column, values.astype("float64")
+        elif kind == "flag" or (kind == "dose" and set(values.unique()) <= {"No", "Steady"}):
+            yes = choices.partition("|")[0] if kind == "flag" else "Steady"
+            yield Column(name, "binary", role, label), values == yes
         else:
-            yield _category(name, name.capitalize(), "medication", doses, _DOSES)
-    for name, (yes, _, label) in _FLAGS.items():
-        yield Column(name, "binary", "medication", label), encounters[name] == yes
+            values = _label(values, file, labels) if file in _CODED else values
+            yield _category(name, label, role, values, tuple(filter(None, choices.split("|"))))
 
 
 def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
