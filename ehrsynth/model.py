@@ -209,11 +209,6 @@ class EMRWGAN(BaseEstimator):
             drawn as they are in train among such patients.
         seed : int, optional
             By default the model's seed. Same seed, same patients.
-
-        Raises
-        ------
-        InputError
-            For a column that is not conditioned, and what no training patient has.
         """
         pieces = list(self.stream(n, where, seed))
         return Encoded(np.concatenate([piece.values for piece in pieces]), self.layout_)
@@ -225,10 +220,8 @@ class EMRWGAN(BaseEstimator):
 
         Parameters
         ----------
-        n, where, seed : int, dict, int
-            As in :meth:`sample`.
-        size : int
-            Most patients in a piece.
+        n, where, seed, size : int, dict, int, int
+            As in :meth:`sample`; and most patients in a piece.
         """
         check_count("number of synthetic patients", n)
         allowed, seed, rng = self._asked(where, seed)
@@ -249,8 +242,7 @@ class EMRWGAN(BaseEstimator):
     def probabilities(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
         """What :meth:`sample` draws its codes from (or rounds): probabilities, as float32.
 
-        With up to 8,192 patients, the same arguments mean the same patients. The given columns
-        are 0 or 1.
+        With up to 8,192 patients, the same arguments mean the same patients.
 
         Parameters
         ----------
@@ -320,7 +312,7 @@ class EMRWGAN(BaseEstimator):
     ) -> Iterator[Encoded]:
         """The published way: keep patients until each outcome class is as frequent as in train.
 
-        It ends after a bounded number of draws when the generator makes too few of a class.
+        It gives up after many draws when the generator makes too few of a class.
         """
         last = places(self.layout_)[block.name].stop - 1
         positive = round(n * float(self.prevalence_[0, last]))

@@ -73,12 +73,9 @@ def _in_both(schema: Schema, kind: str, *tables: pd.DataFrame) -> list[str]:
 
 
 def prevalence(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    schema: Schema | None = None,
-    ax: Axes | None = None,
-    name_farthest: int = 4,
-) -> Axes:
+    real: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema | None = None,
+    ax: Axes | None = None, name_farthest: int = 4,
+) -> Axes:  # fmt: skip
     """Prevalence of every binary column, real against synthetic, on log axes.
 
     The band is where a sample as large as `synthetic` falls in 95 of 100 cases when nothing is
@@ -87,10 +84,8 @@ def prevalence(
     Parameters
     ----------
     real, synthetic : DataFrame
-    schema : Schema, optional
-        Of the codes to draw; by default that of `real`.
-    ax : Axes, optional
-        By default new ones.
+    schema, ax : Schema, Axes, optional
+        Of the codes to draw, by default that of `real`; where to draw, by default anew.
     name_farthest : int
         How many of the codes farthest outside the band are named.
     """
@@ -100,18 +95,15 @@ def prevalence(
     x, y = (np.maximum(t[names].to_numpy(float).mean(0), 0.5 / len(t)) for t in (real, synthetic))
     low = min(x.min(initial=0.5), y.min(initial=0.5)) * 0.7
     line = np.geomspace(max(low, 1e-6), 1, 200)
-
-    def spread(share: np.ndarray) -> np.ndarray:
-        return np.sqrt(share * (1 - share) * (1 / len(synthetic) + 1 / len(real)))
-
-    error = 1.96 * spread(line)
+    per_patient = 1 / len(synthetic) + 1 / len(real)
+    error = 1.96 * np.sqrt(line * (1 - line) * per_patient)
     ax.fill_between(
         line, np.maximum(line - error, low), np.minimum(line + error, 1),
         color=COLORS["neutral"], alpha=0.15, linewidth=0, label="chance alone (95 %)",
     )  # fmt: skip
     ax.plot(line, line, color=COLORS["neutral"], linewidth=1)
     ax.scatter(x, y, s=14, alpha=0.65, color=COLORS["synthetic"], linewidth=0)
-    off = np.abs(y - x) / np.maximum(spread(x), 1e-9)
+    off = np.abs(y - x) / np.maximum(np.sqrt(x * (1 - x) * per_patient), 1e-9)
     for i in np.argsort(-off, kind="stable")[:name_farthest]:
         if off[i] > 4:
             ax.annotate(_label(schema, names[i], 26), (x[i], y[i]), fontsize=7.5,
@@ -160,22 +152,19 @@ def _percent(values: np.ndarray) -> np.ndarray:
     return np.full(len(values), 100 / max(len(values), 1))
 
 
-def _edges(values: np.ndarray, decimals: int | None, most: int = 30) -> np.ndarray:
-    """Bin edges; whole numbers get a whole width, so that no bin is fuller by accident."""
-    if len(values) == 0:
-        return np.linspace(0, 1, most + 1)
-    low, high = np.quantile(values, [0.001, 0.999])
-    if decimals == 0:
-        width = max(1, int(np.ceil((high - low) / most)))
+def _edges(values: np.ndarray, decimals: int | None) -> np.ndarray:
+    """Edges of 30 bins; whole numbers get a whole width, so that no bin is fuller by accident."""
+    low, high = np.quantile(values, [0.001, 0.999]) if len(values) else (0, 1)
+    if decimals == 0 and len(values):
+        width = max(1, int(np.ceil((high - low) / 30)))
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + width + 0.5, width)
-    return np.linspace(low, high if high > low else low + 1, most + 1)
+    return np.linspace(low, high if high > low else low + 1, 31)
 
 
 def monitor(history: pd.DataFrame) -> Figure:
     """What the critic says in training, above what the quality monitor found.
 
-    The band is one standard error of the two-sample test; the dotted line is the look whose
-    weights ``keep="best"`` keeps.
+    The band is one standard error; the dotted line is the look that ``keep="best"`` keeps.
 
     Parameters
     ----------
@@ -206,10 +195,8 @@ def overview(report, family: str | None = None) -> Axes:
 
     Parameters
     ----------
-    report : Report or DataFrame
-        What :func:`ehrsynth.evaluate` returns, or its ``to_frame()``.
-    family : {"fidelity", "utility", "privacy", "fairness"}, optional
-        By default all.
+    report, family : Report or its ``to_frame()``, str, optional
+        All families by default.
     """
     frame = report if isinstance(report, pd.DataFrame) else report.to_frame()
     frame = frame.dropna(subset="share")
@@ -248,10 +235,8 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
 
     Parameters
     ----------
-    paths : DataFrame
-        What :func:`ehrsynth.evaluation.sensitivity` returns.
-    current : float, optional
-        The weight that the use case has, drawn as a line.
+    paths, current : DataFrame, float, optional
+        From :func:`ehrsynth.evaluation.sensitivity`; and the use case's own weight, a line.
     """
     ax = _axes((7, 3.8))
     palette = sns.color_palette("colorblind", len(paths.columns))
@@ -326,10 +311,8 @@ def importance(real: pd.Series, synthetic: pd.Series, schema: Schema, top: int =
     ----------
     real, synthetic : Series
         Mean absolute SHAP value by feature name.
-    schema : Schema
-        Has the names to show.
-    top : int
-        How many, the most important in real data first.
+    schema, top : Schema, int
+        Has the names to show; how many, the most important in real data first.
     """
     order = real.sort_values(ascending=False, kind="stable").index[:top]
     ax = _axes((6.4, 0.32 * max(len(order), 1) + 1.1))
@@ -356,9 +339,8 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Axes:
     ax.plot([0, 1], [0, 1], color=COLORS["neutral"], linewidth=1, linestyle=":")
     for name, (truth, score) in curves.items():
         color = next((c for role, c in COLORS.items() if name.lower().startswith(role)), None)
-        false_positive, true_positive, _ = roc_curve(truth, score)
-        area = roc_auc_score(truth, score)
-        ax.plot(false_positive, true_positive, color=color, label=f"{name} (AUROC {area:.3f})")
+        label = f"{name} (AUROC {roc_auc_score(truth, score):.3f})"
+        ax.plot(*roc_curve(truth, score)[:2], color=color, label=label)
     ax.set(xlabel="False positive rate", ylabel="True positive rate")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower right", frameon=False)

@@ -15,23 +15,17 @@ from .preprocessing.matrix import Encoded
 
 
 def fit_runs(
-    model: EMRWGAN,
-    encoded: Encoded,
-    runs: int = 5,
-    n_jobs: int | None = None,
-    checkpoint_dir: str | Path | None = None,
-    progress: bool = False,
-) -> list[EMRWGAN]:
+    model: EMRWGAN, encoded: Encoded, runs: int = 5, n_jobs: int | None = None,
+    checkpoint_dir: str | Path | None = None, progress: bool = False,
+) -> list[EMRWGAN]:  # fmt: skip
     """Train models that differ in their seed only, as the tutorial does (doi 10.2196/52615).
 
     Each is trained with one thread, so that it is the same beside whatever it is trained.
 
     Parameters
     ----------
-    model : EMRWGAN
-        What to train; it stays untrained itself.
-    encoded : Encoded
-        From ``Preprocessor.transform``.
+    model, encoded : EMRWGAN, Encoded
+        What to train, which stays untrained itself; and on whom.
     runs : int
         How many; the seeds are :func:`run_seeds` of the model's.
     n_jobs : int, optional
@@ -41,11 +35,6 @@ def fit_runs(
         For a folder a run, each with its checkpoint: started again, a training goes on.
     progress : bool
         A bar for each run, or one line a run when several are trained at the same time.
-
-    Raises
-    ------
-    InputError
-        For fewer than one run or no job, and where a run fails, which it names.
     """
     seeds = run_seeds(model.seed, runs)
     if n_jobs == 0:

@@ -16,6 +16,7 @@ from PIL import Image
 from .errors import InputError
 from .plots import BACKGROUND, COLORS, INK
 
+_SHARPNESS = 1.5  # pixels of a picture for one of the page
 # The last frame stands in the page itself, the others in the script: where scripts are not run
 # (print, GitHub, an untrusted notebook) there is one picture and no dead control.
 _SLIDER = Template(Path(__file__).with_name("slider.html").read_text(encoding="utf-8"))
@@ -24,9 +25,7 @@ _SLIDER = Template(Path(__file__).with_name("slider.html").read_text(encoding="u
 def slider(
     frames: Iterable[Figure], labels: Iterable[str], alts: Iterable[str], name: str = "Training"
 ):
-    """A film that the reader moves by hand: one picture at a time, and a slider below it.
-
-    All is inside the HTML, which asks no kernel and no other machine for anything.
+    """A film that the reader moves by hand, all inside the HTML: a picture, and a slider below it.
 
     Parameters
     ----------
@@ -40,11 +39,6 @@ def slider(
     Returns
     -------
     IPython.display.HTML
-
-    Raises
-    ------
-    InputError
-        Without frames, or when a frame has no label or alt text.
     """
     from IPython.display import HTML
 
@@ -74,12 +68,12 @@ def slider(
     return HTML(page)
 
 
-def _png(figure: Figure, sharpness: float = 1.5) -> tuple[bytes, tuple[int, int]]:
+def _png(figure: Figure) -> tuple[bytes, tuple[int, int]]:
     """The figure as a small PNG with 64 colors, and the size to show it in; closes the figure."""
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=sharpness * figure.dpi, bbox_inches=None)
+    figure.savefig(drawn, format="png", dpi=_SHARPNESS * figure.dpi, bbox_inches=None)
     plt.close(figure)  # or the notebook would show it once more
     picture = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
     picture.save(small, format="png", optimize=True)
     width, height = picture.size
-    return small.getvalue(), (round(width / sharpness), round(height / sharpness))
+    return small.getvalue(), (round(width / _SHARPNESS), round(height / _SHARPNESS))

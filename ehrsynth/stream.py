@@ -37,11 +37,8 @@ def generate(
 
     Parameters
     ----------
-    gan : EMRWGAN
-    prep : Preprocessor
-        The one that the model was trained with.
-    n : int
-        Number of patients.
+    gan, prep, n : EMRWGAN, Preprocessor, int
+        The model, the preprocessor that it was trained with, and the number of patients.
     path : path
         A .parquet or .csv file; without an ending, a folder of Parquet files.
     seed : int
@@ -49,7 +46,6 @@ def generate(
     where : dict, optional
         Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
     progress : bool
-        Show a progress bar.
     rules : bool or list of Rule
         As in :func:`ehrsynth.generation.decode.postprocess`.
 
@@ -57,11 +53,6 @@ def generate(
     -------
     dict of str to int
         For each rule, the number of patients that were repaired.
-
-    Raises
-    ------
-    InputError
-        For an `n` below 1, an impossible condition, or a place that holds something else.
     """
     check_count("number of synthetic patients", n)
     path = _target(path)

@@ -1,9 +1,8 @@
 """After training: the averaged weights' batch-norm statistics, and the prevalences of train.
 
-The networks learn how a patient hangs together; what can simply be counted in train is then set
-right. The output biases give each column its prevalence; tables give pairs of columns theirs
-(:mod:`.pairs`), and patients as many diagnoses as they have in train (:mod:`.counts`). None of it
-needs the critic, and all of it takes seconds.
+The networks learn how a patient hangs together; what can be counted in train is then set right, in
+seconds: each column's prevalence by the output biases, pairs (:mod:`.pairs`) and numbers of
+diagnoses (:mod:`.counts`) by tables.
 """
 
 import torch
@@ -13,29 +12,28 @@ from ..gan.networks import Columns, Generator
 
 PRIOR = 5.0  # patients that the model's own numbers count for within a group
 _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
+_BATCHES, _SIZE = 40, 512  # of generated patients, for the batch-norm statistics
 _ITERATIONS = 40  # at most
 _CLOSE = 1e-3  # of the log odds
 
 
 @torch.no_grad()
 def refresh_statistics(
-    generator: Generator, given: Tensor, latent: int, rng: torch.Generator, batches: int = 40,
-    size: int = 512,
-) -> None:  # fmt: skip
-    """Recompute the batch-norm statistics for the generator's present weights.
+    generator: Generator, given: Tensor, latent: int, rng: torch.Generator
+) -> None:
+    """Recompute the batch-norm statistics for averaged weights, which never ran in training.
 
-    Averaged weights never ran forward in training, so their statistics are those of other weights.
-    `given` are the training patients' given columns. Chapter training, "What is each switch
-    worth?".
+    `given` are the training patients' given columns.
+    Chapter training, "What is each switch worth?".
     """
     for norm in generator.modules():
         if isinstance(norm, nn.BatchNorm1d):
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over the batches
     generator.train()
-    for _ in range(batches):
-        rows = torch.randint(len(given), (size,), generator=rng, device=given.device)
-        noise = torch.randn(size, latent, generator=rng, device=given.device)
+    for _ in range(_BATCHES):
+        rows = torch.randint(len(given), (_SIZE,), generator=rng, device=given.device)
+        noise = torch.randn(_SIZE, latent, generator=rng, device=given.device)
         generator(noise, given[rows].float())
     generator.eval()
 
@@ -43,7 +41,7 @@ def refresh_statistics(
 def sample_size(counts: Tensor) -> int:
     """How many patients to generate to measure prevalences.
 
-    Four times as many as in train: then train's own sampling error, not this one, is what is left.
+    Four times as many as in train, so that train's own sampling error is what is left.
     Chapter generation, "Calibration".
     """
     return int((4 * counts.sum()).clamp(*_ROWS))

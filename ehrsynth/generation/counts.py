@@ -17,9 +17,8 @@ _PART = 8_192  # patients counted at a time
 class Counts:
     """How many diagnoses patients have, as the model makes it and as it should be.
 
-    The number depends on the cell and on the patient's other columns: who is old and has been
-    measured often has more. So patients are grouped by cell and by the number that their categories
-    and bins let expect. Chapter generation, "How many diagnoses".
+    Patients are grouped by cell and by the number that their categories and bins let expect.
+    Chapter generation, "How many diagnoses".
     """
 
     weights: Tensor  # of the matrix columns, for the expected number

@@ -52,17 +52,11 @@ def repair(
 
     Parameters
     ----------
-    table : DataFrame
-    rng : Generator
+    table, rng : DataFrame, Generator
     schema, rules : Schema, list of Rule, optional
         By default those of `table`.
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
-
-    Raises
-    ------
-    InputError
-        If rules contradict each other.
     """
     schema = Schema.of(table) if schema is None else schema
     rules = clinical_rules(schema) if rules is None else list(rules)

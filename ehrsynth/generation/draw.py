@@ -28,11 +28,10 @@ def spread(
 ) -> Tensor:
     """Uniform numbers below which a patient has a code, spread evenly over a cell's patients.
 
-    Each number is uniform, but of the patients of a cell as many fall below their probability as
-    the probabilities add up to, give or take one. `phase`, shape (cells, codes), is where each has
-    come to, uniform at first; it is moved on in place, so that the next call's patients continue
-    these. Of one code, probabilities and `phase` may have shape (n,) and (cells,). Who asks often
-    gives `order`, the patients' row numbers, cell after cell. Chapter generation, "Even coins".
+    Of a cell as many fall below their probability as the probabilities add up to, give or take one.
+    `phase`, shape (cells, codes), uniform at first, is where each has come to; it is moved on in
+    place for the next patients. Of one code the shapes may be (n,) and (cells,). `order` has the
+    patients' row numbers, cell after cell. Chapter generation, "Even coins".
     """
     order = torch.argsort(cell, stable=True) if order is None else order
     shape = len(order) + 1, *phase.shape[1:]
@@ -53,9 +52,8 @@ def draw_in_turn(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Draw the one-hot blocks one after another, each given those drawn before it.
 
-    Row i of `pairs`, shape (groups, width, width), is added to the logits of the group's patients
-    who have matrix column i; `groups` says which cells belong to each. The new logits, and 0/1 of
-    what was drawn; zero outside the blocks. Chapter generation, "What belongs together".
+    Row i of a group's `pairs` is added to the logits of its patients who have matrix column i. The
+    new logits, and 0/1 of what was drawn. Chapter generation, "What belongs together".
     """
     drawn, logits = torch.zeros_like(logits), logits.clone()
     who = [members(group, cell) for group in groups]
@@ -78,9 +76,8 @@ def members(group: Tensor, cell: Tensor) -> Tensor:
 def draw_values(logits: Tensor, order: Tensor, rng: torch.Generator) -> Tensor:
     """Draw one value of a block for each patient, spread evenly over a cell's patients.
 
-    Of those who have none of the values before it, each value goes to as many as its probabilities
-    add up to, give or take one. `order` has the patients' row numbers, cell after cell.
-    Chapter generation, "Even coins".
+    Of who has none of the values before it, as many get one as its probabilities add up to, give
+    or take one. `order` has row numbers, cell after cell. Chapter generation, "Even coins".
     """
     p = torch.softmax(logits[order].double(), dim=1)
     chance = p / p.flip(1).cumsum(dim=1).flip(1)  # of a value, for who has none of those before

@@ -21,19 +21,15 @@ def calibrate_pairs(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Shifts at which pairs of columns are as frequent as in train: (cells, width) and pairs.
 
-    The generator draws its columns independently, given its noise. What one patient's columns have
-    in common must come from the noise alone, and some of it is lost: two blood pressures that do
-    not fit, a drug without its flag. Here the columns are drawn in turn, and each pair of a
-    category (or bin) and a later column gets a shift of the later one's log odds.
+    The generator draws its columns independently, given its noise, which loses some of what they
+    have in common. Here they are drawn in turn, and each pair of a category (or bin) and a later
+    column gets a shift of the later one's log odds; a group, such as the patients with the outcome,
+    has shifts of its own on top.
 
-    Train's pairs are a sample too, and a table that copies their every accident makes patients who
-    resemble train more than they resemble the hospital. So each shift is a posterior mode: its
-    prior is normal around zero, as wide as the pairs of this kind differ between train and model
-    by more than chance (empirical Bayes; Efron and Morris 1973, "Stein's estimation rule and its
-    competitors"). What is smooth over the bins of a number is shifted first, the single bins after.
-
-    Which columns go together can depend on the outcome, and a model that predicts it lives on that.
-    So a group of patients can have shifts of its own, on top of those that all have.
+    A table that copies train's every accident makes patients who resemble train more than the
+    hospital. So each shift is a posterior mode: its prior is normal around zero, as wide as the
+    pairs of this kind differ between train and model by more than chance (empirical Bayes; Efron
+    and Morris 1973). What is smooth over the bins of a number is shifted first.
 
     `logits` are calibrated, of generated patients as frequent in the cells as train's; `both` has
     ``co_occurrences`` of each group's training patients. The shifts are added to the logits of the
@@ -185,10 +181,9 @@ class _Level:
 def _chance(apart: Tensor, information: Tensor) -> Tensor:
     """One over the prior variance of each coefficient.
 
-    A sum that differs by chance only has a mean square of `information`; what there is beyond it
-    is the coefficients' own variance, times `information` squared. It is taken over a row. Few
-    pairs belong much more closely together than most: where a difference is `_CLEAR` times what
-    chance makes of it, it stands for itself.
+    A sum that differs by chance only has a mean square of `information`; what is beyond it is the
+    coefficients' variance, times `information` squared, over a row. A difference `_CLEAR` times
+    what chance makes of it stands for itself.
     """
     known = information > 1
     beyond = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0)
