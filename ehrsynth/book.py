@@ -31,11 +31,9 @@ def work_folder() -> Path:
 
 
 def workspace(
-    dataset: str = "simulated",
-    profile: str = "fast",
-    seed: int = 0,
+    dataset: str = "simulated", profile: str = "fast", seed: int = 0,
     data: str | Path | None = None,
-) -> "Pipeline":
+) -> "Pipeline":  # fmt: skip
     """The pipeline that all chapters share, so that none repeats what another has made.
 
     Parameters
@@ -74,10 +72,8 @@ def check(name: str, test: Callable[[], object], hint: str = "") -> None:
     ----------
     name : str
         What the reader sees, e.g. "Exercise 1".
-    test : callable
-        Solved when it returns something true; an error counts as not solved yet.
-    hint : str
-        What to try next.
+    test, hint : callable, str
+        Solved when it returns something true, an error is not; what to try next.
     """
     try:
         solved, reason = bool(test()), ""

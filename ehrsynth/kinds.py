@@ -141,9 +141,8 @@ def few_codes(present: pd.Series, few: int) -> bool:
 def looks_like_identifier(name: str, present: pd.Series) -> bool:
     """Whether these values (none missing) single out the patients rather than describe them.
 
-    Texts do when no two are equal. Whole numbers do when no two are equal and they lie close
-    together or all have the same number of digits, six or more; or when most differ and the name
-    says so. A laboratory value with decimals never does.
+    Texts do when no two are equal; whole numbers too when they lie close together or all have the
+    same number of digits, six or more; both when most differ and the name says so.
     """
     if len(present) <= _LEAST_IDENTIFIERS:
         return False

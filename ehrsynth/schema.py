@@ -232,10 +232,9 @@ class Schema:
     def infer(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
         """Guess kinds from the values of a table that nobody has described.
 
-        0/1 and booleans are binary; text, categoricals and numbers of two values (or 0/1 with
-        missing values) are categorical; other numbers are continuous. Columns called sex, gender,
-        race, ethnicity or age are demographic. An empty column, dates, identifiers, free text and
-        numbers spoiled by text are refused.
+        0/1 and booleans are binary; text, categoricals and numbers of two values are categorical;
+        other numbers are continuous. Columns called sex, gender, race, ethnicity or age are
+        demographic. Empty columns, dates, identifiers and free text are refused.
 
         Parameters
         ----------

@@ -71,8 +71,7 @@ def group_sums(
 ) -> np.ndarray:  # fmt: skip
     """Sums of the rows in each of at most so many random groups, for :func:`jackknife`.
 
-    `rows` has shape (n, width); `sums` is a function of the rows of a group. The result has a row a
-    group, and the number of its rows in column 0.
+    The result has a row a group, and the number of its rows in column 0.
     """
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
@@ -129,10 +128,9 @@ def _placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np
 
 
 def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUROC, and what each patient adds to its error (the influence, of sum 0).
+    """AUROC, and what each patient adds to its error: the sum of squares is the variance.
 
-    The sum of squares is the variance; of a difference of two models' AUROCs on the same
-    patients, it is that of the differences. Source: DeLong et al., see :func:`auroc`.
+    Source: DeLong et al., see :func:`auroc`.
     """
     case = is_case.astype(bool)
     v_cases, v_controls = _placements(score[case], score[~case])
@@ -160,10 +158,9 @@ def two_sample_test(
     first: np.ndarray, second: np.ndarray, rng: np.random.Generator,
     most: int = 6_000, folds: int = 3, rounds: int = 150, learning_rate: float = 0.07,
 ) -> Estimate:  # fmt: skip
-    """Cross-validated AUROC of boosted trees that tell two tables apart, cut to the same size.
+    """Cross-validated AUROC of boosted trees that tell two tables apart: 0.5 never, 1 always.
 
-    0.5 means that they cannot tell them apart, 1 that they always can; at most `most` rows of a
-    table are looked at. Source: Lopez-Paz and Oquab, ICLR 2017.
+    Of both as many rows, at most `most`. Source: Lopez-Paz and Oquab, ICLR 2017.
     """
     n = min(len(first), len(second), most)
     if n < 10:
@@ -195,9 +192,9 @@ def nearest_distances(
 ) -> np.ndarray:
     """Euclidean distances (n, k) of each query to its `k` nearest rows, the nearest first.
 
-    Computed in blocks in float32, which is faster than scikit-learn's; infinite where there are
-    fewer rows. Rounded in the square to four decimals, so that equal rows have distance 0 and ties
-    are ties. `skip` is for each query the row that does not count (itself).
+    In blocks of float32, faster than scikit-learn's; infinite where there are fewer rows. Squares
+    are rounded to four decimals, so that equal rows have distance 0. `skip` is for each query the
+    row that does not count (itself).
     """
     nearest = np.full((len(queries), k), np.inf, dtype=np.float32)
     queries = np.ascontiguousarray(queries, dtype=np.float32)

@@ -28,10 +28,9 @@ _NEVER = {"F": ("600", "185", "605"), "M": ("649", "655", "646")}  # phecodes, p
 
 
 def correlation(sums: np.ndarray) -> np.ndarray:
-    """Correlation matrix from the number of rows, their sums and the sums of their products.
+    """Correlation matrix from one array of the number of rows, sums, and sums of products.
 
-    The three stand in one array, of 1 + width + width * width numbers; constants get NaN.
-    Chapter utility, "Two columns at a time: column-wise correlation".
+    Constants get NaN. Chapter utility, "Two columns at a time: column-wise correlation".
     """
     width = int((np.sqrt(4 * len(sums) - 3) - 1) / 2)
     n, mean = sums[0], sums[1 : width + 1] / sums[0]
@@ -55,8 +54,7 @@ def frobenius(real: np.ndarray, candidate: np.ndarray) -> float:
 def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
     """The corrected form: mean absolute difference over distinct pairs that vary in real data.
 
-    Dividing a norm, which grows with the width, by the squared width makes wide tables look
-    good; a mean over pairs does not depend on the number of columns.
+    A norm over the squared width makes wide tables look good; a mean over pairs does not.
     Chapter utility, "Two columns at a time: column-wise correlation".
     """
     known = np.isfinite(real)
@@ -74,11 +72,8 @@ def _correlation(statistic, real: Side, made: Side, rng, chosen: np.ndarray) -> 
     # recognized as constant but would correlate by its rounding errors.
     center = real.matrix[:, chosen].mean(axis=0)
     center *= real.encoder.is_kind("continuous")[chosen]
-    sums = []
-    for side in (real, made):
-        rows = side.matrix[:, chosen]
-        rows -= center
-        sums.append(group_sums(rows, rng, 10, _product_sums))
+    sides = (side.matrix[:, chosen] - center for side in (real, made))
+    sums = [group_sums(rows, rng, 10, _product_sums) for rows in sides]
     return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
 
 
@@ -96,8 +91,8 @@ def _correlation_corrected(setting: Setting, rng) -> Estimate:
     return _correlation(mean_difference, setting.train, setting.even_candidate, rng, every)
 
 
-def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (width,) and the fewest principal axes (width, axes) that explain so much variance.
+def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (width,) and the fewest principal axes (width, axes) that explain 80 % of the variance.
     Chapter utility, "Latent cluster analysis".
     """
     mean = rows.mean(axis=0)
@@ -106,7 +101,7 @@ def principal_axes(rows: np.ndarray, explained: float = 0.8) -> tuple[np.ndarray
     values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
     if values.sum() == 0:
         raise NotComputable("all patients are the same")
-    kept = int(np.searchsorted(np.cumsum(values) / values.sum(), explained - 1e-12)) + 1
+    kept = int(np.searchsorted(np.cumsum(values) / values.sum(), 0.8 - 1e-12)) + 1
     return mean, vectors[:, :kept].astype(np.float32)
 
 
@@ -115,10 +110,9 @@ def log_cluster(
 ) -> list[float]:
     """The published latent cluster analysis of two tables with equally many rows, for each seed.
 
-    The rows are mixed, reduced to the principal axes that explain 80 %, and clustered; the
-    score is the log2 of the mean squared distance of each cluster's real share from one half,
-    -inf where every cluster is half real. The published clustering is not seeded.
-    Chapter utility, "Latent cluster analysis".
+    The rows are mixed, reduced to the principal axes that explain 80 %, and clustered; the score is
+    the log2 of the mean squared distance of each cluster's real share from one half (-inf where all
+    are half real). Chapter utility, "Latent cluster analysis".
     """
     mixed = np.concatenate([real, candidate])
     mean, axes = principal_axes(mixed)
@@ -178,9 +172,8 @@ def _abundance_cells(
 ) -> tuple[np.ndarray, ...]:
     """The published bins of code counts, to the digit, as one 0/1 column a bin.
 
-    Counts fall into `bins` equal bins between train's smallest and largest count; synthetic
-    counts are put into bins by dividing by the width alone (right only when train's smallest
-    count is 0), and what lies above goes into the last bin.
+    They are equal between train's smallest and largest count; synthetic counts are divided by the
+    width alone (right only when train's smallest is 0), and what lies above goes into the last.
     """
     edges = np.histogram_bin_edges(real, bins=bins)
     cells = (
@@ -216,10 +209,6 @@ def _abundance_corrected(setting: Setting, rng) -> Estimate:
     return _total_variation(rng, *member)
 
 
-def _c2st(setting: Setting, rng) -> Estimate:
-    return learners.c2st(setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng)
-
-
 def _neighborhoods(setting: Setting) -> Neighborhoods:
     """Who of holdout and of the candidate is near whom, which four metrics share."""
     rng = np.random.default_rng([setting.train.seed, 11])
@@ -245,8 +234,7 @@ def _of_neighborhoods(statistic: Callable[[Neighborhoods], float]):
 
 def _sex(setting: Setting) -> np.ndarray:
     """Sex of the candidates, F or M."""
-    name = setting.schema.sex
-    if name is None:
+    if (name := setting.schema.sex) is None:
         raise NotComputable("there is no sex column with the categories F and M")
     return setting.candidate.frame[name].astype(str).to_numpy()
 
@@ -279,7 +267,9 @@ def _violation_corrected(setting: Setting, rng) -> Estimate:
 
 
 COMPUTE = {
-    ("classifier_two_sample_test", "corrected"): _c2st,
+    ("classifier_two_sample_test", "corrected"): lambda setting, rng: learners.c2st(
+        setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng
+    ),
     ("column_wise_correlation", "published"): _correlation_published,
     ("column_wise_correlation", "corrected"): _correlation_corrected,
     ("latent_cluster_analysis", "published"): _latent_published,

@@ -33,12 +33,10 @@ def magnitude(estimate: Estimate) -> Estimate:
 def largest_of(values: np.ndarray, influence: np.ndarray, rng: np.random.Generator) -> Estimate:
     """The largest of several true values (k,), of which noisy, dependent estimates are known.
 
-    `influence` (patients, k) is what each patient adds to the error of each estimate. The largest
-    estimate is too large: it was chosen for its luck. The interval holds for all values at once.
-    The point is the largest after subtracting from each as many standard errors as luck alone
-    gives the largest of the contenders in half of the cases, so that it is too large as often as
-    too small when they are all equal, and rather too small when not. Contenders are those less
-    than 1.96 standard errors below the largest; where one stands out nothing is subtracted.
+    `influence` (patients, k) is what each patient adds to the error of each estimate. The interval
+    holds for all values at once. The largest estimate was chosen for its luck, so from each are
+    subtracted as many standard errors as luck alone gives the largest contender in half of the
+    cases. Contenders are less than 1.96 standard errors below the largest.
 
     Source: after Chernozhukov et al., Econometrica 2013;81:667-737.
     Chapter utility, "For whom? Fairness".

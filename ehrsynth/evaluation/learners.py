@@ -1,8 +1,4 @@
-"""Models that metrics learn from a table: all are LightGBM with one fixed setting.
-
-The tutorial's grid search had one candidate, and its 2,000 trees are not needed to compare
-training sets.
-"""
+"""Models that metrics learn from a table: all are LightGBM with one fixed setting."""
 
 import numpy as np
 

@@ -55,8 +55,7 @@ def log_prevalence_r2(
 ) -> float:
     """How well log prevalences agree: 1 minus squared error over variance, 1 is perfect.
 
-    Takes the numbers of patients with each code and in all; half a patient is added to every
-    count, so that a code that is missing has a logarithm.
+    Of the numbers of patients with each code and in all; half a patient is added to every count.
     Chapter utility, "The rare codes: log-prevalence agreement".
     """
     p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
@@ -69,9 +68,7 @@ def log_prevalence_r2(
 def prevalence_factor(
     real: np.ndarray, candidate: np.ndarray, n_real: float, n_candidate: float
 ) -> float:
-    """By which factor a prevalence is typically off, too high or too low; 1 is perfect.
-
-    The exponential of the mean absolute difference of the log prevalences.
+    """By which factor a prevalence is typically off: exp of the mean absolute log difference.
     Chapter utility, "The rare codes: log-prevalence agreement".
     """
     p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
@@ -120,19 +117,15 @@ def _wasserstein_error(a: np.ndarray, b: np.ndarray, rng) -> float:
     return estimate.half / Z95 * (edges[1] - edges[0])
 
 
-def _wasserstein_published(setting: Setting, rng) -> Estimate:
-    return _wasserstein(setting.train, setting.candidate, rng, np.ptp)
-
-
-def _wasserstein_corrected(setting: Setting, rng) -> Estimate:
-    return _wasserstein(setting.train, setting.even_candidate, rng, np.std)
-
-
 COMPUTE: dict[tuple[str, str], Callable] = {
     ("dimension_wise_distribution_binary", "published"): _prevalence_published,
     ("dimension_wise_distribution_binary", "corrected"): _prevalence_corrected,
-    ("dimension_wise_distribution_continuous", "published"): _wasserstein_published,
-    ("dimension_wise_distribution_continuous", "corrected"): _wasserstein_corrected,
+    ("dimension_wise_distribution_continuous", "published"): lambda setting, rng: _wasserstein(
+        setting.train, setting.candidate, rng, np.ptp
+    ),
+    ("dimension_wise_distribution_continuous", "corrected"): lambda setting, rng: _wasserstein(
+        setting.train, setting.even_candidate, rng, np.std
+    ),
     ("log_prevalence_r2", "corrected"): _codes_counted(log_prevalence_r2, "binary columns"),
 } | {
     (f"prevalence_of_{name}_codes", "corrected"): _codes_counted(

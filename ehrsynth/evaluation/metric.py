@@ -1,8 +1,7 @@
 """What a metric is: its description (a row of ``metrics.csv``), its function, its value.
 
-The function takes a :class:`~ehrsynth.evaluation.setting.Setting` (train, holdout and a candidate
-table) and is computed three times: with the synthetic data, and with the best and the worst table
-that one could release in its place. The three numbers are one :class:`Metric`.
+The function takes a :class:`~ehrsynth.evaluation.setting.Setting` and is computed three times: with
+the synthetic data, and with the best and the worst table that one could release in its place.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,9 +23,8 @@ class Spec:
     """What a metric asks and how it is computed: a row of ``metrics.csv`` with its functions.
 
     `best` names the table that stands for the best: holdout itself; holdout compared with train
-    ("swap"), where the metric compares with holdout; train, where holdout is the test set; or one
-    half of holdout, attacked together with the other half, where the metric is an attack.
-    Chapter utility, "Tables of known quality".
+    ("swap"); train, where holdout is the test set; or one half of holdout, attacked together with
+    the other half. Chapter utility, "Tables of known quality".
     """
 
     name: str
@@ -121,9 +119,8 @@ class Metric:
         """Whether the metric objects to the data: behind the best, and not by a trifle.
 
         It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
-        wrong) and has lost more than a tenth of the way to worst, because with enough patients
-        every difference is more than chance. For metrics of single columns the first condition
-        decides: independent columns, their worst reference, have the right margins.
+        wrong) and has lost more than a tenth of the way to worst: with enough patients every
+        difference is more than chance.
         """
         return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
@@ -166,7 +163,6 @@ def described(
 ) -> tuple[Spec, ...]:
     """The metrics whose functions these are, by name and form, in the order of the table.
 
-    `compute` takes a Setting and a Generator; `notes`, a Setting, say what is behind the value.
     Chapter utility, "Tables of known quality".
     """
     specs = []

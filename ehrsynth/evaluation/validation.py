@@ -1,10 +1,8 @@
 """Are the metrics themselves right? Synthetic data of known quality, and who must notice what.
 
-:data:`DEFECTS` makes synthetic tables that are spoiled in one known way, from train, holdout and
-a fresh sample of the same population; :data:`EXPECTED` was written down before the first run: it
-says which metrics must notice which defect, and why. :func:`validate` runs them all.
-
-What it is to notice is said once, at :attr:`ehrsynth.evaluation.Metric.notices`.
+:data:`DEFECTS` makes synthetic tables that are spoiled in one known way; :data:`EXPECTED`, written
+before the first run, says which metrics must notice which defect, and why (to notice is
+:attr:`ehrsynth.evaluation.Metric.notices`). :func:`validate` runs them all.
 """
 
 from collections.abc import Callable, Mapping
@@ -86,10 +84,7 @@ def _dropped_subgroup(tables: Tables, rng: np.random.Generator) -> pd.DataFrame 
 
 
 def _era_artefact(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """Half of the patients have another code for the same disease, as in two ICD versions.
-
-    Each of the most frequent codes is recorded as a rarer one in the patients of one era.
-    """
+    """In half of the patients each of the most frequent codes is a rarer one: two ICD versions."""
     schema = tables.schema
     names = [n for n in schema.of_kind("binary") if n != schema.outcome and not schema[n].sex]
     common = tables.fresh[names].mean().sort_values(ascending=False, kind="stable").index
@@ -177,9 +172,7 @@ def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, 
 
     Parameters
     ----------
-    tables : Tables
-        Train, holdout, a fresh sample of the same population, and their schema.
-    seed : int
+    tables, seed : Tables, int
     profile : {"fast", "full"}
 
     Returns
@@ -196,8 +189,7 @@ def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, 
 def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
     """What :func:`validate` found, one row a defect and metric that has a value.
 
-    ``believed`` says whether it is the form that can be believed, ``share`` its part of the way
-    from worst to best, ``expected`` whether it must notice.
+    ``believed``: it is the form that can be; ``expected``: it must notice.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
     rows = []

@@ -38,10 +38,7 @@ def _known() -> dict[tuple[str, ...], tuple[str, ...]]:
 
 @lru_cache(maxsize=100_000)
 def ingredients(written: str) -> tuple[str, ...]:
-    """The ingredients that a drug's name holds, in order of the alphabet; none where none is known.
-
-    What rinses a line is an ingredient of its own, "heparin flush".
-    """
+    """The known ingredients in a drug's name, sorted; "heparin flush" rinses a line and is one."""
     text = written.lower()
     outside = _DISSOLVED.sub("", _BRACKETS.sub(" ", text))
     found = _scan(outside) or _scan(" ".join(part or "" for part in _BRACKETS.findall(text)))
@@ -74,8 +71,7 @@ def _plain_name(written: str) -> str:
 def map_names(written: pd.Series) -> pd.DataFrame:
     """A row for each ``ingredient`` of each name, and whether it is ``known``; the names' index.
 
-    An unknown name is its own ingredient, without strength and form; what only dissolves a drug
-    (water, an empty bag) and missing names are left out.
+    An unknown name is its own ingredient; what dissolves one and missing names are left out.
     """
     rows = []
     for place, name in written.dropna().items():

@@ -39,11 +39,9 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
     Parameters
     ----------
     engine : {"duckdb", "spark"}
-        DuckDB runs in this process. Spark takes the session that is active, or starts a local
-        one (``pip install "ehrsynth[scale]"``, and Java).
+        DuckDB runs in this process. Spark takes the session that is active, or starts a local one.
     memory : str
-        What DuckDB may hold in memory, e.g. "2GB"; what does not fit goes to a temporary folder
-        that is removed with the connection.
+        What DuckDB may hold, e.g. "2GB"; the rest goes to a temporary folder of the connection's.
     threads : int, optional
         By default all of the machine's.
 

@@ -62,10 +62,8 @@ def fetch(
     ----------
     name : {"mimic-iv-demo", "diabetes130"}
         Of its files those that are there and right are kept.
-    data_dir : str or Path, optional
-        The user's cache folder by default.
-    base_url : str, optional
-        A mirror with the same files; default: ``EHRSYNTH_DATA_URL``, else the publisher.
+    data_dir, base_url : str or Path, str, optional
+        The user's cache folder by default; ``EHRSYNTH_DATA_URL``, else the publisher.
     progress : bool
 
     Returns
