@@ -11,6 +11,7 @@ from typer import Argument, Option
 from . import __version__, datasets
 from .errors import InputError
 from .files import read_table
+from .gan.recipe import DEFAULT
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
 from .sources.fetch import fetch as fetch_data
 
@@ -138,7 +139,7 @@ def run(
     outcome: _Outcome = None,
     columns: _Columns = None,
     rules: _Rules = None,
-    recipe: _Recipe = "modern",
+    recipe: _Recipe = DEFAULT,
     n: _Number = None,
     code_level: _CodeLevel = "phecode",
     with_: _With = "",

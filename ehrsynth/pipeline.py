@@ -27,7 +27,7 @@ from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE, Report
 from .files import atomic_path, read_table, write_table
-from .gan.recipe import MODEL_FILES, named
+from .gan.recipe import DEFAULT, MODEL_FILES, named
 from .generation.decode import violations
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .preprocessing.encode import Preprocessor
@@ -95,7 +95,7 @@ class Pipeline:
     data: str | Path | None = field(default=None, repr=False)  # a URL can hold a password
     profile: str = "fast"
     seed: int = 0
-    recipe: str = "modern"
+    recipe: str = DEFAULT
     outcome: str | None = None
     columns: Path | None = None
     rules: Path | None = None

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError as _NotFittedError
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..files import read_json, write_json
 from ..schema import Column, Schema
 from .bins import Bins
@@ -89,8 +89,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         **options
         """
         known = {"modern": {}, "paper": {"continuous": "minmax", "missing": "draw"}}
-        if recipe not in known:
-            raise InputError(f"There is no recipe {recipe!r}; use one of {', '.join(known)}.")
+        check_choice("recipe", recipe, known)
         return cls(**{**known[recipe], **options})
 
     def fit(self, train: pd.DataFrame, schema: Schema | None = None) -> "Preprocessor":

@@ -12,27 +12,17 @@ from ..errors import InputError
 @dataclass(frozen=True)
 class Block:
     """The part of the matrix that holds one column of the patient table.
-    Chapter preprocessing, "Look: what the network sees".
 
-    Parameters
-    ----------
-    name : str
-    kind : {"category", "bins", "binary", "scalar"}
-        Category and bins take one 0/1 matrix column for each label; exactly one of them is 1.
-        Binary takes one 0/1 column, scalar one column between 0 and 1.
-    role : str
-        As in the schema.
-    labels : tuple of str
-        What the matrix columns mean; for a binary what 0 and 1 mean.
-    scores : tuple of float
-        Bins only: the normal score of each bin, its place on the column's scale (0 for missing).
+    Category and bins take one 0/1 matrix column for each label; exactly one of them is 1. Binary
+    takes one 0/1 column, scalar one between 0 and 1.
+    Chapter preprocessing, "Look: what the network sees".
     """
 
     name: str
-    kind: str
-    role: str
-    labels: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
+    kind: str  # category, bins, binary or scalar
+    role: str  # as in the schema
+    labels: tuple[str, ...] = ()  # what the matrix columns mean; for a binary what 0 and 1 mean
+    scores: tuple[float, ...] = ()  # of bins: normal score, place on the column's scale, missing 0
 
     def __post_init__(self):
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -57,9 +47,8 @@ class Encoded:
 
     Parameters
     ----------
-    values : array, shape (n, width)
+    values, layout : array of shape (n, width), tuple of Block
         uint8 0/1, or float32 between 0 and 1 when the layout has scalar blocks.
-    layout : tuple of Block
     """
 
     values: np.ndarray
@@ -79,7 +68,6 @@ class Encoded:
         return self._places[name]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The matrix columns of one column of the patient table, shape (n, block width)."""
         return self.values[:, self.slice(name)]
 
     def to_frame(self) -> pd.DataFrame:
