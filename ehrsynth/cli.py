@@ -12,6 +12,7 @@ from . import __version__, datasets
 from .errors import InputError
 from .files import read_table
 from .gan.recipe import DEFAULT
+from .progress import at_work
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
 from .sources.fetch import fetch as fetch_data
 
@@ -72,7 +73,8 @@ def simulate(
     """
     from .hospital import writing as simulated
 
-    simulated.write(out, patients=patients, seed=seed)
+    with at_work("Simulating"):
+        simulated.write(out, patients=patients, seed=seed)
     typer.echo(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
 
 
@@ -234,11 +236,12 @@ def evaluate(
     if schema is not None and outcome is not None:
         raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
-    tables = {name: read_table(path) for name, path in paths.items()}
-    known = None if schema is None else Schema.load(schema)
-    names = {name: str(path) for name, path in paths.items()}
-    given = align(tables, schema=known, outcome=outcome, names=names)
-    measure(**given, seed=seed, profile=profile, progress=True).save(out)
+    with at_work("Evaluation"):
+        tables = {name: read_table(path) for name, path in paths.items()}
+        known = None if schema is None else Schema.load(schema)
+        names = {name: str(path) for name, path in paths.items()}
+        given = align(tables, schema=known, outcome=outcome, names=names)
+        measure(**given, seed=seed, profile=profile, progress=True).save(out)
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 
 

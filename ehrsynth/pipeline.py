@@ -32,6 +32,7 @@ from .generation.decode import violations
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .preprocessing.encode import Preprocessor
 from .profiles import PROFILES, peak_memory
+from .progress import at_work
 from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
 from .run_folder import RunFolder
@@ -414,7 +415,8 @@ class Pipeline:
     def _run_stage(self, name: str) -> None:
         log.info("%s ...", name.capitalize())
         start = time.perf_counter()
-        getattr(self, f"_make_{name}")()
+        with at_work(name.capitalize(), shown=self.progress):
+            getattr(self, f"_make_{name}")()
         seconds = round(time.perf_counter() - start, 1)
         finished = self._folder.noted("finished")
         peak = peak_memory()

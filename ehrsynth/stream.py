@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from .errors import InputError, check_count
 from .files import atomic_path, read_json, write_json
 from .generation.decode import postprocess
 from .model import EMRWGAN
 from .preprocessing.encode import Preprocessor
+from .progress import at_work
 from .rules import Rule
 
 log = logging.getLogger(__name__)
@@ -62,15 +62,14 @@ def generate(
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
     parts = [folder / f"part-{i:05d}{path.suffix or '.parquet'}" for i in range(len(sizes))]
     done, repaired = _start(folder, parts, job, discard=bool(path.suffix))
-    with tqdm(total=n, unit=" patients", desc="Generating", disable=not progress) as bar:
-        bar.update(sum(sizes[:done]))
+    with at_work("Generating", n, "patients", sum(sizes[:done]), progress) as work:
         for chunk in range(done, len(parts)):
             # One seed a chunk: the chunks differ, and each can be made again alone.
             own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
             encoded = gan.sample(sizes[chunk], where=where, seed=own_seed)
             _write_part(parts[chunk], encoded, prep, own_seed, rules, repaired, head=chunk == 0)
             _note(folder, job, chunk + 1, repaired)
-            bar.update(sizes[chunk])
+            work.at(sum(sizes[: chunk + 1]))
     if path.suffix:
         _join(parts, path)
         shutil.rmtree(folder)

@@ -741,7 +741,8 @@ def test_watching_does_not_change_the_model(encoded, trained):
     assert same_weights(gan, trained)
 
 
-def test_the_progress_bar_shows_the_losses(encoded, capsys):
+def test_the_progress_bar_shows_the_losses(encoded, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     EMRWGAN(SMALL_MODERN, steps=20).fit(encoded, progress=True)
     shown = capsys.readouterr()
     assert "20/20" in shown.err and "critic" in shown.err and "generator" in shown.err

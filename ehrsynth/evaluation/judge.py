@@ -6,9 +6,9 @@ from numbers import Integral
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from ..errors import InputError, check_choice
+from ..progress import each
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, mean_of
 from . import fairness, fidelity, inference, learners, marginals, utility
@@ -117,7 +117,7 @@ def compare(
         scenes = before | {"synthetic": real}
         metrics = [
             _metric(spec, scenes, seed, references)
-            for spec in tqdm(SPECS, desc="evaluating", unit="metric", disable=not progress)
+            for spec in each(SPECS, "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
             metrics=metrics, facts=dict(facts or {}), settings={"seed": seed, "profile": profile},

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..errors import InputError
+from ..progress import at_work
 from .checkpoint import Checkpoint, pack, unpack
 from .monitor import QUALITY, Monitor, TwoSampleTest, validation_rows
 from .networks import Generator
@@ -44,23 +44,20 @@ def train(
     Chapter training, "The loop, and a measure we can trust".
     """
     run = _Run(game, data, steps, seed, checkpoint, test)
-    with tqdm(
-        None, "Training", steps, unit=" steps", initial=run.step, disable=not progress
-    ) as bar:
+    with at_work("Training", steps, "steps", run.step, progress) as work:
         while not run.is_over():
             run.play()
             if run.is_due(RECORD_EVERY):
                 diverged = run.record()
                 if diverged:
                     run.recover(diverged)
-                    bar.n = run.step
                     continue
                 row = run.history[-1]
-                bar.set_postfix_str(
+                work.note = (
                     f"critic {row['critic_loss']:.2f}, generator {row['generator_loss']:.2f}, "
                     f"prevalence error {row['prevalence_error']:.4f}"
                 )
-            bar.update()
+            work.at(run.step)
             run.save()
             if watch is not None and run.is_due(watch_every or steps):
                 watch(run.step, game)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import read_columns, read_table
+from ..progress import each
 from ..schema import BMI as MEASURED_BMI
 from ..schema import DIASTOLIC, SYSTOLIC
 from . import cells, engine, quality
@@ -82,8 +82,8 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bo
     con = engine.connect() if con is None else con
     layout = _layout(include)
     files = {name: find_file(data, name) for name in layout}
-    with tqdm(files.items(), desc="Reading", unit=" files", disable=not progress) as bar:
-        read = {name: _from_file(con, name, path, layout[name]) for name, path in bar}
+    paths = each(list(files.items()), "Reading", "files", progress)
+    read = {name: _from_file(con, name, path, layout[name]) for name, path in paths}
     return _hospital(read, include, con)
 
 
