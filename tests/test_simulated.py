@@ -734,12 +734,12 @@ def test_leaves_have_the_true_prevalences(tables):
 def test_stored_intercepts_are_those_that_are_solved_for():
     """Over other people, so the difference is what chance makes of so many of them."""
     model = illness.illness()
-    again = illness.solve(illness.unsolved(), seed=1, n=20_000)
+    again = simulated_hospital.solve_illness(illness.unsolved(), seed=1, n=20_000)
     frequent = model.prevalence > 0.01
     apart = (again - model.disease[0])[frequent]
     assert np.abs(apart).max() < 0.25
     assert np.abs(apart).mean() < 0.04
-    base = fate.solve_death(model, seed=1, n=20_000)
+    base = simulated_hospital.solve_death(model, seed=1, n=20_000)
     stored = declared("intercepts").set_index("phecode")["intercept"][base.index]
     assert (base - stored).abs().max() < 0.2
 

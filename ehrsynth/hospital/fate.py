@@ -14,8 +14,8 @@ from numpy.random import Generator
 
 from ..phecode import definitions
 from ..schema import AGE, BMI, DIASTOLIC, SYSTOLIC
-from .codes import PUBLISHED, declared
-from .illness import HOSPITAL_SEED, REFERENCE, Illness, draw_diseases, illness, reference_people
+from .codes import declared
+from .illness import HOSPITAL_SEED, Illness, illness
 from .people import age_units
 
 _SCALE = 1.3  # of the log hazard ratios of hospital.csv
@@ -70,7 +70,7 @@ def hazards(
 ) -> np.ndarray:
     """Hazard of death within a year by each cause, (n, causes); see :func:`risk`."""
     base = declared("intercepts").set_index("phecode")["intercept"][declared("causes")["cause"]]
-    return np.exp(_relative_log_hazards(model, people, has, body) + base.to_numpy())
+    return np.exp(relative_log_hazards(model, people, has, body) + base.to_numpy())
 
 
 def risk(hazards: np.ndarray) -> np.ndarray:
@@ -78,9 +78,10 @@ def risk(hazards: np.ndarray) -> np.ndarray:
     return -np.expm1(-hazards.sum(axis=-1))
 
 
-def _relative_log_hazards(
+def relative_log_hazards(
     model: Illness, people: pd.DataFrame, has: np.ndarray, body: pd.DataFrame
 ) -> np.ndarray:
+    """Log hazards of each cause, (n, causes), but for their intercepts."""
     age, bmi = people[AGE].to_numpy(), body[BMI].to_numpy()
     odds = (has.astype(np.float32) @ hazard_ratios().to_numpy(np.float32)).astype(float) + np.where(
         people["birth"], _BIRTH, 0
@@ -97,23 +98,6 @@ def _relative_log_hazards(
         both = has[:, model.whole.get_indexer(row.codes.split())].all(axis=1)
         odds[:, declared("causes")["cause"].tolist().index(row.cause)] += row.log_odds * both
     return odds
-
-
-def solve_death(model: Illness, seed: int = 0, n: int = REFERENCE) -> pd.Series:
-    """The causes' intercepts: each its share of deaths, all together the published ones."""
-    people = reference_people(seed, n)
-    rng = np.random.default_rng([HOSPITAL_SEED, seed, 3])
-    has = draw_diseases(model, people, rng)
-    odds = _relative_log_hazards(model, people, has, draw_body(model, people, has, rng))
-    causes, weight = declared("causes"), people["weight"].to_numpy()
-    target = causes["deaths"].to_numpy() * PUBLISHED["death within a year"]
-    base = np.log(target / (weight @ np.exp(odds)))
-    for _ in range(200):
-        each = np.exp(odds + base)
-        total = each.sum(axis=1)
-        died = (weight * -np.expm1(-total) / total) @ each  # who dies of which cause
-        base += 0.5 * np.log(target / died)
-    return pd.Series(base, causes["cause"])
 
 
 def outcome_model() -> dict[str, Any]:

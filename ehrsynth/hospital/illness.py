@@ -3,7 +3,7 @@
 Each whole phecode follows a logistic model in :func:`feature_names`: age, sex, giving birth, race,
 the latent factors (some stronger with age), the reason to come and the syndrome. Diseases that
 lead to others (``leads.csv``) are drawn first. Intercepts are solved for the intended share of
-patients in whom a disease is *recorded* (``intercepts.csv``, made by :func:`solve`).
+patients in whom a disease is *recorded* (``intercepts.csv``, by ``tools/simulated_hospital.py``).
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from ..phecode import definitions
 from ..schema import AGE, RACE
@@ -190,7 +190,7 @@ def _recorded_on_average(whole: pd.Index) -> np.ndarray:
     return share.to_numpy()
 
 
-def _log_odds(model: Illness, stage: Stage, given: np.ndarray, has: np.ndarray) -> np.ndarray:
+def log_odds(model: Illness, stage: Stage, given: np.ndarray, has: np.ndarray) -> np.ndarray:
     """Log odds of the diseases of one stage; `has` needs those of the stages before."""
     both = has[:, stage.first] & has[:, stage.second]
     return given @ model.disease[:, stage.codes] + both @ stage.odds
@@ -211,7 +211,7 @@ def draw_stages(
 ) -> None:
     """Write into `has` which diseases of these stages uniform numbers (n, W) give everybody."""
     for stage in stages:
-        odds = np.exp(-_log_odds(model, stage, given, has))
+        odds = np.exp(-log_odds(model, stage, given, has))
         has[:, stage.codes] = draws[:, stage.codes] * (1 + odds) < 1
 
 
@@ -219,7 +219,7 @@ def disease_chances(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np
     """The chance that each person has each whole phecode given what leads to it, (n, W)."""
     given, chance = features(people), np.empty(has.shape)
     for stage in model.stages:
-        chance[:, stage.codes] = expit(_log_odds(model, stage, given, has))
+        chance[:, stage.codes] = expit(log_odds(model, stage, given, has))
     return chance
 
 
@@ -259,25 +259,3 @@ def reference_people(seed: int, n: int = REFERENCE) -> pd.DataFrame:
     women = weight[female].sum() / weight.sum()
     exact = np.where(female, PUBLISHED["women"] / women, (1 - PUBLISHED["women"]) / (1 - women))
     return everybody.assign(weight=weight * exact / weight.sum())
-
-
-def solve(model: Illness, seed: int = 0, n: int = REFERENCE, steps: int = 12) -> np.ndarray:
-    """The intercepts with which each disease is recorded in the intended share of the patients."""
-    people = reference_people(seed, n)
-    rng = np.random.default_rng([HOSPITAL_SEED, seed, 1])
-    given, weight = features(people), people["weight"].to_numpy()
-    intercept = np.zeros(len(model.whole))
-    has = np.zeros((len(people), len(model.whole)), dtype=bool)
-    for stage in model.stages:
-        odds = _log_odds(model, stage, given, has)
-        recorded = (model.recorded[people[RACE]][:, stage.codes] * weight[:, None]).astype(
-            np.float32
-        )
-        target = model.prevalence[stage.codes]
-        solved = logit(target)
-        for _ in range(steps):
-            mean = (recorded * expit((odds + solved).astype(np.float32))).sum(axis=0, dtype=float)
-            solved += logit(target) - logit(mean)
-        intercept[stage.codes] = solved
-        has[:, stage.codes] = rng.random(odds.shape) < expit(odds + solved)
-    return intercept
