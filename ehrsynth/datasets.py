@@ -54,11 +54,6 @@ def load(
     dict of str to DataFrame
         Hospital tables (``patients``, ``admissions``, ``diagnoses``, ``measurements``), or
         ``encounters`` or ``table`` of a flat data set, for :func:`ehrsynth.build_patients`.
-
-    Raises
-    ------
-    InputError
-        In one sentence, for anything that cannot be used.
     """
     read = _reader(name).load
     known = inspect.signature(read).parameters

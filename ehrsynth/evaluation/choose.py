@@ -52,11 +52,6 @@ def rank(
         the way from the worst (0) to the best (1) reference by corrected metrics; each has its
         order beside it. ``attrs["left_out"]`` names metrics that not every candidate has, by
         form; their weight goes to the others.
-
-    Raises
-    ------
-    InputError
-        For an unknown use case or metric, or when nothing can be compared.
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
@@ -146,11 +141,6 @@ def sensitivity(
     -------
     DataFrame
         Scores by the family's share of the weight (rows) and candidate.
-
-    Raises
-    ------
-    InputError
-        If the use case gives the family no weight, or all of it.
     """
     frame = _long(reports)
     base = pd.Series(_weights(frame, use_case, None))

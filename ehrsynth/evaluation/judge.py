@@ -59,12 +59,6 @@ def evaluate(
     -------
     Report
         A metric that cannot be computed has no value but a reason.
-
-    Raises
-    ------
-    InputError
-        If an argument is of the wrong kind, a table is empty, no column is common, or a value
-        does not fit its column.
     """
     candidates = {"synthetic": synthetic}
     return compare(train, holdout, candidates, schema, seed, progress, profile, facts)["synthetic"]

@@ -57,11 +57,6 @@ def oracle_sample(
     -------
     DataFrame
         As :func:`ehrsynth.build_patients` makes it, the schema attached.
-
-    Raises
-    ------
-    InputError
-        If `n` is less than 1, `seed` is negative, or the site is unknown.
     """
     check_size(n, seed)
     if site not in ("A", "B"):
@@ -101,11 +96,6 @@ def codes(level: str = "phecode") -> pd.DataFrame:
         By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (share of the patients in whom
         it is recorded), ``odds_ratio`` and ``log_odds_ratio`` (marginal: nothing is held constant;
         averaged over 20,000 people).
-
-    Raises
-    ------
-    InputError
-        If `level` is neither.
     """
     if level not in ("phecode", "leaf"):
         raise InputError(f"Unknown code level {level!r}; use one of phecode, leaf.")

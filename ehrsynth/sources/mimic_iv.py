@@ -73,11 +73,6 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bo
     dict of str to Table
         Those of :mod:`ehrsynth.sources.tables`; the measurements have ``row`` too, their place in
         the file. The DataFrame ``quality`` says what could not be used, and what became of it.
-
-    Raises
-    ------
-    InputError
-        That names the file, column, row and value that cannot be used.
     """
     con = engine.connect() if con is None else con
     layout = _layout(include)

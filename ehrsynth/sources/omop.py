@@ -89,11 +89,6 @@ def scan(
         The tables of :func:`ehrsynth.sources.mimic_iv.scan` (``diagnoses`` with their ``time``),
         ``concepts(subject_id, time, code, label)`` with the conditions that have no ICD code, and
         those of `include`, of the same form.
-
-    Raises
-    ------
-    InputError
-        For a missing table or column, and a value that cannot be used.
     """
     check_included(include)
     con = engine.connect() if con is None else con
