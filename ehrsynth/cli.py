@@ -245,6 +245,48 @@ def evaluate(
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 
 
+@app.command()
+def release(
+    run: Annotated[Path, Argument(help="The folder of a finished run.", metavar="DIR")],
+    out: Annotated[Path, Option(help="New folder for what may leave.")],
+    with_model: Annotated[
+        bool, Option("--with-model", help="Pack the model, too: it makes any number of patients.")
+    ] = False,
+    signed_by: Annotated[
+        str | None,
+        Option(help="Name of who answers for it, where the privacy verdict is not good."),
+    ] = None,
+) -> None:
+    """Pack what may leave the house, checked for single patients.
+
+    The synthetic patients, the card, the report and the columns' description, with a manifest.
+    Train, holdout and checkpoints stay. If the privacy verdict is not good, somebody has to sign.
+
+    Example:  ehrsynth release first-run --out package --signed-by "A. Name"
+    """
+    from .release import release as pack
+
+    packed = pack(run, out, with_model, signed_by)
+    typer.echo(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, Argument(help="A package of release, or a run's folder.", metavar="DIR")
+    ],
+) -> None:
+    """Say whether a folder still is what its manifest says: every file, and no other.
+
+    Example:  ehrsynth verify package
+    """
+    from .release import problems
+
+    if wrong := problems(folder):
+        raise InputError(f"{folder} is not what its manifest says: {', '.join(wrong)}.")
+    typer.echo(f"{folder} is what its manifest says.")
+
+
 def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
     conditions = {}
     for pair in pairs or []:

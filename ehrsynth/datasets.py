@@ -12,8 +12,9 @@ import pandas as pd
 from .cohort import build_patients as from_hospital
 from .cohort import check_outcome
 from .errors import InputError, check_choice
+from .files import sha256
 from .phecode import map_icd, unmapped
-from .schema import BMI, SEX, SYSTOLIC
+from .schema import BMI, SEX, SYSTOLIC, Schema
 from .sources import diabetes130
 from .sources.engine import collect, is_url, lazy, without_password
 from .sources.fetch import fetched, registry
@@ -121,6 +122,32 @@ def _location(name: str, data: str | Path | pd.DataFrame | None) -> Any:
     return Path(data)
 
 
+def checksums(
+    name: str, data: str | Path | None, more: Sequence[str | Path] = (), apart: Path | None = None
+) -> dict[str, str]:
+    """The SHA-256 of every file of a data set, by path; a database server has none.
+
+    Parameters
+    ----------
+    name, data : as for :func:`load`
+    more : sequence of path
+        Files that are read beside it.
+    apart : path, optional
+        A folder of results, which may lie among the data.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    own = "data" in inspect.signature(_reader(name).load).parameters and not is_url(data)
+    files = [Path(file) for file in more]
+    if own:
+        place = Path(_location(name, data))
+        files += [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+    kept = [f for f in files if apart is None or apart.resolve() not in f.resolve().parents]
+    return {str(file.resolve()): sha256(file) for file in kept}
+
+
 def source(name: str, data: str | Path | None = None) -> dict[str, str]:
     """What a data set is, its license and whom to name, as the report shows it.
 
@@ -207,6 +234,14 @@ def describe(tables: Mapping) -> dict[str, int | float]:
         **_describe_concepts(tables.get("concepts")),
         **_describe_measurements(tables["measurements"]),
     }  # fmt: skip
+
+
+def outcome_fact(patients: pd.DataFrame) -> str:
+    """What is predicted, and how many patients have it."""
+    schema = Schema.of(patients)
+    name = schema.of_role("outcome")[0]
+    share = schema.outcome_values(patients).mean()
+    return f"{schema[name].title} ({name}), {share:.1%} of the patients"
 
 
 def _check_loaded(tables: object) -> None:

@@ -1,6 +1,7 @@
 """Reading and writing tables and JSON so that no file is ever left half-written."""
 
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,19 +21,23 @@ TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 # What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
+_PART = ".part"  # how the names of unfinished files end; they begin with a dot
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path`, which is renamed to `path` when the block succeeds.
 
-    Whoever looks sees the old file or the whole new one, never half of it; a folder that cannot be
-    made or written to is an InputError.
+    Whoever looks sees the old file or the whole new one, never half of it, and only the owner can
+    look, whatever the umask; a folder that cannot be made or written to is an InputError.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}{_PART}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
+        temporary.chmod(0o600)  # it may have been put in the place of the one made here
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(
@@ -42,6 +47,29 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def private_folder(path: str | Path) -> None:
+    """Make a folder, and those above it that are not there, which only the owner can enter."""
+    path = Path(path)
+    for folder in reversed([path, *path.parents]):
+        if not folder.exists():
+            folder.mkdir(0o700, exist_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what :func:`atomic_path` left in `folder`, and below, when its process was killed."""
+    for leftover in list(folder.rglob(f".*.{'?' * 8}{_PART}")):
+        leftover.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def write_json(value: object, path: str | Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from .errors import InputError, first_bad, some
 
 MISSING = "(missing)"
+REST = "(other)"  # the categories that too few patients have, together
 MAX_CATEGORIES = 60
 NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 _ROWS_A_CODE = 10  # on average
@@ -70,6 +71,8 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
 
 def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) -> pd.Series:
     text = values.astype(object).where(values.notna(), MISSING).map(category_text)
+    if REST in categories:  # whatever is rare has joined it
+        text = text.where(text.isin([*categories, MISSING]), REST)
     if unknown := sorted(set(text) - set(categories)):
         found = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
         raise InputError(

@@ -19,7 +19,7 @@ from .files import atomic_path, read_json, write_json
 from .gan.checkpoint import Checkpoint, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
-from .gan.recipe import DEFAULT, SETTINGS, WEIGHTS, Recipe, named
+from .gan.recipe import CHECKPOINT, DEFAULT, SETTINGS, WEIGHTS, Recipe, named
 from .gan.train import RECORD_EVERY, train
 from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
@@ -31,7 +31,6 @@ from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 from .statistics import two_sample_test
 
-_CHECKPOINT = "checkpoint.safetensors"
 # What a model may have learned beside its tensors; their own tensors' names begin with these.
 _PARTS: dict[str, Callable] = {"code_pairs": CodePairs, "code_counts": Counts}
 _TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
@@ -103,7 +102,7 @@ class EMRWGAN(BaseEstimator):
         checkpoint = None
         if checkpoint_dir is not None:
             every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
-            path, mark = Path(checkpoint_dir) / _CHECKPOINT, fingerprint(data, self.layout_)
+            path, mark = Path(checkpoint_dir) / CHECKPOINT, fingerprint(data, self.layout_)
             checkpoint = Checkpoint(path, recipe, steps, self.seed, mark, every)
             if not resume:
                 path.unlink(missing_ok=True)

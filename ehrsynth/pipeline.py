@@ -1,7 +1,8 @@
 """The whole tutorial as one resumable job: data, training, generation, evaluation.
 
-Each stage leaves its files in one folder and is noted in ``run.json``; what is noted is not run
-again. What needs PyTorch is asked of the package by name (``es.EMRWGAN``), so only when it is used.
+Each stage leaves its files in one folder and is noted in ``run.json``; what is noted, and still is
+as it was left, is not run again. What needs PyTorch is asked of the package by name
+(``es.EMRWGAN``), so only when it is used.
 """
 
 import logging
@@ -26,8 +27,8 @@ from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE, Report
-from .files import atomic_path, read_table, write_table
-from .gan.recipe import DEFAULT, MODEL_FILES, named
+from .files import atomic_path, read_table, sweep, write_table
+from .gan.recipe import CHECKPOINT, DEFAULT, MODEL_FILES, named
 from .generation.decode import violations
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .preprocessing.encode import Preprocessor
@@ -125,11 +126,11 @@ class Pipeline:
             check_count("number of synthetic patients", self.n)
         check_count("number of runs", self.runs)
         check_choice("use case", self.use_case, USE_CASES)
-        self._seen: set[str] = set()
+        self._seen: set[str] = set()  # stages that this object has made, or found as they were left
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
-        # Real patients: git is to overlook the folder.
         self._folder = RunFolder(self.out)
-        self._folder.claim(self._settings(), private=self.dataset != "simulated")
+        # Real patients: git is to overlook the folder.
+        self._folder.claim(self._settings(), es.__version__, self.dataset != "simulated")
 
     # -- what a run is made of ---------------------------------------------------------
 
@@ -162,11 +163,11 @@ class Pipeline:
             self._source, outcome=self.outcome, code_level=self.code_level, include=self.include
         )
         most = PROFILES[self.profile].most
-        if most is not None and self.dataset != "simulated" and len(patients) > most:
-            log.info("The fast profile takes %d of %d patients.", most, len(patients))
-            rows = np.random.default_rng(self.seed).choice(len(patients), most, replace=False)
-            patients = patients.iloc[np.sort(rows)].reset_index(drop=True)
-        return patients
+        if most is None or self.dataset == "simulated" or len(patients) <= most:
+            return patients
+        log.info("The fast profile takes %d of %d patients.", most, len(patients))
+        rows = patients.sample(most, random_state=np.random.default_rng(self.seed))
+        return rows.sort_index().reset_index(drop=True)
 
     @cached_property
     def schema(self) -> Schema:
@@ -222,7 +223,7 @@ class Pipeline:
     def run(self) -> "Pipeline":
         """Finish every stage that is not finished yet."""
         try:
-            if not self._finished("generation"):
+            if self._stale("generation"):
                 _ = es.EMRWGAN  # where PyTorch is missing, it is said before the work begins
             self._finish("evaluation")
         except InputError:
@@ -230,9 +231,16 @@ class Pipeline:
             raise
         return self
 
-    def _finished(self, stage: str) -> bool:
-        noted = stage in self._folder.noted("finished")
-        return noted and all((self.out / name).is_file() for name in self._files[stage])
+    def _stale(self, stage: str) -> str:
+        """Why a stage has to be made, or nothing."""
+        why = self._folder.stale(stage, self._files[stage])
+        return self._folder.other_inputs(self._inputs) if stage == "data" and not why else why
+
+    @cached_property
+    def _inputs(self) -> dict[str, str]:
+        """The SHA-256 of every file that the run reads; its settings hold the rules themselves."""
+        more = [self.columns] * (self.columns is not None)
+        return datasets.checksums(self.dataset, self.data, more, apart=self.out)
 
     @cached_property
     def _candidates(self) -> dict[str, str]:
@@ -269,7 +277,7 @@ class Pipeline:
         )
         facts: dict[str, Any] = {
             **datasets.source(self.dataset, self.data), **datasets.describe(self._source),
-            "outcome": _outcome_fact(patients),
+            "outcome": datasets.outcome_fact(patients),
             "patients in the cohort": len(patients),
             "training patients": len(train),
             "holdout patients": len(holdout),
@@ -400,27 +408,40 @@ class Pipeline:
         return settings | {"rules": self._own_rules, "include": list(self.include)}
 
     def _finish(self, stage: str) -> None:
-        """Run every stage up to and including `stage` that is not finished."""
+        """Run every stage up to and including `stage` that is not finished, or no longer is."""
+        if stage in self._seen:
+            return
         with self._folder.lock:
+            sweep(self.out)
             for name in STAGES:
-                if self._finished(name):
-                    if self.progress and name not in self._seen:
+                if name not in self._seen:
+                    if why := self._stale(name):
+                        self._forget(name, why)
+                        self._run_stage(name)
+                    elif self.progress:
                         log.info("%s: already finished, kept.", name.capitalize())
-                else:
-                    self._run_stage(name)
-                self._seen.add(name)
+                    self._seen.add(name)
+                    if name == "training":  # the critics know the training patients best
+                        self._folder.remove(CHECKPOINT)
                 if name == stage:
                     return
+
+    def _forget(self, stage: str, why: str) -> None:
+        if stage in self._folder.noted("finished"):
+            log.warning("%s %s: made again, and what follows.", stage.capitalize(), why)
+            if stage == "data":
+                self._folder.remove(CHECKPOINT)
+        self._folder.forget(list(STAGES)[list(STAGES).index(stage) :])
 
     def _run_stage(self, name: str) -> None:
         log.info("%s ...", name.capitalize())
         start = time.perf_counter()
         with at_work(name.capitalize(), shown=self.progress):
             getattr(self, f"_make_{name}")()
-        seconds = round(time.perf_counter() - start, 1)
-        finished = self._folder.noted("finished")
-        peak = peak_memory()
-        self._folder.note(finished=finished | {name: {"seconds": seconds, "peak_gb": peak}})
+        seconds, peak = round(time.perf_counter() - start, 1), peak_memory()
+        if name == "data":
+            self._folder.note(inputs=self._inputs)
+        self._folder.finish(name, self._files[name], seconds=seconds, peak_gb=peak)
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
@@ -430,11 +451,3 @@ class Pipeline:
     def _table(self, name: str) -> pd.DataFrame:
         self._finish_file(name)
         return self.schema.cast(read_table(self.out / name), where=name)
-
-
-def _outcome_fact(patients: pd.DataFrame) -> str:
-    """What is predicted, and how many patients have it."""
-    schema = Schema.of(patients)
-    name = schema.of_role("outcome")[0]
-    share = schema.outcome_values(patients).mean()
-    return f"{schema[name].title} ({name}), {share:.1%} of the patients"

@@ -1,6 +1,53 @@
 """What keeps a single patient out of whatever is learned."""
 
+import numpy as np
+
 # Patients behind anything that is learned from values: a bin, an exact value, a category. With one
 # or two it would be theirs to be recognized by; five is the smallest count that statistical offices
 # and hospitals commonly let out in a table.
 LEAST_PATIENTS = 5
+
+
+def ends(values: np.ndarray, least: int = LEAST_PATIENTS) -> tuple[float, float]:
+    """Where values begin and end, as far as that is nobody's: NaN for fewer than `least` values.
+
+    Where `least` patients share the outermost value, that is it. Else it is the mean of as many
+    values from the `least`-th on: so many patients have one as far out, and it is not one's own.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    if len(ordered) < least:
+        return np.nan, np.nan
+    if len(ordered) < 4 * least:  # halves, or all of them
+        half = len(ordered) // 2 if len(ordered) >= 2 * least else len(ordered)
+        return mean(ordered[:half], least), mean(ordered[-half:], least)
+    both = []
+    for side in (ordered, ordered[::-1]):
+        shared = side[0] == side[least - 1]
+        both.append(float(side[0]) if shared else mean(side[least - 1 : 2 * least - 1], least))
+    return both[0], both[1]
+
+
+def knots(values: np.ndarray, most: int, least: int = LEAST_PATIENTS) -> list[float]:
+    """Means of at most `most` groups of neighboring values, each of `least` patients or more.
+
+    No sum of knots is one patient's value; fewer than `least` values have none.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    groups = min(most, len(ordered) // least)
+    if groups == 0:
+        return []
+    return [mean(group, least) for group in np.array_split(ordered, groups)]
+
+
+def mean(group: np.ndarray, least: int) -> float:
+    """The mean of values of which one that few share is not it."""
+    low, high = float(group.min()), float(group.max())
+    if low == high:
+        return low
+    found = float(np.clip((group / len(group)).sum(), low, high))
+    return found + (high - found) / 7 if 0 < np.count_nonzero(group == found) < least else found
+
+
+def coarse(counts: np.ndarray, least: int = LEAST_PATIENTS) -> np.ndarray:
+    """Counts of patients as whole multiples of `least`, so that none tells of one of them."""
+    return np.round(np.asarray(counts, dtype=float) / least) * least

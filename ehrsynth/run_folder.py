@@ -1,14 +1,21 @@
-"""The folder of one run: ``run.json`` in it says which run it holds, and how far that is."""
+"""The folder of one run, and its manifest ``run.json``.
 
+It says which run the folder holds, by which version, from which inputs, how far that is, and what
+each stage has left, with the SHA-256 of every file.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from .errors import InputError
-from .files import atomic_path, read_json, write_json
+from .errors import InputError, some
+from .files import atomic_path, private_folder, read_json, sha256, write_json
 
+FILE = "run.json"
 _GIT_IGNORE, _IGNORE_ALL = ".gitignore", "*\n"
 
 
@@ -20,38 +27,97 @@ class RunFolder:
 
     @property
     def _file(self) -> Path:
-        return self.path / "run.json"
+        return self.path / FILE
 
     @cached_property
     def lock(self) -> FileLock:
         """Chapters run side by side share a folder: only one of them makes a stage."""
-        return FileLock(self.path / ".lock")
+        return FileLock(self.path / ".lock", mode=0o600)
 
-    def claim(self, settings: dict, private: bool) -> None:
-        """Start ``run.json``, or check that the folder holds this very run.
+    def claim(self, settings: dict, version: str, private: bool) -> None:
+        """Start ``run.json``, or check that the folder holds this very run and nothing else.
 
         Git is to overlook a new folder that is `private`: real patients will lie in it.
         """
         if self._file.exists():
-            found = read_json(self._file)["settings"]
-            for name, value in settings.items():
+            content = self.content()
+            found = content["settings"] | {"version": content.get("version", "unknown")}
+            for name, value in (settings | {"version": version}).items():
                 if found.get(name, value) != value:
                     raise InputError(
                         f"{self.path} holds a run with {name} {found[name]!r}, not {value!r}; "
                         "choose another folder, or delete this one to start over."
                     )
             return
-        new = not self.path.is_dir() or not any(self.path.iterdir())
-        write_json({"settings": settings, "facts": {}, "finished": {}}, self._file)
-        if new and private:
+        there = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
+        if foreign := [name for name in there if not name.startswith(".")]:
+            raise InputError(
+                f"{self.path} holds what is not of a run ({some(foreign, 4)}); nothing in it was "
+                "touched: choose another folder, or a new one."
+            )
+        if self.path.exists() and not there:
+            self.path.chmod(0o700)
+        private_folder(self.path)
+        content = {"version": version, "settings": settings, "facts": {}, "finished": {}}
+        write_json(content, self._file)
+        if private and _GIT_IGNORE not in there:
             with atomic_path(self.path / _GIT_IGNORE) as temporary:
                 temporary.write_text(_IGNORE_ALL, encoding="utf-8")
+
+    def content(self) -> dict[str, Any]:
+        """All of ``run.json``, or say that it is not ours."""
+        content = read_json(self._file)
+        known = isinstance(content, dict) and all(
+            isinstance(content.get(name), dict) for name in ("settings", "facts", "finished")
+        )
+        if not known:
+            raise InputError(f"{self._file} is not of a run of ehrsynth; choose another folder.")
+        return content
+
+    def stale(self, stage: str, files: Iterable[str]) -> str:
+        """Why what a stage has left cannot be used, or nothing."""
+        noted = self.noted("finished").get(stage)
+        if noted is None:
+            return "is not finished"
+        return next(filter(None, (self._differs(name, noted) for name in files)), "")
+
+    def _differs(self, name: str, noted: dict) -> str:
+        path = self.path / name
+        if not path.is_file():
+            return f"has lost {name}"
+        if noted.get("files", {}).get(name) != sha256(path):
+            return f"left another {name} than the one that is there"
+        return ""
+
+    def other_inputs(self, now: dict[str, str]) -> str:
+        """Which inputs are no longer those that the run was made of, or nothing."""
+        before = self.noted("inputs")
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        return f"was made of what has changed since ({some(changed, 3)})" if changed else ""
+
+    def finish(self, stage: str, files: Iterable[str], **figures) -> None:
+        """Note that a stage is done, what it took, and the SHA-256 of what it left."""
+        left = {"files": {name: sha256(self.path / name) for name in files}}
+        self.note(finished=self.noted("finished") | {stage: figures | left})
+
+    def forget(self, stages: Iterable[str]) -> None:
+        """Take back that these stages are done."""
+        gone = set(stages)
+        kept = {name: done for name, done in self.noted("finished").items() if name not in gone}
+        self.note(finished=kept)
+
+    def remove(self, name: str) -> None:
+        """Remove every file of this name, and a folder that held nothing else."""
+        for file in list(self.path.rglob(name)):
+            file.unlink()
+            if not any(file.parent.iterdir()):
+                file.parent.rmdir()
 
     def leave_if_empty(self) -> None:
         """Remove what claimed the folder when the very first stage could not be finished."""
         if self.noted("finished"):
             return
-        ours = ["run.json", ".lock"]
+        ours = [FILE, ".lock"]
         ignore = self.path / _GIT_IGNORE
         if ignore.is_file() and ignore.read_text(encoding="utf-8") == _IGNORE_ALL:
             ours.append(_GIT_IGNORE)
@@ -61,8 +127,8 @@ class RunFolder:
             self.path.rmdir()
 
     def noted(self, name: str) -> dict:
-        """What ``run.json`` has under a name, such as "facts" or "finished"."""
-        return read_json(self._file)[name]
+        """What ``run.json`` has under a name, such as "facts" or "finished"; else nothing."""
+        return self.content().get(name, {})
 
     def note(self, **changes) -> None:
         """Put something into ``run.json``."""

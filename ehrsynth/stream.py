@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import InputError, check_count
-from .files import atomic_path, read_json, write_json
+from .files import atomic_path, read_json, sweep, write_json
 from .generation.decode import postprocess
 from .model import EMRWGAN
 from .preprocessing.encode import Preprocessor
@@ -105,6 +105,8 @@ def _start(
     folder: Path, parts: Sequence[Path], job: dict, discard: bool
 ) -> tuple[int, dict[str, int]]:
     """How many parts are finished, and what was repaired in them; 0 in a new folder."""
+    if folder.is_dir():
+        sweep(folder)  # also of a process that was killed before its first note
     if (folder / _JOB).is_file():
         found = read_json(folder / _JOB)
         differ = [name for name in job if found["job"].get(name) != job[name]]
@@ -117,11 +119,8 @@ def _start(
         if differ:
             log.info("%s is of another job (%s); starting over.", folder, ", ".join(differ))
             shutil.rmtree(folder)
-        else:
-            for leftover in folder.glob(".*.part"):  # of a process that was killed
-                leftover.unlink()
-            if all(part.is_file() for part in parts[: found["finished"]]):
-                return found["finished"], found["repaired"]
+        elif all(part.is_file() for part in parts[: found["finished"]]):
+            return found["finished"], found["repaired"]
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already and not ours; choose another name.")
     _note(folder, job, 0, {})

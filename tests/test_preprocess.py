@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import toy_patients, toy_schema
 
+from ehrsynth import protection, traces
 from ehrsynth.errors import InputError
+from ehrsynth.kinds import REST
 from ehrsynth.preprocessing.bins import Bins
 from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import MISSING, Column, Schema
@@ -125,7 +127,7 @@ def test_scores_rise_with_the_bins_and_are_zero_for_missing(train):
 
 def test_values_out_of_bounds_count_as_not_measured():
     table = one_column([20.0, 25.0, 30.0, 107_840.0, 3.0, np.nan], lower=10, upper=60)
-    prep = Preprocessor().fit(table)
+    prep = Preprocessor(least_patients=1).fit(table)
     row = prep.report_.iloc[0]
     assert (row["measured"], row["missing"], row["outside"]) == (3, 1, 2)
     back = prep.inverse_transform(prep.transform(table))["x"]
@@ -160,7 +162,7 @@ def test_everything_is_learned_from_train_alone(train):
 
 
 def test_minmax_is_the_published_scaling(train):
-    prep = Preprocessor.for_recipe("paper").fit(train)
+    prep = Preprocessor.for_recipe("paper", least_patients=1).fit(train)
     encoded = prep.transform(train)
     assert encoded.values.dtype == np.float32
     age = train["age"].to_numpy()
@@ -174,7 +176,7 @@ def test_minmax_is_the_published_scaling(train):
 
 
 def test_minmax_clips_what_lies_beyond_train():
-    prep = Preprocessor.for_recipe("paper").fit(one_column([0.0, 10.0]))
+    prep = Preprocessor.for_recipe("paper", least_patients=1).fit(one_column([0.0, 10.0]))
     assert prep.transform(one_column([-5.0, 5.0, 20.0])).values[:, 0].tolist() == [0, 0.5, 1]
 
 
@@ -234,7 +236,7 @@ def test_sixty_patients_are_enough():
 )  # fmt: skip
 def test_any_column_makes_the_round_trip_to_the_same_bins(values, seed):
     table = one_column(values)
-    prep = Preprocessor().fit(table)
+    prep = Preprocessor(least_patients=1).fit(table)
     encoded = prep.transform(table)
     back = prep.inverse_transform(encoded, seed=seed)
     assert np.array_equal(np.isnan(back["x"]), np.isnan(values))
@@ -259,8 +261,9 @@ def test_any_yes_no_and_category_come_back_exactly(flags, texts):
     )
     table = schema.cast(pd.DataFrame({"flag": flags[:n], "group": texts[:n]}))
     for recipe in ("modern", "paper"):
-        prep = Preprocessor.for_recipe(recipe).fit(table)
-        pd.testing.assert_frame_equal(prep.inverse_transform(prep.transform(table)), table)
+        prep = Preprocessor.for_recipe(recipe, least_patients=1).fit(table)
+        back = prep.inverse_transform(prep.transform(table))
+        pd.testing.assert_frame_equal(back.astype(str), table.astype(str))
 
 
 def test_bins_of_a_constant():
@@ -377,3 +380,83 @@ def test_an_ordered_pair_is_never_filled_in_the_wrong_order():
     filled = prep.imputer_.fill(schema.cast(table), prep.schema_, rng)
     assert filled.notna().all().all() and (filled % 1 == 0).all().all()
     assert (filled["diastolic"] < filled["systolic"]).all()
+
+
+# -- nothing of a single patient -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        (np.arange(100.0), 6.0, 93.0),  # means of 4 to 8 and of 91 to 95
+        (np.repeat([0.0, 50.0, 100.0], 20), 0.0, 100.0),  # many share them
+        (np.append(np.full(99, 7.0), 1e9), 7.0, 7.0),
+    ],
+)
+def test_ends_are_what_enough_patients_have(values, low, high):
+    found = protection.ends(values)
+    assert found[0] == pytest.approx(low, abs=0.5) and found[1] == pytest.approx(high, abs=0.5)
+    assert not {*found} & {v for v in values if np.count_nonzero(values == v) < 5}
+
+
+def test_of_fewer_values_than_may_be_told_there_is_nothing():
+    assert np.isnan(protection.ends(np.arange(4.0))).all()
+    assert protection.knots(np.arange(4.0), 64) == []
+    assert len(protection.knots(np.arange(5.0), 64)) == 1
+
+
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+@pytest.mark.parametrize("missing", [None, "model"])
+def test_no_value_of_a_single_patient_is_saved_or_can_be_solved_for(tmp_path, recipe, missing):
+    """The attack that gave back every patient of a lab: the knots are a system of equations."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(500_000, 50_000, 1_400).round(2)
+    values[:3] = [7_654_321.25, -8_765_432.5, 9_876_543.75]  # planted
+    table = one_column(values).assign(y=rng.normal(0, 1, 1_400))
+    schema = Schema((Column("x", "continuous"), Column("y", "continuous")))
+    options = {} if missing is None else {"missing": missing}
+    prep = Preprocessor.for_recipe(recipe, **options).fit(table, schema)
+    prep.save(tmp_path)
+    known = traces.secrets(table, 5)
+    assert len(known.numbers) > 2_000  # of both columns
+    assert traces.found_in(tmp_path / "preprocessor.json", known) == []
+    if recipe == "modern":
+        # The best guess at each patient, from everything that is kept of the column.
+        kept = np.sort(
+            np.concatenate([np.concatenate(prep.cuts_["x"].knots), prep.cuts_["x"].edges])
+        )
+        order = np.argsort(np.argsort(values))
+        guess = np.interp(order / 1_399, np.linspace(0, 1, len(kept)), kept)
+        assert np.mean(np.abs(guess - values) < 0.01) < 0.01
+
+
+def test_categories_that_few_have_join_a_rest_that_says_nothing(tmp_path):
+    column = ["A"] * 500 + ["B"] * 490 + ["Zebulon"] * 4 + ["Quist"] * 2 + [None] * 4
+    schema = Schema(
+        (Column("g", "categorical", categories=("A", "B", "Quist", "Zebulon", MISSING)),)
+    )
+    table = schema.cast(pd.DataFrame({"g": column}))
+    prep = Preprocessor().fit(table)
+    assert prep.schema_["g"].categories == ("A", "B", REST, MISSING)
+    assert (prep.clip(table)["g"] == REST).sum() == 6
+    prep.save(tmp_path)
+    text = (tmp_path / "preprocessor.json").read_text()
+    assert "Zebulon" not in text and "Quist" not in text
+    assert prep.inverse_transform(prep.transform(table))["g"].tolist().count(REST) == 6
+    # What is only in the holdout joins the rest too; five patients are enough for a name.
+    held = schema.cast(pd.DataFrame({"g": ["A", "Zebulon"]}))
+    assert prep.clip(held)["g"].tolist() == ["A", REST]
+    assert Preprocessor(least_patients=4).fit(table).schema_["g"].categories[2] == "Zebulon"
+
+
+def test_of_a_column_that_few_have_not_even_the_name_is_saved(tmp_path):
+    n = 1_000
+    flags = {"unique": 1, "few": 4, "fewer_not": n - 4, "some": 5, "common": 300}
+    table = pd.DataFrame({name: [1] * k + [0] * (n - k) for name, k in flags.items()})
+    schema = Schema(tuple(Column(name, "binary") for name in table))
+    prep = Preprocessor(min_prevalence=0.1).fit(table, schema)
+    assert prep.schema_.names == ["common"]
+    assert set(prep.dropped_["column"]) == set(flags) - {"common"}
+    prep.save(tmp_path)
+    assert Preprocessor.load(tmp_path).dropped_["column"].tolist() == ["some"]
+    assert Preprocessor(min_prevalence=0).fit(table, schema).schema_.names == ["some", "common"]

@@ -79,7 +79,7 @@ def exact(table, back, schema):
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_bins_give_back_the_bin_and_what_is_missing(table, seed):
     schema = Schema.of(table)
-    prep = Preprocessor().fit(table)
+    prep = Preprocessor(least_patients=1).fit(table)
     encoded = prep.transform(table)
     assert set(np.unique(encoded.values)) <= {0, 1}
     back = prep.inverse_transform(encoded, seed=seed)
@@ -101,7 +101,7 @@ def test_bins_give_back_the_bin_and_what_is_missing(table, seed):
 def test_minmax_gives_back_the_number(table):
     schema = Schema.of(table)
     empty = [n for n in schema.of_kind("continuous") if table[n].isna().all()]
-    prep = Preprocessor.for_recipe("paper")
+    prep = Preprocessor.for_recipe("paper", least_patients=1)
     if empty:
         with pytest.raises(InputError, match="never measured"):
             prep.fit(table)
@@ -162,7 +162,7 @@ def test_a_table_that_nobody_described_makes_the_trip_or_is_refused_in_a_sentenc
     except InputError as error:
         assert str(error).endswith(".") and "'x'" in str(error)
         return
-    prep = Preprocessor(min_prevalence=0).fit(cast)
+    prep = Preprocessor(min_prevalence=0, least_patients=1).fit(cast)
     back = prep.inverse_transform(prep.transform(cast), seed=seed)
     exact(cast[back.columns], back, prep.schema_)
     if schema["x"].kind == "continuous":
@@ -175,14 +175,16 @@ def test_an_infinite_value_is_refused(value):
     table = pd.DataFrame({"x": [1.0, value]})
     with pytest.raises(InputError, match="'x' .*infinite value in row 2"):
         Preprocessor().fit(table, schema)
-    prep = Preprocessor().fit(pd.DataFrame({"x": [1.0, 2.0]}), schema)
+    prep = Preprocessor(least_patients=1).fit(pd.DataFrame({"x": [1.0, 2.0]}), schema)
     with pytest.raises(InputError, match="infinite value in row 2"):
         prep.transform(table)
 
 
 def test_measured_in_holdout_only_counts_as_not_measured():
     schema = Schema((Column("x", "continuous"), Column("y", "binary", "outcome")))
-    prep = Preprocessor().fit(pd.DataFrame({"x": [np.nan] * 3, "y": [0, 1, 0]}), schema)
+    prep = Preprocessor(least_patients=1).fit(
+        pd.DataFrame({"x": [np.nan] * 3, "y": [0, 1, 0]}), schema
+    )
     back = prep.inverse_transform(prep.transform(pd.DataFrame({"x": [5.0], "y": [1]})))
     assert np.isnan(back["x"][0]) and back["y"][0] == 1
 
@@ -198,6 +200,6 @@ def test_a_gap_between_values_makes_no_empty_bin():
     schema = Schema((Column("x", "continuous"), Column("y", "binary", "outcome")))
     table = schema.cast(pd.DataFrame({"x": values, "y": np.arange(24) % 2}))
     for bins in range(2, 25):
-        prep = Preprocessor(bins=bins).fit(table)
+        prep = Preprocessor(bins=bins, least_patients=1).fit(table)
         assert all(share > 0 for share in prep.cuts_["x"].shares)
         assert prep.inverse_transform(prep.transform(table))["x"].notna().all()

@@ -64,8 +64,8 @@ HOUSE = {
         )
     },
     "Work": {
-        "audit": (), "release": (), "profiles": (), "run_folder": (), "pipeline": (), "cli": (),
-        "book": (),
+        "audit": (), "profiles": (), "run_folder": (), "traces": (), "release": (), "pipeline": (),
+        "cli": (), "book": (),
     },
 }  # fmt: skip
 # Further chapters that a floor is taught in.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from ..errors import InputError
 
 MODEL_FILES = SETTINGS, WEIGHTS = "gan.json", "gan.safetensors"  # a trained model on disk
+CHECKPOINT = "checkpoint.safetensors"  # a half-trained one
 
 
 @dataclass(frozen=True)

@@ -5,47 +5,52 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from ..protection import LEAST_PATIENTS
+from ..protection import LEAST_PATIENTS, ends, knots, mean
 from ..schema import MISSING
 
-_KNOTS = 64  # points of the distribution kept inside each bin
+_KNOTS = 64  # at most, of the distribution kept inside each bin
+_GROUPS = 2  # of patients in a bin, at least, so that a bin is more than one number
 
 
 @dataclass(frozen=True)
 class Bins:
     """How one continuous column is cut into bins, and what lies inside each of them.
 
-    Decoding draws a place between two neighboring knots, so a value that few patients have does not
-    come back. Chapter preprocessing, "Step 6: numbers into something a generator can imitate".
+    Every bin, and every number kept of it, comes from at least so many patients: cut points are
+    means of values around them, knots are means of neighboring values, and the outermost are those
+    of :func:`ehrsynth.protection.ends`. Decoding draws a place between two neighboring knots, so a
+    value that few patients have does not come back. Chapter preprocessing, "Step 6: numbers into
+    something a generator can imitate".
     """
 
     edges: list[float]  # bin i holds the values from edges[i-1] up to, not including, edges[i]
-    # Of each bin the values that five or more patients have, and their shares of the bin.
+    # Of each bin the values that enough patients have, and their shares of the bin.
     frequent: list[list[float]]
     frequencies: list[list[float]]
-    knots: list[list[float]]  # of each bin the other values, at even steps of their distribution
+    knots: list[list[float]]  # of each bin means of neighbors among the other values
     shares: list[float]  # of the observed values in each bin
 
     @classmethod
-    def fit(cls, observed: np.ndarray, most: int) -> "Bins":
-        """Cut observed values into at most `most` bins of about equal size."""
-        if len(observed) == 0:
+    def fit(cls, observed: np.ndarray, most: int, least: int = LEAST_PATIENTS) -> "Bins":
+        """Cut observed values into at most `most` bins of about equal size, none below `least`."""
+        if len(observed) < least:
             return cls([], [], [], [], [])
-        distinct, counts = np.unique(observed, return_counts=True)
-        edges = _cut(observed, distinct, max(1, min(most, len(observed) // LEAST_PATIENTS)))
+        values, counts = np.unique(observed, return_counts=True)
+        observed = np.clip(np.sort(observed), *ends(observed, least))
+        distinct = np.unique(observed)
+        often = np.intersect1d(values[counts >= least], distinct)
+        edges = _cut(observed, distinct, min(most, len(observed) // (_GROUPS * least)), least)
         member = np.searchsorted(edges, observed, side="right")
         sizes = np.bincount(member, minlength=len(edges) + 1)
-        place = np.searchsorted(edges, distinct, side="right")
-        # The middle of each step leaves the very smallest and largest value out.
-        steps = (np.arange(_KNOTS) + 0.5) / _KNOTS
-        frequent, frequencies, knots = [], [], []
+        place = np.searchsorted(edges, often, side="right")
+        has_often = np.array([np.count_nonzero(observed == value) for value in often])
+        frequent, frequencies, inner = [], [], []
         for i, size in enumerate(sizes):
-            known = (counts >= LEAST_PATIENTS) & (place == i)
-            frequent.append(distinct[known].tolist())
-            frequencies.append((counts[known] / size).tolist())
-            rest = observed[(member == i) & ~np.isin(observed, distinct[known])]
-            knots.append(np.quantile(rest, steps).tolist() if len(rest) else [])
-        return cls(edges.tolist(), frequent, frequencies, knots, (sizes / len(observed)).tolist())
+            frequent.append(often[place == i].tolist())
+            frequencies.append((has_often[place == i] / size).tolist())
+            rest = observed[(member == i) & ~np.isin(observed, often)]
+            inner.append(knots(rest, _KNOTS, least))
+        return cls(edges.tolist(), frequent, frequencies, inner, (sizes / len(observed)).tolist())
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The bin of each value; one past the last bin for NaN. Shape (n,), integers."""
@@ -70,17 +75,17 @@ class Bins:
 
     def _distribution(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Shares of the bin's patients, rising from 0 to 1, and the values up to which they go."""
-        often, knots = np.array(self.frequent[i]), np.array(self.knots[i])
+        often, inner = np.array(self.frequent[i]), np.array(self.knots[i])
         # A frequent value is a step: its place goes on while the value stays.
         steps = np.append(0.0, np.cumsum(self.frequencies[i]))
-        if len(knots) == 0:
+        if len(inner) == 0:
             return np.repeat(steps, 2)[1:-1] / steps[-1], np.repeat(often, 2)
-        even = np.linspace(0, 1 - steps[-1], len(knots))
-        before = np.interp(often, knots, even) if len(often) else often
+        even = np.linspace(0, 1 - steps[-1], len(inner))
+        before = np.interp(often, inner, even) if len(often) else often
         share = np.concatenate(
-            [even + steps[np.searchsorted(often, knots)], before + steps[:-1], before + steps[1:]]
+            [even + steps[np.searchsorted(often, inner)], before + steps[:-1], before + steps[1:]]
         )
-        value = np.concatenate([knots, often, often])
+        value = np.concatenate([inner, often, often])
         order = np.lexsort((share, value))
         return share[order], value[order]
 
@@ -95,19 +100,27 @@ class Bins:
             return (MISSING,)
         halves = decimals == 0 and any(edge % 1 for edge in self.edges)
         digits = 3 if decimals is None else decimals + halves
-        ends = [f"{edge:.{digits}f}" for edge in self.edges]
-        if not ends:
+        cuts = [f"{edge:.{digits}f}" for edge in self.edges]
+        if not cuts:
             return ("any", MISSING)
-        inner = [f"{low} to {high}" for low, high in zip(ends, ends[1:], strict=False)]
-        return (f"below {ends[0]}", *inner, f"{ends[-1]} and above", MISSING)
+        inner = [f"{low} to {high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+        return (f"below {cuts[0]}", *inner, f"{cuts[-1]} and above", MISSING)
 
 
-def _cut(observed: np.ndarray, distinct: np.ndarray, most: int) -> np.ndarray:
-    """Cut points between at most `most` bins: a bin for each of few values, or quantiles."""
+def _cut(observed: np.ndarray, distinct: np.ndarray, most: int, least: int) -> np.ndarray:
+    """Cut points between at most `most` bins: a bin for each of few values, or quantiles.
+
+    Each is the mean of the values around it; none leaves a bin with fewer than `least` values.
+    """
     if len(distinct) <= most:
-        return (distinct[1:] + distinct[:-1]) / 2
-    edges = np.unique(np.quantile(observed, np.arange(1, most) / most))
-    edges = edges[edges > distinct[0]]
-    # Where values lie far apart, a bin between two cut points can hold none of them.
-    sizes = np.bincount(np.searchsorted(edges, observed, side="right"))
-    return edges[sizes[:-1] > 0]
+        places = np.searchsorted(observed, distinct[1:])
+    else:
+        places = len(observed) * np.arange(1, most) // most
+    half = least // 2 + 1
+    around = (observed[max(place - half, 0) : place + half] for place in places)
+    kept: list[float] = []
+    for edge in np.unique([mean(group, least) for group in around]):
+        start, end = np.searchsorted(observed, [*kept[-1:], edge])[[0, -1]]
+        if end - start * bool(kept) >= least and len(observed) - end >= least:
+            kept.append(float(edge))
+    return np.array(kept)

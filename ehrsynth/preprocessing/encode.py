@@ -4,7 +4,7 @@
 holdout patients leaks in.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError as _NotFittedError
 
-from ..errors import InputError, check_choice
+from ..errors import InputError, check_choice, check_count
 from ..files import read_json, write_json
+from ..kinds import MISSING, REST
+from ..protection import LEAST_PATIENTS, ends, knots
 from ..schema import Column, Schema
 from .bins import Bins
 from .copula import Copula
@@ -52,10 +54,12 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     bins : int
         Most bins for a column; a column with few distinct values gets one bin for each.
     min_prevalence : float
-        Yes/no columns that fewer training patients have (as a share), or that never change, are
-        left out. The outcome always stays.
+        Yes/no columns that fewer training patients have (as a share), or that hardly ever change,
+        are left out. The outcome always stays.
     seed : int
         For what ``missing="draw"`` and ``missing="model"`` draw.
+    least_patients : int
+        Training patients behind everything that is learned: a bin, a knot, a category, a column.
 
     Attributes
     ----------
@@ -63,7 +67,10 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         The columns that are kept.
     layout_ : tuple of Block
     dropped_ : DataFrame
-        Columns left out: column, label, prevalence.
+        Columns left out: column, label, prevalence. Those that fewer than `least_patients` have (or
+        have not) are not saved.
+    patients_ : int
+        Training patients.
     report_ : DataFrame
         Per continuous column, over train: measured, missing, outside the plausible bounds
         (treated as not measured), bins.
@@ -71,13 +78,14 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def __init__(
         self, continuous: str = "bins", missing: str = "category", bins: int = 24,
-        min_prevalence: float = 5e-5, seed: int = 0,
+        min_prevalence: float = 5e-5, seed: int = 0, least_patients: int = LEAST_PATIENTS,
     ):  # fmt: skip
         self.continuous = continuous
         self.missing = missing
         self.bins = bins
         self.min_prevalence = min_prevalence
         self.seed = seed
+        self.least_patients = least_patients
 
     @classmethod
     def for_recipe(cls, recipe: str, **options) -> "Preprocessor":
@@ -108,25 +116,27 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise InputError("There are no training patients; check the cohort and the split.")
         train = schema.cast(train, where="the training patients")
         rare = [c for c in schema.columns if self._is_rare(c, train[c.name])]
-        kept = schema.select(set(schema.names) - {c.name for c in rare})
-        if not kept.columns:
+        left = [c for c in schema.columns if c not in rare]
+        if not left:
             raise InputError("Every column is constant or too rare; lower min_prevalence.")
+        kept = Schema(tuple(self._with_rest(c, train[c.name]) for c in left))
         dropped = [(c.name, c.label, float(train[c.name].mean())) for c in rare]
-        self.dropped_ = pd.DataFrame(dropped, columns=_DROPPED)
+        self.dropped_, self.patients_ = pd.DataFrame(dropped, columns=_DROPPED), len(train)
         self.cuts_, self.observed_ = {}, {}
         plausible, rows = kept.plausible(kept.cast(train))[0], []
         for name in kept.of_kind("continuous"):
             observed = np.sort(plausible[name].dropna().to_numpy())
             if self.continuous == "bins":
-                self.cuts_[name] = Bins.fit(observed, self.bins)
+                self.cuts_[name] = Bins.fit(observed, self.bins, self.least_patients)
             if self.missing != "category":
-                self.observed_[name] = _quantiles(observed, name)
+                self.observed_[name] = _quantiles(observed, name, self.least_patients)
             missing = int(train[name].isna().sum())
             bins = len(self.cuts_[name].knots) if self.cuts_ else 0
             rows.append((name, len(observed), missing, len(train) - len(observed) - missing, bins))
         self.report_ = pd.DataFrame(rows, columns=_REPORT)
         self.copula_ = Copula.fit(plausible[list(self.cuts_)]) if self.cuts_ else None
-        self.imputer_ = Imputer.fit(plausible, kept) if self.missing == "model" else None
+        least, model = self.least_patients, self.missing == "model"
+        self.imputer_ = Imputer.fit(plausible, kept, least) if model else None
         self.layout_ = tuple(self._block(column) for column in kept.columns)
         self.schema_ = kept
         return self
@@ -143,14 +153,28 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             )
         if self.bins < 2:
             raise InputError(f"bins is {self.bins}; use 2 or more.")
+        check_count("least number of patients", self.least_patients)
         if not 0 <= self.min_prevalence < 1:
             raise InputError(f"min_prevalence is {self.min_prevalence}; use a share from 0 to 1.")
 
     def _is_rare(self, column: Column, values: pd.Series) -> bool:
         if column.kind != "binary" or column.role == "outcome":
             return False
-        prevalence = float(values.mean())
-        return prevalence in (0.0, 1.0) or prevalence < self.min_prevalence
+        have = int(values.sum())
+        few = min(have, len(values) - have) < max(self.least_patients, 1)
+        return few or have < self.min_prevalence * len(values)
+
+    def _with_rest(self, column: Column, values: pd.Series) -> Column:
+        """The column, with the categories that too few have joined in a rest."""
+        if column.kind != "categorical" or column.role == "outcome":
+            return column
+        counts = values.value_counts()
+        own = [c for c in column.categories if c not in (MISSING, REST)]
+        kept = [c for c in own if counts.get(c, 0) >= self.least_patients]
+        if len(kept) == len(own):
+            return column
+        last = [MISSING] if MISSING in column.categories else []
+        return replace(column, categories=(*kept, REST, *last))
 
     def _block(self, column: Column) -> Block:
         if column.kind == "binary":
@@ -279,10 +303,16 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "copula": self.copula_ and asdict(self.copula_),
             "observed": self.observed_,
             "imputer": self.imputer_ and asdict(self.imputer_),
-            "dropped": self.dropped_.to_dict("records"),
+            "dropped": self._dropped_by_many().to_dict("records"),
+            "patients": self.patients_,
             "report": self.report_.to_dict("records"),
         }
         write_json(state, Path(folder) / FILE)
+
+    def _dropped_by_many(self) -> pd.DataFrame:
+        """The columns left out that enough patients have; of the others not even the name stays."""
+        have = self.dropped_["prevalence"] * self.patients_
+        return self.dropped_[np.minimum(have, self.patients_ - have).round() >= self.least_patients]
 
     @classmethod
     def load(cls, folder: str | Path) -> "Preprocessor":
@@ -301,6 +331,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             prep.copula_ = state["copula"] and Copula(**state["copula"])
             prep.observed_ = state["observed"]
             prep.imputer_ = state["imputer"] and Imputer(**state["imputer"])
+            prep.patients_ = state["patients"]
             prep.dropped_ = pd.DataFrame(state["dropped"], columns=_DROPPED)
             prep.report_ = pd.DataFrame(state["report"], columns=_REPORT)
             prep.layout_ = tuple(prep._block(column) for column in prep.schema_.columns)
@@ -317,14 +348,16 @@ def _check_table(table) -> None:
         )
 
 
-def _quantiles(observed: np.ndarray, name: str) -> list[float]:
-    """Even quantiles of a column's sorted values, from the smallest to the largest."""
-    if len(observed) == 0:
+def _quantiles(observed: np.ndarray, name: str, least: int) -> list[float]:
+    """Values that stand for a column, in order, from one end to the other."""
+    if len(observed) < least:
+        often = "never" if len(observed) == 0 else "hardly ever"
         raise InputError(
-            f"Column {name!r} was never measured in train, so there is nothing "
+            f"Column {name!r} was {often} measured in train, so there is nothing "
             'to fill its missing values from; use missing="category" or drop it.'
         )
-    return np.quantile(observed, np.linspace(0, 1, min(len(observed), _QUANTILES))).tolist()
+    low, high = ends(observed, least)
+    return [low, *np.clip(knots(observed, _QUANTILES - 2, least), low, high).tolist(), high]
 
 
 def _written(numbers: np.ndarray, column: Column) -> np.ndarray:

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import Ridge
 
+from ..kinds import decimals
+from ..protection import LEAST_PATIENTS, ends, knots
 from ..rules import ORDERED
 from ..schema import Schema
 
 _RIDGE = 1.0  # pulls weights to 0; standardized columns
-_QUANTILES = np.linspace(0, 1, 201)  # that stand for a distribution
+_QUANTILES = 201  # at most, that stand for a distribution
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,11 @@ class Imputer:
     scale: dict[str, list[float]]  # mean and standard deviation
     weights: dict[str, list[float]]  # the intercept last
     residuals: dict[str, list[float]]  # quantiles of them
-    limits: dict[str, list[float]]  # smallest and largest value
+    limits: dict[str, list[float]]  # where its values end
     gaps: dict[str, list[float]]  # of the higher of an ordered pair, quantiles of the difference
 
     @classmethod
-    def fit(cls, train: pd.DataFrame, schema: Schema) -> "Imputer":
+    def fit(cls, train: pd.DataFrame, schema: Schema, least: int = LEAST_PATIENTS) -> "Imputer":
         """Learn from the training patients; every continuous column has a measured value."""
         numbers = {name: train[name].to_numpy(float) for name in schema.of_kind("continuous")}
         scale = {n: [float(np.nanmean(v)), float(np.nanstd(v)) or 1.0] for n, v in numbers.items()}
@@ -43,15 +45,16 @@ class Imputer:
             x[:, places[name]] = 0  # a column does not predict itself
             model = Ridge(_RIDGE).fit(x, y)
             weights[name] = [*model.coef_.tolist(), float(model.intercept_)]
-            residuals[name] = np.quantile(y - model.predict(x), _QUANTILES).tolist()
-            limits[name] = [float(values[known].min()), float(values[known].max())]
+            residuals[name] = knots(y - model.predict(x), _QUANTILES, least)
+            limits[name] = list(ends(values[known], least))
         gaps = {}
         for upper, lower in _pairs(schema):
             gap = numbers[upper] - numbers[lower]
             gap = gap[gap > 0]
-            # "lower" takes differences that there are: whole ones between whole numbers.
-            gap = np.quantile(gap, _QUANTILES, method="lower") if len(gap) else np.ones(1)
-            gaps[upper] = gap.tolist()
+            means = np.array(knots(gap, _QUANTILES, least) or [1.0])
+            # Whole differences between whole numbers, and never none.
+            digits = decimals(pd.Series(gap)) if len(gap) else 0
+            gaps[upper] = (means if digits is None else _up(means, digits)).tolist()
         return cls(scale, weights, residuals, limits, gaps)
 
     def fill(self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator) -> pd.DataFrame:
@@ -65,9 +68,10 @@ class Imputer:
             guess = x @ np.array(weights[:-1]) + weights[-1]
             guess = guess + rng.choice(self.residuals[name], size=len(x))
             guess = self.scale[name][0] + self.scale[name][1] * guess
-            decimals, (low, high) = schema[name].decimals, self.limits[name]
-            guess = guess if decimals is None else np.round(guess, decimals)
-            filled[name] = _put(table[name], empty, np.clip(guess, low, high))
+            digits, (low, high) = schema[name].decimals, self.limits[name]
+            guess = np.clip(guess, low, high)
+            guess = guess if digits is None else np.round(guess, digits)
+            filled[name] = _put(table[name], empty, guess)
         for upper, lower in _pairs(schema):
             wrong = (filled[lower] >= filled[upper]).to_numpy()
             gap = rng.choice(self.gaps[upper], size=len(table))
@@ -77,6 +81,10 @@ class Imputer:
             up = wrong & ~down & table[upper].isna().to_numpy()
             filled[upper] = _put(filled[upper], up, (filled[lower] + gap)[up])
         return filled
+
+
+def _up(numbers: np.ndarray, digits: int) -> np.ndarray:
+    return np.ceil(np.round(numbers * 10**digits, 6)) / 10**digits
 
 
 def _put(values: pd.Series, where: np.ndarray, new) -> pd.Series:

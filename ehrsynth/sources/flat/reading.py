@@ -13,7 +13,7 @@ from ... import kinds
 from ...errors import InputError, first_bad
 from ...files import MISSING_TEXTS
 from ...kinds import MISSING
-from ...protection import LEAST_PATIENTS
+from ...protection import LEAST_PATIENTS, ends
 from ...schema import Column
 from .columns_file import NOTHING, Wish
 from .decimals import sign_of_column, to_numbers
@@ -102,10 +102,10 @@ class Reading:
             known = [c for c in column.categories if c != MISSING]
             more = f" and {len(known) - 4} more" if len(known) > 4 else ""
             return ", ".join(known[:4]) + more
-        numbers = self.values.astype("float64")
+        low, high = ends(self.values.dropna().astype("float64"))
         unit = f" {column.unit}" if column.unit else ""
         whole = ", whole numbers" if column.decimals == 0 else ""
-        return f"{numbers.min():g} to {numbers.max():g}{unit}{whole}"
+        return f"{low:.4g} to {high:.4g}{unit}{whole}"
 
 
 def is_missing_word(text: pd.Series) -> pd.Series:

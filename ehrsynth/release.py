@@ -1,0 +1,202 @@
+"""What may leave the house: a package that gives no patient away, and whether it still is it."""
+
+import os
+import re
+import shutil
+import tempfile
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from .errors import InputError, some
+from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
+from .files import (
+    atomic_path,
+    private_folder,
+    read_json,
+    read_table,
+    sha256,
+    write_json,
+    write_table,
+)
+from .gan.recipe import MODEL_FILES
+from .preprocessing.encode import FILE as PREPROCESSOR_FILE
+from .protection import LEAST_PATIENTS
+from .rules import FILE as RULES_FILE
+from .run_folder import FILE as RUN_FILE
+from .run_folder import RunFolder
+from .schema import Schema
+from .traces import found_in, repeated, secrets
+
+MANIFEST = "manifest.json"
+_SCHEMA, _TRAIN, _HOLDOUT = "schema.json", "train.parquet", "holdout.parquet"
+_REPORTS = (CARD_FILE, METRICS_FILE, REPORT_FILE, _SCHEMA)
+_MODEL = (*MODEL_FILES, PREPROCESSOR_FILE, RULES_FILE)
+_OURS = (".lock", ".gitignore", RUN_FILE)  # in a run's folder, beside what its stages left
+
+
+def release(
+    run: str | Path, out: str | Path, with_model: bool = False, signed_by: str | None = None
+) -> list[str]:
+    """Pack what may leave of a finished run into a new folder, or say why it may not.
+
+    The synthetic table (as CSV where the run read one), the card, the report with its numbers and
+    the columns' description; the model only if asked for. Train, holdout, checkpoints and critics
+    stay. A privacy verdict that is not good needs a person's name; what gives a single patient away
+    (:mod:`ehrsynth.traces`) is refused, whoever signs.
+
+    Parameters
+    ----------
+    run, out : path
+        The run's folder, and the package's, which must not be there yet.
+    with_model : bool
+        Pack the trained model too: whoever has it makes as many patients as he likes.
+    signed_by : str, optional
+        Who answers for it; it is written into the card.
+
+    Returns
+    -------
+    list of str
+        The names of the packed files.
+
+    Raises
+    ------
+    InputError
+        With every reason, for what may not leave.
+    """
+    run, out = Path(run), Path(out)
+    if wrong := problems(run, unfinished=True):
+        raise InputError(f"{run} cannot be released: {some(wrong, 4)}; run it again first.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already; choose a new folder for the package.")
+    verdict = read_json(run / METRICS_FILE)["verdicts"]["privacy"]
+    signature = _signature(signed_by, verdict)
+    private_folder(out.parent)
+    for leftover in out.parent.glob(f".{out.name}.*.part"):  # of a release that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    # Beside its place: when it is whole, it gets its name at once.
+    package = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    try:
+        _pack(run, package, with_model)
+        if found := _found(run, package):
+            raise InputError(f"{run} cannot be released, also if signed: {'; '.join(found)}.")
+        _close(package, signature, verdict["level"])
+        os.replace(package, out)
+    finally:
+        shutil.rmtree(package, ignore_errors=True)
+    return sorted(read_json(out / MANIFEST)["files"])
+
+
+def _signature(signed_by: str | None, verdict: dict) -> dict[str, str]:
+    """Who signed and when, or why somebody must."""
+    name = " ".join(re.sub(r"[^\w .,'@()-]", " ", signed_by or "").split())
+    if not name and (signed_by is not None or verdict["level"] != "good"):
+        said = verdict["headline"][:1].lower() + verdict["headline"][1:]
+        raise InputError(
+            f"The privacy verdict is {verdict['level']} ({said}), so this may only leave when "
+            "somebody answers for it: read the report, then give a name with --signed-by NAME."
+        )
+    return {"name": name, "date": date.today().isoformat()} if name else {}
+
+
+def _pack(run: Path, package: Path, with_model: bool) -> None:
+    data = str(RunFolder(run).content()["settings"].get("data") or "")
+    tables = sorted(run.glob("synthetic.*"))
+    if data.lower().endswith((".csv", ".csv.gz")) and len(tables) == 1:
+        write_table(read_table(tables[0]), package / f"{tables[0].stem}.csv")
+    else:
+        for table in tables:
+            shutil.copyfile(table, package / table.name)
+    for name in _REPORTS:
+        shutil.copyfile(run / name, package / name)
+    if with_model:
+        private_folder(package / "model")
+        for name in _MODEL:
+            shutil.copyfile(run / "model" / name, package / "model" / name)
+
+
+def _found(run: Path, package: Path) -> list[str]:
+    """What of single patients stands in the package, in sentences."""
+    schema = Schema.load(run / _SCHEMA)
+    train, holdout = (schema.cast(read_table(run / n), where=n) for n in (_TRAIN, _HOLDOUT))
+    known = secrets(pd.concat([train, holdout], ignore_index=True), LEAST_PATIENTS, _own_words())
+    found = [said for file in _files(package) for said in found_in(file, known)]
+    for file in sorted(package.glob("synthetic.*")):
+        released = schema.cast(read_table(file), where=file.name)
+        if count := repeated(released, train, holdout, LEAST_PATIENTS):
+            found.append(f"{file.name} holds {count} training patients as they are")
+    return found
+
+
+def _own_words() -> str:
+    """The words of every report, which say nothing about anybody."""
+    folder = files(__package__) / "evaluation"
+    texts = [f for f in folder.iterdir() if f.name.endswith((".html", ".md", ".csv"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in texts)
+
+
+def _close(package: Path, signature: dict, level: str) -> None:
+    """Write who signed into the card, then the manifest; let everybody read."""
+    if signature:
+        card = (package / CARD_FILE).read_text(encoding="utf-8")
+        said = (
+            f"{signature['name']} has released this data on {signature['date']} and answers for "
+            f"it. The privacy verdict was: {level}."
+        )
+        with atomic_path(package / CARD_FILE) as temporary:
+            temporary.write_text(f"{card}\n## Signed\n\n{said}\n", encoding="utf-8")
+    hashes = {file.relative_to(package).as_posix(): sha256(file) for file in _files(package)}
+    write_json({"privacy": level, "signed": signature, "files": hashes}, package / MANIFEST)
+    for place in (package, *package.rglob("*")):
+        place.chmod(0o755 if place.is_dir() else 0o644)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+
+
+# -- is it still what it was? ----------------------------------------------------------------------
+
+
+def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
+    """In what a package or a run's folder is not what its manifest says.
+
+    Parameters
+    ----------
+    folder : path
+    unfinished : bool
+        Whether a stage of a run that was never finished is one, too.
+
+    Returns
+    -------
+    list of str
+        Empty where every file is there, as it was left, and no other.
+    """
+    folder = Path(folder)
+    if (folder / MANIFEST).is_file():
+        noted = read_json(folder / MANIFEST)
+        known = noted.get("files") if isinstance(noted, dict) else None
+        if not isinstance(known, dict):
+            raise InputError(f"{folder / MANIFEST} is not a manifest of ehrsynth.")
+        return _compare(folder, known, (MANIFEST,))
+    if not (folder / RUN_FILE).is_file():
+        raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
+    done = RunFolder(folder).content()["finished"]
+    stages = ("data", "training", "generation", "evaluation")
+    missing = [f"{stage} is not finished" for stage in stages if stage not in done]
+    known = {}
+    for stage in done.values():
+        known |= stage.get("files", {})
+    return (missing if unfinished else []) + _compare(folder, known, _OURS)
+
+
+def _compare(folder: Path, known: dict[str, str], ours: tuple[str, ...]) -> list[str]:
+    there = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    changed = [
+        f"{name} is {'changed' if name in there else 'missing'}"
+        for name, digest in known.items()
+        if name not in there or there[name].is_symlink() or sha256(there[name]) != digest
+    ]
+    return changed + [f"{name} is not in it" for name in there if name not in (*known, *ours)]

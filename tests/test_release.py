@@ -1,0 +1,402 @@
+"""What leaves the house: packed, searched, signed, and still the same when somebody looks."""
+
+import gzip
+import json
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+import ehrsynth as es
+from ehrsynth.files import read_json, sha256, write_json, write_table
+from ehrsynth.profiles import PROFILES, Profile
+from ehrsynth.release import MANIFEST, problems, release
+from ehrsynth.traces import Secrets, found_in, repeated, secrets
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run on a flat table whose laboratory values have six digits."""
+    rng = np.random.default_rng(0)
+    n = 400
+    table = pd.DataFrame(
+        {
+            "died": (rng.random(n) < 0.3).astype(int),
+            "sex": rng.choice(["F", "M"], n),
+            "age": rng.integers(18, 90, n).astype(float),
+            "platelets": rng.normal(250_000, 30_000, n).round(1),
+        }
+    )
+    folder = tmp_path_factory.mktemp("finished")
+    table.to_csv(folder / "patients.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "fast", Profile(500, 6_000, min_prevalence=0.01, steps=20))
+        before = os.umask(0)
+        try:
+            data = folder / "patients.csv"
+            es.Pipeline(folder / "run", dataset="table", data=data, outcome="died").run()
+        finally:
+            os.umask(before)
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of it that a test may spoil."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def admit(run, *names):
+    """Take what lies there for what the run has left, as an intruder would."""
+    noted = read_json(run / "run.json")
+    for stage in noted["finished"].values():
+        stage["files"] |= {n: sha256(run / n) for n in names if n in stage["files"]}
+    write_json(noted, run / "run.json")
+
+
+def judge(run, level):
+    metrics = read_json(run / "metrics.json")
+    metrics["verdicts"]["privacy"] |= {"level": level, "headline": "As it was judged"}
+    write_json(metrics, run / "metrics.json")
+    admit(run, "metrics.json")
+
+
+# -- the package -----------------------------------------------------------------------------
+
+
+def test_what_may_leave_leaves_and_nothing_else(run, tmp_path):
+    names = release(run, tmp_path / "out", signed_by="A. Name")
+    left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*")}
+    assert left == {*names, MANIFEST}
+    # The run read a CSV file, so a CSV file is handed on.
+    assert set(names) == {"card.md", "metrics.json", "report.html", "schema.json", "synthetic.csv"}
+    made = pd.read_csv(tmp_path / "out" / "synthetic.csv")
+    assert len(made) == len(pd.read_parquet(run / "synthetic.parquet"))
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_the_model_leaves_on_request_only_and_without_a_critic(run, tmp_path):
+    names = release(run, tmp_path / "out", with_model=True, signed_by="A. Name")
+    inside = {n for n in names if n.startswith("model/")}
+    assert inside == {f"model/{n}" for n in ("gan.json", "gan.safetensors", "preprocessor.json",
+                                             "rules.json")}  # fmt: skip
+    assert len(es.EMRWGAN.load(tmp_path / "out" / "model").sample(5)) == 5
+
+
+def test_only_the_owner_sees_patients_and_everybody_a_package(run, finished, tmp_path):
+    # The run was made with the umask 0: everything would be open to all.
+    for path in (finished, *finished.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    before = os.umask(0o077)
+    try:
+        release(run, tmp_path / "out", with_model=True, signed_by="A. Name")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+
+
+@pytest.mark.parametrize("level", ["care", "bad", "unknown"])
+def test_a_verdict_that_is_not_good_needs_a_name(run, tmp_path, level):
+    judge(run, level)
+    with pytest.raises(es.InputError, match=rf"{level} \(as it was judged\).*--signed-by"):
+        release(run, tmp_path / "out")
+    with pytest.raises(es.InputError, match="--signed-by"):
+        release(run, tmp_path / "out", signed_by="  ")
+    assert not (tmp_path / "out").exists()
+    release(run, tmp_path / "out", signed_by="A. Name\n# <b>")
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "A. Name b has released" in card and f"verdict was: {level}" in card
+    assert read_json(tmp_path / "out" / MANIFEST)["signed"]["name"] == "A. Name b"
+
+
+def test_a_good_verdict_needs_none(run, tmp_path):
+    judge(run, "good")
+    release(run, tmp_path / "out")
+    assert "Signed" not in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_an_unfinished_or_changed_run_and_a_taken_place_are_refused(run, tmp_path):
+    (run / "report.html").write_text("another")
+    with pytest.raises(es.InputError, match="report.html is changed"):
+        release(run, tmp_path / "out", signed_by="A")
+    noted = read_json(run / "run.json")
+    del noted["finished"]["evaluation"]
+    write_json(noted, run / "run.json")
+    with pytest.raises(es.InputError, match="evaluation is not finished"):
+        release(run, tmp_path / "out", signed_by="A")
+    admit(run)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").write_text("")
+    with pytest.raises(es.InputError):
+        release(run, tmp_path / "mine", signed_by="A")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["x"]
+
+
+def plant_number(run):
+    """A laboratory value that one training patient has, in the card."""
+    values = pd.read_parquet(run / "train.parquet")["platelets"]
+    value = values.drop_duplicates(keep=False).iloc[0]
+    card = (run / "card.md").read_text()
+    (run / "card.md").write_text(f"{card}\nA patient had {value:,}.\n")
+    return "card.md", str(value)
+
+
+def plant_extreme(run):
+    """A value that nobody else has nearly, of a training patient, in the synthetic table."""
+    for name in ("train.parquet", "synthetic.parquet"):
+        table = pd.read_parquet(run / name)
+        table.loc[3, "platelets"] = 987_654_321.0
+        table.to_parquet(run / name)
+    return "synthetic", "987654321"
+
+
+@pytest.mark.parametrize("plant", [plant_number, plant_extreme])
+def test_what_one_patient_has_is_refused_even_if_signed_and_not_repeated(run, tmp_path, plant):
+    release(run, tmp_path / "before", signed_by="A. Name")
+    where, value = plant(run)
+    admit(run, "card.md", "train.parquet", "synthetic.parquet")
+    with pytest.raises(es.InputError, match=f"also if signed: {where}.* numbers? of 6") as refused:
+        release(run, tmp_path / "out", signed_by="A. Name")
+    assert value not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+# -- is it still what it was? ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda out: (out / "card.md").write_text("x"), ["card.md is changed"]),
+        (lambda out: (out / "report.html").unlink(), ["report.html is missing"]),
+        (lambda out: (out / "more.csv").write_text("x"), ["more.csv is not in it"]),
+        (lambda out: None, []),
+    ],
+)
+def test_verify_finds_what_is_not_as_it_was(run, tmp_path, spoil, said):
+    release(run, tmp_path / "out", signed_by="A. Name")
+    spoil(tmp_path / "out")
+    assert problems(tmp_path / "out") == said
+
+
+def test_verify_looks_into_runs_too(run, tmp_path):
+    assert problems(run) == []
+    content = (run / "model" / "gan.safetensors").read_bytes()
+    (run / "model" / "gan.safetensors").write_bytes(content[:-8])
+    (run / "notes.txt").write_text("mine")
+    assert problems(run) == ["model/gan.safetensors is changed", "notes.txt is not in it"]
+    with pytest.raises(es.InputError, match="give a package or a run"):
+        problems(tmp_path)
+
+
+# -- the search ------------------------------------------------------------------------------
+
+KNOWN = Secrets(frozenset({"Zebulon Quist", "q7"}), np.array([8_812_345.0, 70_123.25]))
+
+
+def json_file(path, said):
+    path.write_text(json.dumps({"a": [said, 1.5]}))
+
+
+def parquet_file(path, said):
+    write_table(pd.DataFrame({"a": [said, said, *[type(said)(2)] * 3]}), path)
+
+
+def packed(path, said):
+    with gzip.open(path, "wt") as file:
+        json.dump({"a": said}, file)
+
+
+def zipped(path, said):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("inner.json", json.dumps({"a": said}))
+
+
+WRITERS = {
+    "a.json": json_file, "a.parquet": parquet_file, "a.csv": parquet_file, "a.json.gz": packed,
+    "a.zip": zipped, "a.html": lambda p, said: p.write_text(f"<p title='{said}'>"),
+    "a.log": lambda p, said: p.write_text(f"row 3: {said}."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("Zebulon Quist", "text"), (8_812_345, "number"), (8_812_345.0, "number"),
+        (70_123.25, "number"), ("Zebulon Quest", ""), (8_812_346, ""), (70_123.5, ""),
+    ],
+)  # fmt: skip
+def test_a_planted_text_or_number_is_found_in_every_kind_of_file(tmp_path, name, said, found):
+    WRITERS[name](tmp_path / name, said)
+    what = found_in(tmp_path / name, KNOWN)
+    assert bool(what) == bool(found) and all(found in one for one in what)
+    assert str(said) not in " ".join(what)
+
+
+def test_weights_hold_a_number_only_where_they_do(tmp_path):
+    weights = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
+    save_file({"a": weights}, tmp_path / "a.safetensors")
+    assert found_in(tmp_path / "a.safetensors", KNOWN) == []
+    weights[7] = 8_812_345
+    save_file({"a": weights}, tmp_path / "a.safetensors")
+    assert found_in(tmp_path / "a.safetensors", KNOWN) != []
+
+
+def test_a_short_text_is_met_as_a_whole_only(tmp_path):
+    (tmp_path / "a.md").write_text("the code q7b is no name")
+    assert found_in(tmp_path / "a.md", KNOWN) == []
+    write_table(pd.DataFrame({"a": ["q7", "x"]}), tmp_path / "a.parquet")
+    assert found_in(tmp_path / "a.parquet", KNOWN) != []
+
+
+def test_many_texts_are_looked_for_as_well_as_few(tmp_path):
+    many = Secrets(frozenset(f"patient {i:05d} ü" for i in range(3_000)), np.empty(0))
+    (tmp_path / "a.txt").write_text("nobody " * 1000 + "patient 01234 and")
+    assert found_in(tmp_path / "a.txt", many) == []
+    (tmp_path / "a.txt").write_text("nobody " * 1000 + "patient 01234 ü and")
+    assert "1 text" in found_in(tmp_path / "a.txt", many)[0]
+
+
+def test_numbers_that_fresh_patients_share_by_chance_are_no_find(tmp_path):
+    """Of whole hundreds between 100,000 and 300,000, two samples have many in common."""
+    rng = np.random.default_rng(0)
+    real, fresh = (pd.DataFrame({"x": rng.integers(1_000, 3_000, 900) * 100.0}) for _ in "ab")
+    known = secrets(real, 5)
+    write_table(fresh, tmp_path / "fresh.parquet")
+    assert len(np.intersect1d(known.numbers, fresh["x"])) > 50
+    assert found_in(tmp_path / "fresh.parquet", known) == []
+    fresh.loc[:300, "x"] = known.numbers[:301]
+    write_table(fresh, tmp_path / "copied.parquet")
+    assert found_in(tmp_path / "copied.parquet", known) != []
+
+
+def test_what_is_looked_for():
+    table = pd.DataFrame(
+        {
+            "name": [*["often"] * 5, "rare", "rare"],
+            "x": [123_456, 123_456, 654_321, 12_345, 1, 2, 3],
+        }
+    )
+    known = secrets(table, 5)
+    assert known.texts == {"rare"} and known.numbers.tolist() == [654_321]
+    assert secrets(table, 2).texts == frozenset()
+    assert secrets(table, 5, own_words="so rare").texts == frozenset()
+
+
+def test_whole_records_are_counted_beyond_chance():
+    rng = np.random.default_rng(0)
+    wide = [pd.DataFrame(rng.integers(0, 2, (300, 60)).astype("uint8")) for _ in range(3)]
+    train, holdout, made = (table.rename(columns=str) for table in wide)
+    assert repeated(made, train, holdout, 5) == 0
+    made.iloc[4] = train.iloc[9]
+    assert repeated(made, train, holdout, 5) == 1
+    narrow = [pd.DataFrame(rng.integers(0, 9, (300, 3))).rename(columns=str) for _ in range(3)]
+    assert repeated(narrow[0], narrow[1], narrow[2], 5) == 0
+    assert repeated(narrow[1], narrow[1], narrow[2], 5) > 100
+
+
+# -- a run that is taken up again ------------------------------------------------------------
+
+
+def again(run, **options):
+    settings = read_json(run / "run.json")["settings"]
+    options = {"dataset": "table", "data": settings["data"], "outcome": "died"} | options
+    return es.Pipeline(run, **options)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def swap(path):
+    table = pd.read_parquet(path)
+    table.iloc[::-1].to_parquet(path)
+
+
+STALE = [
+    ("data", "train.parquet", cut),
+    ("data", "holdout.parquet", swap),
+    ("data", "schema.json", lambda path: path.write_text("{}")),
+    ("data", "model/preprocessor.json", lambda path: path.unlink()),
+    ("training", "model/gan.safetensors", cut),
+    ("training", "model/gan.json", lambda path: path.write_text("{}")),
+    ("generation", "synthetic.parquet", swap),
+    ("evaluation", "metrics.json", cut),
+    ("evaluation", "report.html", lambda path: path.write_text("")),
+    ("evaluation", "card.md", lambda path: path.unlink()),
+]
+
+
+@pytest.mark.parametrize(("stage", "name", "spoil"), STALE)
+def test_a_damaged_or_swapped_file_makes_its_stage_stale_and_no_other(run, stage, name, spoil):
+    stages = ("data", "training", "generation", "evaluation")
+    assert [again(run)._stale(one) for one in stages] == ["", "", "", ""]
+    spoil(run / name)
+    found = {one: again(run)._stale(one) for one in stages}
+    assert name in found.pop(stage) and not any(found.values())
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setitem(PROFILES, "fast", Profile(500, 6_000, min_prevalence=0.01, steps=20))
+
+
+def test_a_stale_stage_is_made_again_with_what_follows(run, short, caplog):
+    before = {name: sha256(run / name) for name in ("train.parquet", "synthetic.parquet")}
+    cut(run / "synthetic.parquet")
+    (run / ".card.md.0123abcd.part").write_text("of a process that was killed")
+    again(run).run()
+    assert "Generation left another synthetic.parquet than the one that is there" in caplog.text
+    assert {name: sha256(run / name) for name in before} == before
+    assert problems(run, unfinished=True) == []
+
+
+def test_a_changed_input_makes_everything_again(run, short, tmp_path, caplog):
+    data = tmp_path / "patients.csv"
+    shutil.copy(read_json(run / "run.json")["settings"]["data"], data)
+    noted = read_json(run / "run.json")
+    noted["settings"]["data"], noted["inputs"] = str(data), {str(data): sha256(data)}
+    write_json(noted, run / "run.json")
+    assert again(run)._stale("data") == ""
+    data.write_text(data.read_text().rsplit("\n", 2)[0] + "\n")  # one patient less
+    job = again(run)
+    assert len(job.train) + len(job.holdout) == 399
+    assert "was made of what has changed since" in caplog.text and "patients.csv" in caplog.text
+    assert set(read_json(run / "run.json")["finished"]) == {"data"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda noted: noted | {"version": "0.0.1"}, "run with version '0.0.1'"),
+        (lambda noted: {"distance": 5}, "run.json is not of a run of ehrsynth"),
+        (lambda noted: [], "run.json is not of a run of ehrsynth"),
+    ],
+)
+def test_another_version_or_a_file_that_is_no_run_is_refused(run, change, said):
+    noted = read_json(run / "run.json")
+    write_json(change(noted), run / "run.json")
+    options = {"dataset": "table", "data": noted["settings"]["data"], "outcome": "died"}
+    with pytest.raises(es.InputError, match=said):
+        es.Pipeline(run, **options)
+
+
+def test_a_folder_with_files_of_others_is_refused_and_not_touched(tmp_path):
+    (tmp_path / "train.parquet").write_text("mine")
+    (tmp_path / ".hidden").write_text("mine too")
+    with pytest.raises(es.InputError, match=r"not of a run \(train.parquet\)"):
+        es.Pipeline(tmp_path)
+    assert {p.name: p.read_text()[:4] for p in tmp_path.iterdir()} == {
+        "train.parquet": "mine", ".hidden": "mine"
+    }  # fmt: skip
+
+
+def test_checkpoints_and_critics_go_when_training_is_done(finished):
+    assert not [p for p in finished.rglob("*") if "checkpoint" in p.name]
