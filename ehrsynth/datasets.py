@@ -125,24 +125,17 @@ def _location(name: str, data: str | Path | pd.DataFrame | None) -> Any:
 def checksums(
     name: str, data: str | Path | None, more: Sequence[str | Path] = (), apart: Path | None = None
 ) -> dict[str, str]:
-    """The SHA-256 of every file of a data set, by path; a database server has none.
+    """The SHA-256 of every file of a data set, and of `more` read beside it, by path.
 
-    Parameters
-    ----------
-    name, data : as for :func:`load`
-    more : sequence of path
-        Files that are read beside it.
-    apart : path, optional
-        A folder of results, which may lie among the data.
-
-    Returns
-    -------
-    dict of str to str
+    Results that lie `apart`, though among the data, do not count. A database server has no files,
+    and what is no longer there has none to compare with.
     """
-    own = "data" in inspect.signature(_reader(name).load).parameters and not is_url(data)
     files = [Path(file) for file in more]
-    if own:
-        place = Path(_location(name, data))
+    if "data" in inspect.signature(_reader(name).load).parameters and not is_url(data):
+        try:
+            place = Path(_location(name, data))
+        except InputError:
+            return {}
         files += [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
     kept = [f for f in files if apart is None or apart.resolve() not in f.resolve().parents]
     return {str(file.resolve()): sha256(file) for file in kept}

@@ -409,8 +409,6 @@ class Pipeline:
 
     def _finish(self, stage: str) -> None:
         """Run every stage up to and including `stage` that is not finished, or no longer is."""
-        if stage in self._seen:
-            return
         with self._folder.lock:
             sweep(self.out)
             for name in STAGES:

@@ -45,26 +45,7 @@ def release(
     The synthetic table (as CSV where the run read one), the card, the report with its numbers and
     the columns' description; the model only if asked for. Train, holdout, checkpoints and critics
     stay. A privacy verdict that is not good needs a person's name; what gives a single patient away
-    (:mod:`ehrsynth.traces`) is refused, whoever signs.
-
-    Parameters
-    ----------
-    run, out : path
-        The run's folder, and the package's, which must not be there yet.
-    with_model : bool
-        Pack the trained model too: whoever has it makes as many patients as he likes.
-    signed_by : str, optional
-        Who answers for it; it is written into the card.
-
-    Returns
-    -------
-    list of str
-        The names of the packed files.
-
-    Raises
-    ------
-    InputError
-        With every reason, for what may not leave.
+    (:mod:`ehrsynth.traces`) is refused, whoever signs. The names of what was packed.
     """
     run, out = Path(run), Path(out)
     if wrong := problems(run, unfinished=True):
@@ -161,18 +142,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
-    """In what a package or a run's folder is not what its manifest says.
+    """In what a package or a run's folder is not what its manifest says: every file, no other.
 
-    Parameters
-    ----------
-    folder : path
-    unfinished : bool
-        Whether a stage of a run that was never finished is one, too.
-
-    Returns
-    -------
-    list of str
-        Empty where every file is there, as it was left, and no other.
+    Of a run, a stage that was never finished counts if `unfinished`.
     """
     folder = Path(folder)
     if (folder / MANIFEST).is_file():

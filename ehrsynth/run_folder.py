@@ -90,8 +90,11 @@ class RunFolder:
         return ""
 
     def other_inputs(self, now: dict[str, str]) -> str:
-        """Which inputs are no longer those that the run was made of, or nothing."""
-        before = self.noted("inputs")
+        """Which inputs are no longer those that the run was made of, or nothing.
+
+        Where no input is there any more, what was made of it still stands.
+        """
+        before = self.noted("inputs") if now else {}
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         return f"was made of what has changed since ({some(changed, 3)})" if changed else ""
 

@@ -44,19 +44,9 @@ class Secrets:
 
 
 def secrets(real: pd.DataFrame, least: int, own_words: str = "") -> Secrets:
-    """What gives somebody away in a table of all real patients.
+    """What gives somebody away in a table of all real patients: texts of fewer than `least`.
 
-    Parameters
-    ----------
-    real : DataFrame
-    least : int
-        Patients who must share a text.
-    own_words : str
-        What stands in every file anyway; texts that are part of it are not looked for.
-
-    Returns
-    -------
-    Secrets
+    Of texts not those that are part of `own_words`, which stand in every file anyway.
     """
     texts: set[str] = set()
     numbers = [np.empty(0)]
@@ -78,18 +68,7 @@ def _digits(number: float) -> int:
 
 
 def found_in(path: Path, known: Secrets) -> list[str]:
-    """What a file holds of single patients, in words that repeat nothing of it.
-
-    Parameters
-    ----------
-    path : path
-    known : Secrets
-
-    Returns
-    -------
-    list of str
-        Empty for a file that gives nobody away.
-    """
+    """What a file holds of single patients, in sentences that repeat nothing of it."""
     found = []
     for texts, tables, tensors in _contents(path.name, path.read_bytes()):
         hits = _texts_in(texts, known.texts)
@@ -134,8 +113,9 @@ def _contents(name: str, content: bytes) -> Iterator[Content]:
     elif low.endswith(".json"):
         yield "\n".join([text, *_strings(json.loads(text))]), [], []
     else:
-        packed_texts = [_decoded(part) for part in _DATA_URI.findall(text)]
-        yield "\n".join([_DATA_URI.sub("", text), *packed_texts]), [], []
+        pictures = (base64.b64decode(part + "===") for part in _DATA_URI.findall(text))
+        inside = [picture.decode("utf-8", errors="ignore") for picture in pictures]
+        yield "\n".join([_DATA_URI.sub("", text), *inside]), [], []
 
 
 def _unpacked(name: str, content: bytes) -> bytes:
@@ -177,12 +157,6 @@ def _strings(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _strings(inner)
-
-
-def _decoded(part: str) -> str:
-    """A picture's bytes, with the texts that it carries packed."""
-    content = base64.b64decode(part + "=" * (-len(part) % 4))
-    return content.decode("utf-8", errors="ignore")
 
 
 def _cells(table: pd.DataFrame) -> str:
@@ -279,19 +253,8 @@ def repeated(released: pd.DataFrame, train: pd.DataFrame, holdout: pd.DataFrame,
     """How many training patients are released as they are, where held-out ones are not.
 
     Counted are records that fewer than `least` training patients have. A census, with a control:
-    where held-out patients, who cannot have been copied, are met as often, it is chance; also where
-    they are met in all but two columns.
-
-    Parameters
-    ----------
-    released, train, holdout : DataFrame
-        Of the same columns and types.
-    least : int
-
-    Returns
-    -------
-    int
-        0 where chance explains what was found.
+    where held-out patients, who cannot have been copied, are met as often, it is chance (0); also
+    where they are met in all but two columns. The tables have the same columns and types.
     """
     made, used, other = (
         pd.util.hash_pandas_object(table, index=False).to_numpy()
