@@ -433,12 +433,11 @@ class Pipeline:
 
     def _run_stage(self, name: str) -> None:
         log.info("%s ...", name.capitalize())
-        start = time.perf_counter()
+        start, inputs = time.perf_counter(), self._inputs or self._folder.noted("inputs")
         with at_work(name.capitalize(), shown=self.progress):
             getattr(self, f"_make_{name}")()
         seconds, peak = round(time.perf_counter() - start, 1), peak_memory()
-        if name == "data":
-            self._folder.note(inputs=self._inputs)
+        self._folder.note(inputs=inputs)
         self._folder.finish(name, self._files[name], seconds=seconds, peak_gb=peak)
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
