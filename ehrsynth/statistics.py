@@ -94,6 +94,17 @@ def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
     return normal_interval(statistic(*totals), float(np.sqrt(variance)), quantile)
 
 
+def holm(chances: np.ndarray) -> np.ndarray:
+    """Chances corrected for how many were looked at: one below 5 % is wrong in 5 % of cases.
+
+    Source: Holm, Scand J Stat 1979;6:65-70.
+    """
+    order, count = np.argsort(chances, kind="stable"), len(chances)
+    found = np.empty(count)
+    found[order] = np.maximum.accumulate(chances[order] * np.arange(count, 0, -1))
+    return np.minimum(found, 1)
+
+
 # -- telling two groups apart --------------------------------------------------------------
 
 

@@ -85,6 +85,15 @@ def test_groups_by_sex_race_and_age_band(people):
     assert groups["age 45 to 64"].sum() == people[1]["age"].between(45, 64).sum()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64"])
+def test_a_sex_of_0_and_1_is_two_groups(dtype):
+    schema = Schema((Column("female", "binary", "demographic"),))
+    table = pd.DataFrame({"female": np.array([0, 1, 1], dtype=dtype)})
+    groups = subgroups(schema, table, table)
+    assert {name: member.tolist() for name, member in groups.items()} == {
+        "female = 0": [True, False, False], "female = 1": [False, True, True]}  # fmt: skip
+
+
 def test_numbers_that_are_no_years_are_cut_into_thirds():
     schema = Schema((Column("income", "continuous", "demographic"),))
     table = pd.DataFrame({"income": [*np.arange(9.0), np.nan]})

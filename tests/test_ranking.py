@@ -104,6 +104,23 @@ def test_unusable_input_is_refused():
         rank(table(a={"m": (np.nan, np.nan)}), weights={"m": 1})
 
 
+def test_whom_privacy_calls_bad_gets_no_rank_and_moves_nobody():
+    made = {"a": {"m": (1, 0.9), "n": (3, 0.8)}, "b": {"m": (2, 0.8), "n": (2, 0.9)}}
+    copy = {"copy": {"m": (0, 1.0), "n": (2.5, 1.0)}}
+    frame = table(**copy, **made).assign(family="privacy", verdict="good")
+    weights = {"m": 0.6, "n": 0.4}
+    assert rank(frame, weights=weights).index[0] == "copy"
+    frame.loc[frame["candidate"] == "copy", "verdict"] = "bad"
+    result, without = rank(frame, weights=weights), rank(table(**made), weights=weights)
+    assert result.attrs["barred"] == ["copy"] and result.index[-1] == "copy"
+    assert result.loc["copy", ["corrected_rank", "published_rank"]].isna().all()
+    assert result.loc["copy", "score"] == 1
+    pd.testing.assert_frame_equal(result.iloc[:2], without, check_dtype=False)
+    assert without.attrs["barred"] == []
+    assert chance_of_first(frame, weights=weights)["copy"] == 0
+    assert rank(frame.assign(verdict="bad"), weights=weights)["corrected_rank"].isna().all()
+
+
 # -- how sure the first place is -------------------------------------------------------------
 
 

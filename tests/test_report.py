@@ -16,6 +16,7 @@ from known_truth import noisy_copy, population
 import ehrsynth
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
+from ehrsynth.evaluation.judge import _absent
 from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.files import write_json
 from ehrsynth.schema import Column, Schema
@@ -390,6 +391,19 @@ def test_holdout_that_is_not_like_train(people):
     report = complete(evaluate(people[0], other, population(400, 30, seed=3), profile="fast"))
     assert "The held-out patients are not like the used ones" in report.answer()[0]
     assert {v.level for v in report.verdicts().values()} == {"unknown"}
+
+
+def test_who_could_be_missing_by_chance_is_not_called_missing():
+    """Few carriers, or few synthetic patients, or many codes that one could be missing of."""
+    codes = [f"phe_{i}" for i in range(40)]
+    schema = Schema(tuple(Column(name, "binary", "diagnosis") for name in codes))
+    train = pd.DataFrame(0, index=range(1_000), columns=codes, dtype="uint8")
+    train.iloc[:7, 0] = train.iloc[:11, 1] = 1  # .008 and .0005 for as many patients
+    none = pd.DataFrame(0, index=range(1_000), columns=codes, dtype="uint8")
+    assert list(_absent(train, none, schema)) == [schema["phe_1"].title]
+    assert _absent(train, none.head(300), schema) == {}
+    alone = schema.select(["phe_0"])
+    assert _absent(train, none, alone) == {alone["phe_0"].title: 0.007}
 
 
 def test_who_is_missing_is_named(people):

@@ -9,6 +9,7 @@ from ehrsynth.statistics import (
     auroc,
     distances,
     group_sums,
+    holm,
     jackknife,
     mean_of,
     nearest_distance,
@@ -16,6 +17,17 @@ from ehrsynth.statistics import (
     two_sample_test,
     wilson,
 )
+
+# -- many chances ----------------------------------------------------------------------------
+
+
+def test_holm_by_hand_and_its_errors():
+    assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm(np.array([0.9, 0.6])).tolist() == [1.0, 1.0]
+    rng = np.random.default_rng(0)
+    wrong = [(holm(rng.random(30)) <= 0.05).any() for _ in range(2_000)]
+    assert 0.035 < np.mean(wrong) < 0.065
+
 
 # -- intervals -----------------------------------------------------------------------------
 

@@ -141,6 +141,16 @@ def test_a_model_better_than_real_patients_can_teach_asks_for_care():
     assert "Better than real patients can be" in found.verdicts()["utility"].sentences[-1]
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "expected"), [(0.4, 0.05, "care"), (0.4, 0.07, "good"), (0.5, 0.01, "good")]
+)
+def test_a_classifier_that_is_worse_than_guessing_asks_for_care(value, half, expected):
+    found = findings(metric("classifier_two_sample_test", "fidelity", value, half, share=1.0))
+    verdict = found.verdicts()["fidelity"]
+    assert verdict.level == expected
+    assert any("below guessing" in s for s in verdict.sentences) == (expected == "care")
+
+
 def test_fairness_is_green_for_the_groups_that_were_judged_only():
     fair = metric("subgroup_auroc_loss", "fairness", 0.0)
     groups = {"judged": ["sex = F"], "small": ["race = ASIAN"]}

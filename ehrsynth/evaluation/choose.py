@@ -34,6 +34,8 @@ def rank(
     """Rank candidate data sets for a use case, as published and corrected.
     Chapter choosing-and-releasing, "From many metrics to one order".
 
+    Privacy is a door, not a weight: whom its verdict calls bad gets no rank.
+
     Parameters
     ----------
     reports : mapping of str to Report (or to several), or DataFrame
@@ -51,7 +53,8 @@ def rank(
         mean of the ranks by published metrics (1 is best; ties share the mean), ``score`` that of
         the way from the worst (0) to the best (1) reference by corrected metrics; each has its
         order beside it. ``attrs["left_out"]`` names metrics that not every candidate has, by
-        form; their weight goes to the others.
+        form; their weight goes to the others. ``attrs["barred"]`` are the candidates without a
+        rank: patients are exposed in them.
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
@@ -60,13 +63,17 @@ def rank(
     if values.empty and shares.empty:
         raise InputError("The reports have no metric in common that has a value.")
     lower = set(frame.loc[frame["direction"] == "lower", "name"])
-    ranks = values.apply(lambda metric: metric.rank(ascending=metric.name in lower))
+    barred = _barred(frame)
+    passed = values[~values.index.isin(barred)]
+    ranks = passed.apply(lambda metric: metric.rank(ascending=metric.name in lower))
     result = pd.DataFrame({"score": _weighted(shares.clip(0, 1), weights)})
-    result["corrected_rank"] = result["score"].rank(method="min", ascending=False)
+    ranked = result["score"].where(~result.index.isin(barred))
+    result["corrected_rank"] = ranked.rank(method="min", ascending=False)
     result["rank_sum"] = _weighted(ranks, weights)
     result["published_rank"] = result["rank_sum"].rank(method="min")
-    order = ["corrected_rank", "published_rank"]
-    result = result.sort_values(order, kind="stable", na_position="last")
+    order = ["corrected_rank", "published_rank", "score"]
+    result = result.sort_values(order, ascending=[True, True, False], kind="stable")
+    result.attrs["barred"] = barred
     result.attrs["left_out"] = {"published": lost_values, "corrected": lost_shares}
     return result
 
@@ -83,7 +90,7 @@ def chance_of_first(
 
     The runs of a candidate are drawn again with replacement, and each metric, independently,
     within its interval, which says what other patients would have given. Whoever has the highest
-    score of a draw is first; who share it, share the place.
+    score of a draw is first; who share it, share the place. Who gets no rank is never first.
 
     Parameters
     ----------
@@ -114,6 +121,7 @@ def chance_of_first(
         chosen = rng.integers(0, len(runs), (draws, len(runs)))
         drawn = np.clip(rng.normal(share[chosen], error[chosen]), 0, 1)
         score[:, column] = drawn.mean(axis=1) @ (weight / weight.sum())
+    score[:, kept.index.isin(_barred(frame))] = -1  # out of the race
     first = score == score.max(axis=1, keepdims=True)
     return pd.Series((first / first.sum(axis=1, keepdims=True)).mean(axis=0), index=kept.index)
 
@@ -187,6 +195,14 @@ def _long(reports) -> pd.DataFrame:
     width, span = ends["ci_high"] - ends["ci_low"], (ends["best"] - ends["worst"]).abs()
     error = (width / (2 * Z95) / span.where(span > 0)).fillna(0.0)
     return frame.assign(error=error).astype({"value": float, "share": float})
+
+
+def _barred(frame: pd.DataFrame) -> list[str]:
+    """Candidates of which a run is bad in privacy, where the table says so."""
+    if "verdict" not in frame:
+        return []
+    bad = (frame["family"] == "privacy") & (frame["verdict"] == "bad")
+    return list(frame.loc[bad, "candidate"].unique())
 
 
 def _of_form(frame: pd.DataFrame, form: str) -> pd.DataFrame:

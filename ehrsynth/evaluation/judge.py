@@ -5,12 +5,14 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
 from ..errors import InputError, check_choice
 from ..progress import each
 from ..schema import Schema
-from ..statistics import Estimate, NotComputable, mean_of
+from ..statistics import Estimate, NotComputable, holm, mean_of
 from . import fairness, fidelity, inference, learners, marginals, utility
 from .alignment import align
 from .effort import PROFILES
@@ -26,6 +28,7 @@ SPECS: tuple[Spec, ...] = (
     *attacks.SPECS,
     *described(fairness.COMPUTE, fairness.NOTES),
 )
+UNUSUAL = 0.05  # how often chance may call a code absent that is not
 
 
 def evaluate(
@@ -191,21 +194,25 @@ def _of_models(scene: Setting) -> dict[str, Any]:
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:
-    """Codes and categories that 10 synthetic patients should have and none has: the share in train.
+    """Codes and categories that no synthetic patient has, by more than chance: the share in train.
 
-    With 10 expected, chance alone leaves out one in 20,000.
+    Chance is that none of so many patients of both tables has fallen to the synthetic one, by
+    Holm's correction for all codes and categories.
     """
-    found = {}
+    shares, missing = {}, []
     for column in schema.columns:
         if column.kind == "binary":
-            share = float(train[column.name].mean())
-            if not synthetic[column.name].any():
-                found[column.title] = share
+            shares[column.title] = float(train[column.name].mean())
+            missing.append(not synthetic[column.name].any())
         elif column.kind == "categorical":
-            shares = train[column.name].value_counts(normalize=True)
             made = set(synthetic[column.name].astype(str))
-            for category, share in shares.items():
-                if category not in made:
-                    found[f"{column.title} {category}"] = float(share)
-    common = [item for item in found.items() if item[1] >= 10 / len(synthetic)]
-    return dict(sorted(common, key=lambda item: -item[1]))
+            for category, share in train[column.name].value_counts(normalize=True).items():
+                shares[f"{column.title} {category}"] = float(share)
+                missing.append(category not in made)
+    if not shares:
+        return {}
+    have = np.round(np.array(list(shares.values())) * len(train))
+    chance = hypergeom.pmf(0, len(train) + len(synthetic), have, len(synthetic))
+    sure = holm(np.where(missing, chance, 1.0)) <= UNUSUAL
+    found = [item for item, absent in zip(shares.items(), sure, strict=True) if absent]
+    return dict(sorted(found, key=lambda item: -item[1]))

@@ -42,8 +42,10 @@ class Report(Findings):
     """
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a metric, missing numbers as NaN."""
-        frame = pd.DataFrame([m.to_dict() for m in self.metrics])
+        """One row a metric, missing numbers as NaN, with the level of its family's verdict."""
+        levels = {family: verdict.level for family, verdict in self.verdicts().items()}
+        rows = [m.to_dict() | {"verdict": levels.get(m.family)} for m in self.metrics]
+        frame = pd.DataFrame(rows)
         numbers = ["value", "ci_low", "ci_high", "best", "worst", "share"]
         return frame.astype(dict.fromkeys(numbers, float))
 

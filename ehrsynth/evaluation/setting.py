@@ -124,9 +124,9 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
                     label = f"below {high:g}" if low == -np.inf else f"{low:g} and more"
                 groups[f"{name} {label}"] = (values >= low) & (values < high)
         else:
-            texts = table[name].astype(str).to_numpy()
-            for label in column.categories or ("0", "1"):
-                groups[f"{name} = {label}"] = texts == label
+            values = table[name].astype(int if column.kind == "binary" else str).to_numpy()
+            for category in column.categories or (0, 1):
+                groups[f"{name} = {category}"] = values == category
     return groups
 
 

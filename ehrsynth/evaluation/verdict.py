@@ -213,6 +213,11 @@ def _fidelity(found: Findings) -> Verdict:
     if test:
         best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
         said.append(_say("classifier", auroc=test.value, best=best))
+        value = _value(test)
+        high = value if test.ci_high is None else test.ci_high
+        if value + MANY * (high - value) < 0.5:
+            level = "bad" if level == "bad" else "care"
+            said.append(_say("below chance"))
     if behind:
         said.append(_say("behind", titles=_titles(behind)))
     return _verdict("fidelity", level, said + _missing(found))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import rankdata
 
+from ...statistics import holm
 from ..setting import Setting
 from . import comparable, guard
 from .copies import carriers, exactly, has_copy, nearly
@@ -118,6 +119,5 @@ def absolute(setting: Setting) -> dict[str, float]:
         "absolute_guard": guard.unlikely(*setting.once(guard.crowds))[1],
         "twins": guard.copied(whom.to_release, whom.to_others, *sizes)[1],
     }
-    first, second = sorted(chances, key=chances.__getitem__)
-    smallest = min(2 * chances[first], 1.0)
-    return {first: smallest, second: max(chances[second], smallest)}
+    corrected = holm(np.array(list(chances.values())))
+    return dict(zip(chances, corrected.tolist(), strict=True))
