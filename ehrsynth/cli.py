@@ -126,6 +126,7 @@ _MinPrevalence = Annotated[
     float | None, Option(help="Share of patients a yes/no column needs; default: the profile's.")
 ]
 _Runs = Annotated[int, Option(help="Models to train, one a core at a time; the best one is kept.")]
+_Format = Annotated[str | None, Option(help="parquet or csv; default: as the table that went in.")]
 _UseCase = Annotated[
     str, Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
 ]
@@ -148,12 +149,13 @@ def run(
     min_prevalence: _MinPrevalence = None,
     runs: _Runs = 1,
     use_case: _UseCase = "machine-learning development",
+    format: _Format = None,
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
-    Leaves train.parquet, holdout.parquet, synthetic.parquet, schema.json, model/, metrics.json,
-    report.html and card.md in the folder. Stop it whenever you like: the same command goes on
-    from there.
+    Leaves train.parquet, holdout.parquet, schema.json, model/, metrics.json, report.html, card.md
+    and the synthetic patients in the folder: synthetic.parquet, or of a flat table a file like
+    the one that went in. Stop it whenever you like: the same command goes on from there.
 
     Example:  ehrsynth run --dataset table --data patients.csv --outcome died --out my-run
     """
@@ -162,7 +164,7 @@ def run(
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
         outcome=outcome, columns=columns, rules=rules, n=n, code_level=code_level,
-        min_prevalence=min_prevalence, runs=runs, use_case=use_case, n_jobs=-1,
+        min_prevalence=min_prevalence, runs=runs, use_case=use_case, n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")
@@ -173,7 +175,7 @@ def generate(
     model: Annotated[Path, Option(help="The model folder of a run.")],
     n: Annotated[int, Option(help="Number of patients.")],
     out: Annotated[
-        Path, Option(help="File to write, .parquet or .csv; without an ending, a folder of them.")
+        Path, Option(help="File to write, .parquet, .csv or .csv.gz; without an ending, a folder.")
     ],
     seed: SeedOption = 0,
     where: Annotated[
@@ -184,6 +186,7 @@ def generate(
         Path | None,
         Option(help="JSON or YAML file of clinical rules, in place of the run's own ones."),
     ] = None,
+    format: Annotated[str | None, Option(help="Of a folder's files: parquet or csv.")] = None,
 ) -> None:
     """Make more patients from a trained model, as many as the disk holds.
 
@@ -194,6 +197,7 @@ def generate(
     from . import EMRWGAN, Preprocessor
     from . import generate as write
     from .rules import FILE, chosen_rules, read_rules, summary
+    from .sources.flat import form
 
     prep = Preprocessor.load(model)
     if rules is None and (model / FILE).is_file():
@@ -201,7 +205,7 @@ def generate(
     else:
         kept = chosen_rules(prep.schema_, rules, absent=prep.dropped_["column"])
     gan, condition = EMRWGAN.load(model), _conditions(where)
-    repaired = write(gan, prep, n, out, seed, condition, progress=True, rules=kept)
+    repaired = write(gan, prep, n, out, seed, condition, True, kept, form.load(model), format)
     typer.echo(summary(repaired))
     typer.echo(f"{n:,} synthetic patients are in {out}.")
 

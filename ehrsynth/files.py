@@ -18,6 +18,7 @@ import yaml
 from .errors import InputError
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+FORMATS = ("parquet", "csv")
 # What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
@@ -103,21 +104,21 @@ def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
         raise InputError(f"{path} is not readable {form}: {why}.") from error
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet or CSV, by the ending of `path`."""
+def write_table(table: pd.DataFrame, path: str | Path, **options) -> None:
+    """Write a table as Parquet or CSV, by the ending of `path`; `options` are those of pandas."""
     suffix = _suffix(path)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, **options)
         elif suffix == ".csv":
-            table.to_csv(temporary, index=False)
+            table.to_csv(temporary, index=False, **options)
         else:
             # Without time and name in its header, the same table gives the same bytes.
             with (
                 open(temporary, "wb") as file,
                 gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
             ):
-                table.to_csv(zipped, index=False, mode="wb")
+                table.to_csv(zipped, index=False, mode="wb", **options)
 
 
 def write_blocks(
@@ -200,9 +201,13 @@ def reason(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def _suffix(path: str | Path) -> str:
+def table_ending(path: str | Path) -> str:
+    """Of :data:`TABLE_SUFFIXES` the one with which a name ends, or ""."""
     name = Path(path).name.lower()
-    for suffix in TABLE_SUFFIXES:
-        if name.endswith(suffix):
-            return suffix
+    return next((suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)), "")
+
+
+def _suffix(path: str | Path) -> str:
+    if ending := table_ending(path):
+        return ending
     raise InputError(f"{path} has an unknown ending; use one of {', '.join(TABLE_SUFFIXES)}.")

@@ -26,33 +26,22 @@ from .discovery import listed, relations
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
-from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE, Report
-from .files import atomic_path, read_table, sweep, write_table
-from .gan.recipe import CHECKPOINT, DEFAULT, MODEL_FILES, named
+from .evaluation.report import METRICS_FILE, Report
+from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
+from .gan.recipe import CHECKPOINT, DEFAULT, named
 from .generation.decode import violations
-from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .preprocessing.encode import Preprocessor
 from .profiles import PROFILES, peak_memory
 from .progress import at_work
 from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
-from .run_folder import RunFolder
+from .run_folder import STAGES, RunFiles, RunFolder
 from .schema import Schema
 from .sources.engine import is_url, without_password
+from .sources.flat import form
 from .sources.flat.table import show
 
 log = logging.getLogger(__name__)
-
-SYNTHETIC = "synthetic.parquet"
-STAGES = {
-    "data": [
-        "train.parquet", "holdout.parquet", "schema.json",
-        f"model/{PREPROCESSOR_FILE}", f"model/{RULES_FILE}",
-    ],
-    "training": [f"model/{name}" for name in MODEL_FILES],
-    "generation": [SYNTHETIC],
-    "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
-}  # fmt: skip
 
 
 @dataclass
@@ -88,6 +77,8 @@ class Pipeline:
         ``runs/1`` and so on, the evaluation keeps the one that is first for the use case (one of
         ``ehrsynth.evaluation.USE_CASES``). It looks at the holdout for that, so the kept one's
         numbers are a little too good.
+    format : {"parquet", "csv"}, optional
+        Of the synthetic patients; by default the form of the flat table that went in, else Parquet.
     n_jobs, progress : int, bool
         How many runs to train at the same time, -1 for one a core; progress bars and a log.
     """
@@ -107,6 +98,7 @@ class Pipeline:
     min_prevalence: float | None = None
     runs: int = 1
     use_case: str = next(iter(USE_CASES))
+    format: str | None = None
     n_jobs: int | None = None
     progress: bool = False
 
@@ -126,6 +118,8 @@ class Pipeline:
             check_count("number of synthetic patients", self.n)
         check_count("number of runs", self.runs)
         check_choice("use case", self.use_case, USE_CASES)
+        if self.format is not None:
+            check_choice("format", self.format, FORMATS)
         self._seen: set[str] = set()  # stages that this object has made, or found as they were left
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         self._folder = RunFolder(self.out)
@@ -211,8 +205,8 @@ class Pipeline:
 
     @cached_property
     def synthetic(self) -> pd.DataFrame:
-        """Synthetic patients."""
-        return self._table(SYNTHETIC)
+        """Synthetic patients, in the form in which they are evaluated."""
+        return self._table(self.files.inside)
 
     @cached_property
     def report(self) -> Report:
@@ -233,7 +227,7 @@ class Pipeline:
 
     def _stale(self, stage: str) -> str:
         """Why a stage has to be made, or nothing."""
-        why = self._folder.stale(stage, self._files[stage])
+        why = self._folder.stale(stage, self.files.stages[stage])
         return self._folder.other_inputs(self._inputs) if stage == "data" and not why else why
 
     @cached_property
@@ -243,23 +237,9 @@ class Pipeline:
         return datasets.checksums(self.dataset, self.data, more, apart=self.out)
 
     @cached_property
-    def _candidates(self) -> dict[str, str]:
-        """By the folder of each model, the file of what it generates."""
-        if self.runs == 1:
-            return {"model": SYNTHETIC}
-        folders = [f"runs/{run}" for run in range(1, self.runs + 1)]
-        return {folder: f"{folder}/{SYNTHETIC}" for folder in folders}
-
-    @cached_property
-    def _files(self) -> dict[str, list[str]]:
-        """What each stage leaves. Of several runs, the evaluation chooses what is kept."""
-        if self.runs == 1:
-            return STAGES
-        return STAGES | {
-            "training": [f"{folder}/{name}" for folder in self._candidates for name in MODEL_FILES],
-            "generation": list(self._candidates.values()),
-            "evaluation": [*STAGES["training"], *STAGES["generation"], *STAGES["evaluation"]],
-        }
+    def files(self) -> RunFiles:
+        """What of the run is in which file."""
+        return RunFiles.of(self.dataset, self.data, self.format, self.runs)
 
     # -- the stages --------------------------------------------------------------------
 
@@ -288,6 +268,8 @@ class Pipeline:
         }  # fmt: skip
         for name, value in facts.items():
             log.info("  %s: %s", name, value)
+        if "form" in self._source:
+            write_json(self._source["form"], self.out / "model" / form.FILE)
         if "columns" in self._source:
             facts["columns of the file"] = self._list_columns(self._source["columns"])
         if "quality" in self._source:
@@ -336,7 +318,7 @@ class Pipeline:
                 gan, encoded, self.runs, n_jobs=self.n_jobs, checkpoint_dir=self.out / "runs",
                 progress=self.progress,
             )  # fmt: skip
-        for gan, folder in zip(trained, self._candidates, strict=True):
+        for gan, folder in zip(trained, self.files.candidates, strict=True):
             gan.save(self.out / folder)
 
     def _make_generation(self) -> None:
@@ -346,12 +328,19 @@ class Pipeline:
                 es.EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
                 seed=self.seed, progress=self.progress, rules=self.clinical_rules,
             )
-            for folder, name in self._candidates.items()
+            for folder, name in self.files.candidates.items()
         }  # fmt: skip
         if self.runs == 1:
+            self._hand_out()
             self._note_repairs(repaired["model"])
         else:
             self._folder.note(repaired_by_run=repaired)
+
+    def _hand_out(self) -> None:
+        """Write what is kept in the form of the table that went in."""
+        if self.files.released != self.files.inside:
+            kept = self.schema.cast(read_table(self.out / self.files.inside))
+            form.write(kept, self.out / self.files.released, form.load(self.out / "model"))
 
     def _note_repairs(self, repaired: dict[str, int]) -> None:
         log.info("  %s", summary(repaired))
@@ -366,7 +355,7 @@ class Pipeline:
             "schema": self.schema, "seed": self.seed, "progress": self.progress,
             "profile": self.profile, "facts": self.facts | {"generator": generator},
         }  # fmt: skip
-        tables = {folder: self._table(name) for folder, name in self._candidates.items()}
+        tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
         reports = compare(self.train, self.holdout, tables, **options)
         report = reports["model"] if self.runs == 1 else self._keep_first(reports)
         report.save(self.out)
@@ -379,8 +368,9 @@ class Pipeline:
         ranking["seed"] = [model.seed for model in models.values()]
         first = ranking.index[0]
         models[first].save(self.out / "model")
-        with atomic_path(self.out / SYNTHETIC) as temporary:
-            shutil.copyfile(self.out / self._candidates[first], temporary)
+        with atomic_path(self.out / self.files.inside) as temporary:
+            shutil.copyfile(self.out / self.files.candidates[first], temporary)
+        self._hand_out()
         rows = ranking.reset_index().astype(object)
         self._folder.note(ranking=rows.where(rows.notna(), None).to_dict("records"))
         scores = ", ".join(f"{name} {score:.3f}" for name, score in ranking["score"].items())
@@ -438,12 +428,12 @@ class Pipeline:
             getattr(self, f"_make_{name}")()
         seconds, peak = round(time.perf_counter() - start, 1), peak_memory()
         self._folder.note(inputs=inputs)
-        self._folder.finish(name, self._files[name], seconds=seconds, peak_gb=peak)
+        self._folder.finish(name, self.files.stages[name], seconds=seconds, peak_gb=peak)
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
     def _finish_file(self, name: str) -> None:
-        self._finish(next(stage for stage, files in self._files.items() if name in files))
+        self._finish(next(stage for stage, files in self.files.stages.items() if name in files))
 
     def _table(self, name: str) -> pd.DataFrame:
         self._finish_file(name)

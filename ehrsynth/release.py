@@ -19,15 +19,15 @@ from .files import (
     read_table,
     sha256,
     write_json,
-    write_table,
 )
 from .gan.recipe import MODEL_FILES
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .protection import LEAST_PATIENTS
 from .rules import FILE as RULES_FILE
 from .run_folder import FILE as RUN_FILE
-from .run_folder import RunFolder
+from .run_folder import INSIDE, RunFolder
 from .schema import Schema
+from .sources.flat.form import FILE as FORM_FILE
 from .traces import found_in, repeated, secrets
 
 MANIFEST = "manifest.json"
@@ -42,7 +42,7 @@ def release(
 ) -> list[str]:
     """Pack what may leave of a finished run into a new folder, or say why it may not.
 
-    The synthetic table (as CSV where the run read one), the card, the report with its numbers and
+    The synthetic table (in the form of what was read), the card, the report with its numbers and
     the columns' description; the model only if asked for. Train, holdout, checkpoints and critics
     stay. A privacy verdict that is not good needs a person's name; what gives a single patient away
     (:mod:`ehrsynth.traces`) is refused, whoever signs. The names of what was packed.
@@ -83,19 +83,16 @@ def _signature(signed_by: str | None, verdict: dict) -> dict[str, str]:
 
 
 def _pack(run: Path, package: Path, with_model: bool) -> None:
-    data = str(RunFolder(run).content()["settings"].get("data") or "")
-    tables = sorted(run.glob("synthetic.*"))
-    if data.lower().endswith((".csv", ".csv.gz")) and len(tables) == 1:
-        write_table(read_table(tables[0]), package / f"{tables[0].stem}.csv")
-    else:
-        for table in tables:
-            shutil.copyfile(table, package / table.name)
+    for table in sorted(run.glob("synthetic.*")):
+        shutil.copyfile(table, package / table.name)
     for name in _REPORTS:
         shutil.copyfile(run / name, package / name)
     if with_model:
         private_folder(package / "model")
         for name in _MODEL:
             shutil.copyfile(run / "model" / name, package / "model" / name)
+        if (run / "model" / FORM_FILE).is_file():
+            shutil.copyfile(run / "model" / FORM_FILE, package / "model" / FORM_FILE)
 
 
 def _found(run: Path, package: Path) -> list[str]:
@@ -104,7 +101,8 @@ def _found(run: Path, package: Path) -> list[str]:
     train, holdout = (schema.cast(read_table(run / n), where=n) for n in (_TRAIN, _HOLDOUT))
     known = secrets(pd.concat([train, holdout], ignore_index=True), LEAST_PATIENTS, _own_words())
     found = [said for file in _files(package) for said in found_in(file, known)]
-    for file in sorted(package.glob("synthetic.*")):
+    inside = run / INSIDE
+    for file in [inside] if inside.is_file() else sorted(package.glob("synthetic.*")):
         released = schema.cast(read_table(file), where=file.name)
         if count := repeated(released, train, holdout, LEAST_PATIENTS):
             found.append(f"{file.name} holds {count} training patients as they are")

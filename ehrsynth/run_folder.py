@@ -1,4 +1,4 @@
-"""The folder of one run, and its manifest ``run.json``.
+"""The folder of one run: its files, and its manifest ``run.json``.
 
 It says which run the folder holds, by which version, from which inputs, how far that is, and what
 each stage has left, with the SHA-256 of every file.
@@ -13,10 +13,75 @@ from typing import Any
 from filelock import FileLock
 
 from .errors import InputError, some
-from .files import atomic_path, private_folder, read_json, sha256, write_json
+from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
+from .files import atomic_path, private_folder, read_json, sha256, table_ending, write_json
+from .gan.recipe import MODEL_FILES
+from .preprocessing.encode import FILE as PREPROCESSOR_FILE
+from .rules import FILE as RULES_FILE
+from .sources.flat.form import FILE as FORM_FILE
 
 FILE = "run.json"
+SYNTHETIC = "synthetic.parquet"
+# Where what is handed out has another form, the synthetic patients as they are evaluated.
+INSIDE = f"inside/{SYNTHETIC}"
+STAGES = {
+    "data": [
+        "train.parquet", "holdout.parquet", "schema.json",
+        f"model/{PREPROCESSOR_FILE}", f"model/{RULES_FILE}",
+    ],
+    "training": [f"model/{name}" for name in MODEL_FILES],
+    "generation": [SYNTHETIC],
+    "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
+}  # fmt: skip
 _GIT_IGNORE, _IGNORE_ALL = ".gitignore", "*\n"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What of a run is in which file: a flat table comes out as it went in, all else as Parquet."""
+
+    is_table: bool
+    ending: str  # of the synthetic patients that may be handed out
+    runs: int
+
+    @classmethod
+    def of(cls, dataset: str, data: object, format: str | None, runs: int) -> "RunFiles":
+        """By the data set, where it lies, and the format that was asked for."""
+        is_table = dataset == "table"
+        as_it_was = table_ending(data) if is_table and isinstance(data, str | Path) else ""
+        return cls(is_table, f".{format}" if format else as_it_was or ".parquet", runs)
+
+    @property
+    def released(self) -> str:
+        """The file that may be handed out."""
+        return f"synthetic{self.ending}"
+
+    @property
+    def inside(self) -> str:
+        """The same patients as they are evaluated."""
+        return INSIDE if self.is_table or self.ending != ".parquet" else SYNTHETIC
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """By the folder of each model, the file of what it generates."""
+        if self.runs == 1:
+            return {"model": self.inside}
+        folders = [f"runs/{run}" for run in range(1, self.runs + 1)]
+        return {folder: f"{folder}/{SYNTHETIC}" for folder in folders}
+
+    @property
+    def stages(self) -> dict[str, list[str]]:
+        """What each stage leaves. Of several runs, the evaluation chooses what is kept."""
+        kept = list(dict.fromkeys([self.inside, self.released]))
+        data = [*STAGES["data"], *[f"model/{FORM_FILE}"] * self.is_table]
+        if self.runs == 1:
+            return STAGES | {"data": data, "generation": kept}
+        return STAGES | {
+            "data": data,
+            "training": [f"{folder}/{name}" for folder in self.candidates for name in MODEL_FILES],
+            "generation": list(self.candidates.values()),
+            "evaluation": [*STAGES["training"], *kept, *STAGES["evaluation"]],
+        }
 
 
 @dataclass

@@ -1,24 +1,27 @@
 """Any number of patients from a trained model, in the memory of one chunk of them."""
 
 import hashlib
+import json
 import logging
 import math
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import InputError, check_count
-from .files import atomic_path, read_json, sweep, write_json
+from .errors import InputError, check_choice, check_count
+from .files import FORMATS, atomic_path, read_json, sweep, table_ending, write_json
 from .generation.decode import postprocess
 from .model import EMRWGAN
 from .preprocessing.encode import Preprocessor
 from .progress import at_work
 from .rules import Rule
+from .sources.flat import form as forms
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +32,19 @@ _JOB = "_job.json"  # readers of a folder of Parquet files pass over names that 
 def generate(
     gan: EMRWGAN, prep: Preprocessor, n: int, path: str | Path, seed: int = 0,
     where: dict | None = None, progress: bool = False, rules: bool | Iterable[Rule] = True,
+    form: dict[str, Any] | None = None, format: str | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Write `n` synthetic patients to a file or a folder, a chunk at a time.
 
-    The same call goes on where it was stopped, and gives the same as without the interruption.
-    Until a file is whole, its parts are in ``PATH.parts``, so it needs twice its room.
+    The same call goes on where it was stopped, and gives the same as if it had not been. Until a
+    file is whole, its parts are in ``PATH.parts``, so it needs twice its room.
 
     Parameters
     ----------
     gan, prep, n : EMRWGAN, Preprocessor, int
         The model, the preprocessor that it was trained with, and the number of patients.
     path : path
-        A .parquet or .csv file; without an ending, a folder of Parquet files.
+        A .parquet, .csv or .csv.gz file; without an ending, a folder of Parquet files.
     seed : int
         Same seed, same patients.
     where : dict, optional
@@ -48,6 +52,8 @@ def generate(
     progress : bool
     rules : bool or list of Rule
         As in :func:`ehrsynth.generation.decode.postprocess`.
+    form, format : dict, {"parquet", "csv"}, optional
+        Of the table that went in (:func:`ehrsynth.sources.flat.form.learn`); of a folder's files.
 
     Returns
     -------
@@ -55,36 +61,45 @@ def generate(
         For each rule, the number of patients that were repaired.
     """
     check_count("number of synthetic patients", n)
-    path = _target(path)
+    path, ending = Path(path), _checked_ending(path, format)
     rules = rules if isinstance(rules, bool) else list(rules)
-    job = _job(gan, prep, n, seed, where, rules)
-    folder = path.with_name(f"{path.name}.parts") if path.suffix else path
+    of_parts = ending or f".{format or FORMATS[0]}"
+    job = _job(gan, prep, n, seed, where, rules) | {"format": of_parts, "form": _hash(form)}
+    folder = path.with_name(f"{path.name}.parts") if ending else path
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
-    parts = [folder / f"part-{i:05d}{path.suffix or '.parquet'}" for i in range(len(sizes))]
-    done, repaired = _start(folder, parts, job, discard=bool(path.suffix))
+    parts = [folder / f"part-{i:05d}{of_parts}" for i in range(len(sizes))]
+    done, repaired = _start(folder, parts, job, discard=bool(ending))
     with at_work("Generating", n, "patients", sum(sizes[:done]), progress) as work:
         for chunk in range(done, len(parts)):
             # One seed a chunk: the chunks differ, and each can be made again alone.
             own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
             encoded = gan.sample(sizes[chunk], where=where, seed=own_seed)
-            _write_part(parts[chunk], encoded, prep, own_seed, rules, repaired, head=chunk == 0)
+            patients = postprocess(encoded, prep, own_seed, rules, repaired)
+            forms.write(patients, parts[chunk], form, head=chunk == 0 or not ending)
             _note(folder, job, chunk + 1, repaired)
             work.at(sum(sizes[: chunk + 1]))
-    if path.suffix:
+    if ending:
         _join(parts, path)
         shutil.rmtree(folder)
     return repaired
 
 
-def _target(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix not in ("", ".parquet", ".csv"):
+def _checked_ending(path: str | Path, format: str | None) -> str:
+    """The ending of a file that can be written, or "" for a folder."""
+    path, ending = Path(path), table_ending(path)
+    if format is not None:
+        check_choice("format", format, FORMATS)
+    if path.suffix and not ending:
         raise InputError(
-            f"{path} has an unknown ending; use .parquet, .csv, or none for a folder of files."
+            f"{path} has an unknown ending; use .parquet, .csv, .csv.gz, or none for a folder."
         )
-    if path.suffix and path.is_dir():
+    if ending and format not in (None, ending.split(".")[1]):
+        raise InputError(
+            f"{path} does not end in .{format}; change the name or leave --format out."
+        )
+    if ending and path.is_dir():
         raise InputError(f"{path} is a folder; choose the name of a file, or no ending.")
-    return path
+    return ending
 
 
 def _job(gan: EMRWGAN, prep: Preprocessor, n: int, seed: int, where: dict | None, rules) -> dict:
@@ -97,8 +112,12 @@ def _job(gan: EMRWGAN, prep: Preprocessor, n: int, seed: int, where: dict | None
         "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
         "chunk": CHUNK,
         # Another model, or another preprocessor, makes other patients.
-        "model": hashlib.sha256(first.to_csv(index=False).encode()).hexdigest()[:16],
+        "model": _hash(first.to_csv(index=False)),
     }
+
+
+def _hash(what: object) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 def _start(
@@ -131,20 +150,11 @@ def _note(folder: Path, job: dict, finished: int, repaired: dict[str, int]) -> N
     write_json({"job": job, "finished": finished, "repaired": repaired}, folder / _JOB)
 
 
-def _write_part(path, encoded, prep, seed, rules, repaired, head: bool) -> None:
-    patients = postprocess(encoded, prep, seed=seed, rules=rules, repaired=repaired)
-    with atomic_path(path) as temporary:
-        if path.suffix == ".csv":
-            patients.to_csv(temporary, header=head, index=False)
-        else:
-            pq.write_table(pa.Table.from_pandas(patients, preserve_index=False), temporary)
-
-
 def _join(parts: Sequence[Path], path: Path) -> None:
     # Written among the parts, so that nothing else is left over when the process is killed.
     whole = parts[0].with_name(f"whole{path.suffix}")
     with atomic_path(path) as temporary:
-        if path.suffix == ".csv":
+        if path.suffix != ".parquet":  # files of gzip, too, are one when they follow each other
             with open(whole, "wb") as file:
                 for part in parts:
                     file.write(part.read_bytes())

@@ -11,11 +11,16 @@ import pandas as pd
 import pytest
 
 import ehrsynth as es
-from ehrsynth import pipeline, rules
+from ehrsynth import pipeline, rules, run_folder
 from ehrsynth import stream as streaming
 from ehrsynth.profiles import PROFILES, Profile
 
-FILES = [name for names in pipeline.STAGES.values() for name in names]
+# A CSV went in: one comes out, and what is evaluated lies inside.
+FILES = [
+    *(name for names in run_folder.STAGES.values() for name in names),
+    "synthetic.csv", "model/form.json",
+]  # fmt: skip
+FILES[FILES.index("synthetic.parquet")] = "inside/synthetic.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def test_finished_stages_are_not_repeated(tmp_path, small, monkeypatch):
     def fail(*_):
         raise AssertionError("a finished stage ran again")
 
-    for stage in pipeline.STAGES:
+    for stage in run_folder.STAGES:
         monkeypatch.setattr(es.Pipeline, f"_make_{stage}", fail)
     job = run(tmp_path / "a", small).run()
     assert len(job.report.metrics) > 5
@@ -93,7 +98,7 @@ def test_the_preprocessor_sees_the_training_patients_only(tmp_path, small):
 
 def test_a_lost_file_is_made_again(tmp_path, small):
     before = run(tmp_path / "a", small).run().synthetic
-    (tmp_path / "a" / "synthetic.parquet").unlink()
+    (tmp_path / "a" / "synthetic.csv").unlink()
     pd.testing.assert_frame_equal(run(tmp_path / "a", small).run().synthetic, before)
 
 
@@ -145,7 +150,7 @@ def command(out, small):
 def uninterrupted(tmp_path_factory, small):
     out = tmp_path_factory.mktemp("whole") / "run"
     subprocess.run(command(out, small), check=True, stderr=subprocess.DEVNULL)
-    return pd.read_parquet(out / "synthetic.parquet")
+    return pd.read_parquet(out / "inside" / "synthetic.parquet")
 
 
 def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, uninterrupted):
@@ -163,7 +168,9 @@ def test_killed_and_started_again_gives_the_same_patients(tmp_path, small, unint
     subprocess.run(command(out, small), check=True, stderr=subprocess.DEVNULL)
     after = json.loads((out / "run.json").read_text())["finished"]
     assert {name: after[name] for name in before} == before, "a finished stage ran again"
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "synthetic.parquet"), uninterrupted)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out / "inside" / "synthetic.parquet"), uninterrupted
+    )
 
 
 def test_generating_in_chunks_is_seeded_and_complete(tmp_path, small, monkeypatch):
@@ -207,7 +214,7 @@ def test_of_several_runs_the_first_for_the_use_case_is_kept(tmp_path, small, mon
         assert (job.out / name).is_file(), name
 
     # When the other one is first, the other one is kept; nothing but the evaluation runs again.
-    (job.out / "synthetic.parquet").unlink()
+    (job.out / "inside" / "synthetic.parquet").unlink()
     before = {path: path.stat().st_mtime_ns for path in job.out.rglob("runs/*/*")}
     monkeypatch.setattr(pipeline, "rank", lambda *args: es.rank(*args).iloc[::-1])
     again = run(tmp_path / "a", small, runs=2, use_case="education").run()

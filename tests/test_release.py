@@ -75,8 +75,8 @@ def test_what_may_leave_leaves_and_nothing_else(run, tmp_path):
     assert left == {*names, MANIFEST}
     # The run read a CSV file, so a CSV file is handed on.
     assert set(names) == {"card.md", "metrics.json", "report.html", "schema.json", "synthetic.csv"}
-    made = pd.read_csv(tmp_path / "out" / "synthetic.csv")
-    assert len(made) == len(pd.read_parquet(run / "synthetic.parquet"))
+    made = tmp_path / "out" / "synthetic.csv"
+    assert made.read_bytes() == (run / "synthetic.csv").read_bytes()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
@@ -84,7 +84,7 @@ def test_the_model_leaves_on_request_only_and_without_a_critic(run, tmp_path):
     names = release(run, tmp_path / "out", with_model=True, signed_by="A. Name")
     inside = {n for n in names if n.startswith("model/")}
     assert inside == {f"model/{n}" for n in ("gan.json", "gan.safetensors", "preprocessor.json",
-                                             "rules.json")}  # fmt: skip
+                                             "rules.json", "form.json")}  # fmt: skip
     assert len(es.EMRWGAN.load(tmp_path / "out" / "model").sample(5)) == 5
 
 
@@ -149,10 +149,11 @@ def plant_number(run):
 
 def plant_extreme(run):
     """A value that nobody else has nearly, of a training patient, in the synthetic table."""
-    for name in ("train.parquet", "synthetic.parquet"):
-        table = pd.read_parquet(run / name)
+    train, made = pd.read_parquet(run / "train.parquet"), pd.read_csv(run / "synthetic.csv")
+    for table in (train, made):
         table.loc[3, "platelets"] = 987_654_321.0
-        table.to_parquet(run / name)
+    train.to_parquet(run / "train.parquet")
+    made.to_csv(run / "synthetic.csv", index=False)
     return "synthetic", "987654321"
 
 
@@ -160,7 +161,7 @@ def plant_extreme(run):
 def test_what_one_patient_has_is_refused_even_if_signed_and_not_repeated(run, tmp_path, plant):
     release(run, tmp_path / "before", signed_by="A. Name")
     where, value = plant(run)
-    admit(run, "card.md", "train.parquet", "synthetic.parquet")
+    admit(run, "card.md", "train.parquet", "synthetic.csv")
     with pytest.raises(es.InputError, match=f"also if signed: {where}.* numbers? of 6") as refused:
         release(run, tmp_path / "out", signed_by="A. Name")
     assert value not in str(refused.value)
@@ -327,7 +328,8 @@ STALE = [
     ("data", "model/preprocessor.json", lambda path: path.unlink()),
     ("training", "model/gan.safetensors", cut),
     ("training", "model/gan.json", lambda path: path.write_text("{}")),
-    ("generation", "synthetic.parquet", swap),
+    ("generation", "inside/synthetic.parquet", swap),
+    ("generation", "synthetic.csv", cut),
     ("evaluation", "metrics.json", cut),
     ("evaluation", "report.html", lambda path: path.write_text("")),
     ("evaluation", "card.md", lambda path: path.unlink()),
@@ -349,11 +351,11 @@ def short(monkeypatch):
 
 
 def test_a_stale_stage_is_made_again_with_what_follows(run, short, caplog):
-    before = {name: sha256(run / name) for name in ("train.parquet", "synthetic.parquet")}
-    cut(run / "synthetic.parquet")
+    before = {name: sha256(run / name) for name in ("train.parquet", "synthetic.csv")}
+    cut(run / "synthetic.csv")
     (run / ".card.md.0123abcd.part").write_text("of a process that was killed")
     again(run).run()
-    assert "Generation left another synthetic.parquet than the one that is there" in caplog.text
+    assert "Generation left another synthetic.csv than the one that is there" in caplog.text
     assert {name: sha256(run / name) for name in before} == before
     assert problems(run, unfinished=True) == []
 

@@ -74,7 +74,7 @@ ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-
 INSIDE = {
     "sources.flat": (
         "decimals", "text_file", "file", "columns_file", "reading", "units", "dates", "as_numbers",
-        "outcome", "column_reader", "applying", "who", "table",
+        "outcome", "column_reader", "applying", "who", "styles", "form", "table",
     ),
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",

@@ -7,8 +7,8 @@ there, and of Parquet and DataFrames only the forms of one type are made the sam
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ _EXACT = 2**53  # from here on a floating-point number is not always the whole o
 class Dialect:
     """How a table is written, so that another one can be written alike.
 
-    `names` are the columns in the file's order, as they are written there. `types` has by these
-    names the Arrow types of a Parquet file and the dtypes of a DataFrame; a CSV has none.
+    `names` are the columns in the file's order, as they are written there. `schema` has their Arrow
+    types, and pandas' dtypes where pandas wrote them; a CSV has none.
     """
 
     kind: str  # ".csv", ".csv.gz", ".parquet", or "" of a DataFrame
     names: tuple[Any, ...]
-    types: Mapping[Any, Any] = field(default_factory=dict)
+    schema: pa.Schema | None = None
     delimiter: str = ","
     encoding: str = "utf-8"  # by its Python name; "utf-8-sig" and "utf-16" begin with a mark
     decimal: str = "."  # "" where both signs are used
@@ -126,7 +126,7 @@ def _read_csv(path: Path, kind: str) -> Raw:
             f"{path} has rows with more values than its first row has names; correct the file."
         ) from error
     frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
-    dialect = Dialect(kind, tuple(names), {}, delimiter, encoding, sign_of_file(frame))
+    dialect = Dialect(kind, tuple(names), None, delimiter, encoding, sign_of_file(frame))
     if not encoding.startswith("utf-8"):
         log.info("%s is read as text in %s; if that is wrong, save it in UTF-8.", path, encoding)
     return Raw(_named(frame, str(path)), dialect, str(path))
@@ -141,22 +141,25 @@ def _read_parquet(path: Path) -> Raw:
     index = [name for name in meta.get("index_columns", []) if isinstance(name, str)]
     table = table.drop_columns([name for name in index if name in table.column_names])
     _refuse_doubled(path, [name.strip() for name in table.column_names])
-    types = dict(zip(table.column_names, table.schema.types, strict=True))
     columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
     frame = _named(pd.DataFrame(columns), str(path))
     attributes = (table.schema.metadata or {}).get(b"PANDAS_ATTRS")
     frame.attrs = json.loads(attributes) if attributes else {}
     notes = tuple(f"the index {name!r} was left out" for name in index if "__index" not in name)
-    return Raw(frame, Dialect(".parquet", tuple(types), types), str(path), notes)
+    dialect = Dialect(".parquet", tuple(table.column_names), table.schema)
+    return Raw(frame, dialect, str(path), notes)
 
 
 def _of_frame(table: pd.DataFrame, where: str) -> Raw:
-    types = dict(zip(table.columns, table.dtypes, strict=False))
     frame = _named(table, where)
     plain = {name: _plain(values) for name, values in frame.items()}
     made = pd.DataFrame(plain, index=frame.index)
     made.attrs = dict(table.attrs)
-    return Raw(made, Dialect("", tuple(table.columns), types), where)
+    try:
+        schema = pa.Schema.from_pandas(table, preserve_index=False)
+    except (TypeError, pa.ArrowInvalid):  # a column of several types
+        schema = None
+    return Raw(made, Dialect("", tuple(table.columns), schema), where)
 
 
 # -- the types of Arrow and of pandas ----------------------------------------------------

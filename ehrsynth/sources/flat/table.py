@@ -15,7 +15,7 @@ import pandas as pd
 
 from ...errors import InputError, near
 from ...schema import Schema
-from . import columns_file
+from . import columns_file, form
 from .applying import fit_into
 from .column_reader import understand
 from .columns_file import NOTHING
@@ -135,7 +135,7 @@ def _each(readings: list[Reading], step: Any, where: str) -> None:
 def load(
     data: Data, outcome: str | None = None, columns: str | Path | None = None,
     patient_id: str | None = None, positive: str | None = None,
-) -> dict[str, pd.DataFrame]:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """Read a flat table and work out what its columns are.
 
     Parameters
@@ -156,7 +156,8 @@ def load(
     -------
     dict of str to DataFrame
         ``table``, with its schema attached; ``columns``: for each column of the file what it was
-        taken for (column, kind, role, values, missing (%), notes); and ``file``: how it is written.
+        taken for (column, kind, role, values, missing (%), notes); ``file``: how it is written; and
+        ``form``: the same, as :func:`ehrsynth.sources.flat.form.write` needs it.
     """
     if outcome is None:
         raise InputError("A flat table needs an outcome; name the column with --outcome COLUMN.")
@@ -164,7 +165,9 @@ def load(
     known = learn(sheet)
     warn(known)
     table, _ = fit_into(known.schema, sheet.frame, known.readings)
-    return _tables(sheet, known, known.schema.cast(table, where=sheet.raw.where))
+    table = known.schema.cast(table, where=sheet.raw.where)
+    raw = replace(sheet.raw, frame=sheet.raw.frame[sheet.rows])
+    return _tables(sheet, known, table) | {"form": form.learn(raw, table, known.readings)}
 
 
 def warn(known: Known) -> None:

@@ -1,0 +1,250 @@
+"""The form of a flat table: what comes out is written as what went in.
+
+:func:`learn` compares the columns of a file with what was read from them and notes the way back:
+types, spellings, formats. :func:`write` goes it. No spelling of fewer than LEAST_PATIENTS is kept.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pandas.api.types import infer_dtype
+
+from ...files import MISSING_TEXTS, atomic_path, read_json, table_ending, write_table
+from ...kinds import category_text
+from ...protection import LEAST_PATIENTS
+from ...schema import MISSING, Column, Schema
+from .dates import HOURS, origin_of
+from .decimals import sign_of_column, to_numbers
+from .file import Raw
+from .reading import CODE_NUMBER, Reading
+from .styles import date_style, number_style, step_of_time, write_date, write_numbers
+
+FILE = "form.json"
+_CSV = {"sep": ",", "encoding": "utf-8"}  # where nobody has said how
+# The mark at the beginning of a file stands there only.
+_LATER = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}
+_MOST = 0.8  # of a category's patients, who have it in one spelling
+_WHOLE = r"-?(?:0|[1-9]\d{0,17})"
+_DAY = pd.Timedelta(days=1)
+
+
+def learn(raw: Raw, table: pd.DataFrame, readings: Mapping[str, Reading]) -> dict[str, Any]:
+    """Note how a file is written, of which `table` was read: the same patients in their order."""
+    schema, dialect, entries, fields = Schema.of(table), raw.dialect, [], []
+    for label, name in zip(dialect.names, raw.frame.columns, strict=True):
+        if name not in schema:
+            continue
+        old, new = raw.frame[name].reset_index(drop=True), table[name].reset_index(drop=True)
+        known = dialect.schema and dialect.schema.field(str(label))
+        field = known or pa.field(str(label), _type(old, readings[name].sign))
+        entry = _learned(schema[name], old, new, readings[name], field.type)
+        if entry["as"] == "category" and not _fits(entry["levels"], field.type):
+            field = field.with_type(pa.string())  # such as "Other" among numbers
+        entries.append({"name": name, "label": label, **entry})
+        fields.append(field)
+    arrow = pa.schema(fields, _of_pandas(dialect.schema, [field.name for field in fields]))
+    said = {"sep": dialect.delimiter, "encoding": dialect.encoding} if raw.is_text else {}
+    arrow = base64.b64encode(arrow.serialize()).decode()
+    return {"file": dialect.kind, "csv": said, "arrow": arrow, "columns": entries}
+
+
+def _type(raw: pd.Series, sign: str) -> pa.DataType:
+    """The type that pandas gives a column of texts when it reads the file."""
+    text = raw.dropna().astype("str")
+    text = text[~text.isin(MISSING_TEXTS)]
+    if text.isin(("True", "False", "TRUE", "FALSE")).all():
+        return pa.bool_()
+    if text.str.fullmatch(_WHOLE).all():
+        return pa.int64()
+    sign = sign_of_column(text, sign) or "."
+    coded = text.str.fullmatch(CODE_NUMBER).any()
+    grouped = text.str.contains("." if sign == "," else ",", regex=False).any()
+    return pa.string() if coded or grouped or to_numbers(text, sign).isna().any() else pa.float64()
+
+
+def _of_pandas(schema: pa.Schema | None, names: list[str]) -> dict[str, str] | None:
+    """What pandas notes about the dtypes of these columns; neither rows nor attributes."""
+    if schema is None or not schema.pandas_metadata:
+        return None
+    noted = {key: schema.pandas_metadata[key] for key in ("column_indexes", "pandas_version")}
+    columns = [c for c in schema.pandas_metadata["columns"] if c["field_name"] in names]
+    for column in columns:
+        if column["numpy_type"].startswith(("decimal", "dictionary")):  # pandas cannot read these
+            column["numpy_type"] = "object"
+    return {"pandas": json.dumps({**noted, "columns": columns, "index_columns": []})}
+
+
+def _learned(
+    column: Column, raw: pd.Series, values: pd.Series, reading: Reading, kind: pa.DataType
+) -> dict[str, Any]:
+    missing = (values == MISSING) | values.isna()
+    is_text = not isinstance(raw.dtype, pd.CategoricalDtype) and infer_dtype(raw) == "string"
+    word = _missing_word(raw[missing]) if is_text else None
+    raw, values = raw[~missing], values[~missing]
+    if column.kind == "continuous":
+        return _numbers(column, raw, reading, is_text) | {"missing": word}
+    written = _spellings(raw, values)
+    levels = [written.get(c, c) for c in column.categories or ("0", "1") if c != MISSING]
+    if isinstance(raw.dtype, pd.CategoricalDtype):  # in the order that was declared
+        order = [category_text(level) for level in raw.cat.categories]
+        levels.sort(key=lambda text: order.index(text) if text in order else len(order))
+    return {"as": "category", "written": written, "levels": levels, "missing": word}
+
+
+def _numbers(column: Column, raw: pd.Series, reading: Reading, is_text: bool) -> dict[str, Any]:
+    """What numbers stand for: dates, lengths of time, times of the day, or themselves."""
+    text = raw.astype("str")
+    if (origin := origin_of(column.unit)) is not None:
+        if is_text or pd.api.types.is_numeric_dtype(raw):  # such as 20200131
+            text = text if is_text else raw.astype("int64").astype("str")
+            style = date_style(text, bool(reading.day_first))
+        else:
+            stamps = pd.to_datetime(raw)
+            style = {"step": step_of_time(stamps.dt.tz_localize(None))}
+            style |= {"zone": str(stamps.dt.tz)} if stamps.dt.tz else {}
+        return {"as": "date", "origin": f"{origin:%Y-%m-%d}"} | style
+    if pd.api.types.is_timedelta64_dtype(raw):
+        return {"as": "duration", "step": step_of_time(raw)}
+    if column.unit == HOURS:
+        seconds = text.str.count(":").eq(2).any()
+        return {"as": "clock", "format": "%H:%M:%S" if seconds else "%H:%M"}
+    return {"as": "number"} | (number_style(text, reading.sign) if is_text else {})
+
+
+def _missing_word(raw: pd.Series) -> str | None:
+    """The word that most of those have who have no value, such as "?"; no number."""
+    words = raw.dropna().astype("str")
+    counts = words[~words.str.contains(r"\d", regex=True)].value_counts()
+    often = len(counts) and counts.iloc[0] >= max(LEAST_PATIENTS, len(raw) / 2)
+    return str(counts.index[0]) if often else None
+
+
+def _spellings(raw: pd.Series, values: pd.Series) -> dict[str, str]:
+    """How the file writes each category that it writes in another way."""
+    pairs = pd.DataFrame({"new": values.astype(str), "old": raw.astype(object).map(category_text)})
+    sizes, written = pairs["new"].value_counts(), dict[str, str]()
+    taken = set(sizes.index)
+    for (category, text), count in pairs.value_counts().items():
+        # Of several words for one category the first is meant, unless it only stands for others.
+        alike = text.casefold() == category.casefold() or count >= _MOST * sizes[category]
+        free = category not in written and (text == category or text not in taken)
+        if count >= LEAST_PATIENTS and alike and free:
+            written[category] = text
+            taken.add(text)
+    return {category: text for category, text in written.items() if category != text}
+
+
+def _fits(levels: list[str], kind: pa.DataType) -> bool:
+    try:
+        pa.array(levels).cast(kind.value_type if pa.types.is_dictionary(kind) else kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
+
+
+# -- the way back --------------------------------------------------------------------------
+
+
+def dress(table: pd.DataFrame, form: dict[str, Any]) -> pd.DataFrame:
+    """Give a patient table the columns, types and spellings of what was learned from."""
+    labels = [entry["label"] for entry in form["columns"] if entry["name"] in table]
+    return _arrow_table(table, form).to_pandas().set_axis(labels, axis=1)
+
+
+def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
+    """Texts where the file has texts (of dates, too), else numbers, times or lengths of time."""
+    if entry["as"] == "category":
+        known, codes = ["0", "1"], values.to_numpy()
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            known, codes = list(values.cat.categories), values.cat.codes.to_numpy()
+        texts = [None if c == MISSING else entry["written"].get(c, c) for c in known]
+        return pd.Series(np.array(texts, dtype=object)[codes], index=values.index)
+    if entry["as"] == "number":
+        return write_numbers(values, entry) if "decimal" in entry else values.astype(object)
+    if entry["as"] == "clock":
+        step = "s" if "%S" in entry["format"] else "min"
+        passed = pd.to_timedelta(values, unit="h").dt.round(step)
+        passed = passed.where(~(passed >= _DAY), _DAY - pd.Timedelta(1, step))
+        return write_date(pd.Timestamp(0) + passed, entry)
+    spans = pd.to_timedelta(values, unit="D").dt.as_unit("us")
+    if entry["as"] == "duration":
+        return spans.dt.round(entry["step"])
+    stamps = pd.Timestamp(entry["origin"]) + spans
+    if zone := entry.get("zone"):  # whole days begin at its midnight
+        local = stamps.dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
+        first = np.ones(len(local), dtype=bool)
+        local = local.dt.round(entry["step"]).dt.tz_localize(zone, first, "shift_forward")
+        return local.dt.tz_convert("UTC").dt.tz_localize(None)
+    stamps = stamps.dt.round(entry["step"])
+    return write_date(stamps, entry) if "format" in entry else stamps
+
+
+def _text(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
+    plain = _plain(values, entry)
+    return plain if entry["missing"] is None else plain.where(plain.notna(), entry["missing"])
+
+
+def _arrow_table(table: pd.DataFrame, form: dict[str, Any]) -> pa.Table:
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(form["arrow"])))
+    pairs = [(e, f) for e, f in zip(form["columns"], schema, strict=True) if e["name"] in table]
+    made = [_cast(table[entry["name"]], entry, field.type) for entry, field in pairs]
+    fields = [field.with_nullable(True) for _, field in pairs]
+    return pa.Table.from_arrays(made, schema=pa.schema(fields, schema.metadata))
+
+
+def _cast(values: pd.Series, entry: dict[str, Any], kind: pa.DataType) -> pa.Array:
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    plain = _text(values, entry) if is_text else _plain(values, entry)
+    if entry["as"] == "number" and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        plain = values.round() if pa.types.is_integer(kind) else values
+    if pa.types.is_dictionary(kind):
+        codes = plain.map({text: code for code, text in enumerate(entry["levels"])})
+        levels = pa.array(entry["levels"]).cast(kind.value_type)
+        codes = pa.array(codes.astype("Int32")).cast(kind.index_type)
+        return pa.DictionaryArray.from_arrays(codes, levels, ordered=kind.ordered)
+    if pa.types.is_time(kind):
+        plain = plain.map(time.fromisoformat, na_action="ignore")
+    made = pa.array(plain, from_pandas=True)
+    if pa.types.is_timestamp(kind) and kind.tz:
+        made = made.cast(pa.timestamp("us", "UTC"))
+    return made.cast(kind)
+
+
+def load(folder: str | Path) -> dict[str, Any] | None:
+    """The form in a model's folder, or None: what went in was no flat table."""
+    path = Path(folder) / FILE
+    return read_json(path) if path.is_file() else None
+
+
+def write(
+    table: pd.DataFrame, path: str | Path, form: dict[str, Any] | None = None, head: bool = True
+) -> None:
+    """Write patients, by the ending of `path`, in a form, or as they are where there is none.
+
+    Without `head`, they are to follow others in the same file.
+    """
+    is_csv = table_ending(path) != ".parquet"
+    options = {**_CSV, **(form["csv"] if form else {}), "header": head}
+    if not head:
+        options["encoding"] = _LATER.get(options["encoding"], options["encoding"])
+    if form is None:
+        table = table.copy(deep=False)
+        table.attrs.clear()
+    elif is_csv and form["csv"]:
+        entries = [entry for entry in form["columns"] if entry["name"] in table]
+        table = pd.DataFrame({one["name"]: _text(table[one["name"]], one) for one in entries})
+    elif is_csv:
+        table = dress(table, form)
+    else:
+        with atomic_path(path) as temporary:
+            pq.write_table(_arrow_table(table, form), temporary)
+        return
+    write_table(table, path, **(options if is_csv else {}))
