@@ -27,10 +27,9 @@ USE_CASES: dict[str, dict[str, float]] = {
 
 
 def rank(
-    reports: Mapping | pd.DataFrame,
-    use_case: str = "machine-learning development",
+    reports: Mapping | pd.DataFrame, use_case: str = "machine-learning development",
     weights: Mapping[str, float] | None = None,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Rank candidate data sets for a use case, as published and corrected.
     Chapter choosing-and-releasing, "From many metrics to one order".
 
@@ -41,10 +40,8 @@ def rank(
     reports : mapping of str to Report (or to several), or DataFrame
         By the candidate's name; of several reports of one candidate, its runs, the mean counts.
         Or their ``to_frame()`` tables under each other with a column "candidate" (and "run").
-    use_case : str
-        One of :data:`USE_CASES`.
-    weights : mapping of str to float, optional
-        Weights by metric instead of a use case; they are scaled to sum 1.
+    use_case, weights : str, mapping of str to float, optional
+        One of :data:`USE_CASES`; or weights by metric instead, scaled to sum 1.
 
     Returns
     -------
@@ -79,12 +76,9 @@ def rank(
 
 
 def chance_of_first(
-    reports: Mapping | pd.DataFrame,
-    use_case: str = "machine-learning development",
-    weights: Mapping[str, float] | None = None,
-    draws: int = 2_000,
-    seed: int = 0,
-) -> pd.Series:
+    reports: Mapping | pd.DataFrame, use_case: str = "machine-learning development",
+    weights: Mapping[str, float] | None = None, draws: int = 2_000, seed: int = 0,
+) -> pd.Series:  # fmt: skip
     """How likely each candidate is really the first, by its corrected score.
     Chapter choosing-and-releasing, "How sure is the first place?".
 
@@ -94,11 +88,8 @@ def chance_of_first(
 
     Parameters
     ----------
-    reports : mapping or DataFrame
-    use_case : str
-    weights : mapping of str to float, optional
-        As for :func:`rank`. With one report a candidate, only the patients are drawn again:
-        another training run may differ by more.
+    reports, use_case, weights : mapping or DataFrame, str, mapping of str to float
+        As for :func:`rank`. With one report a candidate, only the patients are drawn again.
     draws, seed : int
 
     Returns
@@ -127,18 +118,15 @@ def chance_of_first(
 
 
 def sensitivity(
-    reports: Mapping | pd.DataFrame,
-    use_case: str = "machine-learning development",
-    family: str = "privacy",
-    steps: int = 21,
-) -> pd.DataFrame:
+    reports: Mapping | pd.DataFrame, use_case: str = "machine-learning development",
+    family: str = "privacy", steps: int = 21,
+) -> pd.DataFrame:  # fmt: skip
     """The score of each candidate while one family gets more and more of the total weight.
     Chapter choosing-and-releasing, "How much depends on the weights?".
 
     Parameters
     ----------
-    reports : mapping or DataFrame
-    use_case : str
+    reports, use_case : mapping or DataFrame, str
         As for :func:`rank`.
     family : {"privacy", "fidelity", "utility", "fairness"}
         Whose weight moves; inside and outside the family, weights keep their proportions.
