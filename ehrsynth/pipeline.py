@@ -22,7 +22,7 @@ import ehrsynth as es
 from . import datasets
 from .cohort import split
 from .datasets import build_patients
-from .discovery import listed, relations
+from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
@@ -251,10 +251,9 @@ class Pipeline:
         schema = prep.schema_
         # An impossible value counts as not measured, in every table of the run.
         train = prep.clip(train)[schema.names]
-        found = relations(train, schema)
-        rules = chosen_rules(
-            schema, self.rules, prep.dropped_["column"], [one.rule for one in found]
-        )
+        found, leaking = look_into(train, schema)
+        kept = [one.rule for one in found]
+        rules = chosen_rules(schema, self.rules, prep.dropped_["column"], kept)
         facts: dict[str, Any] = {
             **datasets.source(self.dataset, self.data), **datasets.describe(self._source),
             "outcome": datasets.outcome_fact(patients),
@@ -276,7 +275,6 @@ class Pipeline:
             of_source = self._source["quality"].to_dict("records")
             wrong = [*of_source, *patients.attrs.get("quality", [])]
             facts["data quality"] = wrong or "no rule of the reader found anything"
-        self._list_relations(listed(found, {"train": train}, schema))
         own = [rule for rule in rules if str(rule) in self._own_rules]
         broken = violations(train, schema, own)
         for rule, count in zip(broken["rule"], broken["count"], strict=True):
@@ -287,7 +285,10 @@ class Pipeline:
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         write_rules(rules, self.out / "model" / RULES_FILE)
-        self._folder.note(facts=facts)
+        self._folder.note(
+            facts=facts, relations=listed(found, {"train": train}, schema),
+            leaks=[leak._asdict() for leak in leaking],
+        )  # fmt: skip
 
     def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
         """Show what each column was taken for; give it in the form that JSON knows."""
@@ -295,15 +296,6 @@ class Pipeline:
             log.info("  %s", line)
         log.info("  Where this is wrong, say so in a columns file (--columns).")
         return columns.astype(object).where(columns.notna(), None).to_dict("records")
-
-    def _list_relations(self, rows: list[dict], most: int = 20) -> None:
-        for row in rows[:most]:
-            log.info(
-                "    %s (would break it by chance: %d)", row["relation"], row["broken by chance"]
-            )
-        if rows:
-            log.info("    Where one is not true, switch it off in a rules file (--rules).")
-        self._folder.note(relations=rows)
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
@@ -354,6 +346,7 @@ class Pipeline:
         options: dict[str, Any] = {
             "schema": self.schema, "seed": self.seed, "progress": self.progress,
             "profile": self.profile, "facts": self.facts | {"generator": generator},
+            "rules": self.clinical_rules,
         }  # fmt: skip
         tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
         reports = compare(self.train, self.holdout, tables, **options)

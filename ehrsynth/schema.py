@@ -59,6 +59,8 @@ class Column:
         The phecode of a diagnosis column, else "".
     sex : {"", "F", "M"}
         The only sex in which the diagnosis can occur, else "".
+    predictor : bool or None
+        Whether a model may predict the outcome from it; None leaves out what determines it.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Column:
     decimals: int | None = None
     code: str = ""
     sex: str = ""
+    predictor: bool | None = None
 
     def __post_init__(self):
         has = f"Column {self.name!r} has"

@@ -27,7 +27,7 @@ HOUSE = {
     "Ground": {"errors": (), "files": (), "progress": (), "protection": ()},
     "Columns": {
         "kinds": (), "schema": (), "relations": ("formula", "rule", "laws"), "rules": (),
-        "statistics": (), "discovery": ("cells", "orders", "formulas"),
+        "statistics": (), "discovery": ("cells", "orders", "formulas", "leaks"),
     },
     "data-types": {
         "phecode": (),
@@ -58,8 +58,8 @@ HOUSE = {
     "utility": {
         "evaluation": (
             "intervals", "effort", "learners", "neighbours", "metric", "alignment", "setting",
-            "marginals", "fidelity", "utility", "fairness", "inference", "privacy", "verdict",
-            "choose", "page", "report", "judge",
+            "marginals", "fidelity", "kept", "utility", "fairness", "inference", "privacy",
+            "verdict", "choose", "page", "report", "judge",
             "validation",
         )
     },

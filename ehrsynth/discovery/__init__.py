@@ -1,11 +1,17 @@
 """What can be found out about a table: the relations that hold for everybody, and leaks."""
 
+import logging
+
 import pandas as pd
 
 from ..schema import Schema
 from .cells import Found, cells
 from .formulas import formulas
+from .leaks import Leak, leaks
 from .orders import orders
+
+log = logging.getLogger(__name__)
+_SHOWN = 20  # relations in the log; all are in run.json and in the report
 
 
 def relations(table: pd.DataFrame, schema: Schema | None = None) -> list[Found]:
@@ -37,3 +43,18 @@ def listed(
             row[f"{name}, broken"] = f"{broken.sum():,} of {applies.sum():,}"
         rows.append(row)
     return rows
+
+
+def look_into(train: pd.DataFrame, schema: Schema) -> tuple[list[Found], list[Leak]]:
+    """What holds for every training patient and what determines the outcome, told in the log."""
+    found, leaking = relations(train, schema), leaks(train, schema)
+    for rule, by_chance in found[:_SHOWN]:
+        log.info("  Holds for all: %s (%d would break it by chance).", rule, by_chance)
+    if found:
+        log.info("  Relations: %d. Where one is not true, drop it with --rules.", len(found))
+    for leak in leaking:
+        log.warning(
+            "  %s nearly determines the outcome (%s %.3f): models do not see it, unless a columns "
+            "file says predictor: true.", leak.column, leak.shows, leak.value,
+        )  # fmt: skip
+    return found, leaking

@@ -43,5 +43,5 @@ def orders(table: pd.DataFrame, schema: Schema, computed: list[Found]) -> list[F
             found[i, j] = Found(
                 Above(names[i], names[j], equal=bool((upper == lower).any())), by_chance
             )
-    told = {(i, j) for i, k in found for other, j in found if k == other}
-    return [rule for pair, rule in found.items() if pair not in told]
+    by_way = {(i, j) for i, k in found for other, j in found if k == other}
+    return [rule for pair, rule in found.items() if pair not in by_way]

@@ -1,6 +1,6 @@
 """Every metric of a synthetic data set, as published and corrected, beside its two references."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
+from ..discovery.leaks import Leak, leaks, unused
 from ..errors import InputError, check_choice
 from ..progress import each
+from ..relations.rule import Rule
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, holm, mean_of
-from . import fairness, fidelity, inference, learners, marginals, utility
+from . import fairness, fidelity, inference, kept, learners, marginals, utility
 from .alignment import align
 from .effort import PROFILES
+from .kept import LEAKS, RELATIONS, in_each_table, to_keep
 from .metric import Metric, Spec, described
 from .privacy import attacks
 from .privacy.copies import shared_records
@@ -24,7 +27,9 @@ from .report import Report
 from .setting import MIXED, Setting, with_references
 
 SPECS: tuple[Spec, ...] = (
-    *described(marginals.COMPUTE | fidelity.COMPUTE | utility.COMPUTE | inference.COMPUTE),
+    *described(
+        marginals.COMPUTE | fidelity.COMPUTE | kept.COMPUTE | utility.COMPUTE | inference.COMPUTE
+    ),
     *attacks.SPECS,
     *described(fairness.COMPUTE, fairness.NOTES),
 )
@@ -76,6 +81,7 @@ def compare(
     progress: bool = False,
     profile: str = "full",
     facts: dict | None = None,
+    rules: Iterable[Rule] | None = None,
 ) -> dict[str, Report]:
     """Evaluate several synthetic data sets of the same patients; :func:`evaluate` for each.
     Chapter choosing-and-releasing, "Build it: three candidates".
@@ -85,10 +91,9 @@ def compare(
 
     Parameters
     ----------
-    train, holdout : DataFrame
-    candidates : mapping of str to DataFrame
-    schema, seed, progress, profile, facts : optional
-        As for :func:`evaluate`.
+    train, holdout, candidates : DataFrame, and mapping of str to DataFrame
+    schema, seed, progress, profile, facts, rules : optional
+        As for :func:`evaluate`; a run's rules, which switch relations off and add formulas.
 
     Returns
     -------
@@ -106,7 +111,7 @@ def compare(
         shared = full.select(name for name in full.names if name in common)
         cleaned = {role: shared.plausible(t[shared.names]) for role, t in aligned.items()}
         tables = {role: table for role, (table, _) in cleaned.items()}
-        scenes = with_references(**tables, schema=shared, effort=PROFILES[profile], seed=seed)
+        scenes, leaking = _scenes(tables, shared, profile, seed, rules)
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))
@@ -117,7 +122,7 @@ def compare(
             for spec in each(SPECS, "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
-            metrics=metrics, facts=dict(facts or {}), settings={"seed": seed, "profile": profile},
+            metrics, dict(facts or {}) | _facts(real, leaking), {"seed": seed, "profile": profile},
             rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
             outside={role: counts for role, (_, counts) in cleaned.items()},
             left_out={r: [str(n) for n in t if n not in common] for r, t in given.items()},
@@ -127,6 +132,25 @@ def compare(
             nearest=real.nearest, predictions=_predictions(scenes), **_of_models(real),
         )  # fmt: skip
     return reports
+
+
+def _scenes(
+    tables: dict[str, pd.DataFrame], schema: Schema, profile: str, seed: int,
+    rules: Iterable[Rule] | None,
+) -> tuple[dict[str, Setting], list[Leak]]:  # fmt: skip
+    """The settings with what is found in train: relations to keep, columns that models skip."""
+    leaking, relations = leaks(tables["train"], schema), to_keep(tables["train"], schema, rules)
+    hidden = unused(schema, leaking)
+    return with_references(
+        **tables, schema=schema, effort=PROFILES[profile], seed=seed, relations=relations,
+        unused=hidden,
+    ), leaking  # fmt: skip
+
+
+def _facts(setting: Setting, leaking: list[Leak]) -> dict[str, list[dict]]:
+    """What holds for every training patient, and what determines the outcome: report's lists."""
+    facts = {RELATIONS: in_each_table(setting), LEAKS: [leak._asdict() for leak in leaking]}
+    return {name: rows for name, rows in facts.items() if rows}
 
 
 def _check_arguments(candidates: object, seed: object, profile: object) -> None:

@@ -4,7 +4,7 @@ Everything that metrics share lives here once: the encoding for distances and le
 is computed of a table only once (:class:`Side`) or of the tables together (:meth:`Setting.once`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from ..discovery.cells import Found
 from ..schema import Schema
 from ..statistics import NotComputable, nearest_distance
 from . import learners
@@ -38,6 +39,7 @@ class Encoder:
     schema: Schema
     scale: dict[str, tuple[float, float, float]]  # low, range, middle by continuous column
     missing: frozenset[str]  # continuous columns that get a missingness column
+    unused: frozenset[str] = frozenset()  # columns that models of the outcome do not see
 
     @classmethod
     def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
@@ -148,6 +150,7 @@ class Side:
     encoder: Encoder
     effort: Effort
     seed: int
+    relations: list[Found] = field(default_factory=list, repr=False)  # that hold in train
     _explained: dict["Side", np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -170,8 +173,9 @@ class Side:
 
     @property
     def features(self) -> np.ndarray:
-        """The matrix without the outcome, made when asked: kept, it would double the memory."""
-        return np.delete(self.matrix, self.encoder.columns(self.encoder.schema.outcome), axis=1)
+        """What models see: without the outcome and what determines it. Not kept, for its memory."""
+        hidden = self.encoder.columns(self.encoder.schema.outcome, *self.encoder.unused)
+        return np.delete(self.matrix, hidden, axis=1)
 
     def forget(self) -> None:
         """Give the matrix's memory back; it is made again when it is needed again."""
@@ -256,14 +260,17 @@ class Setting:
 
 def with_references(
     train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema,
-    effort: Effort, seed: int,
+    effort: Effort, seed: int, relations: Sequence[Found] = (), unused: Iterable[str] = (),
 ) -> dict[str, Setting]:  # fmt: skip
     """The synthetic data's setting and the references', by name (see :class:`Spec`).
+
+    `relations` hold in train; models of the outcome do not see the `unused` columns.
     Chapter utility, "Tables of known quality".
     """
     rng = np.random.default_rng([seed, 9])
     encoder = Encoder.fit(schema, train, [holdout, synthetic])
-    side = partial(Side, encoder=encoder, effort=effort, seed=seed)
+    encoder = replace(encoder, unused=frozenset(unused))
+    side = partial(Side, encoder=encoder, effort=effort, seed=seed, relations=list(relations))
     real, fresh = side(train), side(holdout)
     order, cut = rng.permutation(len(holdout)), len(holdout) // 2
     first, second = (holdout.iloc[np.sort(part)] for part in (order[:cut], order[cut:]))

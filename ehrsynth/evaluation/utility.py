@@ -1,6 +1,7 @@
 """Utility: can one learn from the synthetic data what one would learn from real patients?
 
-The tutorial leaves race out of the features; here a model sees every column but the outcome.
+The tutorial leaves race out of the features; here a model sees every column but the outcome, and
+but those that determine it (:mod:`ehrsynth.discovery.leaks`).
 """
 
 import numpy as np
@@ -117,7 +118,9 @@ def feature_importance(side: Side, on: Side) -> pd.Series:
     """Mean absolute SHAP value by feature, of one table's model for another's patients.
     Chapter utility, "Feature importance".
     """
-    labels = np.delete(side.encoder.labels, side.encoder.columns(side.encoder.schema.outcome))
+    encoder = side.encoder
+    hidden = encoder.columns(encoder.schema.outcome, *encoder.unused)
+    labels = np.delete(encoder.labels, hidden)
     return pd.Series(side.explained(on).mean(axis=0), index=labels)
 
 

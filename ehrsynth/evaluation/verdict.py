@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import some
+from .kept import LEAKS
 from .metric import Metric
 from .privacy.success import ALARMS
 
@@ -235,6 +236,8 @@ def _utility(found: Findings) -> Verdict:
         else f"; the same model trained on real patients reaches {number_text(test.best)}"
     )  # fmt: skip
     said = [_say("utility", auroc=number_text(test.value), interval=interval, real=real)]
+    if determined := [row["column"] for row in found.facts.get(LEAKS, [])]:
+        said.append(_say("determined", columns=some(determined)))
     if test.share is None:
         return _verdict("utility", "unknown", said)
     levels = [level_of(test.share)]

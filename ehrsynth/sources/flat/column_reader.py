@@ -260,6 +260,8 @@ def _overrule(reading: Reading, column: Column) -> Column:
         said["lower"], said["upper"] = wish.bounds
     if wish.decimals is not None:
         said["decimals"] = wish.decimals
+    if wish.predictor is not None and column.role != "outcome":
+        said["predictor"] = wish.predictor
     if said.keys() & {"lower", "decimals"} and column.kind != "continuous":
         raise InputError(
             f"{what}, so it has no bounds or decimals; {reading.say(kind='continuous')} if it is a "

@@ -34,6 +34,7 @@ class Wish:
     spelling: str = ""  # "exact" keeps texts apart that differ in capitals only, "joined" joins
     missing_rows: str = ""  # "drop" leaves out the patients who have no value here
     positive: str = ""  # which of the outcome's two values counts as 1
+    predictor: bool | None = None  # whether models may predict the outcome from it
 
 
 NOTHING = Wish()
@@ -96,6 +97,7 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bounds": (_are_bounds, "two numbers, the smaller first, as in [0, 120]"),
     "decimals": (lambda v: type(v) is int and 0 <= v <= 12, "a whole number from 0 to 12"),
     "drop": (lambda v: isinstance(v, bool), "true or false"),
+    "predictor": (lambda v: isinstance(v, bool), "true or false"),
     "missing": (
         lambda value: all(isinstance(v, str | int | float) for v in value),
         'a list of values, as in ["-9", "not done"]',

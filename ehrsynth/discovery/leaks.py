@@ -1,0 +1,105 @@
+"""Columns that (nearly) determine the outcome: what is known only once it has happened.
+
+Each column is asked alone, by cross-validation: how well does it rank patients by the outcome (the
+AUROC), and are there values with which nearly everybody has it? Age in a sick population, or the
+best laboratory value, is far from both.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..protection import LEAST_PATIENTS
+from ..relations.rule import has
+from ..schema import MISSING, Column, Schema
+from ..statistics import Estimate, auroc, wilson
+
+# The lower end of the 95 % interval, of the AUROC or of the share who have the outcome; of numbers,
+# since a good laboratory value comes near, more.
+DETERMINES, DETERMINES_AS_NUMBER = 0.95, 0.98
+_SURE = 0.9  # share with the outcome, in other patients, from which on a value speaks for it
+_CASES = 0.05  # of those with the outcome must have such a value
+_FOLDS, _BINS = 5, 20
+
+
+class Leak(NamedTuple):
+    """A column that nearly determines the outcome, and what shows it, with its interval."""
+
+    column: str
+    shows: str
+    value: float
+    low: float
+
+
+def leaks(table: pd.DataFrame, schema: Schema) -> list[Leak]:
+    """The columns that nearly determine the outcome, but for those that a person vouches for.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Training patients.
+    schema : Schema
+    """
+    if schema.outcome is None or table[schema.outcome].nunique() < 2:
+        return []
+    y = schema.outcome_values(table).astype(int)
+    fold = np.random.default_rng(0).permutation(len(y)) % _FOLDS
+    asked = (c for c in schema.columns if c.role != "outcome" and c.predictor is None)
+    found = ((column.name, _shown(table, column, y, fold)) for column in asked)
+    return [Leak(name, *shown) for name, shown in found if shown is not None]
+
+
+def unused(schema: Schema, found: list[Leak]) -> list[str]:
+    """The columns that models of the outcome do not see: found, or by the person's word."""
+    said = [column.name for column in schema.columns if column.predictor is False]
+    return list(dict.fromkeys([*said, *(leak.column for leak in found)]))
+
+
+def _shown(table: pd.DataFrame, column: Column, y: np.ndarray, fold: np.ndarray):
+    """What shows that a column nearly determines the outcome, or None."""
+    levels = _levels(table, column, _BINS)
+    n, cases = (np.bincount(levels, weights) for weights in (np.ones(len(y)), y))
+    rate = cases / np.maximum(n, 1)
+    common = y.mean() > 0.5  # then the rarer class is not to have it
+    pure = (1 - rate if common else rate) >= _SURE
+    order = np.argsort(rate)
+    well, ill = (n - cases)[order], cases[order]
+    area = (ill * (np.cumsum(well) - well / 2)).sum() / (ill.sum() * well.sum())
+    limit = DETERMINES_AS_NUMBER if column.kind == "continuous" else DETERMINES
+    if area < limit and not pure.any():  # already in its own patients
+        return None
+    found: Estimate = auroc(*((score := _others(levels, y, fold))[y == k] for k in (1, 0)))
+    if (found.low or 0) >= limit:
+        return "AUROC", found.value, float(found.low or 0)
+    levels = _levels(table, column, 1)  # an end of a range of numbers may be sure by nature
+    score, rare = _others(levels, y, fold), (1 - y if common else y)
+    sure = (1 - score if common else score) >= _SURE
+    if rare[sure].sum() < max(LEAST_PATIENTS, _CASES * rare.sum()):
+        return None
+    share = wilson(int(rare[sure].sum()), int(sure.sum()))
+    said = f"share {'without' if common else 'with'} the outcome at some values"
+    return (said, share.value, share.low) if (share.low or 0) >= DETERMINES else None
+
+
+def _levels(table: pd.DataFrame, column: Column, bins: int) -> np.ndarray:
+    """The number of each patient's value: a category, or the bin of a number; missing last."""
+    values = table[column.name]
+    if column.kind == "categorical":
+        return values.cat.codes.to_numpy(int)
+    numbers, empty = values.to_numpy(float), has(table, column.name, MISSING)
+    if empty.all():
+        return np.zeros(len(values), dtype=int)
+    cuts = np.unique(np.quantile(numbers[~empty], np.linspace(0, 1, bins + 1)[1:-1]))
+    if column.kind == "binary":
+        cuts = np.array([1.0])
+    return np.where(empty, len(cuts) + 1, np.searchsorted(cuts, numbers, side="right"))
+
+
+def _others(levels: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """For each patient the outcome's share among patients of other folds with the same value."""
+    cell = levels * _FOLDS + fold
+    size = (levels.max() + 1) * _FOLDS
+    n, cases = (np.bincount(cell, w, size).reshape(-1, _FOLDS) for w in (np.ones(len(y)), y))
+    n, cases = (x.sum(axis=1, keepdims=True) - x for x in (n, cases))
+    return ((cases + y.mean()) / (n + 1))[levels, fold]
