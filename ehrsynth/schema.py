@@ -36,44 +36,22 @@ _ATTRIBUTE = "ehrsynth_schema"
 class Column:
     """One column of a patient table.
     Chapter data-types, "Build it, part 1: name the type".
-
-    Parameters
-    ----------
-    name : str
-    kind : {"categorical", "binary", "continuous"}
-        Categorical: one pandas Categorical column. Binary: 0/1 as uint8, never missing.
-        Continuous: float64, NaN when not measured.
-    role : str
-        One of :data:`ROLES`.
-    label : str
-        The name a person reads, e.g. "Essential hypertension".
-    categories : tuple of str
-        The categories of a categorical, in order. A missing category is called "(missing)".
-    unit : str
-        e.g. "years", "kg/m2", "mmHg".
-    lower, upper : float or None
-        Plausible bounds (inclusive) of a continuous column.
-    decimals : int or None
-        Decimals of a continuous column; 0 means whole numbers, None means as many as needed.
-    code : str
-        The phecode of a diagnosis column, else "".
-    sex : {"", "F", "M"}
-        The only sex in which the diagnosis can occur, else "".
-    predictor : bool or None
-        Whether a model may predict the outcome from it; None leaves out what determines it.
     """
 
-    name: str
+    name: str  #: in the table
+    #: "categorical", a pandas Categorical; "binary", 0/1 as uint8, never missing; or "continuous",
+    #: float64, NaN when not measured
     kind: str
-    role: str = "feature"
-    label: str = ""
-    categories: tuple[str, ...] = ()
-    unit: str = ""
-    lower: float | None = None
-    upper: float | None = None
-    decimals: int | None = None
-    code: str = ""
-    sex: str = ""
+    role: str = "feature"  #: one of :data:`ROLES`
+    label: str = ""  #: the name a person reads, e.g. "Essential hypertension"
+    categories: tuple[str, ...] = ()  #: in order; a missing category is called "(missing)"
+    unit: str = ""  #: e.g. "years", "kg/m2", "mmHg"
+    lower: float | None = None  #: least plausible number
+    upper: float | None = None  #: largest plausible number
+    decimals: int | None = None  #: 0 means whole numbers, None as many as needed
+    code: str = ""  #: the phecode of a diagnosis
+    sex: str = ""  #: "F" or "M": the only sex in which the diagnosis can occur
+    #: whether a model may predict the outcome from it; None leaves out what determines it
     predictor: bool | None = None
 
     def __post_init__(self):

@@ -398,7 +398,25 @@ def test_the_page_says_what_a_function_takes_and_returns(function, faults, tmp_p
     monkeypatch.setattr(docstrings, "PAGE", page)
     assert [fault.split()[1] for fault in docstrings.complaints()] == faults
     page.write_text(f".. automodule:: {name}\n   :members: other\n")
-    assert list(docstrings.shown()) == []
+    assert docstrings.complaints() == [f"{name}.other: there is no such thing"]
+
+
+FIELDS = {
+    "told": ("    x: int  #: how many\n    #: and how often\n    y: int = 1\n", []),
+    "half_told": ("    x: int  #: how many\n    y: int = 1  # and how often\n", ["PR01"]),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_fields_of_a_data_class_may_be_told_beside_them(name, tmp_path, monkeypatch):
+    fields, faults = FIELDS[name]
+    start = 'from dataclasses import dataclass\n\n\n@dataclass\nclass Shown:\n    """One."""\n\n'
+    (tmp_path / f"{name}.py").write_text(start + fields)
+    page = tmp_path / "api.md"
+    page.write_text(f".. automodule:: {name}\n   :members:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(docstrings, "PAGE", page)
+    assert [fault.split()[1] for fault in docstrings.complaints()] == faults
 
 
 # -- mutations ----------------------------------------------------------------------------

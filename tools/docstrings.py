@@ -3,9 +3,11 @@
     python tools/docstrings.py
 
 What is asked is in ``[tool.numpydoc_validation]`` of pyproject.toml. What a function returns may be
-said by its signature instead, which the page shows and mypy holds to.
+said by its signature instead, and each field of a data class by a comment ``#:`` on it: the page
+shows both, and mypy holds to the types.
 """
 
+import dataclasses
 import importlib
 import inspect
 import pydoc
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from numpydoc.validate import validate
+from sphinx.pycode import ModuleAnalyzer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "book" / "api.md"
@@ -30,6 +33,7 @@ def shown() -> Iterator[str]:
             {m.strip() for m in ",".join(re.findall(f":{option}:(.*)", options)).split(",")} - {""}
             for option in ("members", "exclude-members")
         )
+        yield from (f"{name}.{member}" for member in members - set(vars(module)))
         for member, thing in vars(module).items():
             if members and member not in members:
                 continue
@@ -53,14 +57,30 @@ def says_what_it_returns(name: str) -> bool:
     return "return" in getattr(pydoc.locate(name), "__annotations__", {})
 
 
+def says_what_its_fields_are(name: str) -> bool:
+    """Whether every field of a data class has a comment of its own, all of them."""
+    thing = pydoc.locate(name)
+    if not dataclasses.is_dataclass(thing):
+        return False
+    told = ModuleAnalyzer.for_module(thing.__module__).find_attr_docs()
+    return all((thing.__name__, field.name) in told for field in dataclasses.fields(thing))
+
+
+SAID_ELSEWHERE = {"RT01": says_what_it_returns, "PR01": says_what_its_fields_are}
+
+
 def complaints() -> list[str]:
     """What numpydoc finds wrong, a line for each fault."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     checks = set(settings["tool"]["numpydoc_validation"]["checks"])
     found = []
     for name in shown():
+        if pydoc.locate(name) is None:
+            found.append(f"{name}: there is no such thing")
+            continue
         for code, message in validate(name)["errors"]:
-            if code in checks and not (code == "RT01" and says_what_it_returns(name)):
+            elsewhere = SAID_ELSEWHERE.get(code, lambda name: False)
+            if code in checks and not elsewhere(name):
                 found.append(f"{name}: {code} {message}")
     return found
 

@@ -58,45 +58,29 @@ class Spec:
 class Metric:
     """One metric of one synthetic data set, beside its two references.
     Chapter utility, "Tables of known quality".
-
-    Parameters
-    ----------
-    name, title, family, form : str
-        As ``metrics.schema.json`` says. What the tutorial and its companion benchmark do not have
-        is "corrected".
-    value, ci_low, ci_high : float or None
-        The number and its 95 % interval.
-    best, worst : float or None
-        What the best and the worst table score in the synthetic data's place.
-    share : float or None
-        The way from worst (0) to best (1) that the value has come; it may lie outside. None
-        when the two references cannot be told apart on these data.
-    direction, unit, source, sentence : str
-        Which way is better, in what, after which paper, and what the number says.
-    behind : bool or None
-        Whether the value is worse than the best reference by more than both intervals explain
-        (one-sided, at 2.5 %).
-    reason, note : str or None
-        Why there is no value; what is behind it, e.g. in which group of patients it is worst.
     """
 
-    name: str
-    title: str
-    family: str
-    form: str
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
-    best: float | None
-    worst: float | None
+    name: str  #: this and the next three as ``metrics.schema.json`` says
+    title: str  #: what a person reads
+    family: str  #: fidelity, utility, privacy or fairness
+    form: str  #: "published", or "corrected", as is what the tutorial and its benchmark do not have
+    value: float | None  #: the number
+    ci_low: float | None  #: of its 95 % interval
+    ci_high: float | None  #: of its 95 % interval
+    best: float | None  #: what the best table scores in the synthetic data's place
+    worst: float | None  #: what the worst table scores there
+    #: the way from worst (0) to best (1) that the value has come, or beyond; None when the two
+    #: cannot be told apart on these data
     share: float | None
-    direction: str
-    unit: str
-    source: str
-    sentence: str
+    direction: str  #: which way is better
+    unit: str  #: in what
+    source: str  #: after which paper
+    sentence: str  #: what the number says
+    #: whether the value is worse than the best reference by more than both intervals explain (one-
+    #: sided, at 2.5 %)
     behind: bool | None = None
-    reason: str | None = None
-    note: str | None = None
+    reason: str | None = None  #: why there is no value
+    note: str | None = None  #: what is behind it, e.g. in which group of patients it is worst
 
     @classmethod
     def of(

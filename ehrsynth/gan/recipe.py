@@ -14,114 +14,69 @@ class Recipe:
 
     An ablation is a loop over ``dataclasses.replace(recipe, switch=...)``.
     Chapter training, "Two recipes, side by side".
-
-    Parameters
-    ----------
-    latent, width, layers : int
-        Length of the noise; size and number of the residual layers, for both players.
-    initialization : {"glorot", "small"}
-        The first weights are uniform up to the square root of 6 / (inputs + outputs), or of
-        1 / inputs.
-    fakes_by : {"running", "batch"}
-        In the critic's step the generator runs with its running batch-norm statistics, or with
-        those of the batch.
-    batch, critic_steps : int
-        Patients per step (at most all); critic steps for each generator step.
-    steps, epochs : int or None, int
-        Generator steps; and most passes over the training patients, so that small tables do not
-        train forever. Without `steps`, the passes alone count.
-    optimizer : {"rmsprop", "adam"}
-    generator_rate, critic_rate : float
-        Learning rates.
-    betas : pair of float
-        Adam's averaging of the gradient and of its square.
-    decay_from : float
-        Share of the steps after which the learning rates fall linearly to zero; 1 keeps them.
-    penalty, penalty_share : float
-        Weight of the gradient penalty; and share of a batch that it looks at, as it is the
-        costliest part of a step.
-    half_precision : bool
-        Multiply matrices in bfloat16 where the processor or the graphics card has instructions for
-        it. The weights, the losses and what is generated stay float32.
-    sampled_codes : bool
-        The critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
-        it would tell from real codes at once; and generation draws codes instead of rounding.
-    score_weight : float
-        Weight of the bins' normal scores, shown to the critic beside the one-hots; 0 shows none.
-    prevalence_bias : bool
-        The generator's output biases start at train's prevalences.
-    centered_output : bool
-        Normalize the input of the generator's last layer, so that the prevalences do not all move
-        together in the first steps. Goes with `prevalence_bias`.
-    smooth_numbers : bool
-        The noise moves a number's bins as polynomials of their scores, not one by one: four
-        numbers instead of one for each bin that could learn a single patient by heart.
-    condition, match_outcome : bool
-        Give the outcome and the sex to the generator; or else generate until the outcome's classes
-        are as frequent as in train, and reject the rest.
-    averaging : float
-        Decay of the running average of the generator's weights, which generates; 0 for none.
-    refresh_statistics : bool
-        Recompute the batch-norm statistics for the averaged weights after training.
-    calibration : {"none", "global", "within"}
-        Shift the output biases until the generated prevalences equal train's: over all patients,
-        or also within outcome x sex as far as there are patients to tell (which `pairs` includes).
-    pairs : bool
-        Also calibrate which columns go together: each drawn category or bin shifts the logits of
-        what comes later, by more or less among patients with the outcome. With `sampled_codes`
-        only.
-    code_pairs : float
-        Draw the codes one after another too, each shifting those after it, so that pairs of codes
-        are as frequent as in train; with `pairs` only. 1 trusts train's pairs as far as they
-        differ by more than chance, less is more cautious, 0 draws all codes at once.
-    code_counts : bool
-        Also calibrate how many diagnoses the patients have. With `sampled_codes` only.
-    keep : {"last", "best", "smallest_loss"}
-        Which weights generate: the last ones, those that the quality monitor finds best, or those
-        at the smallest positive critic loss (of every 50th epoch from 150 on).
-    looks : int
-        How often the quality monitor looks, at most, from a third of the steps on.
-    patience : int
-        Looks in a row without improvement that end the training; 0 never ends it early. With
-        ``keep="best"`` only. Where `decay_from` is below 1, the last looks are usually the best.
-    recoveries : int
-        How often a training whose losses are no longer numbers goes back to the last good state,
-        each time with half the learning rates, before it is given up.
     """
 
-    latent: int = 128
-    width: int = 384
-    layers: int = 4
+    latent: int = 128  #: length of the noise
+    width: int = 384  #: of the residual layers, for both players
+    layers: int = 4  #: number of the residual layers
+    #: "glorot" or "small": the first weights are uniform up to the square root of 6 / (inputs +
+    #: outputs), or of 1 / inputs
     initialization: str = "glorot"
+    #: in the critic's step the generator runs with its "running" batch-norm statistics, or with
+    #: those of the "batch"
     fakes_by: str = "running"
-    batch: int = 4096
-    critic_steps: int = 1
-    steps: int | None = None
-    epochs: int = 15_000
-    optimizer: str = "rmsprop"
-    generator_rate: float = 1e-5
-    critic_rate: float = 2e-5
-    betas: tuple[float, float] = (0.0, 0.9)
+    batch: int = 4096  #: patients per step, at most all
+    critic_steps: int = 1  #: for each generator step
+    steps: int | None = None  #: generator steps; without, the passes alone count
+    epochs: int = 15_000  #: most passes over train, so that small tables do not train forever
+    optimizer: str = "rmsprop"  #: or "adam"
+    generator_rate: float = 1e-5  #: learning rate
+    critic_rate: float = 2e-5  #: learning rate
+    betas: tuple[float, float] = (0.0, 0.9)  #: Adam's averaging of the gradient and of its square
+    #: share of the steps after which the learning rates fall linearly to zero; 1 keeps them
     decay_from: float = 1.0
-    penalty: float = 10.0
-    penalty_share: float = 1.0
+    penalty: float = 10.0  #: weight of the gradient penalty
+    penalty_share: float = 1.0  #: of a batch that it looks at: the costliest part of a step
+    #: multiply matrices in bfloat16 where the processor or graphics card has instructions for it;
+    #: the weights, the losses and what is generated stay float32
     half_precision: bool = False
+    #: the critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
+    #: it would tell from real codes at once; and generation draws codes instead of rounding
     sampled_codes: bool = False
-    score_weight: float = 0.0
-    prevalence_bias: bool = False
+    score_weight: float = 0.0  #: of the bins' normal scores, shown to the critic beside them
+    prevalence_bias: bool = False  #: the generator's output biases start at train's prevalences
+    #: normalize the input of the generator's last layer, so that the prevalences do not all move
+    #: together in the first steps; goes with `prevalence_bias`
     centered_output: bool = False
+    #: the noise moves a number's bins as polynomials of their scores: four numbers instead of one
+    #: for each bin that could learn a single patient by heart
     smooth_numbers: bool = False
-    condition: bool = False
+    condition: bool = False  #: give the outcome and the sex to the generator
+    #: or else generate until the outcome's classes are as frequent as in train, reject the rest
     match_outcome: bool = True
-    averaging: float = 0.0
+    averaging: float = 0.0  #: decay of the average of the generator's weights, which generates
+    #: recompute the batch-norm statistics for the averaged weights after training
     refresh_statistics: bool = False
+    #: "none", "global", "within": shift the output biases until the generated prevalences equal
+    #: train's, over all patients, or also within outcome x sex (which `pairs` includes)
     calibration: str = "none"
+    #: also calibrate which columns go together: each drawn category or bin shifts the logits of
+    #: what comes later, by more or less among patients with the outcome; with `sampled_codes` only
     pairs: bool = False
+    #: draw the codes one after another too, each shifting those after it; with `pairs` only. 1
+    #: trusts train's pairs as far as they differ by more than chance, less is more cautious, 0
+    #: draws all at once
     code_pairs: float = 0.0
+    #: also calibrate how many diagnoses the patients have; with `sampled_codes` only
     code_counts: bool = False
+    #: which weights generate: the "last", the "best" that the quality monitor finds, or those at
+    #: the "smallest_loss", positive, of every 50th epoch from 150 on
     keep: str = "smallest_loss"
-    looks: int = 0
+    looks: int = 0  #: how often the monitor looks, at most, from a third of the steps on
+    #: looks in a row without improvement that end the training, 0 never; with ``keep="best"`` only
     patience: int = 0
+    #: how often a training whose losses are no longer numbers goes back to the last good state,
+    #: each time with half the learning rates, before it is given up
     recoveries: int = 0
 
     def __post_init__(self):
