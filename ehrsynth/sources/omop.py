@@ -61,7 +61,8 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     ----------
     data, include : as for :func:`scan`
     """
-    return {name: engine.collect(table) for name, table in scan(data, include=include).items()}
+    tables = scan(data, include=include).items()
+    return {n: t if isinstance(t, pd.DataFrame) else engine.collect(t) for n, t in tables}
 
 
 def scan(
