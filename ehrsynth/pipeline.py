@@ -46,61 +46,34 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Pipeline:
-    """One run of the tutorial in one folder; every part is made when it is first asked for.
+    """One run of the tutorial in one folder; every part is made when it is first asked for."""
 
-    Parameters
-    ----------
-    out : path
-        The run's folder. It may hold the same run, unfinished or finished, but no other.
-    dataset, data : str, path
-        One of ``ehrsynth.DATASETS``, and where it lies (not for "simulated").
-    profile : {"fast", "full"}
-        "fast" takes seconds and is for learning; "full" is for use.
-    seed : int
-        Of everything that is drawn, the simulated hospital too.
-    recipe : {"modern", "paper"}
-        How the GAN is trained.
-    outcome : str, optional
-        The outcome column of a flat table, or one of the outcomes of
-        :func:`ehrsynth.build_patients`.
-    columns, rules : path, optional
-        What the columns of the data set "table" are, and clinical rules beside the schema's.
-    n : int, optional
-        Synthetic patients to make; by default as many as there are training patients.
-    code_level, include : str, sequence of str
-        How finely diagnoses are told apart ("phecode", "leaf" or "category"); further columns
-        ("procedures", "medications", "labs"), of a source that has them.
-    min_prevalence : float, optional
-        Share of training patients a yes/no column needs to be kept; by default the profile's.
-    runs, use_case : int, str
-        How many models to train (:func:`ehrsynth.gan.fit_runs`). Of several, each in its folder
-        ``runs/1`` and so on, the evaluation keeps the one that is first for the use case (one of
-        ``ehrsynth.evaluation.USE_CASES``). It looks at the holdout for that, so the kept one's
-        numbers are a little too good.
-    format : {"parquet", "csv"}, optional
-        Of the synthetic patients; by default the form of the flat table that went in, else Parquet.
-    n_jobs, progress : int, bool
-        How many runs to train at the same time, -1 for one a core; progress bars and a log.
-    """
-
-    out: Path
-    dataset: str = "simulated"
-    data: str | Path | None = field(default=None, repr=False)  # a URL can hold a password
-    profile: str = "fast"
-    seed: int = 0
-    recipe: str = DEFAULT
+    out: Path  #: its folder, which may hold the same run, unfinished or finished, but no other
+    dataset: str = "simulated"  #: one of ``ehrsynth.DATASETS``
+    #: where it lies (not for "simulated"); a URL can hold a password
+    data: str | Path | None = field(default=None, repr=False)
+    profile: str = "fast"  #: "fast" takes seconds and is for learning; "full" is for use
+    seed: int = 0  #: of everything that is drawn, the simulated hospital too
+    recipe: str = DEFAULT  #: how the GAN is trained, "modern" or "paper"
+    #: the outcome column of a flat table, or an outcome of :func:`ehrsynth.build_patients`
     outcome: str | None = None
-    columns: Path | None = None
-    rules: Path | None = None
-    n: int | None = None
-    code_level: str = "phecode"
+    columns: Path | None = None  #: a file that says what the columns of the data set "table" are
+    rules: Path | None = None  #: a file of clinical rules beside the schema's
+    n: int | None = None  #: synthetic patients; by default as many as there are training patients
+    code_level: str = "phecode"  #: how finely diagnoses are told apart, or "leaf" or "category"
+    #: further columns ("procedures", "medications", "labs"), of a source that has them
     include: Sequence[str] = ()
+    #: share of training patients a yes/no column needs to be kept; by default the profile's
     min_prevalence: float | None = None
+    #: how many models to train, each in its folder ``runs/1`` and so on; the evaluation keeps the
+    #: one that is first for the use case. It looks at the holdout for that, so the kept one's
+    #: numbers are a little too good
     runs: int = 1
-    use_case: str = next(iter(USE_CASES))
+    use_case: str = next(iter(USE_CASES))  #: one of ``ehrsynth.evaluation.USE_CASES``
+    #: of the synthetic patients, "parquet" or "csv"; by default that of the flat table that went in
     format: str | None = None
-    n_jobs: int | None = None
-    progress: bool = False
+    n_jobs: int | None = None  #: runs to train at the same time, -1 for one a core
+    progress: bool = False  #: progress bars and a log
 
     def __post_init__(self):
         self.out = Path(self.out)

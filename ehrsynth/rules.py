@@ -28,15 +28,10 @@ FILE = "rules.json"
 class Only(Rule):
     """Only patients of one sex can have a yes/no column; it is removed from the others.
     Chapter generation, "Rules as data".
-
-    Parameters
-    ----------
-    column : str
-    sex : {"F", "M"}
     """
 
-    column: str
-    sex: str
+    column: str  #: yes/no
+    sex: str  #: "F" or "M"
     kinds = ("binary",)
 
     def __str__(self) -> str:
@@ -64,17 +59,11 @@ class Above(Rule):
     A pair in the wrong order is replaced by that of a patient who keeps the rule and whose two
     numbers have a close mean. Where nobody keeps it, `other` counts as not measured.
     Chapter generation, "Rules as data".
-
-    Parameters
-    ----------
-    column, other : str
-    equal : bool
-        Whether the two may be equal.
     """
 
-    column: str
-    other: str
-    equal: bool = False
+    column: str  #: the larger
+    other: str  #: the smaller
+    equal: bool = False  #: whether the two may be equal
     kinds = ("continuous",)
 
     def __str__(self) -> str:
@@ -110,16 +99,11 @@ class Above(Rule):
 class Between(Rule):
     """A number lies in a range (ends included), where it is known; else it moves to the nearer end.
     Chapter generation, "Rules as data".
-
-    Parameters
-    ----------
-    column : str
-    low, high : float, optional
     """
 
-    column: str
-    low: float | None = None
-    high: float | None = None
+    column: str  #: of numbers
+    low: float | None = None  #: the least
+    high: float | None = None  #: the largest
     kinds = ("continuous",)
 
     def __str__(self) -> str:
@@ -167,18 +151,14 @@ class Between(Rule):
 @dataclass(frozen=True)
 class Implies(Rule):
     """Who has all the values of `when` has those of `then` too; else the latter are put in.
+    What excludes each other is written with 0: ``Implies({"type_1": 1}, {"type_2": 0})``.
     Chapter generation, "Rules as data".
-
-    Parameters
-    ----------
-    when, then : mapping of str to str, int or list
-        Column and value, of yes/no columns (1 or 0), categories, and numbers ("(missing)", 0, or
-        "(other)"); of a list each value will do. What excludes each other is written with 0:
-        ``Implies({"type_1": 1}, {"type_2": 0})``.
     """
 
+    #: column and value, of yes/no columns (1 or 0), categories, and numbers ("(missing)", 0, or
+    #: "(other)"); of a list each value will do
     when: Mapping[str, object]
-    then: Mapping[str, object]
+    then: Mapping[str, object]  #: the same
     kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:

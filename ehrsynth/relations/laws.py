@@ -23,16 +23,10 @@ class Formula(Rule):
 
     Where the result is outside the column's bounds, the parts come from a patient who keeps the
     rule.
-
-    Parameters
-    ----------
-    column : str
-    equals : str
-        As ``weight / height ** 2``; see :mod:`ehrsynth.relations.formula`.
     """
 
-    column: str
-    equals: str
+    column: str  #: of numbers
+    equals: str  #: as ``weight / height ** 2``; see :mod:`ehrsynth.relations.formula`
     kinds = ("continuous",)
 
     def __str__(self) -> str:
@@ -86,17 +80,11 @@ class Formula(Rule):
 class Follows(Rule):
     """A column's value follows from that of another column: a code and its name, or two
     measurements that are known together.
-
-    Parameters
-    ----------
-    column, of : str
-    values : mapping of str to str, int or list
-        By the value of `of`, that of the column; values as of :class:`ehrsynth.rules.Implies`.
     """
 
-    column: str
-    of: str
-    values: Mapping[str, object]
+    column: str  #: what follows
+    of: str  #: from what
+    values: Mapping[str, object]  #: by the value of `of`, as of :class:`ehrsynth.rules.Implies`
     kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:
