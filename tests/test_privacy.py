@@ -6,7 +6,7 @@ import pytest
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES
-from ehrsynth.evaluation.privacy import attacks, attribute, identity
+from ehrsynth.evaluation.privacy import attacks, attribute, identity, opinion
 from ehrsynth.evaluation.privacy.adversarial import _distances_between, adversarial_accuracy
 from ehrsynth.evaluation.privacy.closest_records import ClosestRecords, _wins, distance_ratio
 from ehrsynth.evaluation.privacy.copies import shared_records
@@ -27,6 +27,8 @@ NO_LEAK = {
     "density_ratio_attack": 0.5,
     "attribute_inference": 0.0,
     "meaningful_identity_disclosure": 0.0,
+    "singling_out": 0.0,
+    "linkability": 0.0,
     "nearest_neighbor_adversarial_accuracy": 0.0,
     "closer_to_train": 0.5,
     "nearest_neighbor_distance_ratio": 0.5,
@@ -47,6 +49,38 @@ def scene(people, synthetic, name="synthetic"):
     return with_references(train, holdout, synthetic, Schema.of(train), PROFILES["fast"], seed=0)[
         name
     ]
+
+
+# -- singling out and linkability ------------------------------------------------------------
+
+
+def test_singled_out_is_who_is_the_only_one():
+    people = np.array([[1, 0.5], [1, 0.505], [0, 0.5], [0, 0.9]], dtype="f4")
+    predicates = np.array([[1, 0.5], [0, 0.505], [0, 0.7], [0, 0.9]], dtype="f4")
+    assert opinion.singled_out(predicates, people).tolist() == [False, True, False, True]
+
+
+def test_linked_is_whose_halves_lead_to_the_same_row():
+    released = [np.array([[0.0], [1.0], [1.0]]), np.array([[5.0], [7.0], [9.0]])]
+    halves = [np.array([[0.1], [1.0], [1.0]]), np.array([[5.0], [9.2], [5.1]])]
+    assert opinion.linked(halves, released).tolist() == [True, True, False]
+
+
+def test_the_attacker_knows_no_outcome_and_the_most_frequent_codes(people):
+    setting = scene(people, population(600, 40, seed=3))
+    names = opinion.known_columns(setting, 3)
+    share = people[0][[n for n in people[0] if n.startswith("phe_")]].mean()
+    assert setting.schema.outcome not in names
+    assert set(names) & set(share.index) == set(share.nlargest(3).index)
+
+
+def test_few_copies_are_linked_in_proportion(people):
+    """A tenth of the records released verbatim are a tenth of what can be linked."""
+    made = population(1200, 40, seed=3)
+    rows = np.random.default_rng(0).permutation(1200)
+    made.iloc[:600] = people[0].iloc[rows[:600]]
+    found = SPECS["linkability", "corrected"].evaluate(scene(people, made), 0)
+    assert found.low < 0.5 < found.high and found.low > 0.2
 
 
 # -- membership ----------------------------------------------------------------------------

@@ -78,7 +78,7 @@ INSIDE = {
     ),
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",
-        "guard", "attribute", "identity", "adversarial", "closest_records", "attacks",
+        "guard", "attribute", "identity", "opinion", "adversarial", "closest_records", "attacks",
         "exchange", "comparable", "family", "power",
     ),
 }  # fmt: skip
