@@ -7,12 +7,16 @@ moves at least every :data:`BAR_EVERY`, however long a single step takes.
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+
+with warnings.catch_warnings():  # it asks for Jupyter's widgets, which are not used
+    warnings.simplefilter("ignore")
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
 LINE_EVERY, BAR_EVERY = 30.0, 5.0  # seconds
 _Item = TypeVar("_Item")
