@@ -18,6 +18,7 @@ from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from .schema import Schema
+from .statistics import kaplan_meier
 
 COLORS = {"real": "#0072B2", "synthetic": "#D55E00", "holdout": "#009E73", "neutral": "#6B7280"}
 BACKGROUND, INK = "#FCFCFB", "#1F2933"
@@ -344,6 +345,33 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Axes:
     ax.set(xlabel="False positive rate", ylabel="True positive rate")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower right", frameon=False)
+    return ax
+
+
+def survival(tables: Mapping[str, pd.DataFrame]) -> Axes:
+    """Kaplan and Meier's curves of tables by role; the band is what chance does to the holdout's.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        "train", "holdout" and "synthetic", with a time and its event in the schema.
+    """
+    ax, names = _axes((5.2, 4)), {"train": "real", "holdout": "holdout", "synthetic": "synthetic"}
+    schema = Schema.of(tables["train"])
+    time, event = schema[str(schema.time)], schema[str(schema.outcome)]
+    for role, name in names.items():
+        table = tables[role][tables[role][time.name].notna()]
+        moments, height, error = kaplan_meier(
+            table[time.name].to_numpy(float), schema.outcome_values(table)
+        )
+        x, y = np.append(0, moments), np.append(1, height)
+        ax.step(x, y, where="post", color=COLORS[name], label=name, linewidth=1.6)
+        if role == "holdout":
+            low, high = (np.clip(y + s * 1.96 * np.append(0, error), 0, 1) for s in (-1, 1))
+            ax.fill_between(x, low, high, step="post", alpha=0.15, color=COLORS[name], linewidth=0)
+    ax.set(xlabel=time.title, ylabel=f"Without {event.title} (%)", ylim=(0, 1.02))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    ax.legend(loc="lower left", frameon=False)
     return ax
 
 

@@ -21,7 +21,7 @@ from .kinds import cast, check_outcome, guess
 KINDS = ("categorical", "binary", "continuous")
 ROLES = (
     "outcome", "demographic", "diagnosis", "measurement", "medication", "procedure", "lab",
-    "feature",
+    "feature", "time", "event",
 )  # fmt: skip
 # The columns that the house knows by name; nobody else writes these words.
 SEX, RACE, AGE = "sex", "race", "age"
@@ -42,7 +42,8 @@ class Column:
     #: "categorical", a pandas Categorical; "binary", 0/1 as uint8, never missing; or "continuous",
     #: float64, NaN when not measured
     kind: str
-    role: str = "feature"  #: one of :data:`ROLES`
+    #: one of :data:`ROLES`; a time says when the outcome, its event, happened, or until when not
+    role: str = "feature"
     label: str = ""  #: the name a person reads, e.g. "Essential hypertension"
     categories: tuple[str, ...] = ()  #: in order; a missing category is called "(missing)"
     unit: str = ""  #: e.g. "years", "kg/m2", "mmHg"
@@ -66,6 +67,10 @@ class Column:
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise InputError(f"{has} lower {self.lower:g} above upper {self.upper:g}; swap them.")
         object.__setattr__(self, "categories", tuple(self.categories))
+        if self.role == "event":  # an outcome that has a time
+            object.__setattr__(self, "role", "outcome")
+        if self.role == "time" and self.kind != "continuous":
+            raise InputError(f"{has} role time but is {self.kind}; a time is a number.")
 
     @property
     def title(self) -> str:
@@ -103,9 +108,9 @@ class Schema:
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise InputError(f"Column name {doubled[0]!r} appears twice; rename one of them.")
-        outcomes = [c.name for c in self.columns if c.role == "outcome"]
-        if len(outcomes) > 1:
-            raise InputError(f"Only one column can be the outcome, found {', '.join(outcomes)}.")
+        for role in ("outcome", "time"):
+            if len(of_role := self.of_role(role)) > 1:
+                raise InputError(f"Only one column can be the {role}, found {', '.join(of_role)}.")
 
     @property
     def names(self) -> list[str]:
@@ -141,6 +146,11 @@ class Schema:
     def outcome(self) -> str | None:
         """Name of the outcome column, or None."""
         return next(iter(self.of_role("outcome")), None)
+
+    @property
+    def time(self) -> str | None:
+        """Name of the column that says when the outcome happened, or None."""
+        return next(iter(self.of_role("time")), None)
 
     @property
     def sex(self) -> str | None:

@@ -170,8 +170,8 @@ def test_log_odds_ratio_by_hand():
 def test_interval_overlap_by_hand():
     one = np.array([0.0, 0.0, 0.0]), np.ones(3)
     other = np.array([0.0, Z95, 9.0]), np.array([1.0, 1.0, 1.0])
-    assert inference._interval_overlap(*one, *other) == pytest.approx([1, 0.5, 0])
-    assert inference._interval_overlap(0, 1, 0, 0.5) == pytest.approx((1 + 0.5) / 2)
+    assert inference.interval_overlap(*one, *other) == pytest.approx([1, 0.5, 0])
+    assert inference.interval_overlap(0, 1, 0, 0.5) == pytest.approx((1 + 0.5) / 2)
 
 
 def test_effects_do_not_reward_a_copy_of_train_beyond_fresh_patients(scenes):

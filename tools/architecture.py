@@ -58,9 +58,8 @@ HOUSE = {
     "utility": {
         "evaluation": (
             "intervals", "effort", "learners", "neighbours", "metric", "alignment", "setting",
-            "marginals", "fidelity", "kept", "utility", "fairness", "inference", "privacy",
-            "verdict", "choose", "page", "report", "judge",
-            "validation",
+            "marginals", "fidelity", "kept", "utility", "fairness", "inference", "survival",
+            "privacy", "verdict", "choose", "page", "report", "judge", "validation",
         )
     },
     "Work": {

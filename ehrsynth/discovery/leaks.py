@@ -45,7 +45,7 @@ def leaks(table: pd.DataFrame, schema: Schema) -> list[Leak]:
         return []
     y = schema.outcome_values(table).astype(int)
     fold = np.random.default_rng(0).permutation(len(y)) % _FOLDS
-    asked = (c for c in schema.columns if c.role != "outcome" and c.predictor is None)
+    asked = (c for c in schema.columns if c.role not in ("outcome", "time") and c.predictor is None)
     found = ((column.name, _shown(table, column, y, fold)) for column in asked)
     return [Leak(name, *shown) for name, shown in found if shown is not None]
 

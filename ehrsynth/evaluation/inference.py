@@ -51,10 +51,10 @@ def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
     return pd.Series(errors, index=names, name="error")[compared]
 
 
-def _interval_overlap(estimate_a, error_a, estimate_b, error_b) -> np.ndarray:
+def interval_overlap(estimate_a, error_a, estimate_b, error_b) -> np.ndarray:
     """Share of two 95 % intervals that they have in common, averaged over both; 0 if none.
 
-    Source: Karr et al., Am Stat 2006;60:224-232.
+    Source: Karr et al., Am Stat 2006;60:224-232. Chapter utility, "Effect estimates".
     """
     low = np.maximum(estimate_a - Z95 * error_a, estimate_b - Z95 * error_b)
     high = np.minimum(estimate_a + Z95 * error_a, estimate_b + Z95 * error_b)
@@ -92,5 +92,5 @@ def _effects(compare):
 
 COMPUTE = {
     ("effect_estimates", "corrected"): _effects(lambda a, error_a, b, error_b: np.abs(a - b)),
-    ("effect_interval_overlap", "corrected"): _effects(_interval_overlap),
+    ("effect_interval_overlap", "corrected"): _effects(interval_overlap),
 }

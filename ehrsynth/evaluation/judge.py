@@ -15,7 +15,7 @@ from ..progress import each
 from ..relations.rule import Rule
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, holm, mean_of
-from . import fairness, fidelity, inference, kept, learners, marginals, utility
+from . import fairness, fidelity, inference, kept, learners, marginals, survival, utility
 from .alignment import align
 from .effort import PROFILES
 from .kept import LEAKS, RELATIONS, in_each_table, to_keep
@@ -119,7 +119,7 @@ def compare(
         scenes = before | {"synthetic": real}
         metrics = [
             _metric(spec, scenes, seed, references)
-            for spec in each(SPECS, "Evaluating", "metrics", progress)
+            for spec in each(_specs(shared), "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
             metrics, dict(facts or {}) | _facts(real, leaking), {"seed": seed, "profile": profile},
@@ -151,6 +151,11 @@ def _facts(setting: Setting, leaking: list[Leak]) -> dict[str, list[dict]]:
     """What holds for every training patient, and what determines the outcome: report's lists."""
     facts = {RELATIONS: in_each_table(setting), LEAKS: [leak._asdict() for leak in leaking]}
     return {name: rows for name, rows in facts.items() if rows}
+
+
+def _specs(schema: Schema) -> tuple[Spec, ...]:
+    """The metrics of tables with these columns."""
+    return SPECS if schema.time is None else (*SPECS, *survival.SPECS)
 
 
 def _check_arguments(candidates: object, seed: object, profile: object) -> None:

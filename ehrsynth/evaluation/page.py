@@ -92,6 +92,8 @@ def _pictures(found: Findings) -> dict[str, list[dict]]:
         add("fidelity", "prevalence", plots.prevalence(train, synthetic))
     if Schema.of(train).of_kind("continuous"):
         add("fidelity", "distributions", plots.distributions(train, synthetic))
+    if Schema.of(train).time and Schema.of(train).outcome:
+        add("fidelity", "survival", plots.survival(found.tables))
     if found.predictions:
         curves = {f"{name} training data": xy for name, xy in found.predictions.items()}
         add("utility", "roc", plots.roc(curves))

@@ -79,6 +79,12 @@ class Encoder:
         wanted = set(names)
         return np.array([i for i, c in enumerate(self.layout) if c[0] in wanted], dtype=int)
 
+    @cached_property
+    def predictors(self) -> np.ndarray:
+        """Which encoded columns may predict the outcome: not itself, its time, what tells it."""
+        known = (self.schema.outcome, self.schema.time, *self.unused)
+        return ~np.isin(np.arange(len(self.layout)), self.columns(*known))
+
     def is_kind(self, *kinds: str) -> np.ndarray:
         """Which encoded columns are of these kinds."""
         return np.array([kind in kinds for _, kind, _ in self.layout], dtype=bool)
@@ -173,9 +179,8 @@ class Side:
 
     @property
     def features(self) -> np.ndarray:
-        """What models see: without the outcome and what determines it. Not kept, for its memory."""
-        hidden = self.encoder.columns(self.encoder.schema.outcome, *self.encoder.unused)
-        return np.delete(self.matrix, hidden, axis=1)
+        """What models see: the predictors' columns. Not kept, for its memory."""
+        return self.matrix[:, self.encoder.predictors]
 
     def forget(self) -> None:
         """Give the matrix's memory back; it is made again when it is needed again."""

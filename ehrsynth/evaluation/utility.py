@@ -118,9 +118,7 @@ def feature_importance(side: Side, on: Side) -> pd.Series:
     """Mean absolute SHAP value by feature, of one table's model for another's patients.
     Chapter utility, "Feature importance".
     """
-    encoder = side.encoder
-    hidden = encoder.columns(encoder.schema.outcome, *encoder.unused)
-    labels = np.delete(encoder.labels, hidden)
+    labels = np.array(side.encoder.labels)[side.encoder.predictors]
     return pd.Series(side.explained(on).mean(axis=0), index=labels)
 
 

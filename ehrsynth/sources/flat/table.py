@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError, near
+from ...errors import InputError, near, some
 from ...schema import Schema
 from . import columns_file, form
 from .applying import fit_into
 from .column_reader import understand
-from .columns_file import NOTHING
+from .columns_file import NOTHING, Wish
 from .file import Raw, read_file
 from .reading import Reading, tidy
 from .who import settle_identity
@@ -69,6 +69,7 @@ def open_sheet(
         if name is not None and name not in table.columns:
             raise InputError(f"{what} {name!r} is not in the table; {near(name, table.columns)}.")
     wishes = {} if columns is None else columns_file.read(columns, table.columns, where)
+    outcome = _with_time(wishes, outcome, str(columns))
     if outcome is not None and wishes.get(outcome, NOTHING).drop:
         raise InputError(f"{columns} drops the outcome {outcome!r}; name another outcome.")
     if outcome is not None and positive is not None:
@@ -90,6 +91,26 @@ def open_sheet(
     others = [reading for reading in readings if reading.name != outcome]
     key = settle_identity(others, patient_id, where)
     return Sheet(raw, tuple(readings), outcome, rows.to_numpy(), key)
+
+
+def _with_time(wishes: dict[str, Wish], outcome: str | None, where: str) -> str | None:
+    """The outcome, which is the event where a column has that role; a time is no less than 0."""
+    of_role = {role: [n for n, w in wishes.items() if w.role == role] for role in ("event", "time")}
+    for role, names in of_role.items():
+        if len(names) > 1:
+            raise InputError(f"{where} gives {some(names)} the role {role}; give it to one.")
+    for name in of_role["time"]:
+        wish = wishes[name]
+        wishes[name] = replace(wish, kind="continuous", bounds=wish.bounds or (0, None))
+    event = next(iter(of_role["event"]), outcome)
+    if outcome not in (None, event):
+        raise InputError(
+            f"{where} says that {event!r} is the event, which is the outcome; leave out "
+            f"--outcome {outcome}, or the role."
+        )
+    if of_role["time"] and event is None:
+        raise InputError(f"{where} has a time but no event; give one column the role event.")
+    return event
 
 
 def learn(sheet: Sheet, rows: np.ndarray | None = None) -> Known:
@@ -159,9 +180,12 @@ def load(
         taken for (column, kind, role, values, missing (%), notes); ``file``: how it is written; and
         ``form``: the same, as :func:`ehrsynth.sources.flat.form.write` needs it.
     """
-    if outcome is None:
-        raise InputError("A flat table needs an outcome; name the column with --outcome COLUMN.")
+    missing = "A flat table needs an outcome; name the column with --outcome COLUMN."
+    if outcome is None and columns is None:
+        raise InputError(missing)
     sheet = open_sheet(data, outcome, columns, patient_id, positive)
+    if sheet.outcome is None:
+        raise InputError(missing)
     known = learn(sheet)
     warn(known)
     table, _ = fit_into(known.schema, sheet.frame, known.readings)
