@@ -206,7 +206,7 @@ class Pipeline:
     @cached_property
     def _inputs(self) -> dict[str, str]:
         """The SHA-256 of every file that the run reads; its settings hold the rules themselves."""
-        more = [self.columns] * (self.columns is not None)
+        more = [] if self.columns is None else [self.columns]
         return datasets.checksums(self.dataset, self.data, more, apart=self.out)
 
     @cached_property
