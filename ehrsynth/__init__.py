@@ -41,28 +41,25 @@ try:
 except PackageNotFoundError:  # a clone that is on the path but not installed
     __version__ = "0+unknown"
 
-_HOME = {
-    "DATASETS": "datasets",
-    "EMRWGAN": "model",
-    "Column": "schema",
-    "Encoded": "preprocessing.matrix",
-    "InputError": "errors",
-    "Pipeline": "pipeline",
-    "Preprocessor": "preprocessing.encode",
-    "Recipe": "gan.recipe",
-    "Report": "evaluation.report",
-    "Schema": "schema",
-    "build_patients": "datasets",
-    "describe": "datasets",
-    "evaluate": "evaluation.judge",
-    "fetch": "sources.fetch",
-    "fit_runs": "runs",
-    "generate": "stream",
-    "load": "datasets",
-    "postprocess": "generation.decode",
-    "rank": "evaluation.choose",
-    "split": "cohort",
+_NAMES = {
+    "cohort": "split",
+    "datasets": "DATASETS build_patients describe load",
+    "errors": "InputError",
+    "evaluation.choose": "rank",
+    "evaluation.judge": "evaluate",
+    "evaluation.report": "Report",
+    "gan.recipe": "Recipe",
+    "generation.decode": "postprocess",
+    "model": "EMRWGAN",
+    "pipeline": "Pipeline",
+    "preprocessing.encode": "Preprocessor",
+    "preprocessing.matrix": "Encoded",
+    "runs": "fit_runs",
+    "schema": "Column Schema",
+    "sources.fetch": "fetch",
+    "stream": "generate",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [
     "DATASETS", "EMRWGAN", "Column", "Encoded", "InputError", "Pipeline", "Preprocessor", "Recipe",
     "Report", "Schema", "build_patients", "describe", "evaluate", "fetch", "fit_runs", "generate",

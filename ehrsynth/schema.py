@@ -51,7 +51,7 @@ class Column:
     upper: float | None = None  #: largest plausible number
     decimals: int | None = None  #: 0 means whole numbers, None as many as needed
     code: str = ""  #: the phecode of a diagnosis
-    sex: str = ""  #: "F" or "M": the only sex in which the diagnosis can occur
+    sex: str = ""  #: "F" or "M", the only sex in which the diagnosis can occur
     #: whether a model may predict the outcome from it; None leaves out what determines it
     predictor: bool | None = None
 

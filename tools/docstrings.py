@@ -43,7 +43,9 @@ def shown() -> Iterator[str]:
                 yield f"{name}.{member}"
             elif inspect.isclass(thing):
                 yield f"{name}.{member}"
-                for method, inner in vars(thing).items():
+                bases = thing.__mro__ if ":inherited-members:" in options else [thing]
+                own = [base for base in bases if base.__module__.startswith(name.split(".")[0])]
+                for method, inner in [pair for base in own for pair in vars(base).items()]:
                     is_function = inspect.isfunction(inner) or isinstance(inner, classmethod)
                     named = getattr(inner, "__name__", "") == method  # not a lambda's
                     # Without a docstring of its own a method is not shown, or with its base's.
@@ -62,8 +64,11 @@ def says_what_its_fields_are(name: str) -> bool:
     thing = pydoc.locate(name)
     if not dataclasses.is_dataclass(thing):
         return False
-    told = ModuleAnalyzer.for_module(thing.__module__).find_attr_docs()
-    return all((thing.__name__, field.name) in told for field in dataclasses.fields(thing))
+    told: set[str] = set()
+    for base in thing.__mro__[:-1]:
+        here = ModuleAnalyzer.for_module(base.__module__).find_attr_docs()
+        told |= {field for owner, field in here if owner == base.__name__}
+    return told >= {field.name for field in dataclasses.fields(thing)}
 
 
 SAID_ELSEWHERE = {"RT01": says_what_it_returns, "PR01": says_what_its_fields_are}

@@ -15,31 +15,7 @@ METRICS_FILE, REPORT_FILE, CARD_FILE = "metrics.json", "report.html", "card.md"
 
 @dataclass
 class Report(Findings):
-    """Every metric of one synthetic data set, what it says, and the files that say so.
-
-    Parameters
-    ----------
-    metrics : list of Metric
-    facts, settings : dict
-        Known figures of the source; seed and profile.
-    rows, columns : dict of str to int, list of str
-        Patients of each table, and the columns that were compared.
-    left_out, outside : dict
-        By table, the columns that were not; by column, values that count as not measured because
-        they are outside the plausible bounds.
-    absent : dict of str to float
-        Codes and categories that no synthetic patient has, and the share of train that does.
-    overlap : int
-        Held-out patients who are in train too.
-    tried : dict
-        What the whole family of attacks found beyond chance, and which leaks it would have noticed.
-    loss : list of float
-        AUROC lost by training on synthetic patients, and its interval.
-    groups : dict of str to list of str
-        Groups of patients that were judged, and those too small for it.
-    tables, nearest, predictions : dict, tuple, dict
-        What the pictures are drawn from; absent in a report that was loaded from JSON.
-    """
+    """Every metric of one synthetic data set, what it says, and the files that say so."""
 
     def to_frame(self) -> pd.DataFrame:
         """One row a metric, missing numbers as NaN, with the level of its family's verdict."""

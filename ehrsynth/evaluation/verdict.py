@@ -64,25 +64,30 @@ class Verdict:
 
 @dataclass
 class Findings:
-    """What the metrics of a synthetic data set say; :class:`Report` tells of the fields.
+    """What the metrics of a synthetic data set say.
     Chapter choosing-and-releasing, "Releasing: what travels with the data".
     """
 
-    metrics: list[Metric]
-    facts: dict = field(default_factory=dict)
-    settings: dict = field(default_factory=dict)
-    rows: dict = field(default_factory=dict)
-    columns: list[str] = field(default_factory=list)
-    left_out: dict[str, list[str]] = field(default_factory=dict)
+    metrics: list[Metric]  #: in the order of ``metrics.csv``
+    facts: dict = field(default_factory=dict)  #: known figures of the source
+    settings: dict = field(default_factory=dict)  #: seed and profile
+    rows: dict = field(default_factory=dict)  #: patients of each table
+    columns: list[str] = field(default_factory=list)  #: that were compared
+    left_out: dict[str, list[str]] = field(default_factory=dict)  #: and were not, by table
+    #: by table and column, values out of bounds, which count as not measured
     outside: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: codes and categories that no synthetic patient has, and the share of train that does
     absent: dict[str, float] = field(default_factory=dict)
-    overlap: int = 0
+    overlap: int = 0  #: held-out patients who are in train too
+    #: what the family of attacks found beyond chance, and which leaks it would have noticed
     tried: dict = field(default_factory=dict)
-    loss: list[float] | None = None
+    loss: list[float] | None = None  #: AUROC lost by training on synthetic patients, its interval
+    #: groups of patients that were judged, and those too small for it
     groups: dict[str, list[str]] = field(default_factory=dict)
+    #: what the pictures are drawn from, as the next two; not of a report loaded from JSON
     tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
-    nearest: tuple | None = field(default=None, repr=False)
-    predictions: dict[str, tuple] = field(default_factory=dict, repr=False)
+    nearest: tuple | None = field(default=None, repr=False)  #: distances
+    predictions: dict[str, tuple] = field(default_factory=dict, repr=False)  #: for ROC curves
 
     def __getitem__(self, key: str | tuple[str, str]) -> Metric:
         """A metric by its name (the corrected form where there are two) or (name, form)."""

@@ -19,7 +19,7 @@ class Recipe:
     latent: int = 128  #: length of the noise
     width: int = 384  #: of the residual layers, for both players
     layers: int = 4  #: number of the residual layers
-    #: "glorot" or "small": the first weights are uniform up to the square root of 6 / (inputs +
+    #: "glorot" or "small", the first weights are uniform up to the square root of 6 / (inputs +
     #: outputs), or of 1 / inputs
     initialization: str = "glorot"
     #: in the critic's step the generator runs with its "running" batch-norm statistics, or with
@@ -36,7 +36,7 @@ class Recipe:
     #: share of the steps after which the learning rates fall linearly to zero; 1 keeps them
     decay_from: float = 1.0
     penalty: float = 10.0  #: weight of the gradient penalty
-    penalty_share: float = 1.0  #: of a batch that it looks at: the costliest part of a step
+    penalty_share: float = 1.0  #: of a batch that it looks at, the costliest part of a step
     #: multiply matrices in bfloat16 where the processor or graphics card has instructions for it;
     #: the weights, the losses and what is generated stay float32
     half_precision: bool = False
@@ -48,7 +48,7 @@ class Recipe:
     #: normalize the input of the generator's last layer, so that the prevalences do not all move
     #: together in the first steps; goes with `prevalence_bias`
     centered_output: bool = False
-    #: the noise moves a number's bins as polynomials of their scores: four numbers instead of one
+    #: the noise moves a number's bins as polynomials of their scores, four numbers instead of one
     #: for each bin that could learn a single patient by heart
     smooth_numbers: bool = False
     condition: bool = False  #: give the outcome and the sex to the generator
@@ -57,10 +57,10 @@ class Recipe:
     averaging: float = 0.0  #: decay of the average of the generator's weights, which generates
     #: recompute the batch-norm statistics for the averaged weights after training
     refresh_statistics: bool = False
-    #: "none", "global", "within": shift the output biases until the generated prevalences equal
+    #: "none", "global" or "within", shift the output biases until the generated prevalences equal
     #: train's, over all patients, or also within outcome x sex (which `pairs` includes)
     calibration: str = "none"
-    #: also calibrate which columns go together: each drawn category or bin shifts the logits of
+    #: also calibrate which columns go together, each drawn category or bin shifts the logits of
     #: what comes later, by more or less among patients with the outcome; with `sampled_codes` only
     pairs: bool = False
     #: draw the codes one after another too, each shifting those after it; with `pairs` only. 1
@@ -69,7 +69,7 @@ class Recipe:
     code_pairs: float = 0.0
     #: also calibrate how many diagnoses the patients have; with `sampled_codes` only
     code_counts: bool = False
-    #: which weights generate: the "last", the "best" that the quality monitor finds, or those at
+    #: which weights generate, the "last", the "best" that the quality monitor finds, or those at
     #: the "smallest_loss", positive, of every 50th epoch from 150 on
     keep: str = "smallest_loss"
     looks: int = 0  #: how often the monitor looks, at most, from a third of the steps on

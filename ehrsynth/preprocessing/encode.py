@@ -80,11 +80,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self, continuous: str = "bins", missing: str = "category", bins: int = 24,
         min_prevalence: float = 5e-5, seed: int = 0, least_patients: int = LEAST_PATIENTS,
     ):  # fmt: skip
-        self.continuous = continuous
-        self.missing = missing
-        self.bins = bins
-        self.min_prevalence = min_prevalence
-        self.seed = seed
+        self.continuous, self.missing, self.bins = continuous, missing, bins
+        self.min_prevalence, self.seed = min_prevalence, seed
         self.least_patients = least_patients
 
     @classmethod
