@@ -47,9 +47,8 @@ def build_patients(
 ) -> pd.DataFrame:  # fmt: skip
     """Make the patient table, one row per patient, with its schema attached.
 
-    In the cohort are the patients with an admission who did not die in hospital. The last
-    admission is the index; diagnoses count up to and including it, measurements are the latest
-    up to its discharge, and the outcome is what happens afterwards.
+    In the cohort are the patients with an admission who did not die in hospital. The last one is
+    the index: diagnoses and the latest measurements count up to it, the outcome comes after.
     Chapter data-types, "Build it, part 2: one row per patient, by hand".
 
     Parameters
@@ -58,9 +57,9 @@ def build_patients(
         Hospital tables, see :mod:`ehrsynth.sources.tables`.
     outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}, optional
         Death within 365 days of the index discharge, any recorded death after it, or another
-        admission within 365 days of it (OMOP only; the index is then the last admission that
-        ended a year before the end of the database). The default is the first of them; of OMOP
-        the first that at least ten patients have and ten have not.
+        admission within 365 days (OMOP only; the index is then the last that ended a year before
+        the database does). By default the first; of OMOP the first that ten patients have and
+        ten have not.
     code_level : {"phecode", "leaf", "category"}
         As for :func:`ehrsynth.phecode.roll_up`.
     include : sequence of {"procedures", "medications", "labs"}

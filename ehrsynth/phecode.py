@@ -67,8 +67,8 @@ def definitions(level: str = "leaf") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by code: ``name``, ``category``, ``sex`` ("F" or "M" when the disease occurs
-        in that sex only, else ""). Treat it as read-only: it is kept for the next call.
+        Indexed by code: ``name``, ``category``, ``sex`` (the only one it occurs in, else "");
+        read-only, as it is kept for the next call.
     """
     leaves = icd_table()[["phecode", "name", "category", "sex"]].drop_duplicates("phecode")
     leaves = leaves.set_index("phecode").sort_index().rename_axis("code")
@@ -133,9 +133,8 @@ def unmapped(diagnoses: pd.DataFrame) -> pd.DataFrame:
 def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     """How much each phecode tells in which ICD version a patient was coded, before and after.
 
-    Before: as published, ICD-9 through a table of which the code above all leaves wins, ICD-10
-    through a table of leaves; ICD-9 401.9 is then 401 and ICD-10 I10 is 401.1. After: both to the
-    leaf and then to one level. Patients with codes of both versions are left out.
+    Before: as published, ICD-9 401.9 is 401 and ICD-10 I10 is 401.1. After: both to the leaf and
+    then to one level. Patients with codes of both versions are left out.
     Chapter data-types, "Break it. What goes wrong: the era artefact".
 
     Parameters
@@ -149,8 +148,8 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     -------
     DataFrame
         The most telling first: ``mapping`` ("published" or "one level"), ``phecode``, ``name``,
-        ``icd9`` and ``icd10`` (share of the patients coded in that version who have it) and
-        ``phi``, the correlation of having it with being coded in ICD-10.
+        ``icd9``, ``icd10`` (share of that version's patients who have it), and ``phi``, the
+        correlation of having it with being coded in ICD-10.
     """
     diagnoses = diagnoses.assign(icd_version=_versions(diagnoses["icd_version"]))
     versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
@@ -215,10 +214,9 @@ def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     DataFrame
         The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` without
         the phecode and their ``twins``, ``patients`` who have such a code and not the phecode,
-        ``icd9`` and ``icd10`` (share of the patients coded in that version only who have the
-        phecode), ``mapped`` (that of the version that misses it, were the codes mapped), ``p``
-        (that chance alone makes its share so much smaller: Fisher's test, times the number of
-        rows) and ``beyond_chance`` (p below .05). No row where patients are of one version only.
+        ``icd9``, ``icd10`` (share of that version's patients who have the phecode), ``mapped``
+        (the smaller share, were the codes mapped), ``p`` (Fisher's test, times the number of
+        rows) and ``beyond_chance`` (p below .05).
     """
     row = diagnoses["subject_id"].factorize()[0]
     numbers, codes, _ = _leaves(diagnoses)

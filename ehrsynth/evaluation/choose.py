@@ -1,8 +1,7 @@
 """Choosing one of several synthetic data sets for a use case.
 
-The tutorial ranks the candidates by each metric and adds the ranks up with weights. That ignores
-by how much one is better: the corrected score adds up how far each has come from the worst
-reference to the best.
+The tutorial adds up ranks with weights, which ignores by how much one is better; the corrected
+score adds up how far each has come from the worst reference to the best.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,12 +21,9 @@ _PATIENTS = 16_384  # at most, generated to find the shifts
 class CodePairs:
     """What each drawn code adds to the log odds of the codes after it.
 
-    The networks draw codes independently, given the noise; whatever else ties two diseases together
-    is lost. So the codes are drawn one after another, the most frequent first, and each that a
-    patient has shifts the later ones. As in :mod:`.pairs`, a shift is a posterior mode whose prior
-    is learned from how all pairs of a code differ between train and model (empirical Bayes), and
-    patients with the outcome have shifts of their own on top. Chapter generation, "What belongs
-    together".
+    The codes are drawn one after another, the most frequent first, and each that a patient has
+    shifts the later ones. As in :mod:`.pairs`, a shift is a posterior mode, and patients with the
+    outcome have shifts of their own on top. Chapter generation, "What belongs together".
     """
 
     order: Tensor  # (k,) places among the yes/no columns, in the order of drawing
@@ -83,24 +80,10 @@ def fit_code_pairs(
 ) -> CodePairs:  # fmt: skip
     """Find the shifts at which codes and pairs of codes are as frequent as in train.
 
-    Parameters
-    ----------
-    logits : array, shape (n, k)
-        Of generated patients, as frequent in every group as in train.
-    inside : array of bool, shape (groups, n)
-        Which of them belong to each group; all belong to the first.
-    data : sparse matrix, shape (patients, k)
-        Train's codes.
-    members : array of bool, shape (groups, patients)
-    trust : float
-        In train's pairs: 1 takes the likeliest shifts (empirical Bayes), which give the most
-        faithful patients and tell most about who was in train; less is more cautious.
-    rng : Generator
-
-    Returns
-    -------
-    CodePairs
-        Chapter generation, "What belongs together".
+    `logits` (n, k) are of generated patients, as frequent in every group as in train; `data`
+    (patients, k) has train's codes; `inside` and `members` say who of either belongs to each group.
+    With a `trust` of 1 in train's pairs the shifts are the likeliest (empirical Bayes), which tell
+    most about who was in train; less is more cautious. Chapter generation, "What belongs together".
     """
     logits, inside = logits[:_PATIENTS], inside[:, :_PATIENTS]
     order = np.argsort(-np.asarray(data.sum(axis=0)).ravel(), kind="stable")

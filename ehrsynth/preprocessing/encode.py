@@ -37,9 +37,7 @@ class NotFittedError(InputError, _NotFittedError):
 
 
 class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Turns a patient table into a matrix and back; fitted on the training patients only.
-
-    An estimator like scikit-learn's.
+    """Turns a patient table into a matrix and back; an estimator, fitted on train only.
     Chapter preprocessing, "Build it: the package does all of this".
 
     Parameters
@@ -239,8 +237,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Turn a matrix back into a patient table.
 
         One-hot blocks take their largest entry, yes/no columns are rounded at 0.5. A number is
-        drawn from the training distribution inside its bin, together with the patient's other
-        numbers (:class:`ehrsynth.preprocessing.copula.Copula`), and keeps its decimals and bounds.
+        drawn from train's distribution inside its bin, together with the patient's others.
 
         Parameters
         ----------
