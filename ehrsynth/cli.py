@@ -10,7 +10,6 @@ from typer import Argument, Option
 
 from . import __version__, datasets
 from .errors import InputError
-from .files import read_table
 from .gan.recipe import DEFAULT
 from .progress import at_work
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
@@ -109,6 +108,13 @@ _Outcome = Annotated[
 _Columns = Annotated[
     Path | None, Option(help="JSON or YAML file that says what the columns are (data set table).")
 ]
+_PatientId = Annotated[
+    str | None,
+    Option(help="Column of the patient, where a patient has several rows (table); never learned."),
+]
+_Positive = Annotated[
+    str | None, Option(help="Which of the outcome's two values counts as 1 (table).")
+]
 _Rules = Annotated[
     Path | None, Option(help="JSON or YAML file of clinical rules that every patient has to keep.")
 ]
@@ -141,6 +147,8 @@ def run(
     seed: SeedOption = 0,
     outcome: _Outcome = None,
     columns: _Columns = None,
+    patient_id: _PatientId = None,
+    positive: _Positive = None,
     rules: _Rules = None,
     recipe: _Recipe = DEFAULT,
     n: _Number = None,
@@ -163,8 +171,9 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, columns=columns, rules=rules, n=n, code_level=code_level,
-        min_prevalence=min_prevalence, runs=runs, use_case=use_case, n_jobs=-1, format=format,
+        outcome=outcome, columns=columns, patient_id=patient_id, positive=positive, rules=rules,
+        n=n, code_level=code_level, min_prevalence=min_prevalence, runs=runs, use_case=use_case,
+        n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")
@@ -217,11 +226,15 @@ def evaluate(
     synthetic: Annotated[Path, Option(help="The synthetic patients.")],
     out: Annotated[Path, Option(help="Folder for metrics.json, report.html, card.md.")],
     schema: Annotated[
-        Path | None, Option(help="schema.json of a run; guessed from train without it.")
+        Path | None,
+        Option(help="schema.json of a run; else the one beside train, or learned from it."),
     ] = None,
     outcome: Annotated[
         str | None, Option(help="Outcome column with two values, when there is no schema.")
     ] = None,
+    columns: _Columns = None,
+    patient_id: _PatientId = None,
+    positive: _Positive = None,
     profile: Annotated[
         str, Option(help="fast samples fewer patients for the slow metrics; full is for use.")
     ] = "full",
@@ -236,15 +249,19 @@ def evaluate(
     """
     from .evaluation import align
     from .evaluation import evaluate as measure
+    from .evaluation.alignment import schema_beside
+    from .sources.flat.file import read_file
 
     if schema is not None and outcome is not None:
         raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
     with at_work("Evaluation"):
-        tables = {name: read_table(path) for name, path in paths.items()}
+        tables = {name: read_file(path) for name, path in paths.items()}
+        if schema is None and columns is None:
+            schema = schema_beside(train, tables["train"].frame)
         known = None if schema is None else Schema.load(schema)
         names = {name: str(path) for name, path in paths.items()}
-        given = align(tables, schema=known, outcome=outcome, names=names)
+        given = align(tables, known, outcome, names, positive, columns, patient_id)
         measure(**given, seed=seed, profile=profile, progress=True).save(out)
     typer.echo(f"Done. Read {out / 'report.html'} first.")
 

@@ -15,7 +15,19 @@ import pandas as pd
 from .errors import InputError
 from .kinds import MISSING
 from .phecode import indicators, one_era_of, zeros_and_ones
-from .schema import AGE, DIASTOLIC, DIE_1Y, DIE_ANY, RACE, SEX, SYSTOLIC, VISIT_1Y, Column, Schema
+from .schema import (
+    AGE,
+    DIASTOLIC,
+    DIE_1Y,
+    DIE_ANY,
+    PATIENT_KEY,
+    RACE,
+    SEX,
+    SYSTOLIC,
+    VISIT_1Y,
+    Column,
+    Schema,
+)  # fmt: skip
 from .sources import drugs
 from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
 from .sources.quality import Finding, missed_codes, note
@@ -115,26 +127,42 @@ def split(
     Returns
     -------
     train, holdout : DataFrame
-        In the order of `patients`, with a new index and the schema attached.
+        In the order of `patients`, with a new index and the schema attached. Rows of one patient,
+        where the index is a patient key, stay together.
     """
     if not 0 < holdout < 1:
         raise InputError(f"The share of the holdout is {holdout}; give one between 0 and 1.")
     if len(patients) < 2:
         raise InputError(f"A table of {len(patients)} patients cannot be split; give more.")
     schema = Schema.of(patients)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(patients))
-    if schema.outcome is not None:
-        values = schema.outcome_values(patients)
-        order = order[np.argsort(values[order], kind="stable")]
-    # Every class gets its share: along the sorted order the holdout is taken at equal steps.
-    size = min(max(round(holdout * len(order)), 1), len(order) - 1)
-    chosen = np.zeros(len(order), dtype=bool)
-    steps = (np.arange(size) + 0.5) * len(order) / size
-    chosen[order[steps.astype(np.int64)]] = True
+    values = None if schema.outcome is None else schema.outcome_values(patients)
+    key = patients.index if patients.index.name == PATIENT_KEY else None
+    chosen = held_out(len(patients), values, holdout, seed, key)
     parts = (patients[~chosen], patients[chosen])
     train, test = (schema.attach(part.reset_index(drop=True)) for part in parts)
     return train, test
+
+
+def held_out(
+    n: int, outcome: np.ndarray | None, holdout: float, seed: int, key: pd.Index | None = None
+) -> np.ndarray:
+    """Which of `n` rows are in the holdout: the same share of each outcome, and whole patients.
+
+    Chapter preprocessing, "Step 3: split before you learn anything".
+    """
+    if key is not None and not key.is_unique:  # a patient has the outcome that one row has
+        codes, patients = pd.factorize(key)
+        values = None if outcome is None else pd.Series(outcome).groupby(codes).max().to_numpy()
+        return held_out(len(patients), values, holdout, seed)[codes]
+    order = np.random.default_rng(seed).permutation(n)
+    if outcome is not None:
+        order = order[np.argsort(outcome[order], kind="stable")]
+    # Every class gets its share: along the sorted order the holdout is taken at equal steps.
+    size = min(max(round(holdout * n), 1), n - 1)
+    chosen = np.zeros(n, dtype=bool)
+    steps = (np.arange(size) + 0.5) * n / size
+    chosen[order[steps.astype(np.int64)]] = True
+    return chosen
 
 
 # -- the expression --------------------------------------------------------------------

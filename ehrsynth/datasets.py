@@ -1,24 +1,29 @@
 """The sources of data: every one yields the same few hospital tables, or one flat table."""
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .cohort import build_patients as from_hospital
-from .cohort import check_outcome
+from .cohort import check_outcome, held_out, split
 from .errors import InputError, check_choice
 from .files import sha256
 from .phecode import map_icd, unmapped
-from .schema import BMI, SEX, SYSTOLIC, Schema
+from .schema import BMI, FEWEST_ROWS, SEX, SYSTOLIC, Schema
 from .sources import diabetes130
 from .sources.engine import collect, is_url, lazy, without_password
 from .sources.fetch import fetched, registry
+from .sources.flat import table
 from .sources.tables import check_tables
+
+log = logging.getLogger(__name__)
 
 # The reader of each data set.
 _READERS = {
@@ -69,6 +74,37 @@ def load(
             f"{without_password(data)} as mimic-iv."
         )
     return read(**options)
+
+
+def load_split(
+    data: str | Path | None, seed: int, most: int | None = None, share: float = 0.3, **options
+) -> dict[str, pd.DataFrame]:
+    """A flat table, split before anything is learned from it: :func:`load`'s tables of "table".
+
+    Of more than `most` rows a sample is taken. ``train`` and ``holdout`` are there too, each with
+    the columns as they are in train, and in ``quality`` what of the holdout does not fit.
+    """
+    sheet = table.open_sheet(_location("table", data), **options)
+    outcome, rows = table.outcome_of(sheet), np.flatnonzero(sheet.rows)
+    key = None if sheet.key is None else pd.Index(sheet.key)
+    if most is not None and len(rows) > most:
+        log.info("The fast profile takes %d of %d rows.", most, len(rows))
+        chosen = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+        outcome, rows = outcome[chosen], rows[chosen]
+    out = held_out(len(rows), outcome, share, seed, None if key is None else key[rows])
+    return table.tables_of(sheet, rows[~out], rows[out])
+
+
+def split_patients(source: Mapping, patients: pd.DataFrame, seed: int) -> list[pd.DataFrame]:
+    """Train and holdout, large enough to be evaluated; those of :func:`load_split` are split."""
+    parts = [source[role] for role in ("train", "holdout")] if "train" in source else None
+    train, holdout = parts or split(patients, seed=seed)
+    if min(len(train), len(holdout)) < FEWEST_ROWS:
+        raise InputError(
+            f"{len(train) + len(holdout)} patients leave {len(holdout)} for the holdout and "
+            f"{len(train)} for training, and each needs at least {FEWEST_ROWS}; give more patients."
+        )
+    return [check_outcome(train), check_outcome(holdout)]
 
 
 def scan(name: str, data: str | Path | None = None, progress: bool = False, **options) -> dict:
@@ -189,7 +225,7 @@ def build_patients(
 # -- what is in it ---------------------------------------------------------------------
 
 
-def describe(tables: Mapping) -> dict[str, int | float]:
+def describe(tables: Mapping) -> dict[str, Any]:
     """The figures by which one recognizes a data set, in words a person reads.
 
     Parameters
@@ -212,6 +248,7 @@ def describe(tables: Mapping) -> dict[str, int | float]:
             "columns used": table.shape[1],
             "columns of the file left out": int((tables["columns"]["kind"] == "dropped").sum()),
             "missing values (%)": _percent(table.isna().to_numpy().mean()),
+            **dict(tables["file"].itertuples(index=False, name=None)),
         }
     check_tables(tables)
     tables = lazy(tables)

@@ -125,6 +125,14 @@ def category_text(value: Any) -> str:
     return str(value)
 
 
+def is_plain_number(text: str) -> bool:
+    """Whether a category is a number, written as :func:`category_text` writes it."""
+    try:
+        return category_text(float(text)) == text
+    except ValueError:
+        return False
+
+
 def is_number(values: pd.Series) -> bool:
     """Whether these are numbers; yes and no (booleans) are none."""
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)

@@ -20,7 +20,6 @@ import pandas as pd
 import ehrsynth as es
 
 from . import datasets
-from .cohort import split
 from .datasets import build_patients
 from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
@@ -39,7 +38,8 @@ from .run_folder import STAGES, RunFiles, RunFolder
 from .schema import Schema
 from .sources.engine import is_url, without_password
 from .sources.flat import form
-from .sources.flat.table import show
+from .sources.flat.applying import fit_into
+from .sources.flat.table import list_columns
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class Pipeline:
     #: the outcome column of a flat table, or an outcome of :func:`ehrsynth.build_patients`
     outcome: str | None = None
     columns: Path | None = None  #: a file that says what the columns of the data set "table" are
+    patient_id: str | None = None  #: its column that says whose a row is; never learned
+    positive: str | None = None  #: which of its outcome's two values counts as 1
     rules: Path | None = None  #: a file of clinical rules beside the schema's
     n: int | None = None  #: synthetic patients; by default as many as there are training patients
     code_level: str = "phecode"  #: how finely diagnoses are told apart, or "leaf" or "category"
@@ -85,8 +87,9 @@ class Pipeline:
         self.include = tuple(self.include)
         if self.min_prevalence is None:
             self.min_prevalence = PROFILES[self.profile].min_prevalence
-        if self.dataset != "table" and self.columns is not None:
-            raise InputError(f"Data set {self.dataset} needs no columns file; leave --columns out.")
+        for name in ("columns", "patient_id", "positive"):
+            if self.dataset != "table" and getattr(self, name) is not None:
+                raise InputError(f"Data set {self.dataset} needs no {name}; leave it out.")
         if self.n is not None:
             check_count("number of synthetic patients", self.n)
         check_count("number of runs", self.runs)
@@ -109,6 +112,9 @@ class Pipeline:
     @cached_property
     def _source(self) -> dict:
         """The source's tables for the job itself: lazy, where the reader can."""
+        if self.dataset == "table":
+            most = PROFILES[self.profile].most
+            return datasets.load_split(self.data, self.seed, most, **self._source_options())
         if not datasets.reads_lazily(self.dataset):
             return self.tables
         return datasets.scan(
@@ -117,7 +123,7 @@ class Pipeline:
 
     def _source_options(self) -> dict[str, Any]:
         if self.dataset == "table":
-            return {"outcome": self.outcome, "columns": self.columns}
+            return {n: getattr(self, n) for n in ("outcome", "columns", "patient_id", "positive")}
         options: dict[str, Any] = {"include": self.include} if self.include else {}
         if self.dataset == "simulated":
             options |= {"patients": PROFILES[self.profile].patients, "seed": self.seed}
@@ -218,7 +224,7 @@ class Pipeline:
 
     def _make_data(self) -> None:
         patients = self.patients
-        train, holdout = split(patients, seed=self.seed)
+        train, holdout = datasets.split_patients(self._source, patients, self.seed)
         options = {"min_prevalence": self.min_prevalence, "seed": self.seed}
         prep = Preprocessor.for_recipe(self.recipe, **options).fit(train)
         schema = prep.schema_
@@ -243,7 +249,7 @@ class Pipeline:
         if "form" in self._source:
             write_json(self._source["form"], self.out / "model" / form.FILE)
         if "columns" in self._source:
-            facts["columns of the file"] = self._list_columns(self._source["columns"])
+            facts["columns of the file"] = list_columns(self._source["columns"])
         if "quality" in self._source:
             of_source = self._source["quality"].to_dict("records")
             wrong = [*of_source, *patients.attrs.get("quality", [])]
@@ -254,7 +260,8 @@ class Pipeline:
             if count:
                 log.warning("  %d training patients break the rule %r; is it true?", count, rule)
         write_table(train, self.out / "train.parquet")
-        write_table(prep.clip(holdout)[schema.names], self.out / "holdout.parquet")
+        held_out = schema.plausible(fit_into(schema, holdout)[0])[0]
+        write_table(held_out, self.out / "holdout.parquet")
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         write_rules(rules, self.out / "model" / RULES_FILE)
@@ -262,13 +269,6 @@ class Pipeline:
             facts=facts, relations=listed(found, {"train": train}, schema),
             leaks=[leak._asdict() for leak in leaking],
         )  # fmt: skip
-
-    def _list_columns(self, columns: pd.DataFrame) -> list[dict]:
-        """Show what each column was taken for; give it in the form that JSON knows."""
-        for line in show(columns):
-            log.info("  %s", line)
-        log.info("  Where this is wrong, say so in a columns file (--columns).")
-        return columns.astype(object).where(columns.notna(), None).to_dict("records")
 
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
@@ -403,4 +403,4 @@ class Pipeline:
 
     def _table(self, name: str) -> pd.DataFrame:
         self._finish_file(name)
-        return self.schema.cast(read_table(self.out / name), where=name)
+        return fit_into(self.schema, read_table(self.out / name))[0]

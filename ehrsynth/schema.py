@@ -30,6 +30,8 @@ DIE_1Y, DIE_ANY, VISIT_1Y = "DIE_1y", "DIE_any", "VISIT_1y"
 SEX_NAMES = (SEX, "gender")
 _DEMOGRAPHIC_NAMES = (*SEX_NAMES, RACE, "ethnicity", AGE)
 _ATTRIBUTE = "ehrsynth_schema"
+FEWEST_ROWS = 5  # of each table that is evaluated
+PATIENT_KEY = "patient key"  # name of a table's index that says whose a row is
 
 
 @dataclass(frozen=True)
@@ -211,9 +213,14 @@ class Schema:
         Schema
             Of the columns that the table has, in its order.
         """
+        return cls.attached(table) or cls.infer(table, outcome=outcome)
+
+    @classmethod
+    def attached(cls, table: pd.DataFrame) -> "Schema | None":
+        """The attached schema of the columns that the table has, in its order, or None."""
         text = table.attrs.get(_ATTRIBUTE)
         if text is None:
-            return cls.infer(table, outcome=outcome)
+            return None
         schema = cls.from_json(text)
         if list(table.columns) == schema.names:
             return schema
@@ -241,6 +248,11 @@ class Schema:
             )
         columns = []
         for name, values in table.items():
+            if not isinstance(name, str):
+                raise InputError(
+                    f"The column name {name!r} is no text; give texts, as with "
+                    "table.columns = table.columns.astype(str)."
+                )
             if name == outcome:
                 check_outcome(str(name), values)
             role = "outcome" if name == outcome else role_of(str(name))

@@ -377,10 +377,8 @@ CASES = {
                    for a in f.evaluate()], ["no.csv", "does not exist"],
     ),
     "evaluate a spoiled number": (
-        lambda f: f.evaluate(lambda t: at(t, "age", "old")), ["'age'", "'old'", "row 5", "s.csv"],
-    ),
-    "evaluate an unknown category": (
-        lambda f: f.evaluate(lambda t: at(t, "sex", "X")), ["'sex'", "'X'", "s.csv"],
+        lambda f: f.evaluate(lambda t: at(t, "age", "old"), of="t"),
+        ["'age'", "another text", "row 5", "t.csv"],
     ),
     "evaluate other columns": (
         lambda f: f.evaluate(lambda t: t[["age"]].rename(columns={"age": "years"})),

@@ -1,86 +1,149 @@
-"""Three tables made comparable: checked, given one schema, and what could not be compared."""
+"""Three tables made comparable: read alike, given one schema, and what does not fit counted."""
 
-import numpy as np
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
 import pandas as pd
 
-from ..errors import InputError
-from ..schema import Schema
+from ..errors import InputError, some
+from ..kinds import is_plain_number
+from ..schema import FEWEST_ROWS, Schema
+from ..sources.flat.applying import NEW, far_out, fit_into, widest
+from ..sources.flat.columns_file import NOTHING, read
+from ..sources.flat.file import Raw, read_file
+from ..sources.flat.reading import Reading, tidy
+from ..sources.flat.table import learn, open_sheet, records
+from ..sources.quality import Finding
 
-_FEWEST_ROWS = 5  # of each table
+DEFECTS = "what does not fit"  # where a report's facts have it
 
 
 def align(
-    tables: dict[str, pd.DataFrame], schema: Schema | None = None, outcome: str | None = None,
-    names: dict[str, str] | None = None,
+    tables: Mapping[str, pd.DataFrame | Raw], schema: Schema | None = None,
+    outcome: str | None = None, names: dict[str, str] | None = None, positive: str | None = None,
+    columns: str | Path | None = None, patient_id: str | None = None,
 ) -> dict:  # fmt: skip
-    """Check the three tables as read from files and give them one schema.
+    """Check the three tables and give them one schema.
     Chapter utility, "Tables of known quality".
 
     `tables` are "train", "holdout" and "synthetic", `names` what to call each in errors. Without a
-    schema it is inferred from the real tables. The result has them with proper types, common
-    columns first, and "schema": the arguments of :func:`ehrsynth.evaluate`.
+    schema, the one attached to train holds, or the columns are learned from train; the options are
+    those of the data set "table". The result are the arguments of :func:`ehrsynth.evaluate`.
     """
     names = {role: role + " table" for role in tables} | (names or {})
-    for role, table in tables.items():
-        _check(table, names[role])
     if not isinstance(schema, Schema | None):
         raise InputError(
             f"The schema is {_kind(schema)}; give a Schema, or none and it is inferred."
         )
-    train, holdout = tables["train"], tables["holdout"]
-    real = [name for name in train.columns if name in holdout.columns]
+    raws = {role: _read(table, names[role]) for role, table in tables.items()}
+    train, holdout = raws["train"].frame, raws["holdout"].frame
     both = f"{names['train']} and {names['holdout']}"
-    if outcome is not None and outcome not in real:
+    if outcome is not None and not (outcome in train and outcome in holdout):
         raise InputError(f"Outcome column {outcome!r} is not in both {both}; check --outcome.")
-    schema = schema or _inferred(train, holdout, real, outcome, names["train"])
-    common = [n for n in schema.names if n in real and n in tables["synthetic"].columns]
+    hints: Mapping[str, Reading] = {}
+    facts: dict = {}
+    if schema is None and columns is None and positive is None:
+        schema = Schema.attached(train)
+    if schema is not None and outcome not in (None, schema.outcome):
+        schema = None  # another question is asked
+    if schema is None:
+        known = learn(open_sheet(_common(raws["train"], holdout), outcome, columns, patient_id,
+                                 positive))  # fmt: skip
+        schema, hints = known.schema, known.readings
+        facts["columns of the file"] = records(known.columns)
+        left_out = known.columns.loc[known.columns["kind"] == "dropped", "column"]
+        raws = {role: _without(raw, left_out) for role, raw in raws.items()}
+    synthetic = raws["synthetic"].frame
+    common = [n for n in schema.names if n in train and n in holdout and n in synthetic]
     if not common:
         raise InputError(
             f"{names['synthetic']} has no column in common with {both}; its first column is "
-            f"{str(tables['synthetic'].columns[0])!r}."
+            f"{str(synthetic.columns[0])!r}."
         )
+    wishes = {} if columns is None else read(columns, train.columns, names["train"])
+    wishes = {name: hint.wish for name, hint in hints.items()} | wishes
+    fitted = _fitted(raws, schema, common, hints, wishes)
+    return fitted | {"schema": schema, "facts": facts | fitted["facts"]}
+
+
+def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wishes) -> dict:
+    """The tables with the levels that one of them needs, and in "facts" what does not fit."""
     shared = schema.select(common)
-    cast = {}
-    for role, table in tables.items():
-        kept, rest = shared.cast(table[common], names[role]), table.drop(columns=common)
-        cast[role] = shared.attach(pd.concat([kept, rest], axis=1).reset_index(drop=True))
-    return {**cast, "schema": schema}
+    plain, fitted, misfits = {}, {}, {}
+    for role, raw in raws.items():
+        plain[role] = _plain(raw, shared, wishes)
+        fitted[role], misfits[role] = fit_into(shared, plain[role][common], hints)
+    if misfits["train"]:  # train is what the schema describes
+        shared.cast(plain["train"], raws["train"].where)
+    misfits["synthetic"] += far_out(shared, fitted["train"], fitted["synthetic"])
+    wide = widest([Schema.of(table) for table in fitted.values()])
+    result: dict = {}
+    for role, table in fitted.items():
+        rest = raws[role].frame.drop(columns=common)
+        kept = fit_into(wide, table)[0]
+        result[role] = wide.attach(pd.concat([kept, rest], axis=1))
+    held_out = {text for odd in misfits["holdout"] for text in odd.texts}
+    found = []
+    for role in ("synthetic", "holdout"):
+        for odd in misfits[role]:
+            # What the generator made up is nobody's; what holdout has too may be a patient's.
+            made = [repr(t[:40]) for t in odd.texts if t not in held_out and t != NEW]
+            named = f" ({some(made, 4)})" if role == "synthetic" and made else ""
+            what = f"{odd.column}: {odd.what}{named}"
+            found.append(Finding(role, what, odd.rows, odd.of, odd.done)._asdict())
+    return result | {"facts": {DEFECTS: found} if found else {}}
+
+
+def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:
+    """The table with plain values: texts of a CSV that are numbers for this schema are numbers."""
+    values = dict(raw.frame.items())
+    for column in schema.columns:
+        categories = column.categories
+        wish = wishes.get(column.name, NOTHING)
+        wish = replace(wish, values=(*wish.values, *categories))
+        as_text = categories and not all(is_plain_number(text) for text in categories[:-1])
+        reading = Reading(column.name, values[column.name], wish, raw.is_text,
+                          raw.dialect.decimal or ".", as_text=bool(as_text))  # fmt: skip
+        tidy(reading)
+        values[column.name] = reading.values
+    return pd.DataFrame(values, index=raw.frame.index)
+
+
+def schema_beside(path: Path, train: pd.DataFrame) -> Path | None:
+    """The ``schema.json`` in the folder of train that describes exactly its columns, or None.
+    Chapter utility, "Tables of known quality".
+    """
+    beside = path.parent / "schema.json"
+    try:
+        fits = beside.is_file() and set(Schema.load(beside).names) == set(train.columns)
+    except InputError:  # another program's
+        fits = False
+    return beside if fits else None
+
+
+def _common(raw: Raw, holdout: pd.DataFrame) -> Raw:
+    """Train's columns that the holdout has, too."""
+    return replace(raw, frame=raw.frame[[name for name in raw.frame if name in holdout]])
+
+
+def _without(raw: Raw, names: Iterable[str]) -> Raw:
+    return replace(raw, frame=raw.frame.drop(columns=list(names), errors="ignore"))
 
 
 def _kind(thing: object) -> str:
     return "None" if thing is None else f"of the type {type(thing).__name__}"
 
 
-def _check(table: pd.DataFrame, name: str) -> None:
-    """Raise InputError unless this is a table of some rows and of columns with different names."""
-    if not isinstance(table, pd.DataFrame):
+def _read(table: pd.DataFrame | Raw, name: str) -> Raw:
+    """A table of some rows and of columns with different names, or InputError."""
+    if isinstance(table, pd.DataFrame):
+        if len(table) == 0 or table.shape[1] == 0:
+            raise InputError(f"{name} has no rows or no columns; check the file.")
+        table = read_file(table, name)
+    if not isinstance(table, Raw):
         raise InputError(f"{name} is {_kind(table)}; give a DataFrame with one row a patient.")
-    if len(table) == 0 or table.shape[1] == 0:
-        raise InputError(f"{name} has no rows or no columns; check the file.")
-    if len(table) < _FEWEST_ROWS:
-        rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
-        raise InputError(f"{name} has {rows}; it needs at least {_FEWEST_ROWS}.")
-    doubled = table.columns[table.columns.duplicated()]
-    if len(doubled):
-        raise InputError(f"Column name {doubled[0]!r} appears twice in {name}; rename one of them.")
-
-
-def _inferred(
-    train: pd.DataFrame, holdout: pd.DataFrame, real: list, outcome: str | None, where: str
-) -> Schema:
-    """The schema attached to train, or inferred from the columns of both real tables."""
-    for name in real:
-        if _numbers_rows(train[name]) and _numbers_rows(holdout[name]):
-            raise InputError(
-                f"Column {str(name)!r} of {where} only numbers the rows; leave it out."
-            )
-    both = pd.concat([train[real], holdout[real]], ignore_index=True)
-    both.attrs = train.attrs if outcome is None else {}
-    return Schema.of(both, outcome=outcome)
-
-
-def _numbers_rows(values: pd.Series) -> bool:
-    """Whether a column is an index that went into the file: 0, 1, 2, ... or 1, 2, 3, ..."""
-    if not pd.api.types.is_numeric_dtype(values) or values.isna().any():
-        return False
-    return bool((np.diff(values.to_numpy(float)) == 1).all()) and values.iloc[0] in (0, 1)
+    if (n := len(table.frame)) < FEWEST_ROWS:
+        rows = "1 row" if n == 1 else f"{n} rows"
+        raise InputError(f"{name} has {rows}; it needs at least {FEWEST_ROWS}.")
+    return table

@@ -106,9 +106,8 @@ def compare(
     for candidate, synthetic in candidates.items():
         given = {"train": train, "holdout": holdout, "synthetic": synthetic}
         aligned = align(given, schema)
-        full: Schema = aligned.pop("schema")
-        common = set.intersection(*map(set, given.values()))
-        shared = full.select(name for name in full.names if name in common)
+        _, odd = aligned.pop("schema"), aligned.pop("facts")
+        shared = Schema.of(aligned["train"])
         cleaned = {role: shared.plausible(t[shared.names]) for role, t in aligned.items()}
         tables = {role: table for role, (table, _) in cleaned.items()}
         scenes, leaking = _scenes(tables, shared, profile, seed, rules)
@@ -122,10 +121,11 @@ def compare(
             for spec in each(_specs(shared), "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
-            metrics, dict(facts or {}) | _facts(real, leaking), {"seed": seed, "profile": profile},
+            metrics, odd | dict(facts or {}) | _facts(real, leaking),
+            {"seed": seed, "profile": profile},
             rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
             outside={role: counts for role, (_, counts) in cleaned.items()},
-            left_out={r: [str(n) for n in t if n not in common] for r, t in given.items()},
+            left_out={r: [n for n in t if n not in shared] for r, t in aligned.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),
             tables={role: shared.attach(t) for role, t in tables.items()}, tried=tried(real),

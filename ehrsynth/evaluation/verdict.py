@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import some
+from .alignment import DEFECTS
 from .kept import LEAKS
 from .metric import Metric
 from .privacy.success import ALARMS
@@ -200,7 +201,17 @@ def _doubts(found: Findings) -> list[str]:
 
 
 def _missing(found: Findings) -> list[str]:
-    return [_say("absent", absent=_absent(found))] if found.absent else []
+    said = [_say("absent", absent=_absent(found))] if found.absent else []
+    if defects := _defects(found):
+        said.append(_say("defects", defects=some(defects, 4)))
+    return said
+
+
+def _defects(found: Findings) -> list[str]:
+    """What a generator made that its columns cannot hold, in words."""
+    rows = found.facts.get(DEFECTS, [])
+    return [f"{one['what']} ({one['rows']:,} of {one['of']:,} patients)" for one in rows
+            if one["table"] == "synthetic"]  # fmt: skip
 
 
 def _fidelity(found: Findings) -> Verdict:
@@ -212,7 +223,8 @@ def _fidelity(found: Findings) -> Verdict:
     behind = [m for m in metrics if m.notices]
     level = level_of(way)
     # A mean hides the one thing that is badly wrong.
-    if found.absent or any(m.share is not None and m.share < CARE for m in behind):
+    wrong = found.absent or _defects(found)
+    if wrong or any(m.share is not None and m.share < CARE for m in behind):
         level = "bad" if level == "bad" else "care"
     said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
     test = found.known("classifier_two_sample_test")

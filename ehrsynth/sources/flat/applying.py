@@ -33,6 +33,7 @@ class Misfit(NamedTuple):
     rows: int
     of: int
     done: str
+    texts: tuple[str, ...] = ()  # the values that train does not have
 
 
 def fit_into(
@@ -50,7 +51,9 @@ def fit_into(
             columns.append(fitted)
             values[column.name] = made
             n = len(table)
-            found += [Misfit(column.name, what, rows, n, done) for what, rows, done in odd if rows]
+            for what, rows, done, *texts in odd:
+                if rows:
+                    found.append(Misfit(column.name, what, rows, n, done, *texts))
     fitting = Schema(tuple(columns))
     return fitting.attach(pd.DataFrame(values, index=table.index)), found
 
@@ -94,22 +97,18 @@ def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, 
     """Each value as one of the known categories, NEW or MISSING, and what was odd."""
     texts = values.astype(object).where(values.notna(), MISSING)
     different = pd.Series(texts.unique(), dtype=object).map(kinds.category_text)
-    translated: dict[str, str] = {}
-    odd: dict[str, set] = {"written otherwise": set(), "a value that train does not have": set()}
-    for text in different:
-        level = _level_of(text, column, hint, known)
-        translated[text] = level
-        if level == NEW:
-            odd["a value that train does not have"].add(text)
-        elif level not in (text, OTHER, MISSING):
-            odd["written otherwise"].add(text)
+    translated = {text: _level_of(text, column, hint, known) for text in different}
+    new = sorted(text for text, level in translated.items() if level == NEW)
+    otherwise = [t for t, level in translated.items() if level not in (t, NEW, OTHER, MISSING)]
     plain = texts.map(kinds.category_text)
     levels = plain.map(translated)
     missing = 0 if MISSING in known else int((levels == MISSING).sum())
-    done = {"written otherwise": "read as the value of train",
-            "a value that train does not have": f"counted as the value {NEW}"}  # fmt: skip
-    found = [(what, int(plain.isin(texts_).sum()), done[what]) for what, texts_ in odd.items()]
-    return levels, [*found, ("missing, though never in train", missing, f"counted as {MISSING}")]
+    return levels, [
+        ("written otherwise", int(plain.isin(otherwise).sum()), "read as the value of train"),
+        ("a value that train does not have", int(plain.isin(new).sum()),
+         f"counted as the value {NEW}", tuple(new)),
+        ("missing, though never in train", missing, f"counted as {MISSING}"),
+    ]  # fmt: skip
 
 
 def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) -> str:
@@ -131,12 +130,9 @@ def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) 
         same = [level for level in known if level.casefold() == sized]
         if same:
             return same[0]
-    number = pd.to_numeric(pd.Series([plain]), errors="coerce")[0]
-    same = [
-        level for level in known if pd.to_numeric(pd.Series([level]), errors="coerce")[0] == number
-    ]
-    if len(same) == 1:
-        return same[0]
+    numbers = pd.to_numeric(pd.Series([plain, *known], dtype="object"), errors="coerce")
+    if (same := numbers[1:] == numbers[0]).sum() == 1:
+        return known[int(np.argmax(same))]
     if column.kind == "binary" or known == ("0", "1"):
         if plain in hint.no_yes:
             return str(hint.no_yes.index(plain))
@@ -183,3 +179,18 @@ def _numbers_of_texts(column: Column, values: pd.Series, hint: Reading, origin):
     there = pd.Series(False, index=values.index)
     there[text.index] = True
     return numbers.reindex(values.index), there
+
+
+def far_out(schema: Schema, train: pd.DataFrame, other: pd.DataFrame) -> list[Misfit]:
+    """Numbers farther outside the range of train than the range is wide."""
+    found = []
+    for name in schema.of_kind("continuous"):
+        known = schema[name].within(train[name])
+        if np.isnan(known).all():
+            continue
+        low, high = np.nanmin(known), np.nanmax(known)
+        far = (other[name] < low - (high - low)) | (other[name] > high + (high - low))
+        if rows := int(far.sum()):
+            what = "farther outside the range of train than it is wide"
+            found.append(Misfit(name, what, rows, len(other), "kept as it is"))
+    return found

@@ -38,8 +38,12 @@ def read_outcome(reading: Reading) -> None:
         )
     if wish.kind in ("continuous", "date"):
         raise InputError(f"Outcome column {name!r} needs two values; it cannot be {wish.kind}.")
-    if reading.is_text and not wish.spelling == "exact":
-        _join_capitals(reading)
+    texts = reading.values.map(lambda v: v.casefold() if isinstance(v, str) else v)
+    if reading.is_text and wish.spelling != "exact" and texts.nunique() == 2:
+        often = reading.values.groupby(texts).agg(lambda group: group.value_counts().index[0])
+        if reading.values.nunique() > 2:
+            reading.notes.append("other spellings joined")
+        reading.values = texts.map(often)
     kinds.check_outcome(name, reading.values)
     levels, why = _polarity(reading)
     reading.values = reading.values.map(kinds.category_text).astype(object)
@@ -49,18 +53,6 @@ def read_outcome(reading: Reading) -> None:
         reading.column = Column(name, "binary", "outcome")
     else:
         reading.column = Column(name, "categorical", "outcome", categories=levels)
-
-
-def _join_capitals(reading: Reading) -> None:
-    """Two words in several spellings become the most frequent spelling of each."""
-    counts = reading.values.value_counts()
-    best: dict[str, str] = {}
-    for text in counts.index:
-        best.setdefault(text.casefold(), text)
-    if len(best) == 2 and len(counts) > 2:
-        others = sorted(set(counts.index) - set(best.values()))
-        reading.notes.append(f"other spellings joined: {', '.join(others[:4])}")
-        reading.values = reading.values.map(lambda text: best[text.casefold()])
 
 
 def _polarity(reading: Reading) -> tuple[tuple[str, ...], str]:

@@ -37,6 +37,7 @@ class Reading:
     wish: Wish = NOTHING  # what the columns file says about it
     is_written: bool = False  # in a CSV, where a missing value and the text "NA" look alike
     sign: str = "."  # the file's decimal sign
+    as_text: bool = False  # texts stay texts, also where all of them are numbers
     notes: list[str] = field(default_factory=list)  # what was done to it
     warnings: list[str] = field(default_factory=list)  # what the person has to look at
     unit: str = ""  # of its numbers
@@ -102,7 +103,8 @@ class Reading:
             known = [c for c in column.categories if c != MISSING]
             more = f" and {len(known) - 4} more" if len(known) > 4 else ""
             return ", ".join(known[:4]) + more
-        low, high = ends(self.values.dropna().astype("float64"))
+        numbers = column.within(self.values.dropna().astype("float64"))
+        low, high = ends(pd.Series(numbers).dropna())
         unit = f" {column.unit}" if column.unit else ""
         whole = ", whole numbers" if column.decimals == 0 else ""
         return f"{low:.4g} to {high:.4g}{unit}{whole}"
@@ -122,18 +124,18 @@ def tidy(reading: Reading) -> None:
     Texts of a CSV that are numbers without exception, or yes and no, become what they are.
     """
     values = reading.values
-    if values.dtype == object or pd.api.types.is_string_dtype(values):
-        reading.values = _plain(reading)
-    elif isinstance(values.dtype, pd.CategoricalDtype):
+    if isinstance(values.dtype, pd.CategoricalDtype):  # which pandas takes for texts
         if len(values.cat.categories) > kinds.MAX_CATEGORIES:
             reading.values = values.astype(object)
+    elif values.dtype == object or pd.api.types.is_string_dtype(values):
+        reading.values = _plain(reading)
     if reading.wish.missing:
         texts = {kinds.category_text(value) for value in reading.wish.missing}
         said = reading.values.map(kinds.category_text, na_action="ignore").isin(texts)
         reading.values = reading.values.mask(said.astype(bool))
-    if reading.is_written and reading.is_text:
+    if reading.is_written and reading.is_text and not reading.as_text:
         _type(reading)
-    if pd.api.types.is_string_dtype(reading.values) and reading.values.dtype != object:
+    if isinstance(reading.values.dtype, pd.StringDtype):
         reading.values = reading.values.astype(object)
 
 

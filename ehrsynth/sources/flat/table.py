@@ -14,18 +14,20 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError, near, some
-from ...schema import Schema
+from ...schema import PATIENT_KEY, Schema
+from ..quality import Finding, note
 from . import columns_file, form
-from .applying import fit_into
+from .applying import fit_into, widest
 from .column_reader import understand
 from .columns_file import NOTHING, Wish
 from .file import Raw, read_file
+from .outcome import read_outcome
 from .reading import Reading, tidy
 from .who import settle_identity
 
 log = logging.getLogger(__name__)
 
-Data: TypeAlias = str | Path | pd.DataFrame
+Data: TypeAlias = str | Path | pd.DataFrame | Raw
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def open_sheet(
     patient_id: str | None = None, positive: str | None = None, where: str = "the table",
 ) -> Sheet:  # fmt: skip
     """Read a table without learning anything from it; :func:`load` tells of the parameters."""
-    raw = read_file(data, where)
+    raw = data if isinstance(data, Raw) else read_file(data, where)
     table, where = raw.frame, raw.where
     for what, name in (("Outcome column", outcome), ("Patient key", patient_id)):
         if name is not None and name not in table.columns:
@@ -145,7 +147,7 @@ def _each(readings: list[Reading], step: Any, where: str) -> None:
         except InputError as error:
             wrong.append(str(error))
     if len(wrong) == 1:
-        raise InputError(wrong[0])
+        raise InputError(f"{where}: {wrong[0]}")
     if wrong:
         listed = " ".join(f"({i}) {one}" for i, one in enumerate(wrong, start=1))
         raise InputError(
@@ -180,35 +182,67 @@ def load(
         taken for (column, kind, role, values, missing (%), notes); ``file``: how it is written; and
         ``form``: the same, as :func:`ehrsynth.sources.flat.form.write` needs it.
     """
-    missing = "A flat table needs an outcome; name the column with --outcome COLUMN."
-    if outcome is None and columns is None:
-        raise InputError(missing)
+    outcome = outcome if columns else _needed(outcome)  # a columns file may name the event
     sheet = open_sheet(data, outcome, columns, patient_id, positive)
-    if sheet.outcome is None:
-        raise InputError(missing)
-    known = learn(sheet)
-    warn(known)
-    table, _ = fit_into(known.schema, sheet.frame, known.readings)
-    table = known.schema.cast(table, where=sheet.raw.where)
-    raw = replace(sheet.raw, frame=sheet.raw.frame[sheet.rows])
-    return _tables(sheet, known, table) | {"form": form.learn(raw, table, known.readings)}
+    _needed(sheet.outcome)
+    return tables_of(sheet, np.flatnonzero(sheet.rows))
 
 
-def warn(known: Known) -> None:
-    """Log what the person has to look at."""
+def _needed(outcome: str | None) -> str:
+    if outcome is None:
+        raise InputError("A flat table needs an outcome; name the column with --outcome COLUMN.")
+    return outcome
+
+
+def outcome_of(sheet: Sheet) -> np.ndarray:
+    """The outcome of the used rows as 0 and 1; nothing else is looked at."""
+    reading = next(one for one in sheet.readings if one.name == _needed(sheet.outcome))
+    reading = replace(reading, values=reading.values[sheet.rows], notes=[], warnings=[])
+    try:
+        read_outcome(reading)
+    except InputError:
+        learn(sheet)  # which says all that is wrong at once
+        raise
+    table = pd.DataFrame({reading.name: reading.values})
+    assert reading.column is not None
+    return Schema((reading.column,)).outcome_values(table)
+
+
+def tables_of(
+    sheet: Sheet, train: np.ndarray, holdout: np.ndarray | None = None
+) -> dict[str, pd.DataFrame]:
+    """What :func:`load` gives, learned from the rows `train` alone.
+
+    With `holdout`, the tables of both, ``train`` and ``holdout``, are there too, and what of the
+    holdout does not fit is counted in ``quality``.
+    """
+    known = learn(sheet, train)
     for reading in known.readings.values():
         for warning in reading.warnings:
             log.warning("Column %r: %s.", reading.name, warning)
+    plain, result = sheet.frame, {"columns": known.columns, "file": _facts(sheet.raw)}
+    table, _ = fit_into(known.schema, plain.loc[train], known.readings)
+    result["table"] = known.schema.cast(table, where=sheet.raw.where)
+    raw = replace(sheet.raw, frame=sheet.raw.frame.loc[train])
+    result["form"] = form.learn(raw, result["table"], known.readings)
+    if holdout is not None:
+        other, odd = fit_into(known.schema, plain.loc[holdout], known.readings)
+        found = [Finding("holdout", f"{m.column}: {m.what}", m.rows, m.of, m.done) for m in odd]
+        result |= {"quality": note(found), "train": result["table"], "holdout": other}
+        wide = widest([known.schema, Schema.of(other)])
+        both = [fit_into(wide, one)[0] for one in (table, other)]
+        result["table"] = wide.attach(pd.concat(both).sort_index())
+        for name in ("train", "holdout"):
+            result[name] = result[name].reset_index(drop=True)
+    rows = result["table"].index
+    key = None if sheet.key is None else pd.Index(sheet.key.loc[rows], name=PATIENT_KEY)
+    result["table"] = result["table"].set_axis(range(len(rows)) if key is None else key, axis=0)
+    return result
 
 
-def _tables(sheet: Sheet, known: Known, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    if sheet.key is None:
-        table = table.reset_index(drop=True)
-    else:
-        table.index = pd.Index(sheet.key[sheet.rows], name="patient key")
-    facts = [*sheet.raw.dialect.facts().items(), *(("left out", n) for n in sheet.raw.notes)]
-    file = pd.DataFrame(facts, columns=["fact", "value"])
-    return {"table": table, "columns": known.columns, "file": file}
+def _facts(raw: Raw) -> pd.DataFrame:
+    facts = [*raw.dialect.facts().items(), *(("left out", text) for text in raw.notes)]
+    return pd.DataFrame(facts, columns=["fact", "value"])
 
 
 def to_patients(
@@ -219,6 +253,19 @@ def to_patients(
     if outcome not in (None, known):
         raise InputError(f"The table was read with outcome {known!r}, not {outcome!r}.")
     return tables["table"]
+
+
+def records(columns: pd.DataFrame) -> list[dict]:
+    """The list of columns in the form that JSON knows."""
+    return columns.astype(object).where(columns.notna(), None).to_dict("records")
+
+
+def list_columns(columns: pd.DataFrame) -> list[dict]:
+    """Log what each column was taken for; give it in the form that JSON knows."""
+    for line in show(columns):
+        log.info("  %s", line)
+    log.info("  Where this is wrong, say so in a columns file (--columns).")
+    return records(columns)
 
 
 def show(columns: pd.DataFrame, most: int = 60) -> list[str]:

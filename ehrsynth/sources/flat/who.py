@@ -1,6 +1,7 @@
 """Who a row is: columns that say which patient a row belongs to are never learned."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,37 +30,31 @@ def settle_identity(
     A column that repeats like a patient's number is refused: the table then has several rows of a
     patient, which must not be parted between train and holdout.
     """
-    known = {reading.name: reading for reading in readings}
-    key = None
-    if patient_id is not None:
-        reading = known[patient_id]
-        key = reading.values
-        if key.isna().any():
-            raise InputError(
-                f"Column {patient_id!r} of {where} has no value in {int(key.isna().sum()):,} rows, "
-                "so nobody knows whose they are; fill it, or remove those rows."
-            )
-        reading.dropped = "the patient key: the split goes by it, and it is never learned"
-        key = key.map(kinds.category_text)
-    keys = [known[patient_id]] if patient_id else [r for r in readings if _is_unique_key(r)]
+    keys, key = [r for r in readings if _is_unique_key(r)], None
+    for reading in readings:
+        if reading.name == patient_id:
+            holds = f"is the patient key of {where} and"
+            reading.refuse_first(reading.values, reading.values.isna(), holds, "fill it")
+            reading.dropped = "the patient key: the split goes by it, and it is never learned"
+            keys, key = [reading], reading.values.map(kinds.category_text)
     for one in keys:
         numbers = set(one.values.map(kinds.category_text))
         for reading in readings:
             if reading is not one and _are_among(reading, numbers):
                 reading.dropped = f"other patients' numbers of the column {one.name!r}"
-    if patient_id is None:
-        people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
-        for reading in readings:
-            if _repeats(reading, people) and not keys:
-                several = int(reading.values.duplicated().sum())
-                raise InputError(
-                    f"{reading.name!r} repeats in {several:,} of {len(reading.values):,} rows, so "
-                    f"{where} has several rows a patient; make it one row a patient, or name the "
-                    f"column with --patient-id {reading.name}, and the split goes by it (if it is "
-                    f"no patient, {reading.say(identifier='allowed')})."
-                )
-            if _repeats(reading, people):
-                reading.dropped = "repeats like an identifier of somebody else"
+    people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
+    for reading in readings:
+        if not _repeats(reading, people):
+            continue
+        if not keys:
+            several = int(reading.values.duplicated().sum())
+            raise InputError(
+                f"{reading.name!r} repeats in {several:,} of {len(reading.values):,} rows, so "
+                f"{where} has several rows a patient; make it one row a patient, or name the "
+                f"column with --patient-id {reading.name}, and the split goes by it (if it is "
+                f"no patient, {reading.say(identifier='allowed')})."
+            )
+        reading.dropped = "repeats like an identifier of somebody else"
     return key
 
 
@@ -82,12 +77,7 @@ def _may_be_key(reading: Reading) -> bool:
 
 def _is_unique_key(reading: Reading) -> bool:
     named = _PERSON.fullmatch(_plain_name(reading)) and reading.values.is_unique
-    return bool(named) and _may_be_key(replace_wish(reading))
-
-
-def replace_wish(reading: Reading) -> Reading:
-    """The column as if nothing were said about it: a dropped key still numbers the patients."""
-    return Reading(reading.name, reading.values, NOTHING)
+    return bool(named) and _may_be_key(replace(reading, wish=NOTHING))  # dropped, it still numbers
 
 
 def _are_among(reading: Reading, numbers: set[str]) -> bool:
@@ -109,11 +99,8 @@ def _repeats(reading: Reading, people: list[Reading]) -> bool:
     """Whether the column repeats like a patient's number in a table of visits."""
     if not _may_be_key(reading):
         return False
-    values = reading.present
-    different = values.nunique()
-    if different < _LEAST_DIFFERENT or different == len(values):
-        return False
-    if len(values) / different > _MOST_ROWS:
+    values, different = reading.present, reading.present.nunique()
+    if not max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS) <= different < len(values):
         return False
     if _PERSON.fullmatch(_plain_name(reading)):
         return True
