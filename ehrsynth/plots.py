@@ -6,6 +6,7 @@ readers can tell apart), on an opaque near-white background that reads the same 
 
 from collections.abc import Mapping
 from itertools import cycle
+from textwrap import shorten
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -283,6 +284,37 @@ def noticed(table: pd.DataFrame) -> Axes:
     ax.tick_params(length=0)
     ax.set(xlabel="", ylabel="")
     return ax
+
+
+def farthest(columns: list[dict], pairs: list[dict]) -> Figure:
+    """The columns and pairs of columns that differ most from real patients, by name.
+
+    Parameters
+    ----------
+    columns, pairs : list of dict
+        From :func:`ehrsynth.evaluation.farthest.farthest`.
+    """
+    parts = [part for part in (columns, pairs) if part]
+    figure, axes = _grid(len(parts), 1, (6.4, 0.6 + 0.34 * sum(map(len, parts)) + 0.8 * len(parts)),
+                         gridspec_kw={"height_ratios": [len(p) + 1 for p in parts]})  # fmt: skip
+    for ax, part in zip(axes[:, 0], parts, strict=True):
+        place = np.arange(len(part))
+        if part is columns:
+            ax.barh(place, [row["distance"] for row in part], color=COLORS["synthetic"], height=0.6)
+            ax.set(xlabel="Difference in standard deviations")
+            names = [row["column"] for row in part]
+        else:
+            real, made = ([row[side] for row in part] for side in ("real", "synthetic"))
+            ax.hlines(place, real, made, color=COLORS["neutral"], linewidth=1.5)
+            ax.plot(real, place, "o", color=COLORS["real"], label="real")
+            ax.plot(made, place, "o", color=COLORS["synthetic"], label="synthetic")
+            ax.set(xlabel="Correlation")
+            ax.legend(frameon=False, fontsize=8)
+            names = [f"{row['first']} and {row['second']}" for row in part]
+        ax.set_yticks(place, [shorten(name, 52) for name in names], fontsize=8)
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+    return figure
 
 
 def distances(train: np.ndarray, holdout: np.ndarray) -> Axes:

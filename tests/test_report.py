@@ -18,6 +18,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
 from ehrsynth.evaluation.alignment import DEFECTS
 from ehrsynth.evaluation.judge import _absent
+from ehrsynth.evaluation.privacy.success import ALARMS
 from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.files import write_json
 from ehrsynth.schema import Column, Schema
@@ -118,6 +119,19 @@ def test_file_keeps_to_its_schema_and_the_book_names_every_key(fresh, people):
         assert set(part["required"]) == set(part["properties"])
         for key, about in part["properties"].items():
             assert f"`{key}`" in table and about["description"].endswith(".")
+
+
+def test_report_names_thresholds_fingerprints_and_who_signs(fresh, tmp_path):
+    page = fresh.to_html(pictures=False)
+    assert "Reviewed by (name, role)" in page and "Intended recipient" in page
+    assert all(row["why"].split(",")[0].split(";")[0] in page for row in ALARMS.values())
+    assert set(fresh.fingerprints) == set(fresh.rows)
+    assert all(print_ in page for print_ in fresh.fingerprints.values())
+    for text in (page, fresh.card()):
+        assert "anonym" not in text.lower().replace("k-anonymity", "")
+    assert f"at most {fresh.rows['train']:,} of its rows" in fresh.card()
+    assert any(f"more than {fresh.rows['train']:,} of its" in s for s in fresh.advice()["bad"])
+    assert "Most exposed are patients unlike others" in page
 
 
 def test_card_says_what_where_how_for_what_and_who_is_exposed(fresh, copied, tmp_path):

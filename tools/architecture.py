@@ -59,7 +59,7 @@ HOUSE = {
         "evaluation": (
             "intervals", "effort", "learners", "neighbours", "metric", "alignment", "setting",
             "marginals", "fidelity", "kept", "utility", "fairness", "inference", "survival",
-            "privacy", "verdict", "choose", "page", "report", "judge", "validation",
+            "privacy", "farthest", "verdict", "choose", "page", "report", "judge", "validation",
         )
     },
     "Work": {

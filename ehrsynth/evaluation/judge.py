@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from numbers import Integral
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..statistics import Estimate, NotComputable, holm, mean_of
 from . import fairness, fidelity, inference, kept, learners, marginals, survival, utility
 from .alignment import align
 from .effort import PROFILES
+from .farthest import farthest
 from .kept import LEAKS, RELATIONS, in_each_table, to_keep
 from .metric import Metric, Spec, described
 from .privacy import attacks
@@ -129,7 +131,7 @@ def compare(
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),
             tables={role: shared.attach(t) for role, t in tables.items()}, tried=tried(real),
-            nearest=real.nearest, predictions=_predictions(scenes), **_of_models(real),
+            nearest=real.nearest, predictions=_predictions(scenes), **_of_scene(real),
         )  # fmt: skip
     return reports
 
@@ -156,6 +158,11 @@ def _facts(setting: Setting, leaking: list[Leak]) -> dict[str, list[dict]]:
 def _specs(schema: Schema) -> tuple[Spec, ...]:
     """The metrics of tables with these columns."""
     return SPECS if schema.time is None else (*SPECS, *survival.SPECS)
+
+
+def _fingerprint(table: pd.DataFrame) -> str:
+    """SHA-256 of a table's values, whatever file they came from."""
+    return sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def _check_arguments(candidates: object, seed: object, profile: object) -> None:
@@ -208,11 +215,13 @@ def _predictions(scenes: dict[str, Setting]) -> dict:
         return {}
 
 
-def _of_models(scene: Setting) -> dict[str, Any]:
+def _of_scene(scene: Setting) -> dict[str, Any]:
     """AUROC lost by training on synthetic patients, with its interval; the groups that fairness
-    judged, and those that are too small.
+    judged, and those that are too small; what is farthest, and the tables' fingerprints.
     """
-    found: dict[str, Any] = {}
+    sides = {"train": scene.train, "holdout": scene.holdout, "synthetic": scene.candidate}
+    prints = {role: _fingerprint(side.frame) for role, side in sides.items()}
+    found: dict[str, Any] = {"farthest": farthest(scene), "fingerprints": prints}
     try:
         found["loss"] = [float(f"{x:.9g}") for x in utility.loss_of_auroc(scene)]
         known = fairness.by_group(scene)["auroc"].notna()

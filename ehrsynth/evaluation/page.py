@@ -2,7 +2,9 @@
 
 import base64
 import io
+from datetime import date
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +16,7 @@ from .. import plots
 from ..errors import some
 from ..schema import Schema
 from .metric import Metric
+from .privacy.success import ALARMS
 from .verdict import FAMILIES, SENTENCES, Findings, interval_text, level_of, number_text
 
 
@@ -25,6 +28,7 @@ def render(found: Findings, pictures: bool = True) -> str:
         "report.html", found, pictures=_pictures(found) if pictures else {}, lists=lists,
         facts={name: value for name, value in facts.items() if name not in lists},
         number=number_text, interval=interval_text, track=_track, some=some,
+        thresholds=_thresholds(found), today=date.today().isoformat(), versions=_versions(),
     )  # fmt: skip
 
 
@@ -62,6 +66,27 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
+def _thresholds(found: Findings) -> list[dict]:
+    """From which value on each attack asks for care, or forbids the release; and its value."""
+    rows = []
+    for name, row in ALARMS.items():
+        metric = next((m for m in found.of("privacy") if m.name == name), None)
+        if metric is not None:
+            rows.append(row | {"title": metric.title, "value": metric.value})
+    return rows
+
+
+def _versions() -> str:
+    """Versions of what computed the numbers."""
+    known = []
+    for name in ("ehrsynth", "numpy", "pandas", "scipy", "scikit-learn", "lightgbm"):
+        try:
+            known.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            known.append(f"{name} (not installed as a package)")
+    return ", ".join(known)
+
+
 def _track(metric: Metric) -> dict | None:
     """Where the dot and the interval are on the line from worst (0) to best (100)."""
     if metric.share is None or metric.best is None or metric.worst is None:
@@ -94,6 +119,8 @@ def _pictures(found: Findings) -> dict[str, list[dict]]:
         add("fidelity", "distributions", plots.distributions(train, synthetic))
     if Schema.of(train).time and Schema.of(train).outcome:
         add("fidelity", "survival", plots.survival(found.tables))
+    if found.farthest.get("columns") or found.farthest.get("pairs"):
+        add("fidelity", "farthest", plots.farthest(**found.farthest))
     if found.predictions:
         curves = {f"{name} training data": xy for name, xy in found.predictions.items()}
         add("utility", "roc", plots.roc(curves))

@@ -27,7 +27,10 @@ class Report(Findings):
 
     def to_dict(self) -> dict:
         """What ``metrics.json`` holds; a number that is not there is None."""
-        names = ("settings", "rows", "columns", "left_out", "outside", "tried", "loss", "groups")
+        names = (
+            "settings", "rows", "columns", "left_out", "outside", "tried", "loss", "groups",
+            "farthest", "fingerprints",
+        )  # fmt: skip
         return {
             "verdicts": {
                 family: {

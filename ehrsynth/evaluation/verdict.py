@@ -83,6 +83,9 @@ class Findings:
     #: what the family of attacks found beyond chance, and which leaks it would have noticed
     tried: dict = field(default_factory=dict)
     loss: list[float] | None = None  #: AUROC lost by training on synthetic patients, its interval
+    #: columns and pairs of columns that differ most from train
+    farthest: dict[str, list[dict]] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)  #: SHA-256 of each table's values
     #: groups of patients that were judged, and those too small for it
     groups: dict[str, list[str]] = field(default_factory=dict)
     #: what the pictures are drawn from, as the next two; not of a report loaded from JSON
@@ -157,10 +160,11 @@ class Findings:
             return advice
         spots = _weak_spots(self)
         place = "" if levels["privacy"] == "good" else " inside the institution"
+        train = f"{self.rows.get('train', 0):,}"
         for row in _USES:
             fits = all(level in (row[family] or level).split() for family, level in levels.items())
             if fits and (not row["spot"] or row["spot"] in spots):
-                advice[row["for"]].append(row["sentence"].format(place=place, **spots))
+                advice[row["for"]].append(row["sentence"].format(place=place, train=train, **spots))
         return advice
 
     def _levels(self) -> dict[str, str]:
@@ -317,6 +321,7 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     if worst:
         loud = [m.title.lower() for m in metrics if alarms[m.name]]
         said.append(_say("loud", titles=", ".join(loud)))
+    said += [m.note for m in metrics if m.name == "membership_of_most_exposed" and m.note]
     if doubts and alarms.get("holdout_exposure") == 2:
         return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
     same = found.known("exact_copies")

@@ -50,7 +50,7 @@ def linked(halves: list[np.ndarray], released: list[np.ndarray]) -> np.ndarray:
     lengths = [np.einsum("ij,ij->i", rows, rows) for rows in released]
     for start in range(0, len(same), 128):
         part = slice(start, start + 128)
-        nearest = True
+        nearest = np.ones((1, 1), dtype=bool)
         for half, rows, length in zip(halves, released, lengths, strict=True):
             squared = length - 2 * (half[part] @ rows.T)
             nearest = nearest & (squared <= squared.min(axis=1, keepdims=True) + 1e-3)

@@ -106,6 +106,21 @@ def _which_group(setting: Setting) -> str:
     return f"Highest for {area.idxmax()}: {area.max():.2f}." + missing
 
 
+def _who_is_exposed(setting: Setting) -> str:
+    """How the loneliest tenth differ from all, as means."""
+    whom, encoder = setting.once(attacked), setting.encoder
+    alone, said = lonely(whom), []
+    if (codes := encoder.is_kind("binary")).any():
+        number = whom.patients[:, codes].sum(axis=1)
+        said.append(f"{number[alone].mean():.0f} codes (all: {number.mean():.0f})")
+    for name in encoder.schema.of_role("demographic"):
+        if encoder.schema[name].unit == "years":
+            low, span, _ = encoder.scale[name]
+            years = low + span * whom.patients[:, encoder.columns(name)[0]]
+            said.append(f"{years[alone].mean():.0f} years (all: {years.mean():.0f})")
+    return f"Most exposed are patients unlike others, on average with {' and '.join(said)}."
+
+
 COMPUTE = {
     ("moments_attack", "corrected"): _area("moments_attack"),
     ("density_ratio_attack", "corrected"): _area("density_ratio_attack"),
@@ -114,4 +129,7 @@ COMPUTE = {
     ("membership_of_most_exposed", "corrected"): _most_exposed,
     ("membership_by_subgroup", "corrected"): _worst_group,
 }
-NOTES = {("membership_by_subgroup", "corrected"): _which_group}
+NOTES = {
+    ("membership_by_subgroup", "corrected"): _which_group,
+    ("membership_of_most_exposed", "corrected"): _who_is_exposed,
+}
