@@ -89,8 +89,7 @@ class EMRWGAN(BaseEstimator):
             Folder for a checkpoint, from which training goes on to the same model, unless `resume`
             is False; and the steps between two (rounded up to a multiple of 20).
         watch, watch_every : callable and int, optional
-            Called as ``watch(step, model)`` in training; the model can sample. Steps between two
-            calls, by default a tenth of the training.
+            Called as ``watch(step, model)``; and the steps between, by default a tenth of all.
         """
         _check_patients(encoded)
         self._settle(encoded.layout)

@@ -88,8 +88,8 @@ def compare(
     """Evaluate several synthetic data sets of the same patients; :func:`evaluate` for each.
     Chapter choosing-and-releasing, "Build it: three candidates".
 
-    The references depend on the real tables and on the candidate's size and columns only. All
-    candidates that share these share them, so that a further one costs about a third of the first.
+    Candidates of one size and the same columns share the references, so that a further one costs
+    about a third of the first.
 
     Parameters
     ----------

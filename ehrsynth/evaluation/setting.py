@@ -1,7 +1,7 @@
 """What a metric looks at: real patients, a table that might be released, and references beside it.
 
-Everything that metrics share lives here once: the encoding for distances and learners, and what
-is computed of a table only once (:class:`Side`) or of the tables together (:meth:`Setting.once`).
+What metrics share: the encoding, and what is computed only once, of a table (:class:`Side`) or of
+the tables together (:meth:`Setting.once`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,10 +29,9 @@ _Kept = TypeVar("_Kept")
 class Encoder:
     """The one encoding of patients for distances and learners.
 
-    Binary columns are 0/1. A categorical with two categories is one 0/1 column, with more it is
-    one column a category. Continuous columns are min-max scaled by the table the encoder was
-    fitted on and cut at 1,000 ranges; a missing value is the middle of the observed ones, with a
-    0/1 column beside it that says so (only where values are missing at all).
+    A categorical with two categories is one 0/1 column, with more it is one a category. Continuous
+    columns are min-max scaled by the table the encoder was fitted on and cut at 1,000 ranges; a
+    missing value is the median, with a 0/1 column beside it that says so where any is missing.
     Chapter utility, "Tables of known quality".
     """
 
@@ -232,9 +231,8 @@ class Setting:
     def even_candidate(self) -> Side:
         """Patients of the candidate, at most as many as holdout has.
 
-        Distances between samples shrink with their size. Holdout is smaller than train, so a
-        synthetic table as large as train could beat "the best" by its size alone; corrected
-        metrics therefore compare equal numbers of patients.
+        Distances between samples shrink with their size, and holdout is smaller than train: a
+        synthetic table as large as train could beat "the best" by its size alone.
         """
         if len(self.candidate) <= len(self.holdout):
             return self.candidate

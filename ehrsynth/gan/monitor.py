@@ -1,8 +1,7 @@
 """The quality monitor: now and then, some patients are generated and compared with validation ones.
 
-The losses do not say how good the patients are. The validation part is drawn from train, never
-from the holdout. When the looks decide which weights are kept, the players never see it: a
-generator that learned its patients by heart would look perfect. Otherwise everybody is trained on.
+The validation part is drawn from train, never from the holdout. When the looks decide which weights
+are kept, the players never see it: patients learned by heart would look perfect.
 """
 
 import copy

@@ -32,8 +32,7 @@ def calibrate_pairs(
     and Morris 1973). What is smooth over the bins of a number is shifted first.
 
     `logits` are calibrated, of generated patients as frequent in the cells as train's; `both` has
-    ``co_occurrences`` of each group's training patients. The shifts are added to the logits of the
-    cell's patients, the pairs, shape (groups, width, width), are for :func:`draw_in_turn`.
+    ``co_occurrences`` of each group. The pairs, (groups, width, width), are for `draw_in_turn`.
     Chapter generation, "What belongs together".
     """
     everybody, shift = torch.zeros_like(prevalence[:1]), torch.zeros_like(prevalence)
