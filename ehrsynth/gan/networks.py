@@ -112,7 +112,11 @@ class Columns(nn.Module):
         where, widths = places(tuple(layout)), [block.width for block in layout]
         self.width = sum(widths)
         self.owner = np.repeat(np.arange(len(layout)), widths)  # its number in the layout
-        self.names = [name for block in layout for name in block.columns]
+        self.names = [
+            f"{block.name} = {label}" if block.width > 1 else block.name
+            for block in layout
+            for label in (block.labels if block.width > 1 else [""])
+        ]
 
         def mask(blocks: Iterable[bool]) -> Tensor:
             return torch.from_numpy(np.repeat(list(blocks), widths))
