@@ -171,8 +171,11 @@ def solve_illness(model: illness.Illness, seed: int = 0, n: int = illness.REFERE
         target = model.prevalence[stage.codes]
         solved = logit(target)
         for _ in range(12):
-            mean = (recorded * expit((odds + solved).astype(np.float32))).sum(axis=0, dtype=float)
-            solved += logit(target) - logit(mean)
+            p = expit((odds + solved).astype(np.float32))
+            mean = (recorded * p).sum(axis=0, dtype=float)
+            slope = (recorded * p * (1 - p)).sum(axis=0, dtype=float)
+            newton = (logit(target) - logit(mean)) * mean * (1 - mean) / slope
+            solved += np.clip(newton, -2, 2)
         intercept[stage.codes] = solved
         has[:, stage.codes] = rng.random(odds.shape) < expit(odds + solved)
     return intercept

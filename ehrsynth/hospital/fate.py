@@ -18,7 +18,7 @@ from .codes import declared
 from .illness import HOSPITAL_SEED, Illness, illness
 from .people import age_units
 
-_SCALE = 1.3  # of the log hazard ratios of hospital.csv
+_SCALE = 0.5  # of the log hazard ratios of hospital.csv
 _BIRTH = -3.0  # log hazard ratio of women who come to give birth
 _THIN, _HEAVY, _LOW = 24.0, 36.0, 108.0  # kg/m2 and mmHg beyond which the body adds to the risk
 # Diseases that act on the outcome through the body too.

@@ -31,8 +31,8 @@ _RACE_DISEASE = {
 }  # fmt: skip
 _LOADING_NOISE = 0.2
 # How much the factors matter for diseases of at least this percent of the patients, and others.
-_FREQUENT, _STRONG, _WEAK = 3.0, 1.15, 0.5
-_BIRTH_HEALTH = -1.2  # log odds of every other disease in women who come to give birth
+_FREQUENT, _STRONG, _WEAK = 3.0, 1.3, 0.35
+_BIRTH_HEALTH = -1.8  # log odds of every other disease in women who come to give birth
 _IMPOSSIBLE = -60.0  # log odds
 _BLOCK = 4_096  # people at a time; any number gives the same people
 REFERENCE = 150_000  # people over whom shares are averaged
@@ -135,7 +135,7 @@ def _coefficients(
     table = pd.DataFrame(0.0, index=feature_names(), columns=whole)
     slope = pd.Series(category["age"].to_numpy() + rng.normal(0, 0.15, size), whole)
     table.loc["age"] = known["age"].fillna(slope)
-    table.loc["age squared"] = rng.normal(-0.12, 0.05, size)
+    table.loc["age squared"] = category["age_squared"].to_numpy() + rng.normal(0, 0.35, size)
     table.loc["woman"] = known["female"].fillna(pd.Series(rng.normal(0, 0.15, size), whole))
     pregnancy = category.index == "pregnancy complications"
     table.loc["gives birth"] = np.where(pregnancy, 0, _BIRTH_HEALTH)
@@ -215,9 +215,9 @@ def draw_stages(
         has[:, stage.codes] = draws[:, stage.codes] * (1 + odds) < 1
 
 
-def disease_chances(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
-    """The chance that each person has each whole phecode given what leads to it, (n, W)."""
-    given, chance = features(people), np.empty(has.shape)
+def disease_chances(model: Illness, given: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """The chance of each whole phecode given :func:`features` and what leads to it, (n, W)."""
+    chance = np.empty(has.shape)
     for stage in model.stages:
         chance[:, stage.codes] = expit(log_odds(model, stage, given, has))
     return chance

@@ -1,7 +1,8 @@
 """Who comes to the simulated hospital: sex, age, race, why they come, and how ill they are.
 
-Ten latent factors, independent and standardized (morbidity has a long upper tail); at most one of
-twenty reasons to come, and at most one of fourteen rare syndromes (``groups.csv``).
+Ten latent factors, independent and standardized, each much higher in the few who lean to it
+(morbidity has a long upper tail); at most one of twenty reasons to come, many of them at an age of
+their own, and at most one of fourteen rare syndromes (``groups.csv``).
 """
 
 from functools import lru_cache
@@ -22,6 +23,7 @@ _RACE_AGE = {WHITE: 0.25, BLACK: -0.15, ASIAN: -0.3, HISPANIC: -0.35, OTHER: -0.
 _DYING = {"morbidity": 0.9, "infection": 1.1, "cancer": 0.3}  # shift of the factors
 _DYING_AGE = 0.85  # tilt of the age distribution, log odds over 20 years
 _TAIL = 4.0  # shape of the gamma distribution of morbidity
+_STEP = 0.6  # correlation of a factor with leaning to it
 
 
 def age_units(age: np.ndarray) -> np.ndarray:
@@ -95,7 +97,10 @@ def draw_people(
         age[which == number] = AGES[draw_step(cumulative, draw[which == number])]
     by_age = np.cumsum(race_given_age(), axis=1)[age - AGES[0]]
     race = np.minimum((rng.random(n)[:, None] > by_age).sum(axis=1), len(RACES) - 1)
-    factors = rng.standard_normal((n, len(FACTORS)))
+    share = declared("factors")["leaning"].to_numpy()
+    leans = rng.random((n, len(FACTORS))) < share
+    factors = _STEP * (leans - share) / np.sqrt(share * (1 - share))
+    factors += np.sqrt(1 - _STEP**2) * rng.standard_normal(leans.shape)
     factors[:, FACTORS.index("morbidity")] = (rng.gamma(_TAIL, size=n) - _TAIL) / np.sqrt(_TAIL)
     factors += np.outer(dies, [_DYING.get(name, 0.0) for name in FACTORS])
     people = {AGE: age, "female": group != names.index("M"), RACE: race, "dies": dies}
@@ -111,7 +116,8 @@ def group_chances(kind: str, people: pd.DataFrame) -> np.ndarray:
     """The chance that each person has no reason (or syndrome), the first one, and so on."""
     table = groups(kind)
     g, female = age_units(people[AGE].to_numpy()), people["female"].to_numpy()
-    tilt = np.outer(g, table["age"]) + np.outer(female - 0.5, table["female"].clip(-2, 2))
+    tilt = np.outer(g, table["age"]) + np.outer(g**2 - 1, table["age_squared"])
+    tilt += np.outer(female - 0.5, table["female"].clip(-2, 2))
     chance = table["per_10000"].to_numpy() / 10_000 * np.exp(np.clip(tilt, -3, 1.5))
     only_women = (table["female"] > 2).to_numpy()
     chance[np.ix_(~female, only_women)] = 0

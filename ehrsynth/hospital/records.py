@@ -54,7 +54,9 @@ def simulate(
     admitted = stays.admissions(people, rng)
     late = stays.lateness(admitted, patients)
     recorded = draw_recorded(model, people, has, late, rng)
-    recorded &= rng.random(recorded.shape, dtype=np.float32) < practice["recorded"]
+    thin = np.random.default_rng(rng.integers(2**63))  # both sites go on with the same numbers
+    if practice["recorded"] < 1:
+        recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
     body = draw_body(model, people, has, rng)
     dies = risk(hazards(model, people, has, body))
     dod = stays.deaths(dies, people, admitted, rng)
@@ -80,7 +82,7 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
 
     # From the first admission that codes it, each later one codes it again with some chance.
     # Most diseases are there from an early admission on.
-    since = np.floor(rng.random(len(person)) ** 3 * lives.visits[person]).astype(np.int64)
+    since = np.floor(rng.random(len(person)) ** 6 * lives.visits[person]).astype(np.int64)
     row, stay, nth = lives.turns(person, since)
     former = _former(model, person, whole, rng)
     coded = (nth == 0) | (rng.random(len(row)) < model.again[whole[row]])

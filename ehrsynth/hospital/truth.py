@@ -28,7 +28,7 @@ from .illness import (
     illness,
     reference_people,
 )
-from .people import AGES, FACTORS, all_ages, groups, race_given_age
+from .people import AGES, all_ages, groups, race_given_age
 from .records import simulate
 from .stays import check_size
 
@@ -130,10 +130,11 @@ def _risks() -> dict[str, Any]:
     sums: dict[str, Any] = dict.fromkeys(["of all", "shares", "joint", "women", *catalogs], 0.0)
     for start in range(0, len(everybody), _AT_A_TIME):
         people = everybody.iloc[start : start + _AT_A_TIME].reset_index(drop=True)
-        has, usual, with_it = _block(model, people, [HOSPITAL_SEED, start])
+        given = features(people)
+        has, usual, with_it = _block(model, people, given, [HOSPITAL_SEED, start])
         female, weight = people["female"].to_numpy(), people["weight"].to_numpy()
         sexes = np.array([weight * ~female, weight * female])
-        chance = disease_chances(model, people, has) * model.recorded[people[RACE]]
+        chance = disease_chances(model, given, has) * model.recorded[people[RACE]]
         sums["of all"] += weight @ usual
         sums["women"] += sexes[1].sum()
         sums["shares"] += sexes @ chance
@@ -155,11 +156,10 @@ def _risks() -> dict[str, Any]:
 
 
 def _block(
-    model: Illness, people: pd.DataFrame, seed: list[int]
+    model: Illness, people: pd.DataFrame, given: np.ndarray, seed: list[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What people have, their risk, and (n, W) the risk that they would have with each phecode."""
-
-    given, has = features(people), np.zeros((len(people), len(model.whole)), dtype=bool)
+    has = np.zeros((len(people), len(model.whole)), dtype=bool)
     draws = np.random.default_rng([*seed, 1]).random(has.shape)
     draw_stages(model, model.stages, given, draws, has)
 
@@ -220,7 +220,7 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
             for code, column in zip(model.whole, model.disease.T.tolist(), strict=True)
         },
         "leads": declared("leads").to_dict("records"),
-        "latent_factors": list(FACTORS),
+        "latent_factors": declared("factors").set_index("factor")["leaning"].to_dict(),
         "reasons": _groups("reason"),
         "syndromes": _groups("syndrome"),
         "recording": declared("recording").to_dict("records"),
