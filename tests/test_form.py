@@ -16,6 +16,8 @@ from ehrsynth import stream as streaming
 from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.schema import Schema
 from ehrsynth.sources.flat import form as forms
+from ehrsynth.sources.flat.applying import fit_into
+from ehrsynth.sources.flat.table import open_sheet
 
 N = 240
 
@@ -297,3 +299,19 @@ def test_nothing_of_few_patients_is_kept(patients):
     read, form = loaded(patients.assign(ward=many))
     ward = next(entry for entry in form["columns"] if entry["name"] == "ward")
     assert "Other" in ward["levels"] and set(ward["levels"]) == set(read["ward"].cat.categories)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_what_is_handed_out_is_read_as_what_was_evaluated(finished, tmp_path, ending):
+    job, _ = finished
+    path = tmp_path / f"x{ending}"
+    forms.write(job.synthetic, path, forms.load(job.out / "model"))
+    # Without a word about how train was read, as in `ehrsynth evaluate` on the files of a run.
+    read, misfits = fit_into(job.schema, open_sheet(path, "died").frame)
+    for name in job.schema.names:
+        before, after = job.synthetic[name], read[name]
+        if job.schema[name].kind == "continuous":
+            assert np.allclose(before, after, atol=0.0101, equal_nan=True), name
+        else:
+            assert before.astype(str).tolist() == after.astype(str).tolist(), name
+    assert {misfit.what for misfit in misfits} <= {"written otherwise"}

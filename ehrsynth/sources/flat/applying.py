@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from ... import kinds
+from ...errors import InputError
 from ...files import MISSING_TEXTS
 from ...kinds import MISSING
 from ...schema import Column, Schema
 from .column_reader import OTHER, SEXES
-from .dates import DAYS, HOURS, days_since, hours_of, origin_of, to_dates
+from .dates import DAYS, HOURS, days_since, first_is_day, hours_of, origin_of, to_dates
 from .decimals import sign_of_column, to_numbers
 from .outcome import says_yes
 from .reading import Reading, is_missing_word
@@ -165,7 +166,7 @@ def _numbers_of_texts(column: Column, values: pd.Series, hint: Reading, origin):
     numbers = to_numbers(text, sign_of_column(text, hint.sign) or ".")
     rest = text[numbers.isna()]
     if len(rest) and origin is not None:
-        found = days_since(to_dates(rest, bool(hint.day_first)), origin)
+        found = days_since(to_dates(rest, _day_first(hint, rest)), origin)
     elif len(rest) and column.unit == HOURS:
         found = hours_of(rest)
     elif len(rest):
@@ -194,3 +195,13 @@ def far_out(schema: Schema, train: pd.DataFrame, other: pd.DataFrame) -> list[Mi
             what = "farther outside the range of train than it is wide"
             found.append(Misfit(name, what, rows, len(other), "kept as it is"))
     return found
+
+
+def _day_first(hint: Reading, texts: pd.Series) -> bool:
+    """Whether the day comes first: as in train, else as these dates say themselves."""
+    if hint.day_first is not None:
+        return hint.day_first
+    try:
+        return first_is_day(hint.name, texts)
+    except InputError:  # nobody can tell
+        return False

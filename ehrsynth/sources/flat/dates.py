@@ -51,7 +51,7 @@ def _dates(reading: Reading, asked: bool) -> pd.Series | None:
     shape = text.str.fullmatch(f"{_ISO}|{_NAMED_MONTH}|{_ORDERED_DATE}")
     if not shape.any() or (shape.mean() < 0.9 and not asked):
         return None
-    reading.day_first = _first_is_day(reading.name, text[shape])
+    reading.day_first = first_is_day(reading.name, text[shape])
     found = to_dates(text, reading.day_first)
     reading.refuse_first(text, found.isna() & ~is_missing_word(text), "holds dates")
     return found.reindex(values.index)
@@ -77,7 +77,7 @@ def _from_numbers(reading: Reading) -> pd.Series | None:
     return found.reindex(reading.values.index) if found.notna().all() else None
 
 
-def _first_is_day(name: str, text: pd.Series) -> bool:
+def first_is_day(name: str, text: pd.Series) -> bool:
     """Of dates like 3/4/2020, whether the 3 is the day."""
     parts = text.str.extract(_ORDERED_DATE).dropna()
     if parts.empty:
