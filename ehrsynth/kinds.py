@@ -14,6 +14,7 @@ REST = "(other)"  # the categories that too few patients have, together
 MAX_CATEGORIES = 60
 NUMERIC_SHARE, _NUMERIC_VALUES = 0.8, 10
 _ROWS_A_CODE = 10  # on average
+_STEPPED = 10  # different numbers; fewer can be multiples of anything by chance
 LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 _LEAST_IDENTIFIERS = 50  # fewer rows can be all different by chance
 _IDENTIFIER_NAME = re.compile(
@@ -182,6 +183,17 @@ def decimals(present: pd.Series) -> int | None:
         return 0
     exact = (p for p in (1, 2, 3) if np.allclose(numbers, numbers.round(p), rtol=0, atol=1e-9))
     return next(exact, None)
+
+
+def step(numbers: np.ndarray) -> float | None:
+    """The largest number that all of these are multiples of, such as 5 or 0.25, if there is one."""
+    different = np.unique(numbers)
+    for places in range(7 if len(different) >= _STEPPED else 0):
+        scaled = different * 10.0**places
+        whole = scaled.round()
+        if np.abs(whole).max() < 2**53 and np.allclose(scaled, whole, rtol=1e-9, atol=1e-9):
+            return float(np.gcd.reduce(whole.astype(np.int64)) / 10.0**places)
+    return None
 
 
 def _whole(values: pd.Series | np.ndarray) -> bool:

@@ -298,7 +298,18 @@ def test_nothing_of_few_patients_is_kept(patients):
     many[:5] = ["rare"] * 5
     read, form = loaded(patients.assign(ward=many))
     ward = next(entry for entry in form["columns"] if entry["name"] == "ward")
-    assert "Other" in ward["levels"] and set(ward["levels"]) == set(read["ward"].cat.categories)
+    assert ward["levels"] == ["Other", "X", "rare"]
+
+
+@pytest.mark.parametrize("kind", ["int64", "str", "category"])
+def test_who_has_a_rare_category_gets_one_that_others_have(kind):
+    values = pd.Series([1] * 60 + [2] * 40 + [3, 4]).astype(kind)
+    read, form = loaded(pd.DataFrame({"site": values, "died": np.arange(102) % 2}))
+    rest = [*["1"] * 60, *["2"] * 40, "(other)", "(other)"]
+    made = read.assign(site=pd.Categorical(rest, ["1", "2", "(other)"]))
+    dressed = forms.dress(made, form)
+    assert dressed["site"].dtype == values.astype(kind).dtype or kind == "category"
+    assert dressed["site"].astype(str).value_counts().to_dict() == {"1": 61, "2": 41}
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])

@@ -74,6 +74,21 @@ def test_decoding_keeps_decimals_and_bounds(train):
     assert np.allclose(bmi, bmi.round(1))
 
 
+@pytest.mark.parametrize("unit", [5, 250, 0.25, 0.00001, 7])
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+def test_decoding_keeps_the_steps_of_train(tmp_path, unit, recipe):
+    values = unit * np.random.default_rng(0).normal(400, 100, 2000).round()
+    prep = Preprocessor.for_recipe(recipe).fit(one_column(values))
+    prep.save(tmp_path)
+    back = Preprocessor.load(tmp_path).inverse_transform(prep.transform(one_column(values)))["x"]
+    assert np.allclose(back / unit, (back / unit).round(), atol=1e-4)
+    # One value between two steps, and there are none; nor are there of few values.
+    values[7] += unit / 2
+    assert Preprocessor.for_recipe(recipe).fit(one_column(values)).steps_["x"] == unit / 2
+    few = one_column(np.tile([7.0, 14.0, 21.0], 50))
+    assert Preprocessor.for_recipe(recipe).fit(few).steps_["x"] is None
+
+
 def test_a_value_of_one_patient_alone_does_not_come_back():
     rng = np.random.default_rng(0)
     values = rng.normal(size=2000)

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError as _NotFittedError
 
 from ..errors import InputError, check_choice, check_count
 from ..files import read_json, write_json
-from ..kinds import MISSING, REST
+from ..kinds import MISSING, REST, step
 from ..protection import LEAST_PATIENTS, ends, knots
 from ..schema import Column, Schema
 from .bins import Bins
@@ -117,10 +117,11 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         kept = Schema(tuple(self._with_rest(c, train[c.name]) for c in left))
         dropped = [(c.name, c.label, float(train[c.name].mean())) for c in rare]
         self.dropped_, self.patients_ = pd.DataFrame(dropped, columns=_DROPPED), len(train)
-        self.cuts_, self.observed_ = {}, {}
+        self.cuts_, self.observed_, self.steps_ = {}, {}, {}
         plausible, rows = kept.plausible(kept.cast(train))[0], []
         for name in kept.of_kind("continuous"):
             observed = np.sort(plausible[name].dropna().to_numpy())
+            self.steps_[name] = step(observed)
             if self.continuous == "bins":
                 self.cuts_[name] = Bins.fit(observed, self.bins, self.least_patients)
             if self.missing != "category":
@@ -237,7 +238,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Turn a matrix back into a patient table.
 
         One-hot blocks take their largest entry, yes/no columns are rounded at 0.5. A number is
-        drawn from train's distribution inside its bin, together with the patient's others.
+        drawn from train's distribution inside its bin, together with the patient's others, and keeps
+        its steps (such as multiples of 5), decimals and bounds.
 
         Parameters
         ----------
@@ -261,12 +263,12 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 codes = part.argmax(axis=1)
                 columns[name] = pd.Categorical.from_codes(codes, list(column.categories))
             elif name in drawn:
-                columns[name] = _written(drawn[name], column)
+                columns[name] = _written(drawn[name], column, self.steps_[name])
             else:
                 low, high = self._range(name)
                 # Rounding may lead a hair beyond the end.
                 numbers = np.clip(low + part[:, 0].astype(float) * (high - low), low, high)
-                columns[name] = _written(numbers, column)
+                columns[name] = _written(numbers, column, self.steps_[name])
         return self.schema_.attach(pd.DataFrame(columns))
 
     def _draw(self, encoded: Encoded, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -296,6 +298,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "bins": {name: asdict(bins) for name, bins in self.cuts_.items()},
             "copula": self.copula_ and asdict(self.copula_),
             "observed": self.observed_,
+            "steps": self.steps_,
             "imputer": self.imputer_ and asdict(self.imputer_),
             "dropped": self._dropped_by_many().to_dict("records"),
             "patients": self.patients_,
@@ -323,7 +326,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             prep.schema_ = Schema.from_json(state["schema"], where=str(path))
             prep.cuts_ = {name: Bins(**bins) for name, bins in state["bins"].items()}
             prep.copula_ = state["copula"] and Copula(**state["copula"])
-            prep.observed_ = state["observed"]
+            prep.observed_, prep.steps_ = state["observed"], state["steps"]
             prep.imputer_ = state["imputer"] and Imputer(**state["imputer"])
             prep.patients_ = state["patients"]
             prep.dropped_ = pd.DataFrame(state["dropped"], columns=_DROPPED)
@@ -354,8 +357,11 @@ def _quantiles(observed: np.ndarray, name: str, least: int) -> list[float]:
     return [low, *np.clip(knots(observed, _QUANTILES - 2, least), low, high).tolist(), high]
 
 
-def _written(numbers: np.ndarray, column: Column) -> np.ndarray:
-    """Numbers with the column's decimals, inside its bounds."""
+def _written(numbers: np.ndarray, column: Column, unit: float | None) -> np.ndarray:
+    """Numbers as multiples of `unit`, with the column's decimals, inside its bounds."""
+    if unit:
+        numbers = np.round(numbers / unit) * unit
+        numbers = np.round(numbers, 9) if unit % 1 else numbers
     if column.decimals is not None:
         # A number too large to have decimals would only be disturbed.
         small = np.abs(numbers) < 2.0**52 / 10.0**column.decimals

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype
 
 from ...files import MISSING_TEXTS, atomic_path, read_json, table_ending, write_table
-from ...kinds import category_text
+from ...kinds import REST, category_text
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
 from .dates import HOURS, origin_of
@@ -91,8 +91,9 @@ def _learned(
     raw, values = raw[~missing], values[~missing]
     if column.kind == "continuous":
         return _numbers(column, raw, reading, is_text) | {"missing": word}
-    written = _spellings(raw, values)
-    levels = [written.get(c, c) for c in column.categories or ("0", "1") if c != MISSING]
+    written, counts = _spellings(raw, values), values.astype(str).value_counts()
+    known = [c for c in column.categories or ("0", "1") if counts.get(c, 0) >= LEAST_PATIENTS]
+    levels = [written.get(c, c) for c in known]
     if isinstance(raw.dtype, pd.CategoricalDtype):  # in the order that was declared
         order = [category_text(level) for level in raw.cat.categories]
         levels.sort(key=lambda text: order.index(text) if text in order else len(order))
@@ -164,8 +165,10 @@ def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
     if entry["as"] == "category":
         known, codes = ["0", "1"], values.to_numpy()
         if isinstance(values.dtype, pd.CategoricalDtype):
-            known, codes = list(values.cat.categories), values.cat.codes.to_numpy()
-        texts = [None if c == MISSING else entry["written"].get(c, c) for c in known]
+            known, codes = list(values.cat.categories), values.cat.codes.to_numpy(copy=True)
+        if REST in known and (codes == known.index(REST)).any():
+            _share_out(codes, known.index(REST), known.index(MISSING) if MISSING in known else -1)
+        texts = [None if c in (MISSING, REST) else entry["written"].get(c, c) for c in known]
         return pd.Series(np.array(texts, dtype=object)[codes], index=values.index)
     if entry["as"] == "number":
         return write_numbers(values, entry) if "decimal" in entry else values.astype(object)
@@ -185,6 +188,14 @@ def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
         return local.dt.tz_convert("UTC").dt.tz_localize(None)
     stamps = stamps.dt.round(entry["step"])
     return write_date(stamps, entry) if "format" in entry else stamps
+
+
+def _share_out(codes: np.ndarray, rest: int, missing: int) -> None:
+    """Give who has a rare category, of which no name is known, one that others have; in place."""
+    owners = np.flatnonzero((codes != rest) & (codes != missing))
+    takers = np.flatnonzero(codes == rest)
+    if len(owners):
+        codes[takers] = codes[owners[np.arange(len(takers)) * len(owners) // len(takers)]]
 
 
 def _text(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
