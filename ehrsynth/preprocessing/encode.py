@@ -238,8 +238,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """Turn a matrix back into a patient table.
 
         One-hot blocks take their largest entry, yes/no columns are rounded at 0.5. A number is
-        drawn from train's distribution inside its bin, together with the patient's others, and keeps
-        its steps (such as multiples of 5), decimals and bounds.
+        drawn from train's distribution inside its bin, together with the patient's others, and has
+        the steps of train's, such as multiples of 5.
 
         Parameters
         ----------

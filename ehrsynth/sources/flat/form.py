@@ -195,7 +195,8 @@ def _share_out(codes: np.ndarray, rest: int, missing: int) -> None:
     owners = np.flatnonzero((codes != rest) & (codes != missing))
     takers = np.flatnonzero(codes == rest)
     if len(owners):
-        codes[takers] = codes[owners[np.arange(len(takers)) * len(owners) // len(takers)]]
+        middles = (2 * np.arange(len(takers)) + 1) * len(owners) // (2 * len(takers))
+        codes[takers] = codes[owners[middles]]
 
 
 def _text(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
