@@ -193,7 +193,7 @@ def generate(
     ] = None,
     rules: Annotated[
         Path | None,
-        Option(help="JSON or YAML file of clinical rules, in place of the run's own ones."),
+        Option(help="JSON or YAML file of rules, beside those of the run, which it can drop."),
     ] = None,
     format: Annotated[str | None, Option(help="Of a folder's files: parquet or csv.")] = None,
 ) -> None:
@@ -209,10 +209,8 @@ def generate(
     from .sources.flat import form
 
     prep = Preprocessor.load(model)
-    if rules is None and (model / FILE).is_file():
-        kept = read_rules(model / FILE)
-    else:
-        kept = chosen_rules(prep.schema_, rules, absent=prep.dropped_["column"])
+    known = read_rules(model / FILE) if (model / FILE).is_file() else []
+    kept = chosen_rules(prep.schema_, rules, prep.dropped_["column"], known)
     gan, condition = EMRWGAN.load(model), _conditions(where)
     repaired = write(gan, prep, n, out, seed, condition, True, kept, form.load(model), format)
     typer.echo(summary(repaired))

@@ -20,6 +20,7 @@ from ..rules import Implies
 from ..schema import MISSING, Schema
 
 CHANCE = 0.002  # of each kind of relation in a table of independent columns
+_TRIVIAL = 0.1  # of shuffled patients with the rarer state; what fewer would break is trivial
 _ROWS = 100_000  # multiplied at a time
 _ZEROS = 0.05  # of the patients; so many make zero a state of its own, such as "none"
 
@@ -55,6 +56,11 @@ class _Meetings:
         for start in range(0, self.n if self.width else 0, _ROWS):
             part = flags[start : start + _ROWS].astype(np.float32)
             self.both += part.T @ part
+        # Demographics: by column, how many patients of each of its groups are in a state.
+        people = [(place, _groups(table[c.name])) for place, c in enumerate(schema.columns)
+                  if c.role == "demographic"]  # fmt: skip
+        self.among = {place: flags.T @ group for place, group in people if self.width}
+        self.sizes = {place: group.sum(axis=0) for place, group in people}
         alone = np.diag(self.both)
         self.count = np.concatenate([alone, self.n - alone])
         # Of two states, one is that the other is absent.
@@ -82,6 +88,13 @@ class _Meetings:
     def given(self, literal: int) -> bool:
         """Whether the generator is given the column, so that no rule may change it."""
         return self.meant[literal % self.width][0] in (self.schema.outcome, self.schema.sex)
+
+
+def _groups(values: pd.Series) -> np.ndarray:
+    """Whether each patient belongs to each group of a demographic column; numbers in eighths."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        values = pd.qcut(values, 8, labels=False, duplicates="drop")
+    return pd.get_dummies(values, dummy_na=True).to_numpy(float)
 
 
 def cells(table: pd.DataFrame, schema: Schema) -> list[Found]:
@@ -117,7 +130,15 @@ def _exclusive(meet: _Meetings) -> np.ndarray:
     never = np.argwhere(np.triu(pairs & (meet.both == 0)))
     always = np.argwhere(pairs & meet.several & (meet.both == count[:width, None]))
     found = np.concatenate([never, always + [0, width]])
-    return found[_log_chance(n, count[found[:, 0]], count[found[:, 1]]) < limit]
+    found = found[count[found].max(axis=1, initial=0) >= _TRIVIAL * n]
+    found = found[_log_chance(n, count[found[:, 0]], count[found[:, 1]]) < limit]
+    # That the young have few diseases of the old is no rule about any two of these: patients
+    # shuffled among others of their age, sex or race would have met as well.
+    for place, among in meet.among.items():
+        of = np.concatenate([among, meet.sizes[place] - among])
+        chance = _log_chance(meet.sizes[place], of[found[:, 0]], of[found[:, 1]]).sum(axis=1)
+        found = found[(chance < limit) | (meet.owner[found % width] == place).any(axis=1)]
+    return found
 
 
 def _without_consequences(meet: _Meetings, found: np.ndarray) -> np.ndarray:
