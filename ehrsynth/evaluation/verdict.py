@@ -252,10 +252,8 @@ def _utility(found: Findings) -> Verdict:
         why = reasons[0] if reasons else "there is no value"
         return Verdict("unknown", "Not measured", [f"{why[:1].upper()}{why[1:]}."])
     interval = f" (95 % interval {interval_text(test)})" if interval_text(test) else " "
-    real = (
-        "" if test.best is None
-        else f"; the same model trained on real patients reaches {number_text(test.best)}"
-    )  # fmt: skip
+    best = f"; the same model trained on real patients reaches {number_text(test.best)}"
+    real = "" if test.best is None else best
     said = [_say("utility", auroc=number_text(test.value), interval=interval, real=real)]
     if determined := [row["column"] for row in found.facts.get(LEAKS, [])]:
         said.append(_say("determined", columns=some(determined)))
