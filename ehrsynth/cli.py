@@ -105,6 +105,9 @@ _Outcome = Annotated[
         f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y} (omop only)."
     ),
 ]
+_Phenotype = Annotated[
+    Path | None, Option(help="JSON or YAML file of codes that make an outcome (omop only).")
+]
 _Columns = Annotated[
     Path | None, Option(help="JSON or YAML file that says what the columns are (data set table).")
 ]
@@ -146,6 +149,7 @@ def run(
     profile: _Profile = "full",
     seed: SeedOption = 0,
     outcome: _Outcome = None,
+    phenotype: _Phenotype = None,
     columns: _Columns = None,
     patient_id: _PatientId = None,
     positive: _Positive = None,
@@ -171,9 +175,9 @@ def run(
 
     Pipeline(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, columns=columns, patient_id=patient_id, positive=positive, rules=rules,
-        n=n, code_level=code_level, min_prevalence=min_prevalence, runs=runs, use_case=use_case,
-        n_jobs=-1, format=format,
+        outcome=outcome, phenotype=phenotype, columns=columns, patient_id=patient_id,
+        positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
+        runs=runs, use_case=use_case, n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")

@@ -15,6 +15,7 @@ import pandas as pd
 from .errors import InputError
 from .kinds import MISSING
 from .phecode import indicators, one_era_of, zeros_and_ones
+from .phenotype import Phenotype, days_after
 from .schema import (
     AGE,
     DIASTOLIC,
@@ -54,7 +55,7 @@ DEMOGRAPHICS = (
 
 
 def build_patients(
-    tables: dict, outcome: str | None = None, code_level: str = "phecode",
+    tables: dict, outcome: str | Phenotype | None = None, code_level: str = "phecode",
     include: Sequence[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
     """Make the patient table, one row per patient, with its schema attached.
@@ -67,11 +68,11 @@ def build_patients(
     ----------
     tables : dict of str to DataFrame or ibis Table
         Hospital tables, see :mod:`ehrsynth.sources.tables`.
-    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"}, optional
+    outcome : {"DIE_1y", "DIE_any", "VISIT_1y"} or Phenotype, optional
         Death within 365 days of the index discharge, any recorded death after it, or another
         admission within 365 days (OMOP only; the index is then the last that ended a year before
         the database does). By default the first; of OMOP the first that ten patients have and
-        ten have not.
+        ten have not. A phenotype (OMOP only) is looked for within its days, in the same way.
     code_level : {"phecode", "leaf", "category"}
         As for :func:`ehrsynth.phecode.roll_up`.
     include : sequence of {"procedures", "medications", "labs"}
@@ -87,15 +88,11 @@ def build_patients(
     tables = lazy(tables)
     # Only a database that says when a diagnosis was made has a calendar that is true for all.
     dated = "time" in tables["diagnoses"].columns
-    known = tuple(OUTCOMES) if dated else _SHIFTED_OUTCOMES
-    if outcome is None:
-        outcome = _choose_outcome(tables, known) if dated else known[0]
-    if outcome not in known:
-        raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
+    outcome, found = _settle_outcome(tables, outcome, dated)
     expression, index = _patients(tables, outcome)
     people = collect(expression)
     _check_somebody(tables, people)
-    found = [*_left_out(tables, len(people)), *_upside_down(people)]
+    found += [*_left_out(tables, len(people), outcome), *_upside_down(people)]
     subjects = people.pop("subject_id").to_numpy()
     people, columns = _describe_people(people, outcome, dated)
     keys = ["icd_version", "icd_code"]
@@ -168,22 +165,36 @@ def held_out(
 # -- the expression --------------------------------------------------------------------
 
 
-def _patients(tables: Mapping[str, Table], outcome: str) -> tuple[Table, Table]:
+def _index(tables: Mapping[str, Table], outcome: str | Phenotype) -> Table:
+    """The index admissions; with a phenotype also of those who had it before."""
+    people = tables["patients"], tables["admissions"]
+    if isinstance(outcome, Phenotype):
+        return outcome.judged(_index_admissions(*people, outcome.within_days), tables)
+    return _index_admissions(*people, _YEAR if outcome == VISIT_1Y else None)
+
+
+def _patients(tables: Mapping[str, Table], outcome: str | Phenotype) -> tuple[Table, Table]:
     """One row per patient, in the order of subject_id, and the index admissions it starts from."""
-    index = _index_admissions(tables["patients"], tables["admissions"], outcome)
+    index = _index(tables, outcome)
+    if isinstance(outcome, Phenotype) and outcome.prior == "exclude":
+        index = index.filter(~index["had"])
     measured = _latest_measurements(tables["measurements"], index)
-    columns = {outcome: _outcome(index, outcome).cast("int8"), SEX: index[SEX],
+    columns = {_name(outcome): _outcome(index, outcome).cast("int8"), SEX: index[SEX],
                RACE: _race_group(index["race"]), AGE: _age(index)}  # fmt: skip
     table = index.select("subject_id", **columns)
     table = table.left_join(measured, "subject_id").select(*table.columns, *UNITS)
     return table.order_by("subject_id"), index
 
 
-def _index_admissions(patients: Table, admissions: Table, outcome: str = DIE_1Y) -> Table:
+def _name(outcome: str | Phenotype) -> str:
+    return outcome.name if isinstance(outcome, Phenotype) else outcome
+
+
+def _index_admissions(patients: Table, admissions: Table, days: int | None = None) -> Table:
     """The index admission of everyone who did not die in hospital, with what is known of them.
 
-    It is the last one. For the outcome "VISIT_1y" it is the last one that ended a year or more
-    before the last admission of the whole database: whoever is seen again in this year is known.
+    It is the last one, or the last that ended so many `days` or more before the last admission of
+    the whole database: what happens to anybody within these days is known.
     ``next_time`` is when the next admission begins (NULL if it is the last).
     """
     dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
@@ -191,9 +202,9 @@ def _index_admissions(patients: Table, admissions: Table, outcome: str = DIE_1Y)
     order = ["admit_time", "discharge_time", "hadm_id"]
     following = alive["admit_time"].lead().over(group_by="subject_id", order_by=order)
     alive = alive.mutate(next_time=following)
-    if outcome == VISIT_1Y:
+    if days is not None:
         end = admissions["admit_time"].max().as_scalar().date()
-        alive = alive.filter(_a_year_after(alive["discharge_time"]) <= end)
+        alive = alive.filter(days_after(alive["discharge_time"], days) <= end)
     return _newest(alive, ["subject_id"], order).inner_join(patients, "subject_id")
 
 
@@ -203,12 +214,6 @@ def _newest(table: Table, group: list[str], order: list[str]) -> Table:
 
     place = ibis.row_number().over(group_by=group, order_by=[ibis.desc(table[n]) for n in order])
     return table.mutate(place=place).filter(lambda t: t["place"] == 0).drop("place")
-
-
-def _a_year_after(time: Value) -> Value:
-    import ibis
-
-    return (time.date() + ibis.interval(days=_YEAR)).cast("date")
 
 
 def _latest_measurements(measurements: Table, index: Table) -> Table:
@@ -242,12 +247,14 @@ def _age(index: Table) -> Value:
     return (age > OLDEST).ifelse(OLDEST, age).cast("float64")  # NULL where it is not known
 
 
-def _outcome(index: Table, outcome: str) -> Value:
+def _outcome(index: Table, outcome: str | Phenotype) -> Value:
+    if isinstance(outcome, Phenotype):
+        return index["happened"]
     # Deaths are dated by the day, so the discharge is too; nobody is admitted after death.
     day = index["next_time" if outcome == VISIT_1Y else "death_date"].date()
     after = day >= index["admit_time"].date()
     if outcome != DIE_ANY:
-        after &= day <= _a_year_after(index["discharge_time"])
+        after &= day <= days_after(index["discharge_time"], _YEAR)
     return after.fill_null(False)
 
 
@@ -263,16 +270,19 @@ def _check_somebody(tables: Mapping[str, Table], people: pd.DataFrame) -> None:
         )
 
 
-def _left_out(tables: Mapping[str, Table], n: int) -> list[Finding]:
+def _left_out(tables: Mapping[str, Table], n: int, outcome: str | Phenotype) -> list[Finding]:
     """Who is not among the `n` patients of the cohort, and why."""
     patients, admissions = tables["patients"], tables["admissions"]
     every = admissions.select("subject_id", "died_in_hospital").semi_join(patients, "subject_id")
     died = every.filter(every["died_in_hospital"])["subject_id"].nunique()
     total = int(patients.count().execute())
     seen, dead = (int(number.execute()) for number in (every["subject_id"].nunique(), died))
+    days = "year is" if isinstance(outcome, str) else f"{outcome.within_days} days are"
+    before = int(_index(tables, outcome).count().execute()) - n
     reasons = {
         "no admission": total - seen, "a death in hospital": dead,
-        "no admission whose following year is known": seen - dead - n,
+        f"no admission whose following {days} known": seen - dead - n - before,
+        "the outcome already up to the index discharge": before,
     }  # fmt: skip
     return [Finding("patients", why, number, total, "left out of the cohort")
             for why, number in reasons.items() if number]  # fmt: skip
@@ -290,7 +300,24 @@ def _upside_down(people: pd.DataFrame) -> list[Finding]:
     return [found] if found.rows else []
 
 
-def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
+def _settle_outcome(
+    tables: dict, outcome: str | Phenotype | None, dated: bool
+) -> tuple[str | Phenotype, list[Finding]]:
+    """The outcome that is wanted, else one that is chosen, and why it is not the usual one."""
+    known = tuple(OUTCOMES) if dated else _SHIFTED_OUTCOMES
+    if outcome is None:
+        return _choose_outcome(tables, known) if dated else (known[0], [])
+    if isinstance(outcome, Phenotype) and not dated:
+        raise InputError(
+            "A phenotype needs dates that are true for all, which only OMOP has: MIMIC-IV's are "
+            "shifted for each patient, so nobody knows who was seen how long; leave it out."
+        )
+    if isinstance(outcome, str) and outcome not in known:
+        raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
+    return outcome, []
+
+
+def _choose_outcome(tables: dict, known: tuple[str, ...]) -> tuple[str, list[Finding]]:
     """The first outcome that enough patients have and have not, else the one nearest to it."""
     fewer = {}
     for outcome in known:
@@ -306,15 +333,22 @@ def _choose_outcome(tables: dict, known: tuple[str, ...]) -> str:
         "The outcome is %s: %s%s.", chosen, OUTCOMES[chosen].lower(),
         f" (patients in the smaller class: {fewer[chosen]}, {passed})" if passed else "",
     )  # fmt: skip
-    return chosen
+    if chosen == known[0]:
+        return chosen, []
+    what = f"the smaller class of {known[0]} ({OUTCOMES[known[0]].lower()})"
+    done = f"too few, so the outcome is {chosen} ({OUTCOMES[chosen].lower()})"
+    of = int(tables["patients"].count().execute())
+    return chosen, [Finding("patients", what, fewer[known[0]], of, done)]
 
 
 def _describe_people(
-    people: pd.DataFrame, outcome: str, dated: bool
+    people: pd.DataFrame, outcome: str | Phenotype, dated: bool
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Give what an engine returned its dtypes, and say what the columns are."""
-    people = people.astype({outcome: "uint8"} | dict.fromkeys(UNITS, "float64"))
-    columns = [Column(outcome, "binary", "outcome", OUTCOMES[outcome])]
+    name = _name(outcome)
+    people = people.astype({name: "uint8"} | dict.fromkeys(UNITS, "float64"))
+    label = OUTCOMES[outcome] if isinstance(outcome, str) else outcome.title
+    columns = [Column(name, "binary", "outcome", label)]
     for column in DEMOGRAPHICS:
         if column.kind == "categorical":
             values = people[column.name]

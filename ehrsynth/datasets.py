@@ -16,6 +16,7 @@ from .cohort import check_outcome, held_out, split
 from .errors import InputError, check_choice
 from .files import sha256
 from .phecode import map_icd, unmapped
+from .phenotype import Phenotype
 from .schema import BMI, FEWEST_ROWS, SEX, SYSTOLIC, Schema
 from .sources import diabetes130
 from .sources.engine import collect, is_url, lazy, without_password
@@ -201,7 +202,7 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
 
 
 def build_patients(
-    tables: dict, outcome: str | None = None, code_level: str = "phecode",
+    tables: dict, outcome: str | Phenotype | None = None, code_level: str = "phecode",
     include: Sequence[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
     """Make the patient table, one row per patient, with its schema attached.
@@ -218,6 +219,8 @@ def build_patients(
         if key in tables:
             if include:
                 raise InputError(f"A flat data set has no {include[0]} to add; leave them out.")
+            if isinstance(outcome, Phenotype):
+                raise InputError("A flat data set has no codes for a phenotype; leave it out.")
             return check_outcome(_reader(name).to_patients(tables, outcome, code_level))
     return from_hospital(tables, outcome, code_level, include)
 

@@ -29,6 +29,7 @@ from .evaluation.report import METRICS_FILE, Report
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
 from .gan.recipe import CHECKPOINT, DEFAULT, named
 from .generation.decode import violations
+from .phenotype import read as read_phenotype
 from .preprocessing.encode import Preprocessor
 from .profiles import PROFILES, peak_memory
 from .progress import at_work
@@ -57,6 +58,7 @@ class Pipeline:
     recipe: str = DEFAULT  #: how the GAN is trained, "modern" or "paper"
     #: the outcome column of a flat table, or an outcome of :func:`ehrsynth.build_patients`
     outcome: str | None = None
+    phenotype: Path | None = None  #: a file of codes that make an outcome (OMOP only)
     columns: Path | None = None  #: a file that says what the columns of the data set "table" are
     patient_id: str | None = None  #: its column that says whose a row is; never learned
     positive: str | None = None  #: which of its outcome's two values counts as 1
@@ -97,6 +99,9 @@ class Pipeline:
         if self.format is not None:
             check_choice("format", self.format, FORMATS)
         self._seen: set[str] = set()  # stages that this object has made, or found as they were left
+        self._phenotype = None if self.phenotype is None else read_phenotype(self.phenotype)
+        if self._phenotype and self.outcome is not None:
+            raise InputError("Give --phenotype or --outcome, not both: a phenotype is an outcome.")
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         self._folder = RunFolder(self.out)
         # Real patients: git is to overlook the folder.
@@ -133,7 +138,10 @@ class Pipeline:
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
         patients = build_patients(
-            self._source, outcome=self.outcome, code_level=self.code_level, include=self.include
+            self._source,
+            outcome=self._phenotype or self.outcome,
+            code_level=self.code_level,
+            include=self.include,
         )
         most = PROFILES[self.profile].most
         if most is None or self.dataset == "simulated" or len(patients) <= most:
@@ -361,7 +369,9 @@ class Pipeline:
                 settings[name] = without_password(settings[name])
             elif settings[name] is not None:
                 settings[name] = str(Path(settings[name]).resolve())
-        return settings | {"rules": self._own_rules, "include": list(self.include)}
+        said = None if self._phenotype is None else str(self._phenotype)
+        own = {"rules": self._own_rules, "include": list(self.include), "phenotype": said}
+        return settings | own
 
     def _finish(self, stage: str) -> None:
         """Run every stage up to and including `stage` that is not finished, or no longer is."""

@@ -35,7 +35,7 @@ HOUSE = {
             "tables", "engine", "quality", "cells", "fetch", "drugs", "flat", "mimic_iv",
             "omop_files", "omop", "diabetes130",
         ),
-        "cohort": (),
+        "phenotype": (), "cohort": (),
         "hospital": (
             "codes", "people", "illness", "fate", "care", "stays", "records", "truth", "writing",
         ),

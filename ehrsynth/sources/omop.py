@@ -109,7 +109,7 @@ def scan(
     return {
         "patients": patients,
         "admissions": engine.store(con, admissions),
-        "diagnoses": conditions.filter(has_icd).drop("code"),
+        "diagnoses": conditions.filter(has_icd).rename(concept="code"),
         "measurements": events["measurements"],
         "concepts": _labeled(conditions.filter(~has_icd), concepts),
         **{name: _included(name, raw, concepts) for name in include},
