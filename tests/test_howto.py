@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import ehrsynth as es
+from ehrsynth.evaluation import align
 from ehrsynth.hospital import truth
-from ehrsynth.schema import Schema
+from ehrsynth.schema import MISSING, Schema
+from ehrsynth.sources.flat.file import read_file
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 # What CDM 5.4 requires of each table (its specification, "Required: Yes").
@@ -125,3 +127,86 @@ def test_meds_counts_what_the_table_counts(patients, results):
     born = data[data["code"] == "MEDS_BIRTH"].set_index("subject_id")["time"]
     years = (pd.Timestamp("2020-06-30 12:00") - born).dt.days / 365.25
     assert np.allclose(years, patients["age"], atol=0.01)
+
+
+# -- what other generators write -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Patients with texts, a yes/no, missing numbers and missing texts."""
+    rng = np.random.default_rng(5)
+    n = 400
+    return pd.DataFrame(
+        {
+            "died": rng.random(n) < 0.3,
+            "sex": rng.choice(["F", "M"], n),
+            "age": rng.integers(18, 90, n),
+            "crp": pd.Series(rng.gamma(2, 10, n).round(1)).where(rng.random(n) < 0.8),
+            "smoker": pd.Series(rng.choice(["yes", "no"], n)).where(rng.random(n) < 0.9),
+        }
+    )
+
+
+def of_r(table, path):
+    """As write.csv of R does it, row names included."""
+    table = table.copy()
+    table["died"] = table["died"].map({True: "TRUE", False: "FALSE"})
+    table.index = pd.Index(range(1, len(table) + 1)).astype(str)
+    names = {name: f'"{name}"' for name in table}
+    for name in ("sex", "smoker"):
+        table[name] = '"' + table[name] + '"'
+    table.index = '"' + table.index + '"'
+    table.rename(columns=names).to_csv(path, na_rep="NA", quoting=3, index_label='""')
+
+
+def of_pandas(table, path):
+    table.to_csv(path)
+
+
+def nullable(table, path):
+    table.convert_dtypes(dtype_backend="pyarrow").to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(of_r, "s.csv"), (of_pandas, "s.csv"), (nullable, "s.parquet")]
+)
+def test_the_same_patients_whoever_wrote_them(people, tmp_path, write, name):
+    people[:150].to_csv(tmp_path / "train.csv", index=False)
+    people[150:270].to_csv(tmp_path / "holdout.csv", index=False)
+    write(people[270:].reset_index(drop=True), tmp_path / name)
+    files = {"train": "train.csv", "holdout": "holdout.csv", "synthetic": name}
+    tables = {role: read_file(tmp_path / file) for role, file in files.items()}
+    given = align(tables, outcome="died")
+    made, schema = given["synthetic"], given["schema"]
+    expected = people[270:].reset_index(drop=True)
+    assert schema.names == list(people.columns)
+    assert schema.outcome_values(made).tolist() == expected["died"].astype(int).tolist()
+    for column in ("age", "crp"):
+        pd.testing.assert_series_equal(made[column], expected[column].astype(float))
+    for column in ("sex", "smoker"):
+        texts = expected[column].astype(object).where(expected[column].notna(), MISSING)
+        assert made[column].astype(str).tolist() == texts.tolist()
+
+
+def test_a_matrix_gets_its_names(tmp_path, monkeypatch):
+    (code,) = [block for block in blocks("howto-evaluate.md") if "np.load" in block]
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"a": [0, 1], "b": [1, 1]}).to_csv("train.csv", index=False)
+    np.save("synthetic.npy", np.array([[0.9, 0.1], [0.4, 0.6]]))
+    exec(compile(code, "page", "exec"), {"pd": pd})
+    assert pd.read_csv("synthetic.csv").to_dict("list") == {"a": [1, 0], "b": [0, 1]}
+
+
+def test_every_block_of_the_page_is_python():
+    for block in blocks("howto-evaluate.md"):
+        compile(block, "howto-evaluate.md", "exec")
+
+
+def test_what_a_generator_invents_is_counted(people):
+    made = people[270:].copy()
+    tables = {"train": people[:150], "holdout": people[150:270]}
+    assert not align(tables | {"synthetic": made}, outcome="died")["facts"].get("what does not fit")
+    made.loc[made.index[:4], "smoker"] = "_RARE_"
+    (found,) = align(tables | {"synthetic": made}, outcome="died")["facts"]["what does not fit"]
+    assert found["table"] == "synthetic" and found["rows"] == 4 and "smoker" in found["what"]
