@@ -9,7 +9,7 @@ import pandas as pd
 from ..errors import InputError, some
 from ..kinds import is_plain_number
 from ..schema import FEWEST_ROWS, Schema
-from ..sources.flat.applying import NEW, far_out, fit_into, widest
+from ..sources.flat.applying import NEW, OTHERWISE, far_out, fit_into, widest
 from ..sources.flat.columns_file import NOTHING, read
 from ..sources.flat.file import Raw, read_file
 from ..sources.flat.reading import Reading, tidy
@@ -74,7 +74,7 @@ def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wish
     for role, raw in raws.items():
         plain[role] = _plain(raw, shared, wishes)
         fitted[role], misfits[role] = fit_into(shared, plain[role][common], hints)
-    if misfits["train"]:  # train is what the schema describes
+    if any(odd.what != OTHERWISE for odd in misfits["train"]):  # which the schema describes
         shared.cast(plain["train"], raws["train"].where)
     misfits["synthetic"] += far_out(shared, fitted["train"], fitted["synthetic"])
     wide = widest([Schema.of(table) for table in fitted.values()])
@@ -83,10 +83,11 @@ def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wish
         rest = raws[role].frame.drop(columns=common)
         kept = fit_into(wide, table)[0]
         result[role] = wide.attach(pd.concat([kept, rest], axis=1))
+    own = {odd.column for odd in misfits["train"]}  # which train writes in several ways itself
     held_out = {text for odd in misfits["holdout"] for text in odd.texts}
     found = []
     for role in ("synthetic", "holdout"):
-        for odd in misfits[role]:
+        for odd in (odd for odd in misfits[role] if odd.column not in own):
             # What the generator made up is nobody's; what holdout has too may be a patient's.
             made = [repr(t[:40]) for t in odd.texts if t not in held_out and t != NEW]
             named = f" ({some(made, 4)})" if role == "synthetic" and made else ""

@@ -22,7 +22,7 @@ from .outcome import says_yes
 from .reading import Reading, is_missing_word
 from .units import take_apart, unit_of
 
-NEW = "(not in train)"
+NEW, OTHERWISE = "(not in train)", "written otherwise"
 _DAY = pd.Timedelta(days=1)
 
 
@@ -105,7 +105,7 @@ def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, 
     levels = plain.map(translated)
     missing = 0 if MISSING in known else int((levels == MISSING).sum())
     return levels, [
-        ("written otherwise", int(plain.isin(otherwise).sum()), "read as the value of train"),
+        (OTHERWISE, int(plain.isin(otherwise).sum()), "read as the value of train"),
         ("a value that train does not have", int(plain.isin(new).sum()),
          f"counted as the value {NEW}", tuple(new)),
         ("missing, though never in train", missing, f"counted as {MISSING}"),

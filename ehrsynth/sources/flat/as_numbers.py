@@ -98,7 +98,8 @@ def refuse_icd_numbers(reading: Reading) -> None:
     if not (ICD_NAME.search(reading.name.lower()) and kinds.is_number(present)):
         return
     numbers = present.to_numpy(float)
-    if present.nunique() > FEW and (np.any(numbers % 1) or numbers.min() < 100):
+    few = 2 if "icd" in reading.name.lower() else FEW
+    if present.nunique() > few and (np.any(numbers % 1) or numbers.min() < 100):
         raise InputError(
             f"Column {reading.name!r} holds ICD codes as numbers, and 250 and 250.00 are different "
             f"codes and 38 was 038; write it as text, or {reading.say(kind='continuous')} if these "

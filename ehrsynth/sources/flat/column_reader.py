@@ -18,7 +18,7 @@ from .as_numbers import FEW, check_values, continuous, refuse_icd_numbers, take_
 from .columns_file import NOTHING
 from .dates import take_time
 from .outcome import read_outcome
-from .reading import CODE_NAME, Reading
+from .reading import CODE_NAME, CODE_NUMBER, Reading
 
 SEXES = {"f": "F", "female": "F", "woman": "F", "m": "M", "male": "M", "man": "M"}
 OTHER = "Other"
@@ -103,7 +103,8 @@ def _feature(reading: Reading) -> None:
 
 
 def _kind(reading: Reading, as_codes: bool, allowed: bool) -> Column:
-    if as_codes or reading.wish.kind == "categorical":
+    zeros = reading.is_text and reading.present.astype("str").str.fullmatch(CODE_NUMBER).any()
+    if as_codes or zeros or reading.wish.kind == "categorical":
         return _categorical(reading)
     if reading.wish.kind == "binary":
         return _binary(reading)

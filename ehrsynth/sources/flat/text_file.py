@@ -51,7 +51,7 @@ def encoding_of(path: Path) -> str:
                 if not line.isascii():
                     fits = line.decode("utf-8", "ignore").encode() == line
                     first.setdefault(fits, number)
-                    if not fits and len(words) < _MOST_WORDS:
+                    if len(words) < _MOST_WORDS:
                         words.update(_WORD.findall(line))
     except (OSError, EOFError) as error:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
@@ -76,14 +76,13 @@ def _guess(words: list[bytes]) -> str:
     """The encoding in which these words are words, or ""."""
     text = b" ".join(words)
     high = b"".join(_HIGH.findall(text))
+    order: tuple[str, ...] = (*_ALPHABETS, *_PAIRS, *_LATIN)
     if len(high) < 0.5 * sum(map(len, words)):
-        order = (*_LATIN, *_ALPHABETS, *_PAIRS)
-    elif all(byte >= 0xC0 or byte in b"\xa8\xb8" for byte in high):
-        order = (*_ALPHABETS, *_PAIRS, *_LATIN)
-    elif all(len(run) % 2 == 0 for run in _HIGH.findall(text)):
-        order = (*_PAIRS, *_ALPHABETS, *_LATIN)
-    else:
-        order = (*_ALPHABETS, *_PAIRS, *_LATIN)
+        alone = all(len(run) == 1 for run in _HIGH.findall(text))
+        order = _LATIN if alone else (*_LATIN, *_PAIRS)
+    elif not all(byte >= 0xC0 or byte in b"\xa8\xb8" for byte in high):  # all in Cyrillic
+        if all(len(run) % 2 == 0 for run in _HIGH.findall(text)):
+            order = (*_PAIRS, *_ALPHABETS, *_LATIN)
     found = {}
     for match in from_bytes(text, cp_isolation=list(order)):
         for name in set(match.could_be_from_charset) & set(order):

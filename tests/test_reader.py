@@ -1,0 +1,561 @@
+"""One reader for every flat table: what a file says, who a row is, and what does not fit."""
+
+import json
+import logging
+import os
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import find_shared_data
+
+import ehrsynth as es
+from ehrsynth import datasets
+from ehrsynth.cohort import split
+from ehrsynth.errors import InputError
+from ehrsynth.evaluation import align
+from ehrsynth.evaluation.alignment import DEFECTS, schema_beside
+from ehrsynth.pipeline import Pipeline
+from ehrsynth.schema import MISSING, PATIENT_KEY, Schema
+from ehrsynth.sources.flat.applying import NEW, fit_into
+from ehrsynth.sources.flat.file import read_file
+
+N = 200
+
+
+@pytest.fixture(scope="module")
+def patients():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "died": np.where(rng.random(N) < 0.3, "yes", "no"),
+            "sex": rng.choice(["F", "M"], N),
+            "age": rng.integers(18, 90, N),
+            "crp": rng.gamma(2, 10, N).round(1),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def cases():
+    data = find_shared_data()
+    folder = data.parent / "cases" if data else Path("nowhere")
+    if not folder.is_dir():
+        pytest.skip("the folder cases beside the public test data is not at hand")
+    return folder
+
+
+def read(data, **options):
+    tables = datasets.load("table", data, outcome=options.pop("outcome", "died"), **options)
+    return tables["table"], Schema.of(tables["table"]), tables["columns"].set_index("column")
+
+
+def columns_file(folder, **said):
+    path = folder / "columns.json"
+    path.write_text(json.dumps(said))
+    return path
+
+
+def as_csv(table, path, **options):
+    table.to_csv(path, index=False, **options)
+    return path
+
+
+# -- how a file is written ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["Köln", "Genève"], "cp1252"), (["Москва", "Казань"], "cp1251"), (["М", "Ж"], "cp1251"),
+        (["Москва", "Казань"], "koi8_r"), (["北京", "上海市", "糖尿病"], "gb18030"),
+        (["男", "女"], "gb18030"), (["Köln", "北京"], "utf-8"), (["Köln", "Łódź"], "utf-16"),
+        (["Łódź", "Gdańsk", "Żory"], "cp1250"), (["東京", "大阪"], "shift_jis"),
+        (["Αθήνα", "Πάτρα"], "cp1253"),
+    ],
+)  # fmt: skip
+def test_an_encoding_is_guessed_from_the_whole_file_and_said(
+    patients, tmp_path, caplog, names, encoding
+):
+    late = ["plain"] * (N - len(names) * 30) + names * 30  # far beyond the first rows
+    path = as_csv(patients.assign(city=late), tmp_path / "p.csv", encoding=encoding)
+    with caplog.at_level(logging.INFO):
+        _, schema, _ = read(path)
+    assert set(schema["city"].categories) == {*names, "plain"}
+    assert ("is read as text in" in caplog.text) == (not encoding.startswith("utf-8"))
+    assert read_file(path).dialect.facts()["encoding"] == encoding
+
+
+def test_an_encoding_that_cannot_be_told_is_refused(patients, tmp_path):
+    path = as_csv(patients.assign(city="Köln"), tmp_path / "p.csv", encoding="cp850")
+    with pytest.raises(InputError, match="its encoding cannot be told; save it in UTF-8"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["crp, mg/l, serum", "crp; mg/l; fasting; v2", "a|b|c|d|e"])
+def test_a_delimiter_inside_a_name_cuts_nothing(patients, tmp_path, sep, name):
+    path = as_csv(patients.rename(columns={"crp": name}), tmp_path / "p.csv", sep=sep)
+    table, schema, _ = read(path)
+    assert schema.names == ["died", "sex", "age", name]
+    assert np.allclose(table[name], patients["crp"])
+
+
+def test_rows_that_end_early_do_not_change_the_delimiter(patients, tmp_path):
+    path = tmp_path / "p.csv"
+    rows = [f"{one.died};{one.sex};{one.age}" for one in patients.itertuples()]
+    path.write_text("died;sex;age;note, of the nurse\n" + "\n".join(rows))
+    assert read(path)[1].names == ["died", "sex", "age"]
+
+
+@pytest.mark.parametrize(
+    ("written", "values", "sep"),
+    [
+        (["1.234,56", "12,5", "3"], [1234.56, 12.5, 3], ";"),
+        (["1.234,56", "12,5", "3"], [1234.56, 12.5, 3], ","),  # in quotes
+        (["1.234", "12.000", "999"], [1234, 12000, 999], ";"),  # beside 14,3 of another column
+        (["1.234.567", "12", "5"], [1234567, 12, 5], ";"),
+        (["1,234.5", "12.25", "1,000,000"], [1234.5, 12.25, 1e6], ","),
+        (["-1,5", "+2,25", ",5"], [-1.5, 2.25, 0.5], ";"),
+    ],
+)
+def test_decimal_signs_and_thousands_of_the_whole_file(patients, tmp_path, written, values, sep):
+    decimal = "," if sep == ";" else "."
+    cost = [f"{w}" for w in (written * N)[:N]]
+    table = patients.assign(cost=cost)
+    cells = np.round(np.arange(N) * 0.7, 1)  # enough different numbers for a measurement
+    table["other"] = cells
+    path = as_csv(table, tmp_path / "p.csv", sep=sep, decimal=decimal)
+    said = columns_file(tmp_path, cost={"kind": "continuous"})
+    result, schema, _ = read(path, columns=said)
+    assert schema["cost"].kind == schema["other"].kind == "continuous"
+    assert result["cost"].tolist()[:3] == values and np.allclose(result["other"], cells)
+
+
+def test_one_group_of_thousands_without_other_evidence_is_refused(patients, tmp_path):
+    table = patients.assign(crp=[f"{i},{100 + i}" for i in range(1, N + 1)])
+    path = as_csv(table.rename(columns={"crp": "x"}), tmp_path / "p.csv")
+    with pytest.raises(InputError, match=r"'x' should hold numbers .*write 1,5 as 1.5"):
+        read(path)
+
+
+def test_types_of_arrow_and_pandas(patients, tmp_path):
+    days = [date(1950 + i % 40, 1 + i % 12, 3) for i in range(N)]
+    table = pa.table(
+        {
+            "died": pa.array(patients["died"]).dictionary_encode(),
+            "born": pa.array(days, pa.date32()),
+            "stay": pa.array([i % 30 for i in range(N)], pa.duration("s")),
+            "cost": pa.array([Decimal(f"{i}.25") for i in range(N)], pa.decimal128(9, 2)),
+            "lab": pa.array(patients["crp"], pa.float32()),
+            "count": pa.array([None if i % 9 == 0 else i % 50 for i in range(N)], pa.int64()),
+            "clock": pa.array([i * 61 for i in range(N)], pa.time32("s")),
+            "flag": pa.array([i % 3 == 0 for i in range(N)]),
+        }
+    )
+    pq.write_table(table, tmp_path / "p.parquet")
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    for data in (tmp_path / "p.parquet", frame):
+        result, schema, _ = read(data)
+        assert schema["born"].unit == "days since 1950-01-01" and result["born"].min() >= 0
+        assert schema["stay"].unit == "days" and schema["cost"].decimals == 2
+        assert schema["lab"].decimals == 1 and np.allclose(result["lab"], patients["crp"])
+        assert schema["count"].kind == "continuous" and result["count"].isna().sum() == 23
+        assert schema["clock"].unit == "hours after midnight" and schema["flag"].kind == "binary"
+
+
+def test_a_declared_order_is_kept(patients, tmp_path):
+    stage = pd.Categorical(np.array(["low", "mid", "high"])[np.arange(N) % 3],
+                           ["low", "mid", "high"], ordered=True)  # fmt: skip
+    risk = pd.Categorical(np.where(patients["died"] == "yes", "zone A", "zone B"),
+                          ["zone B", "zone A"], ordered=True)  # fmt: skip
+    table = patients.assign(stage=stage, died=risk)
+    table.to_parquet(tmp_path / "p.parquet")
+    for data in (tmp_path / "p.parquet", table):
+        result, schema, listed = read(data)
+        assert schema["stage"].categories == ("low", "mid", "high")
+        assert "'zone A' counts as 1 (the last of the declared order)" in listed["notes"]["died"]
+        assert schema.outcome_values(result).mean() == (patients["died"] == "yes").mean()
+
+
+def test_names_of_columns_that_are_integers(patients):
+    table = patients.set_axis([0, 1, 2, 3], axis=1)
+    assert read(table, outcome="0")[1].names == ["0", "1", "2", "3"]
+    assert align({r: table for r in ("train", "holdout", "synthetic")})["schema"].names[0] == "0"
+    with pytest.raises(InputError, match="column name 0 is no text"):
+        es.Preprocessor().fit(table)
+
+
+# -- text that is kept --------------------------------------------------------------------
+
+
+def test_capitals_are_kept_apart_where_they_may_mean_something(patients, tmp_path):
+    geno = np.array(["AA", "Aa", "aa"])[np.arange(N) % 3]
+    word = np.array(["Negative", "negative", "POSITIVE"])[np.arange(N) % 3]
+    table = patients.assign(geno=geno, test=word, smoker=np.array(["y", "N", "Y", "n"] * 50))
+    path = as_csv(table, tmp_path / "p.csv")
+    _, schema, listed = read(path)
+    assert set(schema["geno"].categories) == {"AA", "Aa", "aa"}
+    assert 'say {"geno": {"spelling": "joined"}}' in listed["notes"]["geno"]
+    assert len(schema["test"].categories) == len(schema["smoker"].categories) == 2
+    assert "other spellings joined" in listed["notes"]["test"]
+    said = columns_file(tmp_path, geno={"spelling": "joined"}, test={"spelling": "exact"})
+    _, schema, _ = read(path, columns=said)
+    assert len(schema["test"].categories) == 3 and "geno" not in schema  # one value only is left
+
+
+def test_na_is_a_value_where_somebody_says_so(patients, tmp_path):
+    table = patients.assign(country=np.array(["DE", "NA", "FR"])[np.arange(N) % 3])
+    path = as_csv(table, tmp_path / "p.csv")
+    _, schema, listed = read(path)
+    assert schema["country"].categories == ("DE", "FR", MISSING)
+    assert "'NA' read as missing (67 rows)" in listed["notes"]["country"]
+    assert '{"country": {"values": ["NA"]}}' in listed["notes"]["country"]
+    said = columns_file(tmp_path, country={"values": ["NA"]})
+    assert read(path, columns=said)[1]["country"].categories == ("DE", "FR", "NA")
+    table.to_parquet(tmp_path / "p.parquet")
+    for data in (tmp_path / "p.parquet", table):
+        assert read(data)[1]["country"].categories == ("DE", "FR", "NA")
+
+
+def test_icd_codes_are_codes(patients, tmp_path):
+    codes = np.array(["250.00", "428.0", "38.9", "401.9", "250", "599.0", "272.4", "244.9", "070"])
+    table = patients.assign(icd9=codes[np.arange(N) % 9])
+    assert set(read(as_csv(table, tmp_path / "p.csv"))[1]["icd9"].categories) == set(codes)
+    lower = patients.assign(dx=np.array(["e11.9 ", "E11.9", "i10", "I10"])[np.arange(N) % 4])
+    assert len(read(as_csv(lower, tmp_path / "p.csv"))[1]["dx"].categories) == 2
+    with pytest.raises(InputError, match="'icd9' holds ICD codes as numbers, and 250 and 250.00"):
+        read(table.assign(icd9=table["icd9"].astype(float)))
+    two = table.assign(icd9=np.where(np.arange(N) == 7, "250.00, 401.9", table["icd9"]))
+    with pytest.raises(InputError, match="'icd9' holds several codes in one cell in 1 rows, first "
+                                         "in row 8"):  # fmt: skip
+        read(as_csv(two, tmp_path / "p.csv"))
+
+
+def test_all_that_is_wrong_is_said_at_once(patients, tmp_path):
+    table = patients.assign(
+        note=[f"was seen {i} times" for i in range(N)],
+        lab=[*map(str, range(N - 1)), "oops"],
+        day=["03/04/2020", "05/06/2020"] * (N // 2),
+    )
+    with pytest.raises(InputError, match="has 3 columns .*'note'.*'lab'.*row 200.*'day'") as caught:
+        read(as_csv(table, tmp_path / "p.csv"))
+    assert "oops" not in str(caught.value) and "seen 1 times" not in str(caught.value)
+
+
+# -- the outcome --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("no", "yes"),
+    [
+        ("control", "case"), ("Normal", "Abnormal"), ("Survived", "Expired"), ("-", "+"),
+        ("No event", "Event"), ("Healthy", "Disease"), ("negative", "Positive"), ("0", "1"),
+        ("alive", "DECEASED"), ("not readmitted", "readmitted"), ("benign", "malignant"),
+        ("non-responder", "responder"), ("NO", "<30"), ("absent", "present"), ("nein", "ja"),
+        ("without sepsis", "sepsis"), ("discharged alive", "died in hospital"),
+    ],
+)  # fmt: skip
+def test_which_value_counts_as_one_is_said_with_its_reason(patients, tmp_path, no, yes):
+    table = patients.assign(died=np.where(patients["died"] == "yes", yes, no))
+    result, schema, listed = read(as_csv(table, tmp_path / "p.csv"))
+    assert (schema.outcome_values(result) == (patients["died"] == "yes")).all()
+    assert f"{yes!r} counts as 1 (" in listed["notes"]["died"]
+
+
+@pytest.mark.parametrize(("a", "b"), [("A", "B"), ("1", "2"), ("F", "M"), ("home", "ward"),
+                                      ("yes", "true"), ("treated", "placebo")])  # fmt: skip
+def test_where_no_reason_tells_it_is_asked_for(patients, tmp_path, a, b):
+    path = as_csv(
+        patients.assign(died=np.where(patients["died"] == "yes", a, b)), tmp_path / "p.csv"
+    )
+    with pytest.raises(InputError, match="nothing says which of them counts as 1; say --positive"):
+        read(path)
+    table, schema, _ = read(path, positive=a)
+    assert (schema.outcome_values(table) == (patients["died"] == "yes")).all()
+
+
+# -- who is a row -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["patient_id", "SubjectID", "mrn", "Pat-Nr", "pseudonym", "whoever"]
+)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_several_rows_a_patient_are_refused_or_split_together(patients, tmp_path, name, as_text):
+    number = 10_000 + 7 * (np.arange(N) // 3)
+    sex = np.array(["F", "M"])[(number // 7) % 2]  # a person keeps it
+    values = [f"P{n}" for n in number] if as_text else number
+    table = patients.assign(sex=sex, **{name: values}).sample(frac=1, random_state=0)
+    path = as_csv(table, tmp_path / "p.csv")
+    with pytest.raises(InputError, match=f"'{name}' repeats in 133 of 200 .*--patient-id {name}"):
+        read(path)
+    result, schema, listed = read(path, patient_id=name)
+    assert name not in schema and "never learned" in listed["notes"][name]
+    assert result.index.name == PATIENT_KEY
+    train, holdout = split(result.assign(key=result.index), seed=0)
+    assert not set(train["key"]) & set(holdout["key"]) and 40 <= len(holdout) <= 80
+
+
+def test_a_number_of_a_ward_or_doctor_is_no_patient(patients, tmp_path):
+    rng = np.random.default_rng(1)
+    table = patients.assign(doctor_id=rng.integers(100, 170, N), ward=rng.integers(1, 30, N))
+    _, schema, _ = read(as_csv(table, tmp_path / "p.csv"))
+    assert "doctor_id" in schema and "ward" in schema
+
+
+def test_numbers_of_other_patients_and_of_rows_are_left_out(patients, tmp_path):
+    rng = np.random.default_rng(2)
+    ids = rng.choice(np.arange(10_000, 90_000), N, replace=False)
+    table = patients.assign(patient_id=ids, matched_to=rng.choice(ids, N))
+    table.insert(0, "Unnamed: 0", rng.choice(5_000, N, replace=False))
+    table["obs"] = np.sort(rng.choice(90_000, N, replace=False))
+    path = as_csv(table, tmp_path / "p.csv")
+    said = columns_file(tmp_path, patient_id={"drop": True})
+    _, schema, listed = read(path, columns=said)
+    assert schema.names == list(patients.columns)
+    assert "other patients' numbers" in listed["notes"]["matched_to"]
+    for name in ("Unnamed: 0", "obs"):
+        assert listed["notes"][name].startswith("row numbers; if they are not, say")
+
+
+def test_ages_that_are_none_and_codes_for_no_value(patients, tmp_path, caplog):
+    age = patients["age"].where(np.arange(N) % 10 > 0, 300).where(np.arange(N) % 17 > 0, -1)
+    sbp = np.where(np.arange(N) % 5 == 0, -999, 90 + np.arange(N) % 80)
+    lab = np.where(np.arange(N) % 7 == 0, 9999, np.arange(N) % 60)
+    path = as_csv(patients.assign(age=age, sbp=sbp, lab=lab), tmp_path / "p.csv")
+    _, schema, listed = read(path)
+    assert (schema["age"].lower, schema["age"].upper) == (0, 120)
+    assert "are no ages" in caplog.text and '{"age": {"bounds": [0, 130]}}' in caplog.text
+    for name, value in (("sbp", -999), ("lab", 9999)):
+        line = f'{{"{name}": {{"missing": [{value}]}}}}'
+        assert line in listed["notes"][name] and line in caplog.text
+    caplog.clear()
+    plain = patients.assign(months=np.arange(N), crp=patients["crp"] ** 2)
+    _, schema, _ = read(as_csv(plain, tmp_path / "p.csv"), columns=columns_file(
+        tmp_path, months={"identifier": "allowed"}))  # fmt: skip
+    assert caplog.text == "" and schema["months"].upper is None
+
+
+def test_an_age_in_months_keeps_its_values(patients, tmp_path):
+    table = patients.assign(age=np.arange(N) + 1)
+    said = columns_file(tmp_path, age={"identifier": "allowed"})
+    assert read(as_csv(table, tmp_path / "p.csv"), columns=said)[1]["age"].upper is None
+
+
+# -- learned from train, applied to others -----------------------------------------------------
+
+
+def test_nothing_is_learned_from_the_holdout(patients, tmp_path):
+    odd = patients.assign(city=np.where(np.arange(N) % 2, "A", "B"))
+    path = as_csv(odd, tmp_path / "p.csv")
+    options = {"outcome": "died", "columns": None, "patient_id": None, "positive": None}
+    first = datasets.load_split(path, 0, **options)
+    rows = [i for i in range(N) if i not in set(np.flatnonzero(np.isin(
+        odd["crp"], first["train"]["crp"])))]  # fmt: skip
+    odd.loc[rows[:3], "city"] = "Ghost"
+    odd.loc[rows[3:6], "city"] = ""
+    again = datasets.load_split(as_csv(odd, path), 0, **options)
+    assert Schema.of(again["train"]) == Schema.of(first["train"])
+    assert again["train"].equals(first["train"])
+    assert "Ghost" not in again["columns"].to_string()
+    assert dict(zip(again["quality"]["what"], again["quality"]["rows"], strict=True)) == {
+        "city: a value that train does not have": 3, "city: missing, though never in train": 3
+    }  # fmt: skip
+    assert again["holdout"]["city"].value_counts()[[NEW, MISSING]].tolist() == [3, 3]
+
+
+def test_a_table_fits_itself(patients, tmp_path):
+    """Applied to the rows it was learned from, everything fits and nothing changes."""
+    table = patients.assign(
+        day=[f"{1 + i % 28:02}/{1 + i % 12:02}/2020" for i in range(N)],
+        dose=np.array(["5 mg", "10MG"])[np.arange(N) % 2],
+        weight=[f"{50 + i % 40}.5 kg" for i in range(N)],
+        clock=[f"{i % 24:02}:30" for i in range(N)],
+        flag=np.array(["TRUE", "FALSE"])[np.arange(N) % 2],
+        lab=[*(f"{i / 8}" for i in range(N - 20)), *["n/a"] * 20],
+    )
+    path = as_csv(table, tmp_path / "p.csv")
+    result, schema, _ = read(path)
+    again, odd = fit_into(schema, result)
+    assert odd == [] and again.equals(result)
+    aligned = align({r: read_file(path) for r in ("train", "holdout", "synthetic")}, outcome="died")
+    assert aligned["schema"] == schema and DEFECTS not in aligned["facts"]
+    for role in ("train", "holdout", "synthetic"):
+        assert aligned[role][schema.names].equals(result)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "rows"),
+    [
+        (lambda t: t.assign(sex=t["sex"].str.lower()), "sex: written otherwise", N),
+        (lambda t: t.assign(sex=t["sex"].map({"F": "Female", "M": "male"})),
+         "sex: written otherwise", N),
+        (lambda t: t.assign(sex=t["sex"].where(t.index > 4)), "sex: missing, though never", 5),
+        (lambda t: t.assign(sex=t["sex"].where(t.index > 4, "X")), "sex: a value .*'X'", 5),
+        (lambda t: t.assign(age=t["age"].astype(object).where(t.index > 2, "old")),
+         "age: no number", 3),
+        (lambda t: t.assign(age=t["age"].astype(float)), "", 0),
+        (lambda t: t.assign(crp=t["crp"].where(t.index > 1, 10_000)), "crp: farther outside", 2),
+        (lambda t: t.assign(died=t["died"].where(t.index > 1)), "died: missing, though", 2),
+        (lambda t: t.assign(died=(t["died"] == "yes").astype(int)), "died: a value", N),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["csv", "frame"])
+def test_what_a_generator_did_is_counted(patients, tmp_path, change, what, rows, form):
+    made = change(patients)
+    data = read_file(as_csv(made, tmp_path / "s.csv")) if form == "csv" else made
+    tables = {"train": patients, "holdout": patients, "synthetic": data}
+    aligned = align(tables, outcome="died")
+    found = aligned["facts"].get(DEFECTS, [])
+    assert len(found) == (rows > 0)
+    if rows:
+        assert found[0]["rows"] == rows and pd.Series([found[0]["what"]]).str.match(what).all()
+    lengths = {len(aligned[role]) for role in tables}
+    assert lengths == {N} and Schema.of(aligned["train"]) == Schema.of(aligned["synthetic"])
+    real = Schema.of(aligned["train"]).outcome_values(aligned["train"])
+    assert (real == (patients["died"] == "yes")).all()
+
+
+# -- for many files, evaluate learns what run used -------------------------------------------------
+
+
+def forty_files(patients, folder):
+    """Tables of every kind and dialect: a file and its options each."""
+    rng = np.random.default_rng(3)
+    more = patients.assign(
+        day=pd.Timestamp("2019-03-01") + pd.to_timedelta(rng.integers(0, 900, N), unit="D"),
+        stage=pd.Categorical(rng.choice(["I", "II", "III"], N), ["I", "II", "III"], ordered=True),
+        smoker=rng.choice(["yes", "no", None], N),
+        grade=rng.integers(1, 5, N),
+        flag=rng.random(N) < 0.4,
+        lab=np.where(rng.random(N) < 0.2, np.nan, rng.normal(5, 1, N)),
+        code=rng.choice([f"0{i}" for i in range(70)], N),
+    )
+    for sep in ",;\t|":
+        for encoding in ("utf-8", "utf-16", "cp1252"):
+            for name, table in {"plain": patients, "more": more.assign(city="Köln")}.items():
+                table = table.assign(town=np.where(np.arange(N) % 3, "Köln", "Zürich"))
+                file = folder / f"{name}-{ord(sep)}-{encoding}.csv"
+                yield as_csv(table, file, sep=sep, encoding=encoding,
+                             decimal="," if sep == ";" else "."), {}  # fmt: skip
+    for i, names in enumerate([["day"], ["stage", "smoker"], ["grade", "flag"], ["lab", "code"],
+                               list(more.columns[4:])]):  # fmt: skip
+        table = more[[*patients.columns, *names]]
+        table.to_parquet(folder / f"{i}.parquet")
+        yield folder / f"{i}.parquet", {}
+        yield as_csv(table, folder / f"{i}.csv.gz"), {}
+        table.convert_dtypes().to_parquet(folder / f"{i}-nullable.parquet")
+        yield folder / f"{i}-nullable.parquet", {}
+    visits = more.assign(patient_id=np.arange(N) // 2)
+    yield as_csv(visits, folder / "visits.csv"), {"patient_id": "patient_id"}
+    yield as_csv(patients.assign(died=patients["died"].map({"yes": "A", "no": "B"})),
+                 folder / "ab.csv"), {"positive": "A"}  # fmt: skip
+
+
+def learned_again(run):
+    """The schema that evaluate uses for what a run has left, beside schema.json and without it."""
+    tables = {role: read_file(run.out / f"{role}.parquet") for role in ("train", "holdout")}
+    tables["synthetic"] = tables["holdout"]
+    beside = schema_beside(run.out / "train.parquet", tables["train"].frame)
+    return align(tables, Schema.load(beside))["schema"], align(tables)["schema"]
+
+
+def test_evaluate_learns_the_schema_that_run_used(patients, tmp_path):
+    files = list(forty_files(patients, tmp_path))
+    assert len(files) >= 40
+    for i, (path, options) in enumerate(files):
+        run = Pipeline(tmp_path / f"run{i}", "table", path, outcome="died", **options)
+        schema = run.schema
+        assert learned_again(run) == (schema, schema), path.name
+
+
+# -- the cases made after public reports ---------------------------------------------------
+
+
+ACCEPTED = [
+    ("02-row-index-of-a-sample/sample.csv", {"Unnamed: 0": "dropped"}),
+    ("02-row-index-of-a-sample/sample.parquet", {"index": "dropped"}),
+    ("03-categories-differing-in-case/genotype.csv", {"geno": 3, "unit": 2}),
+    ("05-NA-is-a-value/country.parquet", {"country": 3}),
+    ("06-ages-that-are-no-ages/age.csv", {"age": "continuous"}),
+    ("07-arrow-date/arrow-date.parquet", {"dob": "days since 1950-01-01"}),
+    ("07-arrow-date/arrow-duration.parquet", {"los": "days"}),
+    ("08-ordered-categories/ordered-outcome.parquet", {"stage": 3}),
+    ("10-delimiter-inside-a-name/semicolons.csv", {"crp; mg/l; serum; fasting; v2": "continuous"}),
+    ("10-delimiter-inside-a-name/pipes.csv",
+     {"race (White|Black|Asian|Other|Unknown)": "continuous"}),
+    ("11-european-thousands/cost.csv", {"cost": "continuous"}),
+    ("13-icd9-codes-as-numbers/icd9.csv", {"icd9_code": "categorical"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "columns"), ACCEPTED)
+def test_cases_that_are_read(cases, tmp_path, name, columns):
+    _, schema, listed = read(cases / name)
+    for column, wanted in columns.items():
+        kind = listed["kind"][column]
+        one = schema[column] if kind != "dropped" else None
+        assert wanted in ((kind, one.unit, len(one.categories)) if one else (kind,))
+    run = Pipeline(tmp_path / "run", "table", cases / name, outcome="died")
+    schema = run.schema
+    assert learned_again(run) == (schema, schema)
+
+
+@pytest.mark.parametrize("name", ["visits.csv", "visits-text.csv"])
+def test_case_repeated_patient(cases, name):
+    path = cases / "01-repeated-patient-id" / name
+    with pytest.raises(InputError, match="'patient_id' repeats .*several rows a patient"):
+        read(path)
+    options = {"outcome": "died", "columns": None, "patient_id": "patient_id", "positive": None}
+    tables = datasets.load_split(path, 0, **options)
+    raw = pd.read_csv(path)
+    keys = [set(pd.merge(tables[role].astype({"sex": str, "died": str}), raw)["patient_id"])
+            for role in ("train", "holdout")]  # fmt: skip
+    assert len(keys[0] & keys[1]) <= 2  # equal rows of different patients
+
+
+@pytest.mark.parametrize("name", ["abnormal", "case", "disease", "event", "expired", "plus"])
+def test_case_polarity(cases, name):
+    table, schema, _ = read(cases / "09-outcome-polarity" / f"outcome-{name}.csv")
+    assert schema["died"].categories[-1] in ("Abnormal", "case", "Disease", "Event", "Expired", "+")
+
+
+def test_case_order_of_the_outcome(cases):
+    schema = read(cases / "08-ordered-categories" / "ordered-outcome.parquet")[1]
+    assert schema["died"].categories == ("low risk", "high risk")
+    assert schema["stage"].categories == ("low", "mid", "high")
+
+
+@pytest.mark.parametrize(
+    ("folder", "what"),
+    [("27-evaluate-semicolons", None), ("28-evaluate-encodings", None),
+     ("30-evaluate-missing-in-synthetic", "sex: missing, though never in train"),
+     ("31-evaluate-new-category", "sex: a value that train does not have")],
+)  # fmt: skip
+def test_cases_of_evaluate(cases, folder, what):
+    files = {"train": "tr.csv", "holdout": "ho.csv", "synthetic": "sy.csv"}
+    tables = {role: read_file(cases / folder / name) for role, name in files.items()}
+    aligned = align(tables, outcome="died")
+    found = aligned["facts"].get(DEFECTS, [])
+    assert [one["what"].startswith(what) for one in found] == [True] * (what is not None)
+    assert {"crp", "age"} <= set(aligned["schema"].of_kind("continuous"))
+
+
+def test_case_twelve_patients(cases, tmp_path):
+    run = Pipeline(tmp_path / "run", "table", cases / "33-twelve-patients" / "tiny.csv",
+                   outcome="died")  # fmt: skip
+    with pytest.raises(InputError, match="12 patients leave 4 for the holdout .* at least 5"):
+        run.run()
+    assert not os.path.exists(tmp_path / "run")
+
+
+def test_case_fit_takes_encoded_patients(patients):
+    pytest.importorskip("torch")
+    with pytest.raises(InputError, match="Preprocessor"):
+        es.EMRWGAN(seed=0, steps=5).fit(patients)
