@@ -221,7 +221,8 @@ class Pipeline:
     def _inputs(self) -> dict[str, str]:
         """The SHA-256 of every file that the run reads; its settings hold the rules themselves."""
         more = [] if self.columns is None else [self.columns]
-        return datasets.checksums(self.dataset, self.data, more, apart=self.out)
+        with at_work("Checksums", shown=self.progress):
+            return datasets.checksums(self.dataset, self.data, more, apart=self.out)
 
     @cached_property
     def files(self) -> RunFiles:

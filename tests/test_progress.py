@@ -11,6 +11,7 @@ import time
 import pytest
 
 from ehrsynth import progress
+from ehrsynth.pipeline import Pipeline
 
 beat = progress._beat
 
@@ -86,6 +87,18 @@ def test_a_thread_of_its_own_beats_and_ends(monkeypatch, capsys):
     with pytest.raises(ValueError), progress.at_work("Data"):
         raise ValueError
     assert not progress._shown
+
+
+@pytest.mark.parametrize("stage", ["data", "training", "generation", "evaluation"])
+def test_every_stage_of_a_run_is_shown_from_its_begin_to_its_end(stage, tmp_path, monkeypatch):
+    seen = []
+    run = Pipeline(tmp_path / "run", progress=True)
+    monkeypatch.setattr(
+        Pipeline, f"_make_{stage}", lambda _: seen.extend(work.name for work in progress._shown)
+    )
+    monkeypatch.setattr(run._folder, "finish", lambda *_, **__: None)
+    run._run_stage(stage)
+    assert seen == [stage.capitalize()] and not progress._shown
 
 
 def test_what_is_not_to_be_shown_is_silent(monkeypatch, capsys):
