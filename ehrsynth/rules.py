@@ -374,7 +374,7 @@ def _is_end(value: Any) -> bool:
 def _are_states(value: Any) -> bool:
     """Whether these are columns and for each a value, or a list of values."""
     return isinstance(value, Mapping) and all(
-        isinstance(name, str)
+        isinstance(name, str | int)
         and (several := value[name] if isinstance(value[name], list) else [value[name]])
         and all(isinstance(one, str | int | float) for one in several)
         for name in value

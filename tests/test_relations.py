@@ -113,6 +113,20 @@ def test_independent_columns_have_no_relations(seed):
     assert relations(independent(seed)) == []
 
 
+def test_what_age_alone_explains_is_no_relation_of_two_diseases():
+    rng = np.random.default_rng(0)
+    age = rng.uniform(18, 95, 6000).round()
+    of_the_young = (age < 40) & (rng.random(6000) < 0.3)
+    of_the_old = (age > 50) & (rng.random(6000) < 0.4)
+    table = pd.DataFrame({"age": age, "young": of_the_young, "old": of_the_old})
+    table["one"] = rng.random(6000) < 0.3
+    table["another"] = ~table["one"] & (rng.random(6000) < 0.3)
+    table = table.astype({name: "uint8" for name in ("young", "old", "one", "another")})
+    found = relations(table, Schema.infer(table))
+    assert names_of(found) == {"another = 1 implies one = 0"}
+    assert "young" in str(names_of(relations(table.drop(columns="age"))))
+
+
 def test_few_patients_show_nothing():
     assert relations(clinic(12)) == []
 

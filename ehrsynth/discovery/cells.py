@@ -92,7 +92,7 @@ class _Meetings:
 
 def _groups(values: pd.Series) -> np.ndarray:
     """Whether each patient belongs to each group of a demographic column; numbers in eighths."""
-    if not isinstance(values.dtype, pd.CategoricalDtype):
+    if values.nunique() > 8 and not isinstance(values.dtype, pd.CategoricalDtype):
         values = pd.qcut(values, 8, labels=False, duplicates="drop")
     return pd.get_dummies(values, dummy_na=True).to_numpy(float)
 

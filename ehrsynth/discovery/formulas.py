@@ -27,7 +27,8 @@ _SEARCHED = 1e9  # formulas that could have been tried, for the correction
 
 def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
     """One formula for each column that follows from others, none in a circle."""
-    names = [n for n in schema.of_kind("continuous") if table[n].nunique() > 2]
+    numbers = [n for n in schema.of_kind("continuous") if table[n].nunique() > 2]
+    names = [n for n in numbers if "`" not in n]  # which no formula can name
     table = table[names]
     accepted: dict[str, Found] = {}
     parts: dict[str, set[str]] = {}
