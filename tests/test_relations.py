@@ -137,9 +137,9 @@ def test_codes_by_the_hundred_take_seconds():
     codes = rng.random((n, 480)) < 1 / (1 + np.exp(rng.uniform(2, 6, 480) - 0.7 * severity))
     codes[:, 1] |= codes[:, 0]
     table = pd.DataFrame(codes.astype("uint8")).add_prefix("c").assign(age=severity[:, 0].round(2))
-    start = time.perf_counter()
+    start = time.process_time()
     assert "c0 = 1 implies c1 = 1" in names_of(relations(table, Schema.infer(table)))
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 # -- kept ------------------------------------------------------------------------------------
