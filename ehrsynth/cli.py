@@ -12,6 +12,7 @@ from . import __version__, datasets
 from .errors import InputError
 from .gan.recipe import DEFAULT
 from .progress import at_work
+from .protection import LEAST_PATIENTS
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
 from .sources.fetch import fetch as fetch_data
 
@@ -134,6 +135,9 @@ _With = Annotated[
 _MinPrevalence = Annotated[
     float | None, Option(help="Share of patients a yes/no column needs; default: the profile's.")
 ]
+_Least = Annotated[
+    int, Option(help="Patients who must be behind anything that is learned: a bin, a category.")
+]
 _Runs = Annotated[int, Option(help="Models to train, one a core at a time; the best one is kept.")]
 _Format = Annotated[str | None, Option(help="parquet or csv; default: as the table that went in.")]
 _UseCase = Annotated[
@@ -159,6 +163,7 @@ def run(
     code_level: _CodeLevel = "phecode",
     with_: _With = "",
     min_prevalence: _MinPrevalence = None,
+    least_patients: _Least = LEAST_PATIENTS,
     runs: _Runs = 1,
     use_case: _UseCase = "machine-learning development",
     format: _Format = None,
@@ -177,7 +182,7 @@ def run(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
         outcome=outcome, phenotype=phenotype, columns=columns, patient_id=patient_id,
         positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
-        runs=runs, use_case=use_case, n_jobs=-1, format=format,
+        least_patients=least_patients, runs=runs, use_case=use_case, n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
     ).run()  # fmt: skip
     typer.echo(f"Done. Read {out / 'report.html'} first.")

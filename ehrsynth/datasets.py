@@ -321,21 +321,15 @@ def _describe_concepts(concepts) -> dict[str, int | float]:
 
 def _describe_measurements(measurements) -> dict[str, int | float]:
     bmi, pressure = (measurements["name"] == name for name in (BMI, SYSTOLIC))
-    people = measurements.group_by("subject_id").aggregate(
-        bmi=bmi.sum(), pressure=pressure.sum(), largest=measurements["value"].max(where=bmi)
-    )
+    people = measurements.group_by("subject_id").aggregate(bmi=bmi.sum(), pressure=pressure.sum())
     weighed, pressed = people["bmi"] > 0, people["pressure"] > 0
-    facts = _counts(people, {
+    return _counts(people, {
         "BMI values": people["bmi"].sum(),
         "blood pressures": people["pressure"].sum(),
         "patients with a BMI": weighed.sum(),
         "patients with a blood pressure": pressed.sum(),
         "patients with a BMI and a blood pressure": (weighed & pressed).sum(),
     })  # fmt: skip
-    if not facts["BMI values"]:
-        return facts
-    largest = collect(people.aggregate(largest=people["largest"].max()))
-    return facts | {"largest BMI": float(largest["largest"].iloc[0])}
 
 
 def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:
@@ -348,7 +342,6 @@ def _describe_encounters(encounters: pd.DataFrame) -> dict[str, int | float]:
         "encounters": len(encounters),
         "patients": len(visits),
         "patients with more than one encounter": int((visits > 1).sum()),
-        "most encounters of one patient": int(visits.max()),
         "encounters with readmission within 30 days (%)": _percent((readmitted == "<30").mean()),
         "encounters with readmission later (%)": _percent((readmitted == ">30").mean()),
         "encounters without readmission (%)": _percent((readmitted == "NO").mean()),

@@ -29,6 +29,7 @@ from .generation.draw import choose_cells, draw_in_turn, spread
 from .generation.pairs import calibrate_pairs
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
+from .protection import LEAST_PATIENTS
 from .statistics import two_sample_test
 
 # What a model may have learned beside its tensors; their own tensors' names begin with these.
@@ -52,6 +53,8 @@ class EMRWGAN(BaseEstimator):
         Override the recipe's.
     device : str
         "auto" takes a GPU when there is one.
+    least_patients : int
+        Training patients behind every combination of given columns, and in every count.
 
     Attributes
     ----------
@@ -65,10 +68,10 @@ class EMRWGAN(BaseEstimator):
 
     def __init__(
         self, recipe: str | Recipe = DEFAULT, seed: int = 0, steps: int | None = None,
-        condition: bool | None = None, device: str = "auto",
+        condition: bool | None = None, device: str = "auto", least_patients: int = LEAST_PATIENTS,
     ):  # fmt: skip
         self.recipe, self.seed, self.steps = recipe, seed, steps
-        self.condition, self.device = condition, device
+        self.condition, self.device, self.least_patients = condition, device, least_patients
 
     # -- learning ----------------------------------------------------------------------
 
@@ -97,6 +100,7 @@ class EMRWGAN(BaseEstimator):
         steps = recipe.total_steps(len(encoded)) if self.steps is None else self.steps
         columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
+        columns, data = columns.to(device), self._pooled(data, columns.to(device))
         game = new_game(recipe, columns, column_means(data), self.seed, device)
         checkpoint = None
         if checkpoint_dir is not None:
@@ -105,7 +109,10 @@ class EMRWGAN(BaseEstimator):
             checkpoint = Checkpoint(path, recipe, steps, self.seed, mark, every)
             if not resume:
                 path.unlink(missing_ok=True)
-        self.cells_, self.counts_, self.prevalence_ = tabulate.cross_tabulate(data, game.columns)
+        self.cells_, self.counts_, self._exact = tabulate.cross_tabulate(data, game.columns)
+        self.prevalence_ = tabulate.coarse_prevalence(
+            self.counts_, self._exact, game.columns, self.least_patients
+        )
 
         def look(step: int, game: Game) -> None:
             self._finish(game, data, game.chosen if recipe.averaging else game.generator)
@@ -131,6 +138,17 @@ class EMRWGAN(BaseEstimator):
         self.recipe_, self.layout_ = recipe, layout
         self.conditions_ = tabulate.condition_names(layout) if recipe.condition else []
 
+    def _pooled(self, data: Tensor, columns: Columns) -> Tensor:
+        """Training patients, of whom none is in a cell of too few."""
+        at = places(self.layout_)
+        own = [
+            place
+            for block in self.layout_ if block.role == "outcome"
+            for place in range(at[block.name].start, at[block.name].stop)
+        ]  # fmt: skip
+        outcome = torch.tensor(own, device=data.device)
+        return tabulate.pool_small_cells(data, columns, outcome, self.least_patients)
+
     def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
         """Make the weights that generate ready: statistics, then output biases."""
         recipe, self.columns_ = game.recipe, game.columns
@@ -144,9 +162,10 @@ class EMRWGAN(BaseEstimator):
         self.shift_ = torch.zeros(len(self.cells_), game.columns.width, device=data.device)
         if recipe.calibration != "none":
             self.shift_ = calibrate(
-                self.generator_, game.columns, self.cells_, self.counts_, self.prevalence_,
+                self.generator_, game.columns, self.cells_, self.counts_, self._exact,
                 recipe.latent, stream(self.seed, "calibration", device=data.device),
                 within=recipe.calibration == "within" and not recipe.pairs,
+                least=self.least_patients,
             )  # fmt: skip
         self._calibrate_draws(data)
 
@@ -167,7 +186,15 @@ class EMRWGAN(BaseEstimator):
         )
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
-                columns, logits, cell, self.counts_, self.prevalence_, both, groups, rng
+                columns,
+                logits,
+                cell,
+                self.counts_,
+                self._exact,
+                both,
+                groups,
+                rng,
+                self.least_patients,
             )
             self.shift_ = self.shift_ + shift
             logits, drawn = draw_in_turn(
@@ -185,7 +212,9 @@ class EMRWGAN(BaseEstimator):
                 own, phase = logits[:, columns.yes_no], self._phase(rng)
                 chance, uniform = self.code_pairs_.draw(own, cell, groups, phase)
                 made[:, columns.yes_no] = (uniform < chance).to(made.dtype)
-            self.code_counts_ = Counts.fit(columns, made, cell, data, member, both[0])
+            self.code_counts_ = Counts.fit(
+                columns, made, cell, data, member, both[0], self.least_patients
+            )
 
     def _groups(self) -> Tensor:
         """The cells of everybody, and where it is given, of the patients with the outcome."""

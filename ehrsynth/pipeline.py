@@ -33,6 +33,7 @@ from .phenotype import read as read_phenotype
 from .preprocessing.encode import Preprocessor
 from .profiles import PROFILES, peak_memory
 from .progress import at_work
+from .protection import LEAST_PATIENTS
 from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
 from .run_folder import STAGES, RunFiles, RunFolder
@@ -69,6 +70,8 @@ class Pipeline:
     include: Sequence[str] = ()
     #: share of training patients a yes/no column needs to be kept; by default the profile's
     min_prevalence: float | None = None
+    #: how many patients must be behind whatever is learned
+    least_patients: int = LEAST_PATIENTS
     #: how many models to train, each in its folder ``runs/1`` and so on; the evaluation keeps the
     #: one that is first for the use case. It looks at the holdout for that, so the kept one's
     #: numbers are a little too good
@@ -234,7 +237,9 @@ class Pipeline:
     def _make_data(self) -> None:
         patients = self.patients
         train, holdout = datasets.split_patients(self._source, patients, self.seed)
-        options = {"min_prevalence": self.min_prevalence, "seed": self.seed}
+        options = {
+            name: getattr(self, name) for name in ("min_prevalence", "seed", "least_patients")
+        }
         prep = Preprocessor.for_recipe(self.recipe, **options).fit(train)
         schema = prep.schema_
         # An impossible value counts as not measured, in every table of the run.
@@ -282,7 +287,8 @@ class Pipeline:
     def _make_training(self) -> None:
         profile = PROFILES[self.profile]
         recipe = profile.adapt(named(self.recipe))
-        gan = es.EMRWGAN(recipe=recipe, seed=self.seed, steps=profile.steps)
+        least = self.least_patients
+        gan = es.EMRWGAN(recipe, self.seed, profile.steps, least_patients=least)
         encoded = self.prep.transform(self.train)
         if self.runs == 1:
             checkpoints = self.out / "model" / "checkpoint"

@@ -45,9 +45,9 @@ def mean(group: np.ndarray, least: int) -> float:
     if low == high:
         return low
     found = float(np.clip((group / len(group)).sum(), low, high))
-    return found + (high - found) / 7 if 0 < np.count_nonzero(group == found) < least else found
+    return found + (high - found) / 97 if 0 < np.count_nonzero(group == found) < least else found
 
 
-def coarse(counts: np.ndarray, least: int = LEAST_PATIENTS) -> np.ndarray:
-    """Counts of patients as whole multiples of `least`, so that none tells of one of them."""
-    return np.round(np.asarray(counts, dtype=float) / least) * least
+def coarse(counts, least: int = LEAST_PATIENTS):
+    """Counts of patients (an array or a tensor) as multiples of `least`: none tells of one."""
+    return (counts / least).round() * least

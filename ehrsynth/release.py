@@ -33,7 +33,7 @@ from .traces import found_in, repeated, secrets
 MANIFEST = "manifest.json"
 _SCHEMA, _TRAIN, _HOLDOUT = "schema.json", "train.parquet", "holdout.parquet"
 _REPORTS = (CARD_FILE, METRICS_FILE, REPORT_FILE, _SCHEMA)
-_MODEL = (*MODEL_FILES, PREPROCESSOR_FILE, RULES_FILE)
+_MODEL = (*MODEL_FILES, PREPROCESSOR_FILE, RULES_FILE, FORM_FILE)
 _OURS = (".lock", ".gitignore", RUN_FILE)  # in a run's folder, beside what its stages left
 
 
@@ -83,28 +83,28 @@ def _signature(signed_by: str | None, verdict: dict) -> dict[str, str]:
 
 
 def _pack(run: Path, package: Path, with_model: bool) -> None:
-    for table in sorted(run.glob("synthetic.*")):
+    for table in run.glob("synthetic.*"):  # in the form of what went in
         shutil.copyfile(table, package / table.name)
     for name in _REPORTS:
         shutil.copyfile(run / name, package / name)
     if with_model:
         private_folder(package / "model")
-        for name in _MODEL:
-            shutil.copyfile(run / "model" / name, package / "model" / name)
-        if (run / "model" / FORM_FILE).is_file():
-            shutil.copyfile(run / "model" / FORM_FILE, package / "model" / FORM_FILE)
+        for file in (run / "model" / name for name in _MODEL):
+            if file.is_file():
+                shutil.copyfile(file, package / "model" / file.name)
 
 
 def _found(run: Path, package: Path) -> list[str]:
     """What of single patients stands in the package, in sentences."""
-    schema = Schema.load(run / _SCHEMA)
+    schema, settings = Schema.load(run / _SCHEMA), RunFolder(run).content()["settings"]
+    least = max(LEAST_PATIENTS, settings.get("least_patients", 0))
     train, holdout = (schema.cast(read_table(run / n), where=n) for n in (_TRAIN, _HOLDOUT))
-    known = secrets(pd.concat([train, holdout], ignore_index=True), LEAST_PATIENTS, _own_words())
+    known = secrets(pd.concat([train, holdout], ignore_index=True), least, _own_words())
     found = [said for file in _files(package) for said in found_in(file, known)]
     inside = run / INSIDE
     for file in [inside] if inside.is_file() else sorted(package.glob("synthetic.*")):
         released = schema.cast(read_table(file), where=file.name)
-        if count := repeated(released, train, holdout, LEAST_PATIENTS):
+        if count := repeated(released, train, holdout, least):
             found.append(f"{file.name} holds {count} training patients as they are")
     return found
 
@@ -154,8 +154,7 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
     if not (folder / RUN_FILE).is_file():
         raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
     done = RunFolder(folder).content()["finished"]
-    stages = ("data", "training", "generation", "evaluation")
-    missing = [f"{stage} is not finished" for stage in stages if stage not in done]
+    missing = [f"{stage} is not finished" for stage in STAGES if stage not in done]
     known = {}
     for stage in done.values():
         known |= stage.get("files", {})

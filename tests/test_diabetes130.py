@@ -56,7 +56,6 @@ def test_known_figures(tables):
     assert facts["encounters"] == 101_766
     assert facts["patients"] == 71_518
     assert facts["patients with more than one encounter"] == 16_773
-    assert facts["most encounters of one patient"] == 40
     assert facts["encounters without readmission (%)"] == 53.9
     assert facts["encounters with readmission later (%)"] == 34.9
     assert facts["encounters with readmission within 30 days (%)"] == 11.2

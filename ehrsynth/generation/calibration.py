@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..gan.networks import Columns, Generator
+from ..protection import LEAST_PATIENTS
 
 PRIOR = 5.0  # patients that the model's own numbers count for within a group
 _ROWS = (4_096, 32_768)  # least and most patients generated to measure prevalences
@@ -50,7 +51,7 @@ def sample_size(counts: Tensor) -> int:
 @torch.no_grad()
 def calibrate(
     generator: Generator, columns: Columns, cells: Tensor, counts: Tensor, prevalence: Tensor,
-    latent: int, rng: torch.Generator, within: bool = True,
+    latent: int, rng: torch.Generator, within: bool = True, least: int = LEAST_PATIENTS,
 ) -> Tensor:  # fmt: skip
     """Shifts of the output biases, shape (cells, width), that give train's prevalences.
 
@@ -73,6 +74,7 @@ def calibrate(
             model = columns.probabilities(own + shift).mean(dim=0)
             observed, expected = counts[i] * prevalence[i], counts[i] * model
             target = model * (observed + PRIOR) / (expected + PRIOR)
+            target = torch.where((observed > 0) & (observed < least), model, target)
             shifts[i] = _solve(columns, [own], torch.ones(1, 1), target, shift)
     return shifts
 

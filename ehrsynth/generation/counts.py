@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..gan.networks import Columns
+from ..protection import LEAST_PATIENTS, knots, mean
 from .calibration import PRIOR
 
 _STRATA = 5  # groups by the expected number of diagnoses, in each cell
@@ -31,7 +32,7 @@ class Counts:
     @torch.no_grad()
     def fit(
         cls, columns: Columns, made: Tensor, cell: Tensor, real: Tensor, real_cell: Tensor,
-        both: Tensor,
+        both: Tensor, least: int = LEAST_PATIENTS,
     ) -> "Counts":  # fmt: skip
         """From generated and training patients and their cells; `both` counts train's pairs."""
         rows = torch.nonzero(columns.in_turn).squeeze(1)
@@ -39,15 +40,19 @@ class Counts:
         squares = both[rows][:, rows].double() + PRIOR * torch.eye(len(rows)).to(both)
         sums = both[rows][:, columns.counted].sum(dim=1).double()
         weights[rows] = torch.linalg.solve(squares, sums).float()
-        places = np.arange(1, _STRATA) / _STRATA
-        cuts = np.quantile(_score(real, weights).cpu().numpy(), places)
-        counts = cls(weights, torch.from_numpy(cuts).to(weights), made.new_empty(0))
+        score = np.sort(_score(real, weights).cpu().numpy())
+        ends = (len(score) * np.arange(1, _STRATA) // _STRATA).tolist()
+        cuts = [mean(score[max(end - least, 0) : end + least], least) for end in ends]
+        counts = cls(weights, torch.tensor(cuts).to(weights), made.new_empty(0))
         groups, most = (int(real_cell.max()) + 1) * _STRATA, len(columns.counted)
         histograms = []
         for x, own in ((made, cell), (real, real_cell)):
             parts = x.split(_PART)  # a sum of bytes is made from a copy eight times as large
             number = torch.cat([part[:, columns.counted].sum(dim=1).long() for part in parts])
-            flat = counts.group(x, own) * (most + 1) + number
+            group = counts.group(x, own)
+            if x is real:
+                number = _smooth(number, group, least).clamp(0, most)
+            flat = group * (most + 1) + number
             flat = torch.bincount(flat, minlength=groups * (most + 1))
             histograms.append(flat.view(groups, most + 1).double())
         model, observed = histograms
@@ -83,6 +88,18 @@ class Counts:
         best = margin.topk(int(number.max()), dim=1).indices if len(number) else number
         rank = torch.arange(best.shape[1], device=p.device)
         return torch.zeros_like(p).scatter_(1, best, (rank < number).to(p.dtype))
+
+
+def _smooth(number: Tensor, group: Tensor, least: int) -> Tensor:
+    """Numbers spread between the means of neighbors in their group, so that none is one's own."""
+    smooth, usual = torch.zeros_like(number), float(number.double().mean())
+    for own in (torch.nonzero(group == i).squeeze(1) for i in group.unique()):
+        values = number[own].cpu().numpy().astype(float)
+        means = knots(values, len(values), least) or [usual]
+        place = (np.argsort(np.argsort(values, kind="stable")) + 0.5) / len(values)
+        found = np.interp(place, (np.arange(len(means)) + 0.5) / len(means), means)
+        smooth[own] = torch.from_numpy(np.round(found)).to(number)
+    return smooth
 
 
 def _score(x: Tensor, weights: Tensor) -> Tensor:

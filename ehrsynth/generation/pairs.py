@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..gan.networks import Columns
+from ..protection import LEAST_PATIENTS
 from .calibration import PRIOR, activate
 from .draw import draw_values, members
 
@@ -17,7 +18,7 @@ _NEAR = 0.01  # of the log odds of a pair
 @torch.no_grad()
 def calibrate_pairs(
     columns: Columns, logits: Tensor, cell: Tensor, counts: Tensor, prevalence: Tensor,
-    both: Tensor, groups: Tensor, rng: torch.Generator,
+    both: Tensor, groups: Tensor, rng: torch.Generator, least: int = LEAST_PATIENTS,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Shifts at which pairs of columns are as frequent as in train: (cells, width) and pairs.
 
@@ -29,7 +30,8 @@ def calibrate_pairs(
     A table that copies train's every accident makes patients who resemble train more than the
     hospital. So each shift is a posterior mode: its prior is normal around zero, as wide as the
     pairs of this kind differ between train and model by more than chance (empirical Bayes; Efron
-    and Morris 1973). What is smooth over the bins of a number is shifted first.
+    and Morris 1973). What is smooth over the bins of a number is shifted first. A pair that some
+    but fewer than `least` training patients have gets no shift of its own.
 
     `logits` are calibrated, of generated patients as frequent in the cells as train's; `both` has
     ``co_occurrences`` of each group. The pairs, (groups, width, width), are for `draw_in_turn`.
@@ -39,9 +41,10 @@ def calibrate_pairs(
     pairs = torch.zeros_like(both)
     counted = counts.unsqueeze(1) * prevalence
     n, everyone = float(counts.sum()), torch.arange(len(cell), device=cell.device)
+    nobody = torch.zeros_like(cell)
     known = [
-        _Known(everyone, n, torch.zeros_like(cell), counted.sum(dim=0, keepdim=True), everybody),
-        _Known(everyone, n, cell, counted, shift),
+        _Known(everyone, n, nobody, counted.sum(dim=0, keepdim=True), everybody, least),
+        _Known(everyone, n, cell, counted, shift, least),
     ]
     who = [(members(group, cell), float(counts[group].sum())) for group in groups]
     order = torch.argsort(cell, stable=True)
@@ -49,7 +52,9 @@ def calibrate_pairs(
         shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
         pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), order, rng)
         for (own, size), counts_of, table in zip(who, both, pairs, strict=True):
-            known.append(_Known(own, size, pick[own], counts_of[block], table[block], shapes))
+            known.append(
+                _Known(own, size, pick[own], counts_of[block], table[block], least, shapes)
+            )
     if len(columns.yes_no):
         _fit_tables(logits[:, columns.yes_no], known, columns.yes_no)
     return shift + everybody, pairs
@@ -64,6 +69,7 @@ class _Known:
     drawn: Tensor  # what is known of each row
     counted: Tensor  # training patients with each value and matrix column, (values, width)
     table: Tensor  # the shifts to be found, (values, width)
+    least: int  # of those patients, behind every shift
     shapes: Tensor | None = None  # of the values, as in ``Columns.shapes``
 
 
@@ -135,7 +141,18 @@ class _Level:
         self.inside = None if _is_plain(inside) else inside
         self.outside = None if _is_plain(outside) else outside
         self.wanted = self._by_shapes(known.counted[:, where])
+        self.few = self._few(known.counted[:, where])
         self.coefficients = torch.zeros_like(self.wanted)
+
+    def _few(self, counted: Tensor) -> Tensor:
+        """Where too few training patients stand behind a coefficient: it stays zero."""
+        if self.inside is not None and self.outside is not None:
+            return torch.zeros_like(self.wanted, dtype=torch.bool)
+        if self.inside is not None:
+            counted = counted.sum(dim=0, keepdim=True)
+        if self.outside is not None:
+            counted = counted.sum(dim=1, keepdim=True)
+        return ((counted > 0) & (counted < self.known.least)).expand_as(self.wanted)
 
     def _sums(self, values: Tensor) -> Tensor:
         """Of generated patients, by what is known of them."""
@@ -169,7 +186,7 @@ class _Level:
             # All values of a block move at once, so that their differences move by two steps.
             information = scale * self._inward(sums)
         step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)
-        step = step.clamp(-1, 1)
+        step = torch.where(self.few, 0.0, step.clamp(-1, 1))
         self.coefficients += step
         moved = step if self.outside is None else step @ self.outside.T
         moved = moved if self.inside is None else self.inside @ moved

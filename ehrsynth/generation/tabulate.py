@@ -8,6 +8,7 @@ from ..errors import InputError
 from ..gan.networks import Columns
 from ..gan.players import column_means
 from ..preprocessing.matrix import Block, places
+from ..protection import coarse
 
 _PART = 8192  # patients counted at a time
 
@@ -27,6 +28,47 @@ def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tens
     for i in range(len(values)):
         mean[i] = column_means(data[member == i])
     return values, counts.float(), mean
+
+
+def pool_small_cells(data: Tensor, columns: Columns, outcome: Tensor, least: int) -> Tensor:
+    """Patients whose combination of given columns fewer than `least` have, in a larger one.
+
+    In the largest of the same outcome, whose matrix columns are `outcome`. Chapter generation,
+    "Asking for a kind of patient".
+    """
+    if len(columns.condition) == 0:
+        return data
+    cells, member, counts = torch.unique(
+        data[:, columns.condition], dim=0, return_inverse=True, return_counts=True
+    )
+    own = cells[:, torch.isin(columns.condition, outcome)]
+    for i in torch.nonzero(counts < least).squeeze(1):
+        alike = (own == own[i]).all(dim=1)
+        largest = torch.where(alike, counts, 0).argmax()
+        if largest != i:
+            rows = torch.nonzero(member == i)
+            data = data.clone()
+            data[rows, columns.condition] = cells[largest]
+    return data
+
+
+def coarse_prevalence(counts: Tensor, prevalence: Tensor, columns: Columns, least: int) -> Tensor:
+    """The prevalences in each cell, so coarse that no cell tells of one of its patients.
+
+    Patients are counted in multiples of `least` in every cell but the largest, which has the rest,
+    so that the prevalences over all cells stay as they are. Chapter generation, "Calibration".
+    """
+    size, last = counts.unsqueeze(1), counts.argmax()
+    sums = size * prevalence
+    kept = coarse(sums, least).clamp_min(0).minimum(size)
+    for block in columns.turns:  # of a category or number, each patient has one value
+        total = kept[:, block].sum(dim=1, keepdim=True)
+        kept[:, block] *= torch.where(total > 0, size / total.clamp_min(1), 0.0)
+    kept[last] = 0
+    kept[last] = (sums.sum(dim=0) - kept.sum(dim=0)).clamp_min(0).minimum(size[last])
+    found = kept / size
+    found[:, columns.condition] = prevalence[:, columns.condition]
+    return found
 
 
 def cell_of(data: Tensor, columns: Columns, cells: Tensor) -> Tensor:
@@ -87,5 +129,5 @@ def agreeing_cells(
         allowed &= cells[:, first] == index if is_binary else cells[:, first + index] == 1
     if not bool(allowed.any()):
         wish = ", ".join(f"{name} = {value}" for name, value in where.items())
-        raise InputError(f"No training patient has {wish}, so the model cannot generate any.")
+        raise InputError(f"No or too few training patients have {wish}; the model cannot make any.")
     return allowed

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError, first_bad
+from ...protection import ends
 from .reading import Reading, is_missing_word
 
 _TIME = r"(?:[ T]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[AaPp][Mm])?(?:Z|[+-]\d\d:?\d\d)?)?"
@@ -99,15 +100,17 @@ def first_is_day(name: str, text: pd.Series) -> bool:
 
 
 def _take_days(reading: Reading, dates: pd.Series) -> None:
-    """Days since the year of the earliest date began, and the unit that says so."""
+    """Days since the year of the earliest dates began, and the unit that says so."""
     if bad := first_bad(dates, dates.notna() & ~dates.dt.year.between(*_YEARS)):
         raise InputError(
             f"Column {reading.name!r} has a date in the year {bad.value.year} in row "
             f"{bad.label + 1}, which stands for no date as a rule; leave it empty."
         )
     dates = _in_utc(dates)
-    # Not the earliest date itself: that is a patient's.
-    origin = pd.Timestamp(dates.dt.year.min(), 1, 1)
+    # Neither the earliest date nor its year: they are a patient's.
+    first, _ = ends(((dates.dropna() - pd.Timestamp(0)) / _DAY).to_numpy(float))
+    first = first if np.isfinite(first) else 0.0
+    origin = pd.Timestamp((pd.Timestamp(0) + first * _DAY).year, 1, 1)
     reading.unit = f"{_SINCE}{origin:%Y-%m-%d}"
     reading.values = days_since(dates, origin)
     reading.notes.append(f"dates, read as {reading.unit}")

@@ -101,8 +101,10 @@ class Reading:
             return f"{100 * self.values.astype(float).mean():.1f} % are 1"
         if column.kind == "categorical":
             known = [c for c in column.categories if c != MISSING]
-            more = f" and {len(known) - 4} more" if len(known) > 4 else ""
-            return ", ".join(known[:4]) + more
+            counts = self.values.astype(object).map(kinds.category_text).value_counts()
+            told = [c for c in known if counts.get(c, 0) >= LEAST_PATIENTS][:4]
+            more = f" and {len(known) - len(told)} more" if len(known) > len(told) else ""
+            return ", ".join(told) + more
         numbers = column.within(self.values.dropna().astype("float64"))
         low, high = ends(pd.Series(numbers).dropna())
         unit = f" {column.unit}" if column.unit else ""
