@@ -25,7 +25,7 @@ from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .protection import LEAST_PATIENTS
 from .rules import FILE as RULES_FILE
 from .run_folder import FILE as RUN_FILE
-from .run_folder import INSIDE, RunFolder
+from .run_folder import INSIDE, STAGES, RunFolder
 from .schema import Schema
 from .sources.flat.form import FILE as FORM_FILE
 from .traces import found_in, repeated, secrets
