@@ -44,7 +44,7 @@ def mean(group: np.ndarray, least: int) -> float:
     low, high = float(group.min()), float(group.max())
     if low == high:
         return low
-    found = float(np.clip((group / len(group)).sum(), low, high))
+    found = float(np.clip(group.mean(), low, high))
     return found + (high - found) / 97 if 0 < np.count_nonzero(group == found) < least else found
 
 

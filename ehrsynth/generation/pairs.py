@@ -140,19 +140,25 @@ class _Level:
         self.known, self.where, self.one_hot, self.prior = known, where, one_hot, prior
         self.inside = None if _is_plain(inside) else inside
         self.outside = None if _is_plain(outside) else outside
-        self.wanted = self._by_shapes(known.counted[:, where])
-        self.few = self._few(known.counted[:, where])
+        counted = known.counted[:, where]
+        if self.inside is None and self.outside is None:  # one to four patients are some
+            some = (counted > 0) & (counted < known.least)
+            counted = torch.where(some, known.least / 2, counted)
+        self.wanted, self.untold = self._by_shapes(counted), torch.tensor(False)
         self.coefficients = torch.zeros_like(self.wanted)
 
-    def _few(self, counted: Tensor) -> Tensor:
-        """Where too few training patients stand behind a coefficient: it stays zero."""
-        if self.inside is not None and self.outside is not None:
-            return torch.zeros_like(self.wanted, dtype=torch.bool)
-        if self.inside is not None:
-            counted = counted.sum(dim=0, keepdim=True)
-        if self.outside is not None:
-            counted = counted.sum(dim=1, keepdim=True)
-        return ((counted > 0) & (counted < self.known.least)).expand_as(self.wanted)
+    def _untold(self, expected: Tensor) -> Tensor:
+        """Where too few patients, in train and as expected, stand behind a coefficient.
+
+        What is expected decides too: to leave out only what few have would make it more frequent.
+        """
+        least, counted = self.known.least, self.known.counted[:, self.where]
+        shaped = self.inside is not None or self.outside is not None
+        for dim, shapes in ((0, self.inside), (1, self.outside)):
+            if shapes is not None:
+                counted, expected = (x.sum(dim=dim, keepdim=True) for x in (counted, expected))
+        few = torch.maximum(counted, expected) < 2 * least
+        return few | (counted > 0) & (counted < least) if shaped else few
 
     def _sums(self, values: Tensor) -> Tensor:
         """Of generated patients, by what is known of them."""
@@ -180,13 +186,15 @@ class _Level:
             spread = p @ self.outside.square() - (p @ self.outside).square()
         information = scale * self._inward(self._sums(spread))
         apart = self.wanted - scale * self._by_shapes(sums)
+        if self.coefficients.count_nonzero() == 0:
+            self.untold = self._untold(scale * sums)
         if self.prior is None:
             self.prior = _chance(apart, information)
         if self.outside is None and self.one_hot:
             # All values of a block move at once, so that their differences move by two steps.
             information = scale * self._inward(sums)
         step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)
-        step = torch.where(self.few, 0.0, step.clamp(-1, 1))
+        step = torch.where(self.untold, 0.0, step.clamp(-1, 1))
         self.coefficients += step
         moved = step if self.outside is None else step @ self.outside.T
         moved = moved if self.inside is None else self.inside @ moved
