@@ -110,9 +110,8 @@ class EMRWGAN(BaseEstimator):
             if not resume:
                 path.unlink(missing_ok=True)
         self.cells_, self.counts_, self._exact = tabulate.cross_tabulate(data, game.columns)
-        self.prevalence_ = tabulate.coarse_prevalence(
-            self.counts_, self._exact, game.columns, self.least_patients
-        )
+        # Those of a cell stay inside: they would tell of the few who have a code there.
+        self.prevalence_ = (self.counts_ @ self._exact / self.counts_.sum()).unsqueeze(0)
 
         def look(step: int, game: Game) -> None:
             self._finish(game, data, game.chosen if recipe.averaging else game.generator)

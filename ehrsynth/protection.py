@@ -46,8 +46,3 @@ def mean(group: np.ndarray, least: int) -> float:
         return low
     found = float(np.clip(group.mean(), low, high))
     return found + (high - found) / 97 if 0 < np.count_nonzero(group == found) < least else found
-
-
-def coarse(counts, least: int = LEAST_PATIENTS):
-    """Counts of patients (an array or a tensor) as multiples of `least`: none tells of one."""
-    return (counts / least).round() * least

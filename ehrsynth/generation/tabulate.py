@@ -8,7 +8,6 @@ from ..errors import InputError
 from ..gan.networks import Columns
 from ..gan.players import column_means
 from ..preprocessing.matrix import Block, places
-from ..protection import coarse
 
 _PART = 8192  # patients counted at a time
 
@@ -50,25 +49,6 @@ def pool_small_cells(data: Tensor, columns: Columns, outcome: Tensor, least: int
             data = data.clone()
             data[rows, columns.condition] = cells[largest]
     return data
-
-
-def coarse_prevalence(counts: Tensor, prevalence: Tensor, columns: Columns, least: int) -> Tensor:
-    """The prevalences in each cell, so coarse that no cell tells of one of its patients.
-
-    Patients are counted in multiples of `least` in every cell but the largest, which has the rest,
-    so that the prevalences over all cells stay as they are. Chapter generation, "Calibration".
-    """
-    size, last = counts.unsqueeze(1), counts.argmax()
-    sums = size * prevalence
-    kept = coarse(sums, least).clamp_min(0).minimum(size)
-    for block in columns.turns:  # of a category or number, each patient has one value
-        total = kept[:, block].sum(dim=1, keepdim=True)
-        kept[:, block] *= torch.where(total > 0, size / total.clamp_min(1), 0.0)
-    kept[last] = 0
-    kept[last] = (sums.sum(dim=0) - kept.sum(dim=0)).clamp_min(0).minimum(size[last])
-    found = kept / size
-    found[:, columns.condition] = prevalence[:, columns.condition]
-    return found
 
 
 def cell_of(data: Tensor, columns: Columns, cells: Tensor) -> Tensor:
