@@ -91,36 +91,47 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
 
     n = len(lives.stays)
     recent = lives.stays["admit"].to_numpy() >= ICD10_SINCE
-    code = np.empty(len(row), dtype="U7")
-    draw = rng.random(len(row))
+    code, draw = np.empty(len(row), dtype=np.int64), rng.random(len(row))
     more = np.repeat(np.arange(n), rng.poisson(_OTHER_RATE, n))
-    more_code = np.empty(len(more), dtype="U7")
-    other_codes = declared("other_codes")
+    more_code = np.empty(len(more), dtype=np.int64)
+    names, by_version = _code_numbers(model)
     for version, chosen in ((9, ~recent), (10, recent)):
-        names, steps = model.icd[version]
+        usual, history, others = by_version[version]
         now = chosen[stay]
-        code[now] = names[draw_step(steps, leaf[row[now]] + draw[now])]
+        code[now] = usual[draw_step(model.icd[version][1], leaf[row[now]] + draw[now])]
         past = now & (former[row] >= 0)
-        code[past] = declared("twins")[f"icd{version}"].to_numpy(str)[former[row[past]]]
-        others = other_codes.loc[other_codes["icd_version"] == version, "icd_code"].to_numpy(str)
+        code[past] = history[former[row[past]]]
         weight = 0.8 ** np.arange(len(others))
         now = chosen[more]
         steps = np.cumsum(weight / weight.sum())
         more_code[now] = others[draw_step(steps, rng.random(now.sum()))]
 
-    table = pd.DataFrame({"stay": np.append(stay, more), "icd_code": np.append(code, more_code)})
-    table = table.drop_duplicates()
-    table = table.iloc[np.lexsort((rng.random(len(table)), table["stay"]))]
-    stay = table["stay"].to_numpy()
+    # Each code once an admission, in any order.
+    once = np.sort(np.append(stay, more) * len(names) + np.append(code, more_code))
+    once = once[np.diff(once, prepend=-1) > 0]
+    once = once[np.lexsort((rng.random(len(once)), once // len(names)))]
+    stay, code = np.divmod(once, len(names))
+    turn = np.arange(len(stay)) - np.searchsorted(stay, stay) + 1
     return pd.DataFrame(
         {
             "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
             "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
-            "seq_num": table.groupby("stay").cumcount().to_numpy() + 1,
-            "icd_code": table["icd_code"].astype("str").to_numpy(),
+            "seq_num": turn,
+            "icd_code": names.array.take(code),
             "icd_version": np.where(recent[stay], 10, 9),
         }
     )
+
+
+def _code_numbers(model: Illness) -> tuple[pd.Series, dict[int, list[np.ndarray]]]:
+    """All ICD codes; by version, which of them are the usual ones, histories, and the others."""
+    others, parts = declared("other_codes").groupby("icd_version")["icd_code"], []
+    for version in (9, 10):
+        history = declared("twins")[f"icd{version}"]
+        parts += [model.icd[version][0], history.to_numpy(str), others.get_group(version)]
+    numbers, names = pd.factorize(np.concatenate(parts).astype(object))
+    split = np.split(numbers, np.cumsum([len(part) for part in parts])[:-1])
+    return pd.Series(names).astype("str"), {9: split[:3], 10: split[3:]}
 
 
 def _leaf_diseases(
