@@ -24,6 +24,9 @@ from ehrsynth.sources.tables import RACES
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
+sys.path.append(str(REPOSITORY / "benchmarks"))
+
+import drawn_truth
 import simulated_hospital
 
 NAMED = {"401": 31.6, "272": 21.6, "285": 18.7, "530": 14.3, "427": 14.0, "296": 13.9,
@@ -718,6 +721,18 @@ def test_oracle_has_the_true_prevalences_and_odds_ratios(oracle):
     assert np.std(error) == pytest.approx(1, abs=0.25)
     outcome = truth.as_dict()["outcome"]["prevalence"]
     assert died.mean() == pytest.approx(outcome, abs=4 * np.sqrt(0.1 / len(oracle)))
+
+
+def test_the_check_of_the_truth_finds_one_wrong_code():
+    """200,000 patients are drawn by benchmarks/drawn_truth.py, here 3,000."""
+    counts = drawn_truth.tables(3_000)
+    right = drawn_truth.summary(counts).set_index("of")
+    assert right.at["prevalence", "largest"] < 4.5 and right.at["log odds ratio", "largest"] < 4.5
+    assert right.at["prevalence", "codes"] > 150
+    counts.loc["244", "have"] *= 1.5
+    assert drawn_truth.summary(counts).set_index("of").at["prevalence", "largest"] > 5
+    stored = pd.read_csv(drawn_truth.RESULTS).set_index("of")
+    assert (stored["patients"] == 200_000).all() and stored.at["prevalence", "largest"] < 4.5
 
 
 def test_leaves_have_the_true_prevalences(tables):
