@@ -6,6 +6,7 @@ types, spellings, formats. :func:`write` goes it. No spelling of fewer than LEAS
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
@@ -58,7 +59,7 @@ def learn(raw: Raw, table: pd.DataFrame, readings: Mapping[str, Reading]) -> dic
 
 def _type(raw: pd.Series, sign: str) -> pa.DataType:
     """The type that pandas gives a column of texts when it reads the file."""
-    text = raw.dropna().astype("str")
+    text = raw.dropna().drop_duplicates().astype("str")
     text = text[~text.isin(MISSING_TEXTS)]
     if text.isin(("True", "False", "TRUE", "FALSE")).all():
         return pa.bool_()
@@ -85,14 +86,15 @@ def _of_pandas(schema: pa.Schema | None, names: list[str]) -> dict[str, str] | N
 def _learned(
     column: Column, raw: pd.Series, values: pd.Series, reading: Reading, kind: pa.DataType
 ) -> dict[str, Any]:
-    missing = (values == MISSING) | values.isna()
+    missing = values.isna() if column.kind == "continuous" else values == MISSING
     is_text = not isinstance(raw.dtype, pd.CategoricalDtype) and infer_dtype(raw) == "string"
     word = _missing_word(raw[missing]) if is_text else None
     raw, values = raw[~missing], values[~missing]
     if column.kind == "continuous":
         return _numbers(column, raw, reading, is_text) | {"missing": word}
-    written, counts = _spellings(raw, values), values.astype(str).value_counts()
-    known = [c for c in column.categories or ("0", "1") if counts.get(c, 0) >= LEAST_PATIENTS]
+    written, counts = _spellings(raw, values), values.value_counts()
+    enough = {str(c) for c, count in counts.items() if count >= LEAST_PATIENTS}
+    known = [c for c in column.categories or ("0", "1") if c in enough]
     levels = [written.get(c, c) for c in known]
     if isinstance(raw.dtype, pd.CategoricalDtype):  # in the order that was declared
         order = [category_text(level) for level in raw.cat.categories]
@@ -130,10 +132,14 @@ def _missing_word(raw: pd.Series) -> str | None:
 
 def _spellings(raw: pd.Series, values: pd.Series) -> dict[str, str]:
     """How the file writes each category that it writes in another way."""
-    pairs = pd.DataFrame({"new": values.astype(str), "old": raw.astype(object).map(category_text)})
-    sizes, written = pairs["new"].value_counts(), dict[str, str]()
-    taken = set(sizes.index)
-    for (category, text), count in pairs.value_counts().items():
+    # Counted first: there are few pairs, and many patients.
+    counts = pd.DataFrame({"new": values, "old": raw}).groupby(["new", "old"], observed=True).size()
+    pairs = [(str(new), category_text(old), count) for (new, old), count in counts.items()]
+    sizes, written = Counter[str](), dict[str, str]()
+    for category, _, count in pairs:
+        sizes[category] += count
+    taken = set(sizes)
+    for category, text, count in sorted(pairs, key=lambda pair: -pair[2]):
         # Of several words for one category the first is meant, unless it only stands for others.
         alike = text.casefold() == category.casefold() or count >= _MOST * sizes[category]
         free = category not in written and (text == category or text not in taken)

@@ -29,7 +29,7 @@ _TURNS = {
 
 def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
     """How a column writes its numbers: its signs, decimals, and what stands around them."""
-    parts = texts.astype("str").str.extract(_NUMBER)
+    parts = texts.drop_duplicates().astype("str").str.extract(_NUMBER)
     decimal = sign_of_column(parts[1], sign) or "."
     other = "," if decimal == "." else "."
     places = parts[1].str.partition(decimal)[2].str.len()
@@ -64,6 +64,7 @@ def step_of_time(times: pd.Series) -> str:
 
 def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
     """The format of most of these dates, the step between them, and a turn of strftime's texts."""
+    texts = texts.drop_duplicates()
     form = texts.map(lambda text: _format(text, day_first)).mode()[0]
     stamps = pd.to_datetime(texts, format=form, errors="coerce")
     style = {"format": form, "step": step_of_time(stamps)}
