@@ -25,6 +25,7 @@ from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
+from .evaluation.privacy.more_rows import TIMES, by_rows
 from .evaluation.report import METRICS_FILE, Report
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
 from .gan.recipe import CHECKPOINT, DEFAULT, named
@@ -42,7 +43,9 @@ from .sources.engine import is_url, without_password
 from .sources.flat import form
 from .sources.flat.applying import fit_into
 from .sources.flat.table import list_columns
+from .statistics import NotComputable
 
+MOST_CELLS = 200_000_000  # of the rows that are released to see how much more they give away
 log = logging.getLogger(__name__)
 
 
@@ -339,7 +342,25 @@ class Pipeline:
         tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
         reports = compare(self.train, self.holdout, tables, **options)
         report = reports["model"] if self.runs == 1 else self._keep_first(reports)
+        if more := self._more_rows():
+            report.facts["membership by moments, as more rows are released"] = more
         report.save(self.out)
+
+    def _more_rows(self) -> list[dict[str, float]]:
+        """The attack by moments on more and more rows; empty where there are too many, or few."""
+        n = len(self.train)
+        if max(TIMES) * n * len(self.schema.names) > MOST_CELLS:
+            return []
+        model = es.EMRWGAN.load(self.out / "model")
+        seeds = (self.seed + 1 + k for k in range(max(TIMES)))
+        tables = (es.postprocess(model.sample(n, seed=s), self.prep, seed=s) for s in seeds)
+        try:
+            with at_work("Releasing more rows"):
+                return by_rows(
+                    self.train, self.holdout, self.schema, tables, self.profile, self.seed
+                )
+        except NotComputable:
+            return []
 
     def _keep_first(self, reports: dict[str, Report]) -> Report:
         """Rank the runs for the use case; the model and the patients of the first are the job's."""

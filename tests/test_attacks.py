@@ -11,6 +11,7 @@ from ehrsynth.evaluation.privacy import density_ratio, guard, membership, moment
 from ehrsynth.evaluation.privacy.copies import carriers, exactly, nearly
 from ehrsynth.evaluation.privacy.exchange import EXCHANGES, Exchanges, chance, largest
 from ehrsynth.evaluation.privacy.family import family, ranks
+from ehrsynth.evaluation.privacy.more_rows import by_rows
 from ehrsynth.evaluation.privacy.power import power, tried
 from ehrsynth.evaluation.privacy.reference import Shape, attacked
 from ehrsynth.evaluation.setting import independent, with_references
@@ -271,6 +272,34 @@ def test_power_grows_with_patients_and_is_what_plantings_show():
         found = family(scene(train, holdout, replaced(fresh, leak), seed)).alarms
         noticed += bool(found["exact_copies"] or found["near_copies"])
     assert noticed >= 6
+
+
+def test_more_rows_of_what_leaks_give_away_more_and_of_fresh_patients_nothing():
+    train, holdout, _ = people(9, 300, 2_000)
+    schema = Schema.of(train)
+    shares = train[[n for n in train if n.startswith("phe_")]]
+
+    def noisy(seed):
+        """Four of five codes are another patient's, so that no record is near."""
+        rng, made = np.random.default_rng(seed), train.copy()
+        for name in shares:
+            other = shares[name].to_numpy()[rng.permutation(len(train))]
+            made[name] = np.where(rng.random(len(train)) < 0.8, other, shares[name])
+        return made
+
+    leaky = by_rows(train, holdout, schema, map(noisy, range(10)), "fast")
+    assert [row["rows"] for row in leaky] == [300, 900, 3_000]
+    first, _, last = (row["AUROC"] for row in leaky)
+    assert last > first + 0.01 and leaky[-1]["from"] > 0.5
+    fresh = (population(300, CODES, 900 + k) for k in range(10))
+    assert all(0.42 < row["AUROC"] < 0.58 for row in by_rows(train, holdout, schema, fresh, "fast"))
+
+
+def test_shapes_join_as_tables_do():
+    rows = np.random.default_rng(0).random((90, 3)).astype("f4")
+    both = Shape.of(rows[:30]).joined(Shape.of(rows[30:]))
+    assert both.n == 90 and both.mean == pytest.approx(rows.mean(axis=0), abs=1e-5)
+    assert both.products == pytest.approx(rows.T @ rows / 90, abs=1e-5)
 
 
 def test_too_few_patients_are_said_to_be_so():

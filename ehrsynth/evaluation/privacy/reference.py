@@ -40,6 +40,14 @@ class Shape(NamedTuple):
             products += block.T @ block
         return cls(len(rows), total / len(rows), products / len(rows))
 
+    def joined(self, other: "Shape") -> "Shape":
+        """The shape of both tables under each other."""
+        n = self.n + other.n
+        mean, products = (
+            (self.n * a + other.n * b) / n for a, b in zip(self[1:], other[1:], strict=True)
+        )
+        return Shape(n, mean, products)
+
     def scaled(self, mean: np.ndarray, scale: np.ndarray) -> "Shape":
         """The same of the table minus `mean`, times `scale`."""
         moved = self.mean - mean
