@@ -55,7 +55,11 @@ def private_folder(path: str | Path) -> None:
     path = Path(path)
     for folder in reversed([path, *path.parents]):
         if not folder.exists():
-            folder.mkdir(0o700, exist_ok=True)
+            try:
+                folder.mkdir(0o700, exist_ok=True)
+            except OSError as error:
+                why = error.strerror or error
+                raise InputError(f"Cannot write {path}: {why}; choose another folder.") from error
 
 
 def sweep(folder: Path) -> None:
