@@ -86,6 +86,7 @@ def load_split(
     the columns as they are in train, and in ``quality`` what of the holdout does not fit.
     """
     sheet = table.open_sheet(_location("table", data), **options)
+    table.learn(sheet)  # a fault is a fault on either side of the split; nothing of it is kept
     outcome, rows = table.outcome_of(sheet), np.flatnonzero(sheet.rows)
     key = None if sheet.key is None else pd.Index(sheet.key)
     if most is not None and len(rows) > most:

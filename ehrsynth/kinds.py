@@ -49,7 +49,7 @@ def guess(name: str, values: pd.Series, few: int = 2, identifiers: bool = False)
             return {"kind": "continuous", "decimals": decimals(present)}
     elif not pd.api.types.is_bool_dtype(present):
         _refuse_text(what, values, present)
-    if set(present.map(category_text).unique()) <= {"0", "1"} and len(present) == len(values):
+    if set(map(category_text, present.unique())) <= {"0", "1"} and len(present) == len(values):
         return {"kind": "binary"}
     return {"kind": "categorical", "categories": categories(values)}
 
@@ -103,7 +103,7 @@ def check_outcome(name: str, values: pd.Series) -> None:
 def categories(values: pd.Series) -> tuple[str, ...]:
     """The categories of these values, in order; last MISSING where some are not there."""
     present = values.dropna()
-    texts = present.map(category_text).unique()
+    texts = pd.Series(present.unique(), dtype=object).map(category_text).unique()
     if isinstance(present.dtype, pd.CategoricalDtype):  # whoever made it has chosen the order
         used = set(texts)
         found = tuple(t for t in map(category_text, present.cat.categories) if t in used)

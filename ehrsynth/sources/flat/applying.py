@@ -83,8 +83,9 @@ def _fit(column: Column, values: pd.Series, hint: Reading):
     if isinstance(values.dtype, pd.CategoricalDtype) and set(values.cat.categories) <= set(known):
         if column.kind == "categorical" and values.notna().all():
             return column, values.cat.set_categories(list(known)).cat.as_unordered(), []
-    if column.kind == "binary" and values.dtype == np.uint8 and not (values > 1).any():
-        return column, values, []
+    numeric = pd.api.types.is_bool_dtype(values) or kinds.is_number(values)
+    if column.kind == "binary" and numeric and values.isin((0, 1)).all():
+        return column, values.astype("uint8"), []
     levels, odd = _levels(column, values, hint, known)
     extra = [level for level in (NEW, MISSING) if level not in known and (levels == level).any()]
     if column.kind == "binary" and not extra:
@@ -96,12 +97,11 @@ def _fit(column: Column, values: pd.Series, hint: Reading):
 
 def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, ...]):
     """Each value as one of the known categories, NEW or MISSING, and what was odd."""
-    texts = values.astype(object).where(values.notna(), MISSING)
-    different = pd.Series(texts.unique(), dtype=object).map(kinds.category_text)
-    translated = {text: _level_of(text, column, hint, known) for text in different}
+    plain = values.astype(object).where(values.notna(), MISSING)
+    plain = plain.map({value: kinds.category_text(value) for value in plain.unique()})
+    translated = {text: _level_of(text, column, hint, known) for text in plain.unique()}
     new = sorted(text for text, level in translated.items() if level == NEW)
     otherwise = [t for t, level in translated.items() if level not in (t, NEW, OTHER, MISSING)]
-    plain = texts.map(kinds.category_text)
     levels = plain.map(translated)
     missing = 0 if MISSING in known else int((levels == MISSING).sum())
     return levels, [

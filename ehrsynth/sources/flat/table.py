@@ -198,11 +198,7 @@ def outcome_of(sheet: Sheet) -> np.ndarray:
     """The outcome of the used rows as 0 and 1; nothing else is looked at."""
     reading = next(one for one in sheet.readings if one.name == _needed(sheet.outcome))
     reading = replace(reading, values=reading.values[sheet.rows], notes=[], warnings=[])
-    try:
-        read_outcome(reading)
-    except InputError:
-        learn(sheet)  # which says all that is wrong at once
-        raise
+    read_outcome(reading)
     table = pd.DataFrame({reading.name: reading.values})
     assert reading.column is not None
     return Schema((reading.column,)).outcome_values(table)
