@@ -203,6 +203,20 @@ def test_what_cannot_be_true_is_counted(table, changes, found, left):
     assert (admissions["discharge_time"].dt.year == 2150).all()
 
 
+def test_a_death_between_two_admissions_is_none():
+    """It is before the last admission, if not before the first."""
+    tables = spoiled("patients", dod=(1, "2149-12-31"))
+    dead = tables["patients"]["subject_id"].iloc[1]
+    admissions = tables["admissions"].astype({"admittime": str, "dischtime": str})
+    admissions.loc[0, ["subject_id", "admittime", "dischtime"]] = [
+        dead, "2149-06-01 08:00:00", "2149-06-03 08:00:00",
+    ]  # fmt: skip
+    found = mimic_iv.from_frames(tables | {"admissions": admissions})
+    what = "a death before the last admission begins"
+    assert findings(found)[what] == (1, 2, NOT_USED)
+    assert found["patients"]["death_date"].isna().all()
+
+
 def test_most_of_a_table_cannot_be_an_error_of_single_rows():
     with pytest.raises(InputError, match="in 2 of 2 rows of omr.*which is most of them"):
         mimic_iv.from_frames(spoiled("omr", result_value=(slice(1, 2), "110-70")))
