@@ -54,10 +54,10 @@ def test_nothing_was_measured_twice():
 
 
 def test_the_fast_profile_has_the_fewest_steps_that_are_enough():
-    """Mean over the seeds; chance moves one test by about 0.012."""
+    """With the worse of the seeds; chance moves one test by about 0.012."""
     results = pd.read_csv(tuning.RESULTS)
     fast = results[(results["train"] == tuning.SMALL) & (results["generator"] == tuning.NETWORKS)]
-    told = fast.pivot_table(index="steps", columns="data", values="C2ST")
+    told = fast.pivot_table(index="steps", columns="data", values="C2ST", aggfunc="max")
     enough = (told["simulated"] <= 0.60) & (told["second"] <= 0.62)
     assert enough[enough].index.min() == tuning.PROFILES["fast"].steps
-    assert told.loc[50, "second"] > 0.7 and told.loc[50, "simulated"] > 0.65
+    assert told.loc[50, "second"] > 0.7 and told.loc[50, "simulated"] > 0.7
