@@ -95,7 +95,16 @@ def read_by_hand(path: str | Path) -> Any:
         return read_json(path)
     if suffix not in (".yaml", ".yml"):
         raise InputError(f"{path} has an unknown ending; use .json, .yaml or .yml.")
-    return _parsed(path, yaml.safe_load, "YAML")
+    return _parsed(path, lambda text: yaml.load(text, _Plain), "YAML")
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML without aliases, a few lines of which can stand for more than any memory holds."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write out what it stands for")
+        return super().compose_node(parent, index)
 
 
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
@@ -103,8 +112,10 @@ def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
         return parse(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the name.") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is not readable {form}: it is nested too deeply.") from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
-        why = " ".join(str(error).split()).rstrip(".")
+        why = " ".join(str(error).split())[:200].rstrip(".")
         raise InputError(f"{path} is not readable {form}: {why}.") from error
 
 

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from .errors import InputError, check_count
-from .files import atomic_path, read_json, write_json
+from .files import atomic_path, read_json, reason, write_json
 from .gan.checkpoint import Checkpoint, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
@@ -35,6 +35,7 @@ from .statistics import two_sample_test
 # What a model may have learned beside its tensors; their own tensors' names begin with these.
 _PARTS: dict[str, Callable] = {"code_pairs": CodePairs, "code_counts": Counts}
 _TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
+_BROKEN = LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
 
@@ -139,12 +140,8 @@ class EMRWGAN(BaseEstimator):
 
     def _pooled(self, data: Tensor, columns: Columns) -> Tensor:
         """Training patients, of whom none is in a cell of too few."""
-        at = places(self.layout_)
-        own = [
-            place
-            for block in self.layout_ if block.role == "outcome"
-            for place in range(at[block.name].start, at[block.name].stop)
-        ]  # fmt: skip
+        at = [places(self.layout_)[b.name] for b in self.layout_ if b.role == "outcome"]
+        own = [place for where in at for place in range(where.start, where.stop)]
         outcome = torch.tensor(own, device=data.device)
         return tabulate.pool_small_cells(data, columns, outcome, self.least_patients)
 
@@ -413,6 +410,12 @@ class EMRWGAN(BaseEstimator):
             gan.history_ = pd.DataFrame(state["history"]).apply(pd.to_numeric)
             where = gan._device()
             tensors = load_file(folder / WEIGHTS, device=str(where))
+            if bad := [
+                n
+                for n, t in tensors.items()
+                if t.is_floating_point() and not bool(t.isfinite().all())
+            ]:
+                raise ValueError(f"{bad[0]} has values that are no numbers")
             gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, gan.columns_)
             gan.generator_.load_state_dict(under(tensors, "generator"))
@@ -424,8 +427,9 @@ class EMRWGAN(BaseEstimator):
             for name, part in _PARTS.items():
                 found = under(tensors, name)
                 setattr(gan, f"{name}_", part(**found) if found else None)
-        except (KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
-            raise InputError(f"{folder} does not hold a saved model: {error}.") from error
+            gan.sample(2)  # what has another shape than it should shows here
+        except _BROKEN as error:
+            raise InputError(f"{folder} does not hold a saved model: {reason(error)}.") from error
         return gan
 
     def _check_fitted(self) -> None:

@@ -115,18 +115,32 @@ def _database(con, path: Path):
             raise InputError(f"{path} is no DuckDB file; {wanted}.")
     name = "'" + str(path).replace("'", "''") + "'"
     try:
+        for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+            con.con.execute(f"SET {setting} = false")
         con.con.execute(f"ATTACH {name} AS omop (READ_ONLY)")
+        # What is in the file may neither read nor load anything else.
+        con.con.execute("SET enable_external_access = false")
+        con.con.execute("SET lock_configuration = true")
     except Exception as error:  # the engine has kinds of its own
         raise InputError(f"{path} cannot be opened ({reason(error)}); {wanted}.") from error
     schemas: dict[str, dict[str, str]] = {}
     for schema, table in con.con.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'omop' "
-        "UNION SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = 'omop'"
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'omop'"
     ).fetchall():
         schemas.setdefault(schema, {})[table.lower()] = table
+    views = con.con.execute(
+        "SELECT view_name FROM duckdb_views() WHERE database_name = 'omop' AND NOT internal"
+    ).fetchall()
+    refused = {str(view).lower() for (view,) in views}
+    if not schemas and refused:
+        raise InputError(f"{path} holds views only, which could read any file; make them tables.")
     most = _fullest(schemas)
 
     def find(name: str):
+        if name in refused and name not in schemas[most]:
+            raise InputError(
+                f"{name} in {path} is a view, which could read anything; make a table of it."
+            )
         table = schemas.get(most, {}).get(name)
         if table is None:
             return None
