@@ -200,7 +200,7 @@ def main() -> None:
     tables = align(
         {role: read_table(path) for role, path in paths.items()}, schema, options.outcome, paths
     )
-    schema = tables.pop("schema")
+    schema, _ = tables.pop("schema"), tables.pop("facts")
     common = [n for n in schema.names if all(n in table.columns for table in tables.values())]
     schema = schema.select(common)
     tables = {role: schema.plausible(table[common])[0] for role, table in tables.items()}

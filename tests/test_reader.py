@@ -198,9 +198,11 @@ def test_capitals_are_kept_apart_where_they_may_mean_something(patients, tmp_pat
     geno = np.array(["AA", "Aa", "aa"])[np.arange(N) % 3]
     word = np.array(["Negative", "negative", "POSITIVE"])[np.arange(N) % 3]
     table = patients.assign(geno=geno, test=word, smoker=np.array(["y", "N", "Y", "n"] * 50))
+    table["gene"] = np.array(["TP53", "Tp53"])[np.arange(N) % 2]  # joined, none would be left
     path = as_csv(table, tmp_path / "p.csv")
     _, schema, listed = read(path)
     assert set(schema["geno"].categories) == {"AA", "Aa", "aa"}
+    assert len(schema["gene"].categories) == 2
     assert 'say {"geno": {"spelling": "joined"}}' in listed["notes"]["geno"]
     assert len(schema["test"].categories) == len(schema["smoker"].categories) == 2
     assert "other spellings joined" in listed["notes"]["test"]
@@ -328,11 +330,12 @@ def test_ages_that_are_none_and_codes_for_no_value(patients, tmp_path, caplog):
     age = patients["age"].where(np.arange(N) % 10 > 0, 300).where(np.arange(N) % 17 > 0, -1)
     sbp = np.where(np.arange(N) % 5 == 0, -999, 90 + np.arange(N) % 80)
     lab = np.where(np.arange(N) % 7 == 0, 9999, np.arange(N) % 60)
-    path = as_csv(patients.assign(age=age, sbp=sbp, lab=lab), tmp_path / "p.csv")
+    bmi = np.where(np.arange(N) % 6 == 0, 99.9, 20.5 + np.arange(N) % 15)
+    path = as_csv(patients.assign(age=age, sbp=sbp, lab=lab, bmi=bmi), tmp_path / "p.csv")
     _, schema, listed = read(path)
     assert (schema["age"].lower, schema["age"].upper) == (0, 120)
     assert "are no ages" in caplog.text and '{"age": {"bounds": [0, 130]}}' in caplog.text
-    for name, value in (("sbp", -999), ("lab", 9999)):
+    for name, value in (("sbp", -999), ("lab", 9999), ("bmi", 99.9)):
         line = f'{{"{name}": {{"missing": [{value}]}}}}'
         assert line in listed["notes"][name] and line in caplog.text
     caplog.clear()

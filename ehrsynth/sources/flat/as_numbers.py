@@ -20,7 +20,9 @@ _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
 _NO_COMMAS = "write 1,5 as 1.5 and 1,234 as 1234"
 _AGE = re.compile(r"(?:.*_)?age(?:_at_\w+|_in_years|_years|_yrs)?|alter|edad")
 _OLDEST = 120
-_SENTINEL = re.compile(r"-?(?:7|8|9|1|0)|-?(?:7+|8+|9+)|-?9+[0-8]")  # what stands for no value
+_SENTINEL = re.compile(
+    r"-?(?:7|8|9|1|0)|-?(?:7+|8+|9+)|-?9+[0-8]|-?9+\.9+"
+)  # what stands for no value
 _MOST_SENTINELS = 3  # at either end
 
 

@@ -192,7 +192,8 @@ def _join_spellings(reading: Reading) -> None:
     coded = re.compile(r"[A-Za-z]\d[\w.]*")
     short = [t for t in others if len(t) <= _SHORT and t.casefold() not in _SAME]
     short = [t for t in short if not coded.fullmatch(t)]
-    apart = {"exact": others, "joined": []}.get(wish, short)
+    left = others if len(best) == 1 else short  # nothing would be left to tell apart
+    apart = {"exact": others, "joined": []}.get(wish, left)
     apart = [] if reading.name.lower() in SEX_NAMES and not wish else apart
     if apart and not wish:
         reading.warnings.append(
