@@ -29,6 +29,7 @@ from .generation.draw import choose_cells, draw_in_turn, spread
 from .generation.pairs import calibrate_pairs
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
+from .progress import at_work
 from .protection import LEAST_PATIENTS
 from .statistics import two_sample_test
 
@@ -123,7 +124,8 @@ class EMRWGAN(BaseEstimator):
             watch=None if watch is None else look,
             watch_every=watch_every or max(1, steps // 10), test=two_sample_test,
         )  # fmt: skip
-        self._finish(game, data, game.chosen)
+        with at_work("Calibration", shown=progress):
+            self._finish(game, data, game.chosen)
         return self
 
     def _settle(self, layout: tuple[Block, ...]) -> None:
