@@ -429,7 +429,7 @@ class EMRWGAN(BaseEstimator):
             for name, part in _PARTS.items():
                 found = under(tensors, name)
                 setattr(gan, f"{name}_", part(**found) if found else None)
-            gan.sample(2)  # what has another shape than it should shows here
+            gan._generate(2, gan.counts_ > 0, rng := torch.Generator(where), gan._phase(rng))
         except _BROKEN as error:
             raise InputError(f"{folder} does not hold a saved model: {reason(error)}.") from error
         return gan
