@@ -112,7 +112,7 @@ class EMRWGAN(BaseEstimator):
             if not resume:
                 path.unlink(missing_ok=True)
         self.cells_, self.counts_, self._exact = tabulate.cross_tabulate(data, game.columns)
-        # Those of a cell stay inside: they would tell of the few who have a code there.
+        # Those of a cell would tell of the few who have a code there.
         self.prevalence_ = (self.counts_ @ self._exact / self.counts_.sum()).unsqueeze(0)
 
         def look(step: int, game: Game) -> None:
@@ -143,9 +143,8 @@ class EMRWGAN(BaseEstimator):
     def _pooled(self, data: Tensor, columns: Columns) -> Tensor:
         """Training patients, of whom none is in a cell of too few."""
         at = [places(self.layout_)[b.name] for b in self.layout_ if b.role == "outcome"]
-        own = [place for where in at for place in range(where.start, where.stop)]
-        outcome = torch.tensor(own, device=data.device)
-        return tabulate.pool_small_cells(data, columns, outcome, self.least_patients)
+        own = torch.tensor([i for s in at for i in range(s.start, s.stop)], device=data.device)
+        return tabulate.pool_small_cells(data, columns, own, self.least_patients)
 
     def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
         """Make the weights that generate ready: statistics, then output biases."""
@@ -210,9 +209,8 @@ class EMRWGAN(BaseEstimator):
                 own, phase = logits[:, columns.yes_no], self._phase(rng)
                 chance, uniform = self.code_pairs_.draw(own, cell, groups, phase)
                 made[:, columns.yes_no] = (uniform < chance).to(made.dtype)
-            self.code_counts_ = Counts.fit(
-                columns, made, cell, data, member, both[0], self.least_patients
-            )
+            least = self.least_patients
+            self.code_counts_ = Counts.fit(columns, made, cell, data, member, both[0], least)
 
     def _groups(self) -> Tensor:
         """The cells of everybody, and where it is given, of the patients with the outcome."""
