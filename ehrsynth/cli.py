@@ -218,8 +218,10 @@ def generate(
     from .sources.flat import form
 
     prep = Preprocessor.load(model)
-    known = read_rules(model / FILE) if (model / FILE).is_file() else []
-    kept = chosen_rules(prep.schema_, rules, prep.dropped_["column"], known)
+    of_run = (model / FILE).is_file()
+    known = read_rules(model / FILE) if of_run else []
+    dropped = prep.dropped_["column"]
+    kept = chosen_rules(prep.schema_, rules, dropped, known, clinical=not of_run)
     gan, condition = EMRWGAN.load(model), _conditions(where)
     repaired = write(gan, prep, n, out, seed, condition, True, kept, form.load(model), format)
     typer.echo(summary(repaired))

@@ -111,9 +111,9 @@ class EMRWGAN(BaseEstimator):
             checkpoint = Checkpoint(path, recipe, steps, self.seed, mark, every)
             if not resume:
                 path.unlink(missing_ok=True)
-        self.cells_, self.counts_, self._exact = tabulate.cross_tabulate(data, game.columns)
+        self.cells_, self.counts_, self.of_cells_ = tabulate.cross_tabulate(data, game.columns)
         # Those of a cell would tell of the few who have a code there.
-        self.prevalence_ = (self.counts_ @ self._exact / self.counts_.sum()).unsqueeze(0)
+        self.prevalence_ = (self.counts_ @ self.of_cells_ / self.counts_.sum()).unsqueeze(0)
 
         def look(step: int, game: Game) -> None:
             self._finish(game, data, game.chosen if recipe.averaging else game.generator)
@@ -159,7 +159,7 @@ class EMRWGAN(BaseEstimator):
         self.shift_ = torch.zeros(len(self.cells_), game.columns.width, device=data.device)
         if recipe.calibration != "none":
             self.shift_ = calibrate(
-                self.generator_, game.columns, self.cells_, self.counts_, self._exact,
+                self.generator_, game.columns, self.cells_, self.counts_, self.of_cells_,
                 recipe.latent, stream(self.seed, "calibration", device=data.device),
                 within=recipe.calibration == "within" and not recipe.pairs,
                 least=self.least_patients,
@@ -187,7 +187,7 @@ class EMRWGAN(BaseEstimator):
                 logits,
                 cell,
                 self.counts_,
-                self._exact,
+                self.of_cells_,
                 both,
                 groups,
                 rng,

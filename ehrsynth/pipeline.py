@@ -97,7 +97,8 @@ class Pipeline:
             self.min_prevalence = PROFILES[self.profile].min_prevalence
         for name in ("columns", "patient_id", "positive"):
             if self.dataset != "table" and getattr(self, name) is not None:
-                raise InputError(f"Data set {self.dataset} needs no {name}; leave it out.")
+                option = "--" + name.replace("_", "-")
+                raise InputError(f"Data set {self.dataset} needs no {name}; leave out {option}.")
         if self.n is not None:
             check_count("number of synthetic patients", self.n)
         check_count("number of runs", self.runs)

@@ -250,7 +250,7 @@ def check_rules(rules: Iterable[Rule], schema: Schema, where: str = "Rule", star
 
 def chosen_rules(
     schema: Schema, path: str | Path | None = None, absent: Iterable[str] = (),
-    found: Iterable[Rule] = (),
+    found: Iterable[Rule] = (), clinical: bool = True,
 ) -> list[Rule]:  # fmt: skip
     """The rules of the schema, those that were found, and those of a person's file.
     Chapter generation, "Rules as data".
@@ -263,7 +263,9 @@ def chosen_rules(
         Columns that are not in `schema` because they were too rare; a rule about one of them is
         left out, with a word in the log.
     found : iterable of Rule
-        Of :func:`ehrsynth.discovery.relations`; the file can switch them off.
+        Of :func:`ehrsynth.discovery.relations`, or a run's; the file can switch them off.
+    clinical : bool
+        Whether to begin with those of the schema; a run's own rules hold them as far as kept.
     """
     absent, own = set(absent), []
     for number, rule in enumerate(read_rules(path) if path is not None else (), start=1):
@@ -272,7 +274,8 @@ def chosen_rules(
         else:
             check_rules([rule], schema, f"{path}, rule", number)
             own.append(rule)
-    given = list({str(rule): rule for rule in (*clinical_rules(schema), *found)}.values())
+    own_of_schema = clinical_rules(schema) if clinical else ()
+    given = list({str(rule): rule for rule in (*own_of_schema, *found)}.values())
     off = {rule.relation for rule in own if isinstance(rule, Drop)}
     if unknown := off - {"found"} - set(map(str, given)):
         log.warning("%s drops %r, which nobody found.", path, min(unknown))

@@ -208,11 +208,11 @@ def test_race_is_won_by_the_fewest_steps_that_are_as_good():
 
 
 def test_ehrsynth_is_measured_as_the_others_are(tmp_path):
-    train, holdout = (population(n, 6, seed=s) for n, s in ((120, 1), (80, 2)))
+    train, holdout = (population(n, 6, seed=s) for n, s in ((600, 1), (200, 2)))
     schema = Schema.of(train)
     made, facts = training.MODELS["modern"][2](train, schema, 0, None, steps=4)
     made = training.tidy(made, schema)
-    assert facts["steps"] == 4 and facts["seen"] == 4 * 120
+    assert facts["steps"] == 4 and facts["seen"] == 4 * 128
     assert min(facts["preparation"], facts["training"], facts["generation"]) > 0
     values = training.scores(train, holdout, made, schema, "fast", 0)
     assert 0 <= values[training.C2ST] <= 1

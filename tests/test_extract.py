@@ -210,7 +210,7 @@ def test_a_run_takes_the_options_of_the_patient_table(shared_data, tmp_path):
 def test_a_flat_table_has_nothing_to_include(tmp_path):
     from ehrsynth.pipeline import Pipeline
 
-    table = pd.DataFrame({"died": [0, 1] * 20, "age": range(40)})
+    table = pd.DataFrame({"died": [0, 1] * 20, "age": [30 + 7 * i % 50 for i in range(40)]})
     table.to_csv(tmp_path / "t.csv", index=False)
     run = Pipeline(out=tmp_path / "other", dataset="table", data=tmp_path / "t.csv",
                    outcome="died", include=["labs"])  # fmt: skip

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from ehrsynth import datasets
+from ehrsynth.errors import InputError
 from ehrsynth.evaluation.report import Report
 from ehrsynth.pipeline import Pipeline
 
@@ -201,8 +202,9 @@ def test_git_overlooks_the_folder_of_a_run_on_real_patients(repository, shared_d
     assert "r/" not in git("status", "--porcelain", "-uall").stdout
     (folder / "kept").mkdir()
     (folder / "kept" / "mine.txt").write_text("x")
-    Pipeline(folder / "kept", dataset="mimic-iv-demo")
-    assert not (folder / "kept" / ".gitignore").exists()  # the folder is not ours alone
+    with pytest.raises(InputError, match="mine.txt"):  # the folder is not ours alone
+        Pipeline(folder / "kept", dataset="mimic-iv-demo")
+    assert not (folder / "kept" / ".gitignore").exists()
 
 
 # -- the report -----------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_an_encoding_is_guessed_from_the_whole_file_and_said(
 ):
     late = ["plain"] * (N - len(names) * 30) + names * 30  # far beyond the first rows
     path = as_csv(patients.assign(city=late), tmp_path / "p.csv", encoding=encoding)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="ehrsynth"):
         _, schema, _ = read(path)
     assert set(schema["city"].categories) == {*names, "plain"}
     assert ("is read as text in" in caplog.text) == (not encoding.startswith("utf-8"))

@@ -268,7 +268,7 @@ def show(columns: pd.DataFrame, most: int = 60) -> list[str]:
     """The list of columns as lines of text, those with a note first when there are many."""
     if len(columns) > most:
         columns = columns.sort_values("notes", key=lambda notes: notes == "", kind="stable")
-    cells = columns.head(most).fillna("").map(lambda value: str(value)[:48])
+    cells = columns.head(most).astype(object).fillna("").map(lambda value: str(value)[:48])
     lines = cells.T.reset_index().T  # the names as first line
     lines = lines.apply(lambda column: column.str.ljust(column.str.len().max()))
     shown = ["  ".join(line).rstrip() for line in lines.to_numpy()]
