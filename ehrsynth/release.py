@@ -27,6 +27,8 @@ from .rules import FILE as RULES_FILE
 from .run_folder import FILE as RUN_FILE
 from .run_folder import INSIDE, STAGES, RunFolder
 from .schema import Schema
+from .sources.flat.applying import fit_into
+from .sources.flat.file import read_file
 from .sources.flat.form import FILE as FORM_FILE
 from .traces import found_in, repeated, secrets
 
@@ -55,8 +57,10 @@ def release(
     verdict = read_json(run / METRICS_FILE)["verdicts"]["privacy"]
     signature = _signature(signed_by, verdict)
     private_folder(out.parent)
-    for leftover in out.parent.glob(f".{out.name}.*.part"):  # of a release that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    left_over = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}\.part")
+    for folder in out.parent.iterdir():  # of a release to this place that was killed
+        if left_over.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
     # Beside its place: when it is whole, it gets its name at once.
     package = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     try:
@@ -102,8 +106,12 @@ def _found(run: Path, package: Path) -> list[str]:
     known = secrets(pd.concat([train, holdout], ignore_index=True), least, _own_words())
     found = [said for file in _files(package) for said in found_in(file, known)]
     inside = run / INSIDE
-    for file in [inside] if inside.is_file() else sorted(package.glob("synthetic.*")):
-        released = schema.cast(read_table(file), where=file.name)
+    for file in [*([inside] if inside.is_file() else []), *sorted(package.glob("synthetic.*"))]:
+        if file != inside and inside.is_file():  # in the form of what went in
+            released = fit_into(schema, read_file(file).frame)[0]
+            released = released[schema.names].astype(train.dtypes)
+        else:
+            released = schema.cast(read_table(file), where=file.name)
         if count := repeated(released, train, holdout, least):
             found.append(f"{file.name} holds {count} training patients as they are")
     return found

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import ehrsynth as es
+from ehrsynth.errors import InputError
 from ehrsynth.files import read_json, sha256, write_json, write_table
 from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.release import MANIFEST, problems, release
@@ -119,6 +120,25 @@ def test_a_good_verdict_needs_none(run, tmp_path):
     judge(run, "good")
     release(run, tmp_path / "out")
     assert "Signed" not in (tmp_path / "out" / "card.md").read_text()
+
+
+def test_patients_in_the_file_that_is_handed_out_are_seen_too(run, tmp_path):
+    """Whatever `inside` says: it is not what leaves."""
+    train = pd.read_parquet(run / "train.parquet")
+    made = pd.read_csv(run / "synthetic.csv")
+    copied = train[made.columns].astype(str).replace({"True": "1", "False": "0"})
+    copied.to_csv(run / "synthetic.csv", index=False)
+    admit(run, "synthetic.csv")
+    with pytest.raises(InputError, match="synthetic.csv holds .* training patients as they are"):
+        release(run, tmp_path / "p", signed_by="A. Officer")
+
+
+def test_only_its_own_leftovers_go(run, tmp_path):
+    for name in (".p.mine.part", ".p.v2.abcd1234.part", ".p.abcd1234.part"):
+        (tmp_path / name).mkdir()
+    release(run, tmp_path / "p", signed_by="A. Officer")
+    left = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".p"))
+    assert left == [".p.mine.part", ".p.v2.abcd1234.part"]
 
 
 def test_an_unfinished_or_changed_run_and_a_taken_place_are_refused(run, tmp_path):

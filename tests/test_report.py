@@ -419,6 +419,8 @@ def test_who_could_be_missing_by_chance_is_not_called_missing():
     assert _absent(train, none.head(300), schema) == {}
     alone = schema.select(["phe_0"])
     assert _absent(train, none, alone) == {alone["phe_0"].title: 0.007}
+    twins = Schema(tuple(Column(name, "binary", "diagnosis", label="low") for name in codes[:2]))
+    assert set(_absent(train, none, twins)) == {"low"}  # two columns of one name
 
 
 def test_who_is_missing_is_named(people):

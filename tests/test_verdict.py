@@ -103,9 +103,9 @@ def test_other_attacks_alarm_by_their_own_wider_interval():
 def test_verbatim_copies_beyond_chance_are_never_no_trace():
     for value, best, alarm, expected in (
         (0.003, 0.0, 1, "care"), (0.003, 0.0, 0, "good"), (0.003, 0.004, 1, "good"),
-        (0.05, 0.0, 2, "bad"),
+        (0.05, 0.0, 2, "bad"), (0.05, 0.0, 1, "bad"), (0.025, 0.0, 1, "care"),
     ):  # fmt: skip
-        same = metric("exact_copies", "privacy", value, best=best)
+        same = metric("exact_copies", "privacy", value, value / 4, best=best)
         assert level(findings(same, alarms={"exact_copies": alarm}), "privacy") == expected
 
 

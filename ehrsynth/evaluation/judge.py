@@ -237,20 +237,21 @@ def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dic
     Chance is that none of so many patients of both tables has fallen to the synthetic one, by
     Holm's correction for all codes and categories.
     """
-    shares, missing = {}, []
+    shares: list[tuple[str, float]] = []  # titles may repeat
+    missing = []
     for column in schema.columns:
         if column.kind == "binary":
-            shares[column.title] = float(train[column.name].mean())
+            shares.append((column.title, float(train[column.name].mean())))
             missing.append(not synthetic[column.name].any())
         elif column.kind == "categorical":
             made = set(synthetic[column.name].astype(str))
             for category, share in train[column.name].value_counts(normalize=True).items():
-                shares[f"{column.title} {category}"] = float(share)
+                shares.append((f"{column.title} {category}", float(share)))
                 missing.append(category not in made)
     if not shares:
         return {}
-    have = np.round(np.array(list(shares.values())) * len(train))
+    have = np.round(np.array([share for _, share in shares]) * len(train))
     chance = hypergeom.pmf(0, len(train) + len(synthetic), have, len(synthetic))
     sure = holm(np.where(missing, chance, 1.0)) <= UNUSUAL
-    found = [item for item, absent in zip(shares.items(), sure, strict=True) if absent]
+    found = [item for item, absent in zip(shares, sure, strict=True) if absent]
     return dict(sorted(found, key=lambda item: -item[1]))

@@ -291,24 +291,24 @@ def _fairness(found: Findings) -> Verdict:
 
 
 def _alarm(found: Findings, metric: Metric) -> int:
-    """0 nothing seen, 1 care, 2 do not release."""
+    """0 nothing seen, 1 care, 2 do not release. Copies are counted, attacks guess."""
     if metric.name not in ALARMS or metric.form != "corrected":
         return 0
     row, value = ALARMS[metric.name], _value(metric)
-    if found.overlap and row["test"] == "exchange":
-        return 0  # who was used and who was not is the same person
-    start = (metric.best or 0.0) if row["above"] == "best" else 0.0
-    care, bad = (start + float(row[level]) for level in ("care", "bad"))
+    if found.overlap and row["test"] == "exchange":  # the same person is used and not used
+        return 0
+    above = (metric.best or 0.0) * (row["above"] == "best")
+    care, bad = above + float(row["care"]), above + float(row["bad"])
     low = value if metric.ci_low is None else metric.ci_low
     if row["test"] == "interval":
         if found.tried.get("incomparable"):
             return 0
         low = value - MANY * (value - low)
         return (low > care) + (low > bad)
-    alarm = found.tried.get("alarms", {}).get(metric.name, 0)
-    if not alarm or value < care:
+    if not (alarm := found.tried.get("alarms", {}).get(metric.name, 0)) or value < care:
         return 0
-    return 2 if alarm == 2 and value >= bad and low >= (care + bad) / 2 else 1
+    sure = alarm == 2 or (metric.name.endswith("_copies") and low >= bad)
+    return 2 if sure and value >= bad and low >= (care + bad) / 2 else 1
 
 
 def _privacy(found: Findings, doubts: list[str]) -> Verdict:
