@@ -17,6 +17,7 @@ from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.schema import Schema
 from ehrsynth.sources.flat import form as forms
 from ehrsynth.sources.flat.applying import fit_into
+from ehrsynth.sources.flat.styles import date_style, number_style, write_date, write_numbers
 from ehrsynth.sources.flat.table import open_sheet
 
 N = 240
@@ -326,3 +327,32 @@ def test_what_is_handed_out_is_read_as_what_was_evaluated(finished, tmp_path, en
         else:
             assert before.astype(str).tolist() == after.astype(str).tolist(), name
     assert {misfit.what for misfit in misfits} <= {"written otherwise"}
+
+
+DAYS = pd.Series(pd.date_range("2021-01-03", periods=40))
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("%Y%m%d.0", "20210105.0"),
+        ("%Y%m%d.00", "20210105"),  # not recognized
+        ("%Y-%m-%d %H:%M x%d", "2021-01-05"),
+        ("%Y-%m-%dT10:00:00+02:00", "2021-01-05T08:00:00+00:00"),
+        ("%Y-%m-%d 10:00+0200", "2021-01-05 08:00+00:00"),
+        ("%Y-%m-%d 10:00:00Z", "2021-01-05 10:00:00+00:00"),
+        ("%d-%b-%Y", "05-Jan-2021"),
+    ],
+)
+def test_no_date_of_a_patient_is_in_the_format(form, written):
+    style = date_style(DAYS.dt.strftime(form), day_first=False)
+    hours = 8 if "+02" in form else 10 if "Z" in form else 0
+    stamps = pd.Series([pd.Timestamp(2021, 1, 5, hours)])
+    assert write_date(stamps.dt.round(style["step"]), style)[0] == written
+
+
+def test_a_single_patient_does_not_decide_on_the_form():
+    costs = number_style(pd.Series(["1234567.123456", *["282.40", "13.75"] * 20]), ".")
+    assert write_numbers(pd.Series([5.0, 1 / 3]), costs).tolist() == ["5.00", "0.33"]
+    seen = pd.Series([*DAYS.dt.strftime("%Y-%m-%d 00:00"), "2021-02-03 13:37"])
+    assert date_style(seen, day_first=False)["step"] == "D"

@@ -117,7 +117,7 @@ def _numbers(column: Column, raw: pd.Series, reading: Reading, is_text: bool) ->
     if pd.api.types.is_timedelta64_dtype(raw):
         return {"as": "duration", "step": step_of_time(raw)}
     if column.unit == HOURS:
-        seconds = text.str.count(":").eq(2).any()
+        seconds = text.str.count(":").eq(2).sum() >= LEAST_PATIENTS
         return {"as": "clock", "format": "%H:%M:%S" if seconds else "%H:%M"}
     return {"as": "number"} | (number_style(text, reading.sign) if is_text else {})
 

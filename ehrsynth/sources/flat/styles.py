@@ -5,14 +5,17 @@ from typing import Any
 
 import pandas as pd
 
+from ...protection import LEAST_PATIENTS
+from .dates import to_dates
 from .decimals import sign_of_column
 
 _NUMBER = r"^([^\d+.,-]*)([+-]?(?:\d[\d.,]*|[.,]\d+))(.*)$"
 # What stands for each part of a date.
 _DATES = (
+    (r"(:.*?)(?:Z|[+-]\d\d:?\d\d)$", r"\1%z"),
     (r"\d{1,2}:\d\d:\d\d\.\d+", "%H:%M:%S.%f"), (r"\d{1,2}:\d\d:\d\d", "%H:%M:%S"),
-    (r"\d{1,2}:\d\d", "%H:%M"), (r"[AaPp][Mm]$", "%p"),
-    (r"\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"), (r"^\d{8}$", "%Y%m%d"),
+    (r"\d{1,2}:\d\d", "%H:%M"), (r"[AaPp][Mm](?=$|%z)", "%p"),
+    (r"\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"), (r"^\d{8}(?=$|\.0$)", "%Y%m%d"),
     (r"\d{1,2}([- ]?)[A-Za-z]{3}([- ]?)\d{4}", r"%d\1%b\2%Y"),
 )  # fmt: skip
 _ORDERED = r"\d{1,2}([/.])\d{1,2}([/.])\d{4}"
@@ -29,17 +32,20 @@ _TURNS = {
 
 def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
     """How a column writes its numbers: its signs, decimals, and what stands around them."""
-    parts = texts.drop_duplicates().astype("str").str.extract(_NUMBER)
+    counts = texts.astype("str").value_counts()
+    parts = counts.index.to_series().str.extract(_NUMBER)
     decimal = sign_of_column(parts[1], sign) or "."
     other = "," if decimal == "." else "."
     places = parts[1].str.partition(decimal)[2].str.len()
     before, after = (parts[side].mode()[0] for side in (0, 2))
     if parts[1].isna().any() or re.match(r"[eE][+-]?\d", after):
         return {}
+    places = places.repeat(counts)
+    most = int(places.nlargest(LEAST_PATIENTS).min())  # no single patient's decimals
     return {
-        "decimal": decimal, "before": before, "after": after, "places": int(places.max()),
+        "decimal": decimal, "before": before, "after": after, "places": most,
         "thousands": other if parts[1].str.contains(other, regex=False).any() else "",
-        "fixed": bool(places.min() == places.max()),  # else without zeros at the end
+        "fixed": bool((places != most).sum() < LEAST_PATIENTS),  # else without zeros at the end
     }  # fmt: skip
 
 
@@ -57,18 +63,29 @@ def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
 
 
 def step_of_time(times: pd.Series) -> str:
-    """The longest of the usual spans of time that all of these are multiples of."""
+    """The longest of the usual spans that all but a few of these are multiples of."""
     known = times.dropna()
-    return next((step for step in _STEPS if (known.dt.floor(step) == known).all()), "ns")
+    odd = ((step, (known.dt.floor(step) != known).sum()) for step in _STEPS)
+    return next((step for step, count in odd if count < LEAST_PATIENTS), "ns")
 
 
 def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
-    """The format of most of these dates, the step between them, and a turn of strftime's texts."""
-    texts = texts.drop_duplicates()
-    form = texts.map(lambda text: _format(text, day_first)).mode()[0]
-    stamps = pd.to_datetime(texts, format=form, errors="coerce")
-    style = {"format": form, "step": step_of_time(stamps)}
-    turns = {turn: (write_date(stamps, style | {"turn": turn}) == texts).mean() for turn in _TURNS}
+    """The format of most of these dates, the step between them, and a turn of strftime's texts.
+
+    Where no format fits most of them: year, month and day. Times with an offset are those of UTC.
+    """
+    distinct = texts.drop_duplicates()
+    form = distinct.map(lambda text: _format(text, day_first)).mode()[0]
+    stamps = pd.to_datetime(distinct, format=form, errors="coerce", utc=True)
+    # What is left of a date, or of a time, is one patient's own.
+    strange = "%Y" not in form or re.search(r"\d", form.removesuffix(".0"))
+    if strange or stamps.notna().mean() <= 0.5:
+        stamps = to_dates(distinct, day_first)
+        form = "%Y%m%d" if pd.to_numeric(distinct, errors="coerce").notna().all() else "%Y-%m-%d"
+    stamps = stamps.dt.tz_localize(None)
+    step = step_of_time(texts.map(dict(zip(distinct, stamps, strict=True))))
+    style = {"format": form.replace("%z", "+00:00"), "step": step}
+    turns = {t: (write_date(stamps, style | {"turn": t}) == distinct).mean() for t in _TURNS}
     return style | {"turn": max(turns, key=lambda turn: turns[turn])}
 
 
