@@ -18,7 +18,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.kinds import category_text
 from ehrsynth.schema import MISSING, Schema
 from ehrsynth.sources.flat import units
-from ehrsynth.sources.flat.table import show
+from ehrsynth.sources.flat.table import open_sheet, show, tables_of
 
 
 @pytest.fixture(scope="module")
@@ -593,3 +593,15 @@ def test_tables_of_many_columns(tmp_path):
     wide = pd.DataFrame(rng.integers(0, 2, (200, 600)), columns=[f"c{i}" for i in range(600)])
     _, schema, _ = read(wide, tmp_path, outcome="c0")
     assert len(schema.columns) == 600
+
+
+def test_the_holdout_is_read_as_train_is(patients, tmp_path):
+    table = patients.assign(
+        grp=[1, 2] * 150, old=["yes", "no", "no"] * 100, word=["Home", "away", "home"] * 100,
+        died=["Yes", "no", "yes"] * 100, Gender=["female", "Male", "male"] * 100,
+    )  # fmt: skip
+    (path := tmp_path / "columns.json").write_text('{"grp": {"kind": "binary"}}')
+    result = tables_of(open_sheet(table, "died", path), np.arange(180), np.arange(180, 300))
+    grp = pd.concat([result["train"]["grp"], result["holdout"]["grp"]])
+    assert grp.value_counts().to_dict() == {0: 150, 1: 150}
+    assert not [f for f in result["quality"] if "otherwise" in str(f)]

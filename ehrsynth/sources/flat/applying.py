@@ -84,7 +84,8 @@ def _fit(column: Column, values: pd.Series, hint: Reading):
         if column.kind == "categorical" and values.notna().all():
             return column, values.cat.set_categories(list(known)).cat.as_unordered(), []
     numeric = pd.api.types.is_bool_dtype(values) or kinds.is_number(values)
-    if column.kind == "binary" and numeric and values.isin((0, 1)).all():
+    plain = not hint.no_yes or "0" in hint.no_yes or values.eq(0).any()  # and not 1 and 2
+    if column.kind == "binary" and numeric and plain and values.isin((0, 1)).all():
         return column, values.astype("uint8"), []
     levels, odd = _levels(column, values, hint, known)
     extra = [level for level in (NEW, MISSING) if level not in known and (levels == level).any()]
@@ -101,7 +102,9 @@ def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, 
     plain = plain.map({value: kinds.category_text(value) for value in plain.unique()})
     translated = {text: _level_of(text, column, hint, known) for text in plain.unique()}
     new = sorted(text for text, level in translated.items() if level == NEW)
-    otherwise = [t for t, level in translated.items() if level not in (t, NEW, OTHER, MISSING)]
+    same = (*hint.no_yes, *hint.spelled)  # as train writes it
+    odd = {t for t, level in translated.items() if level not in (t, NEW, OTHER, MISSING)}
+    otherwise = [text for text in odd if text.strip() not in same]
     levels = plain.map(translated)
     missing = 0 if MISSING in known else int((levels == MISSING).sum())
     return levels, [
@@ -114,9 +117,11 @@ def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, 
 
 def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) -> str:
     """The known category that a text means, else OTHER where train has it, MISSING or NEW."""
+    plain = text.strip()
+    if column.kind == "binary" and plain in hint.no_yes:
+        return str(hint.no_yes.index(plain))
     if text in known:
         return text
-    plain = text.strip()
     folded = [level for level in known if level.casefold() == plain.casefold()]
     if len(folded) == 1:
         return folded[0]
@@ -135,8 +140,6 @@ def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) 
     if (same := numbers[1:] == numbers[0]).sum() == 1:
         return known[int(np.argmax(same))]
     if column.kind == "binary" or known == ("0", "1"):
-        if plain in hint.no_yes:
-            return str(hint.no_yes.index(plain))
         truth = says_yes(plain)
         return NEW if truth is None else str(int(truth))
     return OTHER if OTHER in known else NEW

@@ -147,6 +147,7 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     if reading.name.lower() in SEX_NAMES:
         plain = reading.values.str.lower().map(SEXES)
         if plain.notna().equals(reading.values.notna()):
+            reading.spelled = tuple(reading.present.unique())
             reading.values = plain.astype(object)
             return
     if reading.blanks and reading.values.dtype == object:
@@ -202,6 +203,7 @@ def _join_spellings(reading: Reading) -> None:
         )
     if joined := {text: best[text.casefold()] for text in others if text not in apart}:
         reading.notes.append(f"other spellings joined: {_shown(counts, joined)}")
+        reading.spelled = tuple(joined)
         reading.values = reading.values.map(lambda t: joined.get(t, t), na_action="ignore")
 
 

@@ -41,6 +41,7 @@ def read_outcome(reading: Reading) -> None:
     texts = reading.values.map(lambda v: v.casefold() if isinstance(v, str) else v)
     if reading.is_text and wish.spelling != "exact" and texts.nunique() == 2:
         often = reading.values.groupby(texts).agg(lambda group: group.value_counts().index[0])
+        reading.spelled = tuple(reading.values.unique())
         if reading.values.nunique() > 2:
             reading.notes.append("other spellings joined")
         reading.values = texts.map(often)

@@ -43,6 +43,7 @@ class Reading:
     unit: str = ""  # of its numbers
     day_first: bool | None = None  # in its dates, where they are like 3/4/2020
     no_yes: tuple[str, ...] = ()  # the texts that are 0 and 1, of a yes/no column
+    spelled: tuple[str, ...] = ()  # the texts that were joined with another spelling
     blanks: tuple[str, ...] = ()  # words, such as NA, that were read as missing
     column: Column | None = None  # what it was taken for
     dropped: str = ""  # why it is left out
