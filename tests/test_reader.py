@@ -261,6 +261,10 @@ def test_all_that_is_wrong_is_said_at_once(patients, tmp_path):
         ("alive", "DECEASED"), ("not readmitted", "readmitted"), ("benign", "malignant"),
         ("non-responder", "responder"), ("NO", "<30"), ("absent", "present"), ("nein", "ja"),
         ("without sepsis", "sepsis"), ("discharged alive", "died in hospital"),
+        ("relapse-free", "relapse"), ("event free", "yes"), ("Disease-free", "recurred"),
+        ("cancer ruled out", "cancer"), ("excluded", "confirmed"), ("free of disease", "disease"),
+        ("without sepsis at all", "septic"), ("has not relapsed", "relapsed"),
+        ("well", "not well"), ("survivor", "non-survivor"), ("ruled out", "not ruled out"),
     ],
 )  # fmt: skip
 def test_which_value_counts_as_one_is_said_with_its_reason(patients, tmp_path, no, yes):
@@ -271,7 +275,9 @@ def test_which_value_counts_as_one_is_said_with_its_reason(patients, tmp_path, n
 
 
 @pytest.mark.parametrize(("a", "b"), [("A", "B"), ("1", "2"), ("F", "M"), ("home", "ward"),
-                                      ("yes", "true"), ("treated", "placebo")])  # fmt: skip
+                                      ("yes", "true"), ("treated", "placebo"),
+                                      ("no", "unknown"), ("alive", "lost to follow-up"),
+                                      ("0", "Missing"), ("yes", "not known")])  # fmt: skip
 def test_where_no_reason_tells_it_is_asked_for(patients, tmp_path, a, b):
     path = as_csv(
         patients.assign(died=np.where(patients["died"] == "yes", a, b)), tmp_path / "p.csv"

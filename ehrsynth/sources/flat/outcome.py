@@ -25,6 +25,16 @@ _NO = set(
     nonevent noncase censor""".split()
 )
 _NEGATION = re.compile(r"^(?:no|not|non|without|kein|keine|nicht|ohne|pas de|sans|sin)[\s_-]+(.+)$")
+_WORD = r"[^\W_]+"
+# What is denied within a text: "has not relapsed", "disease-free", "cancer ruled out".
+_DENIED = re.compile(
+    rf"(?<![^\W_])(?:no|not|never|without|free[\W_]+of|free[\W_]+from)[\W_]+{_WORD}"
+    rf"|(?:{_WORD}[\W_]+)?(?<![^\W_])(?:free|excluded|ruled[\W_]+out)(?![^\W_])"
+)
+_UNKNOWN = re.compile(
+    r"(?<![^\W_])(?:unknown|unk|not[\W_]known|missing|lost|unclear|undetermined|indeterminate"
+    r"|unspecified|pending|n/a|\?)(?![^\W_])"
+)
 _LETTERS = 2  # one letter alone, such as F, means too little to decide
 
 
@@ -84,11 +94,13 @@ def _polarity(reading: Reading) -> tuple[tuple[str, ...], str]:
 def _why_last(other: str, one: str) -> str:
     """Why `one` and not the `other` value means that it happened, or ""."""
     plain = [text.casefold().strip() for text in (other, one)]
+    if any(map(_UNKNOWN.search, plain)):
+        return ""
     if plain[0] == "0" or plain == ["-1", "1"]:
         return "the other is 0" if plain[0] == "0" else "the other is negative"
-    if (negation := _NEGATION.match(plain[0])) and negation[1] == plain[1]:
-        return f"{other!r} denies it"
     no, yes = map(_means, plain)
+    if (negation := _NEGATION.match(plain[0])) and negation[1] == plain[1] and yes is not False:
+        return f"{other!r} denies it"
     if yes is True and (no is False or (no is None and len(plain[1]) >= _LETTERS)):
         return "the word says that it happened"
     if no is False and yes is None and len(plain[0]) >= _LETTERS:
@@ -101,9 +113,15 @@ def _means(level: str) -> bool | None:
     text = level.casefold().strip()
     if text in _YES:
         return True
-    if text in _NO or _NEGATION.match(text):
+    if text in _NO:
         return False
-    words = re.findall(r"[^\W_]+", text)
+    if negation := _NEGATION.match(text):
+        return _means(negation[1]) is False  # as "not well"
+    words = re.findall(_WORD, text)
+    rest = set(re.findall(_WORD, _DENIED.sub(" ", text)))
+    if denied := set(words) - rest:
+        unsure = rest & {*_YES, "free", "excluded", "out"} or denied & (_NO - {"no", "never"})
+        return None if unsure else False
     said = {word in _YES for word in words if word in _YES or word in _NO}
     return said.pop() if len(said) == 1 else None
 
