@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, first_bad, some
+from .protection import LEAST_PATIENTS
 
 MISSING = "(missing)"
 REST = "(other)"  # the categories that too few patients have, together
@@ -22,9 +23,9 @@ _IDENTIFIER_NAME = re.compile(
     r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
     r"|num|number|key)$|^(?:patient|subject)s?$",
 )
-_NO_NUMBER = "should hold numbers but has {value!r} in row {row}"
+_NO_NUMBER = "should hold numbers but has {value} in row {row}"
 _INFINITE = "has an infinite value in row {row}"
-_TOO_LARGE = "has {value:g} in row {row}, which is no measurement"
+_TOO_LARGE = "has a number beyond 1e100 in row {row}, which is no measurement"
 _DATE = r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*"
 
 
@@ -84,7 +85,8 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
 
 def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
     if bad := first_bad(values, wrong):
-        said = said.format(value=bad.value, row=bad.row)
+        shared = int((values == bad.value).sum()) >= LEAST_PATIENTS  # else it is a patient's
+        said = said.format(value=repr(bad.value) if shared else "another text", row=bad.row)
         raise InputError(f"{what} {said}; correct it or leave it empty.")
 
 
@@ -92,11 +94,13 @@ def check_outcome(name: str, values: pd.Series) -> None:
     """Raise InputError unless the values are of two kinds and none is missing."""
     if values.isna().any():
         raise InputError(f"Outcome column {name!r} has missing values; remove those rows.")
-    levels = ordered(values.map(category_text).unique())
-    if len(levels) != 2:
+    counts = values.map(category_text).value_counts()
+    if len(counts) != 2:
+        shared = some(ordered(counts.index[counts >= LEAST_PATIENTS]), 4)  # no patient's own
         raise InputError(
-            f"Outcome column {name!r} has {len(levels)} different "
-            f"value{'s' if len(levels) > 1 else ''} ({some(levels, 4)}); it needs exactly two."
+            f"Outcome column {name!r} has {len(counts)} different value"
+            f"{'s' if len(counts) > 1 else ''}{f', such as {shared}' if shared else ''}; "
+            "it needs exactly two."
         )
 
 

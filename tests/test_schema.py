@@ -95,9 +95,9 @@ def test_outcomes(values, level_of_one):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (["a", "a"], r"has 1 different value \(a\); it needs exactly two"),
-        ([1, 1], r"has 1 different value \(1\)"),
-        (["a", "b", "c"], r"has 3 different values \(a, b, c\)"),
+        (["a"] * 5, "has 1 different value, such as a; it needs exactly two"),
+        ([1, 1], "has 1 different value; it needs"),
+        (["Zaphod", *["no", "yes"] * 5], "has 3 different values, such as no, yes; it needs"),
         (list(range(100)), "has 100 different values"),
         ([0, 1, None], "has missing values; remove those rows"),
         ([None, None], "has missing values"),
@@ -128,8 +128,9 @@ NUMBERS = [str(i) for i in range(50)]
         (list(range(1000, 1060)), "is different in every row, like an identifier"),
         ([f"p{i}" for i in range(60)], "has 60 different texts, for example 'p0'"),
         ([f"note {i}" for i in range(70)] * 2, "has 70 different texts"),
-        ([*NUMBERS, "abc"], "should hold numbers but has 'abc' in row 51"),
-        (["x", *NUMBERS, None], "should hold numbers but has 'x' in row 1"),
+        ([*NUMBERS, "abc"], "should hold numbers but has another text in row 51"),
+        ([*NUMBERS, *["abc"] * 5], "should hold numbers but has 'abc' in row 51"),
+        (["x", *NUMBERS, None], "should hold numbers but has another text in row 1"),
         ([1.0, 2.0, np.inf, 3.0], "has an infinite value in row 3"),
     ],
 )  # fmt: skip
@@ -204,7 +205,7 @@ def test_cast_gives_proper_types():
             r"'sex' of f.csv has the value 'X', which is not one of its .*\(F, M",
         ),
         ({"sex": ["F", None]}, "'sex' of f.csv has a missing value, which is not one of"),
-        ({"age": [50, "old"]}, "'age' of f.csv should hold numbers but has 'old' in row 2"),
+        ({"age": [50, "old"]}, "'age' of f.csv should hold numbers but has another text in row 2"),
         ({"age": [np.inf, 2]}, "'age' of f.csv has an infinite value in row 1"),
         ({"y": [0, 2]}, "'y' of f.csv should be 0 or 1 but has 2 in row 2"),
         ({"y": [None, 1]}, "'y' of f.csv should be 0 or 1 but has no value in row 1"),
