@@ -16,6 +16,7 @@ from ehrsynth import stream as streaming
 from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.schema import Schema
 from ehrsynth.sources.flat import form as forms
+from ehrsynth.sources.flat import table as table_module
 from ehrsynth.sources.flat.applying import fit_into
 from ehrsynth.sources.flat.styles import date_style, number_style, write_date, write_numbers
 from ehrsynth.sources.flat.table import open_sheet
@@ -356,3 +357,14 @@ def test_a_single_patient_does_not_decide_on_the_form():
     assert write_numbers(pd.Series([5.0, 1 / 3]), costs).tolist() == ["5.00", "0.33"]
     seen = pd.Series([*DAYS.dt.strftime("%Y-%m-%d 00:00"), "2021-02-03 13:37"])
     assert date_style(seen, day_first=False)["step"] == "D"
+
+
+@pytest.mark.parametrize("ending", ["", ".0"])
+def test_dates_written_as_numbers_come_out_as_they_went_in(patients, ending):
+    born = pd.Series(pd.date_range("1950-01-01", periods=N, freq="40D")).dt.strftime("%Y%m%d")
+    frame = patients.assign(born=born + ending)
+    rows = np.arange(N)
+    result = table_module.tables_of(open_sheet(frame, "died"), rows[:200], rows[200:])
+    assert forms.dress(result["train"], result["form"])["born"].astype(float).tolist() == [
+        float(text) for text in born[:200]
+    ]

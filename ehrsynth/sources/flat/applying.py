@@ -157,6 +157,11 @@ def _numbers(column: Column, values: pd.Series, hint: Reading):
     else:
         numbers, there = _numbers_of_texts(column, values, hint, origin)
     numbers = pd.to_numeric(numbers, errors="coerce").astype("float64")
+    coded = numbers.between(18e6, 21.01e6)  # dates like 20200131; no days are as many
+    if origin is not None and coded.any():
+        text = numbers[coded].astype("int64").astype("str")
+        dates = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
+        numbers = numbers.mask(coded, days_since(dates, origin).reindex(numbers.index))
     good = np.isfinite(numbers) & (numbers.abs() <= kinds.LARGEST)
     unreadable = int((there & ~good).sum())
     return numbers.where(good), [("no number", unreadable, "counted as not measured")]
