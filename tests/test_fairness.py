@@ -157,6 +157,21 @@ def test_small_groups_are_left_out_and_named(people):
     assert "Too few patients to judge" in SPECS["subgroup_auroc_loss"].note(setting)
 
 
+def test_a_group_of_few_training_patients_has_no_name(people):
+    """Its name would be theirs, and so would a count of fewer than five."""
+    train, holdout = (table.iloc[:600].copy() for table in people)
+    schema = Schema.of(train)
+    names = schema["race"].categories
+    for table in (train, holdout):
+        table["race"] = pd.Categorical(["WHITE"] * 600, names)
+    rare, few = (name for name in names if name != "WHITE" and name in names[:3])
+    train.iloc[:2, train.columns.get_loc("race")] = rare
+    train.iloc[2:9, train.columns.get_loc("race")] = few
+    holdout.iloc[:3, holdout.columns.get_loc("race")] = few
+    told = SPECS["subgroup_auroc_loss"].note(scene((train, holdout), train))
+    assert rare not in told and few in told and "fewer than 5 of fewer than 5" in told
+
+
 def test_no_groups_or_no_outcome_has_a_reason(people):
     frames = [t.drop(columns=["sex", "race", "age"]) for t in (*people, people[1])]
     schema = Schema.of(people[0]).select(frames[0].columns)

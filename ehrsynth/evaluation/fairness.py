@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from ..protection import LEAST_PATIENTS
 from ..statistics import Estimate, NotComputable, auroc_parts
 from .intervals import largest_of
 from .learners import predict
@@ -41,7 +42,12 @@ def by_group(setting: Setting) -> pd.DataFrame:
 
 
 def _groups(setting: Setting, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    groups = subgroups(setting.schema, frame, setting.train.frame)
+    """Who is in which group; a group of few training patients has no name to be told."""
+    train = setting.train.frame
+    many = {name for name, member in subgroups(setting.schema, train, train).items()
+            if member.sum() >= LEAST_PATIENTS}  # fmt: skip
+    groups = subgroups(setting.schema, frame, train)
+    groups = {name: member for name, member in groups.items() if name in many}
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
     return groups
@@ -116,9 +122,14 @@ def _missing_group(setting: Setting, rng) -> Estimate:
 
 
 def _small_groups(table: pd.DataFrame) -> str:
-    small = [f"{name} ({row.cases:.0f} of {row.patients:.0f} with the outcome)"
+    small = [f"{name} ({_few(row.cases)} of {_few(row.patients)} with the outcome)"
              for name, row in table[table["auroc"].isna()].iterrows()]  # fmt: skip
     return f" Too few patients to judge: {', '.join(small)}." if small else ""
+
+
+def _few(patients: float) -> str:
+    """A number of patients; a small one is not told."""
+    return f"{patients:.0f}" if patients >= LEAST_PATIENTS else f"fewer than {LEAST_PATIENTS}"
 
 
 def _worst_auroc(setting: Setting) -> str:
