@@ -36,18 +36,16 @@ def by_group(setting: Setting) -> pd.DataFrame:
             for model, score in zip(("_real", ""), scores, strict=True):
                 rows[name]["auroc" + model] = auroc_parts(score[member], truth)[0]
                 rows[name]["mean_risk" + model] = float(expit(score[member]).mean())
-    risks = ["observed", "mean_risk_real", "mean_risk"]
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    return table.reindex(columns=["patients", "cases", "auroc_real", "auroc", *risks])
+    columns = ["patients", "cases", "auroc_real", "auroc", "observed", "mean_risk_real", "mean_risk"]
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
 
 
 def _groups(setting: Setting, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Who is in which group; a group of few training patients has no name to be told."""
     train = setting.train.frame
-    many = {name for name, member in subgroups(setting.schema, train, train).items()
-            if member.sum() >= LEAST_PATIENTS}  # fmt: skip
-    groups = subgroups(setting.schema, frame, train)
-    groups = {name: member for name, member in groups.items() if name in many}
+    of_train = subgroups(setting.schema, train, train)
+    groups = {name: member for name, member in subgroups(setting.schema, frame, train).items()
+              if of_train[name].sum() >= LEAST_PATIENTS}  # fmt: skip
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
     return groups
@@ -128,7 +126,6 @@ def _small_groups(table: pd.DataFrame) -> str:
 
 
 def _few(patients: float) -> str:
-    """A number of patients; a small one is not told."""
     return f"{patients:.0f}" if patients >= LEAST_PATIENTS else f"fewer than {LEAST_PATIENTS}"
 
 
