@@ -36,8 +36,9 @@ def by_group(setting: Setting) -> pd.DataFrame:
             for model, score in zip(("_real", ""), scores, strict=True):
                 rows[name]["auroc" + model] = auroc_parts(score[member], truth)[0]
                 rows[name]["mean_risk" + model] = float(expit(score[member]).mean())
-    columns = ["patients", "cases", "auroc_real", "auroc", "observed", "mean_risk_real", "mean_risk"]
-    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
+    risks = ["observed", "mean_risk_real", "mean_risk"]
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.reindex(columns=["patients", "cases", "auroc_real", "auroc", *risks])
 
 
 def _groups(setting: Setting, frame: pd.DataFrame) -> dict[str, np.ndarray]:
