@@ -109,7 +109,10 @@ def _found(run: Path, package: Path) -> list[str]:
     for file in [*([inside] if inside.is_file() else []), *sorted(package.glob("synthetic.*"))]:
         if file != inside and inside.is_file():  # in the form of what went in
             released = fit_into(schema, read_file(file).frame)[0]
-            released = released[schema.names].astype(train.dtypes)
+            # Who has another value than 0 or 1 in a yes/no column is no training patient.
+            odd = [n for n in schema.of_kind("binary") if released[n].dtype != train[n].dtype]
+            released[odd] = released[odd].astype(str)
+            released = released[released[odd].isin(["0", "1"]).all(axis=1)].astype(train.dtypes)
         else:
             released = schema.cast(read_table(file), where=file.name)
         if count := repeated(released, train, holdout, least):

@@ -133,6 +133,25 @@ def test_patients_in_the_file_that_is_handed_out_are_seen_too(run, tmp_path):
         release(run, tmp_path / "p", signed_by="A. Officer")
 
 
+def test_a_file_with_gaps_in_a_yes_no_column_is_searched_too(tmp_path):
+    """By the rows without a gap."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.integers(0, 2, (400, 12)), columns=[f"c{i}" for i in range(12)])
+    table = table.assign(died=rng.integers(0, 2, 400), age=rng.normal(50, 15, 400).round(2))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "fast", Profile(500, 6_000, min_prevalence=0.01, steps=20))
+        data = tmp_path / "t.csv"
+        es.Pipeline(tmp_path / "run", dataset="table", data=data, outcome="died").run()
+    train = pd.read_parquet(tmp_path / "run" / "train.parquet")
+    made = train[pd.read_csv(tmp_path / "run" / "synthetic.csv").columns].astype(object)
+    made.loc[:9, "c3"] = None
+    made.to_csv(tmp_path / "run" / "synthetic.csv", index=False)
+    admit(tmp_path / "run", "synthetic.csv")
+    with pytest.raises(InputError, match="holds 270 training patients as they are"):
+        release(tmp_path / "run", tmp_path / "p", signed_by="A. Officer")
+
+
 def test_only_its_own_leftovers_go(run, tmp_path):
     for name in (".p.mine.part", ".p.v2.abcd1234.part", ".p.abcd1234.part"):
         (tmp_path / name).mkdir()
