@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, first_bad, some
-from .protection import LEAST_PATIENTS
+from .protection import LEAST_PATIENTS, is_shared
 
 MISSING = "(missing)"
 REST = "(other)"  # the categories that too few patients have, together
@@ -85,8 +85,8 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
 
 def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
     if bad := first_bad(values, wrong):
-        shared = int((values == bad.value).sum()) >= LEAST_PATIENTS  # else it is a patient's
-        said = said.format(value=repr(bad.value) if shared else "another text", row=bad.row)
+        told = repr(bad.value) if is_shared(values, bad.value) else "another text"
+        said = said.format(value=told, row=bad.row)
         raise InputError(f"{what} {said}; correct it or leave it empty.")
 
 

@@ -1,11 +1,17 @@
 """What keeps a single patient out of whatever is learned."""
 
 import numpy as np
+import pandas as pd
 
 # Patients behind anything that is learned from values: a bin, an exact value, a category. With one
 # or two it would be theirs to be recognized by; five is the smallest count that statistical offices
 # and hospitals commonly let out in a table.
 LEAST_PATIENTS = 5
+
+
+def is_shared(values: pd.Series, value: object) -> bool:
+    """Whether enough patients have a value for a message to show it."""
+    return int((values == value).sum()) >= LEAST_PATIENTS
 
 
 def ends(values: np.ndarray, least: int = LEAST_PATIENTS) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT_GROUPS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
 _COMMA_GROUPS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
 # What can be read in two ways: a decimal, or one group of thousands.

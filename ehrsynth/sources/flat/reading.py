@@ -13,7 +13,7 @@ from ... import kinds
 from ...errors import InputError, first_bad
 from ...files import MISSING_TEXTS
 from ...kinds import MISSING
-from ...protection import LEAST_PATIENTS, ends
+from ...protection import LEAST_PATIENTS, ends, is_shared
 from ...schema import Column
 from .columns_file import NOTHING, Wish
 from .decimals import sign_of_column, to_numbers
@@ -67,7 +67,7 @@ class Reading:
         """
         if bad := first_bad(values, wrong):
             text = str(bad.value)
-            shared = int((values == bad.value).sum()) >= LEAST_PATIENTS
+            shared = is_shared(values, bad.value)
             shown = repr(text[:40]) if shared else "another text"
             again = (
                 f", leave it empty, or {self.say(missing=[text])}"
