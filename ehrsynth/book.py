@@ -1,11 +1,15 @@
 """What the chapters need besides the package itself: setup, shared work, exercises."""
 
+import copy
+import dis
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -87,3 +91,105 @@ def check(name: str, test: Callable[[], object], hint: str = "") -> None:
     print(" ".join(part for part in (f"{name}: not yet.", hint) if part))
     if reason:
         print(f"  (What the check met: {reason})")
+
+
+class Exercise:
+    """An exercise that marks itself and never stops the notebook.
+
+    ``judge(answer, rng)`` returns what is wrong, in words, or "". Each wrong answer brings one
+    more of the hints, an untouched stub none.
+    """
+
+    def __init__(self, name: str, judge: Callable, hints: Sequence[str]) -> None:
+        self.name, self.judge, self.hints, self.wrong = name, judge, hints, 0
+
+    def check(self, answer: object) -> None:
+        """Print whether this function or value is right, else what is wrong and the next hint."""
+        if untouched(answer):
+            print(f"{self.name}: still open. Write your answer and run this cell again.")
+            return
+        try:
+            with np.errstate(all="ignore"):
+                complaint = self.judge(answer, np.random.default_rng(list(self.name.encode())))
+        except (Exception, SystemExit) as error:  # whatever the reader's code raises
+            complaint = f"it stops with {type(error).__name__}: {error}"
+        if not complaint:
+            print(f"{self.name}: correct.")
+            return
+        self.wrong += 1
+        lines = [f"Hint {k}: {hint}" for k, hint in enumerate(self.hints[: self.wrong], start=1)]
+        print("\n  ".join([f"{self.name}: not yet: {complaint}", *lines]))
+
+
+def untouched(answer: Any) -> bool:
+    """Whether nothing was filled in: ``...``, a function of ``...``, a dict of nothing else."""
+    if isinstance(answer, dict):
+        return all(map(untouched, answer.values()))
+    if not hasattr(answer, "__code__"):
+        return answer is None or answer is ...
+    loads = [s for s in dis.get_instructions(answer) if s.opname.startswith("LOAD_")]
+    return all(s.opname == "LOAD_CONST" and s.argval is None for s in loads) and (
+        set(answer.__code__.co_consts) <= {None, ..., answer.__doc__}
+    )
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether an answer says what the solution `b` says, in whatever type, case or order."""
+    if isinstance(a, dict) and hasattr(b, "keys"):
+        b = dict(b)
+    if isinstance(b, dict):
+        return set(dict(a)) == set(b) and all(alike(a[key], b[key]) for key in b)
+    if all(hasattr(v, "reindex_like") for v in (a, b)) and a.ndim == b.ndim:
+        if any(set(one) != set(other) for one, other in zip(a.axes, b.axes, strict=True)):
+            return False
+        a = a.reindex_like(b)
+    x, y = (np.squeeze(np.asarray(getattr(v, "detach", lambda v=v: v)())) for v in (a, b))
+    if x.shape != y.shape:
+        return False
+    try:
+        return bool(np.allclose(x.astype(float), y.astype(float), 1e-4, 1e-6, equal_nan=True))
+    except (TypeError, ValueError):
+        return [str(v).strip().lower() for v in x.flat] == [str(v).lower() for v in y.flat]
+
+
+def compare(solution: Callable, cases: Callable, mistakes: dict[str, Callable]) -> Callable:
+    """A judge: the answer does what the solution does on ``cases(rng)``, a list of arguments.
+
+    Each mistake is a function that makes it, under what is said to an answer that does the same.
+    """
+
+    def judge(answer: Callable, rng: np.random.Generator) -> str:
+        given = cases(rng)
+
+        def made(function: Callable) -> list:
+            return [function(*copy.deepcopy(case)) for case in given]
+
+        def same(function: Callable) -> list[bool]:
+            return [alike(*pair) for pair in zip(got, made(function), strict=True)]
+
+        got = made(answer)
+        right = same(solution)
+        for says, mistake in mistakes.items():
+            if not all(right) and all(same(mistake)):
+                return says
+        for k in np.flatnonzero(~np.array(right)):
+            one, other = (repr(value)[:120] for value in (got[k], made(solution)[k]))
+            return f"for a case that you have not seen it gives {one} where {other} is right."
+        return ""
+
+    return judge
+
+
+def choices(solution: dict, says: dict[str, str], also: dict[str, str] | None = None) -> Callable:
+    """A judge of a dict of choices; of the first wrong one it says why. `also`: synonyms."""
+    words = {"yes": "true", "1": "true", "no": "false", "0": "false"} | (also or {})
+
+    def judge(answer: dict, rng: np.random.Generator) -> str:
+        if not isinstance(answer, dict) or set(answer) != set(solution):
+            return "please keep the dictionary and its keys as they are."
+        said = {key: str(value).strip().lower() for key, value in answer.items()}
+        bad = [k for k in solution if words.get(said[k], said[k]) != str(solution[k]).lower()]
+        right = f"{len(solution) - len(bad)} of {len(solution)} are right."
+        return f"{right} {bad[0]}: {says[bad[0]]}" if bad else ""
+
+    return judge
