@@ -25,7 +25,7 @@ from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
-from .evaluation.privacy.more_rows import TIMES, by_rows
+from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
 from .evaluation.report import METRICS_FILE, Report
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
 from .gan.recipe import CHECKPOINT, DEFAULT, named
@@ -344,7 +344,7 @@ class Pipeline:
         reports = compare(self.train, self.holdout, tables, **options)
         report = reports["model"] if self.runs == 1 else self._keep_first(reports)
         if more := self._more_rows():
-            report.facts["membership by moments, as more rows are released"] = more
+            report.facts[MORE_ROWS] = more
         report.save(self.out)
 
     def _more_rows(self) -> list[dict[str, float]]:

@@ -14,6 +14,11 @@ def is_shared(values: pd.Series, value: object) -> bool:
     return int((values == value).sum()) >= LEAST_PATIENTS
 
 
+def told(count: float) -> str:
+    """A number of patients, or of rows, as a page that leaves the house may say it."""
+    return f"{count:,.0f}" if count >= LEAST_PATIENTS else f"fewer than {LEAST_PATIENTS}"
+
+
 def ends(values: np.ndarray, least: int = LEAST_PATIENTS) -> tuple[float, float]:
     """Where values begin and end, as far as that is nobody's: NaN for fewer than `least` values.
 

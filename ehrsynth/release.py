@@ -5,6 +5,7 @@ import re
 import shutil
 import tempfile
 from datetime import date
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pandas as pd
 from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import (
-    atomic_path,
     private_folder,
     read_json,
     read_table,
@@ -67,7 +67,7 @@ def release(
         _pack(run, package, with_model)
         if found := _found(run, package):
             raise InputError(f"{run} cannot be released, also if signed: {'; '.join(found)}.")
-        _close(package, signature, verdict["level"])
+        _close(package, signature, verdict)
         os.replace(package, out)
     finally:
         shutil.rmtree(package, ignore_errors=True)
@@ -127,16 +127,19 @@ def _own_words() -> str:
     return "\n".join(file.read_text(encoding="utf-8") for file in texts)
 
 
-def _close(package: Path, signature: dict, level: str) -> None:
-    """Write who signed into the card, then the manifest; let everybody read."""
+def _close(package: Path, signature: dict, verdict: dict) -> None:
+    """Write who signed on top of card and report, then the manifest; let everybody read."""
+    level = verdict["level"]
     if signature:
-        card = (package / CARD_FILE).read_text(encoding="utf-8")
         said = (
             f"{signature['name']} has released this data on {signature['date']} and answers for "
-            f"it. The privacy verdict was: {level}."
+            f"it. The privacy verdict was: {level} ({verdict['headline']})."
         )
-        with atomic_path(package / CARD_FILE) as temporary:
-            temporary.write_text(f"{card}\n## Signed\n\n{said}\n", encoding="utf-8")
+        tops = {CARD_FILE: ("# Data-set card\n", f"\n**Signed**: {said}\n"),
+                REPORT_FILE: ("<body>\n", f'<p class="careful">{escape(said)}</p>\n')}  # fmt: skip
+        for name, (top, line) in tops.items():
+            head, found, rest = (package / name).read_text(encoding="utf-8").partition(top)
+            (package / name).write_text(head + found + line + rest, encoding="utf-8")
     hashes = {file.relative_to(package).as_posix(): sha256(file) for file in _files(package)}
     write_json({"privacy": level, "signed": signature, "files": hashes}, package / MANIFEST)
     for place in (package, *package.rglob("*")):

@@ -99,6 +99,11 @@ class RunFolder:
         """Chapters run side by side share a folder: only one of them makes a stage."""
         return FileLock(self.path / ".lock", mode=0o600)
 
+    @property
+    def inside(self) -> str:
+        """The file of the synthetic patients as they are evaluated."""
+        return INSIDE if (self.path / INSIDE).is_file() else SYNTHETIC
+
     def claim(self, settings: dict, version: str, private: bool) -> None:
         """Start ``run.json``, or check that the folder holds this very run and nothing else.
 

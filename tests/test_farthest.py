@@ -55,6 +55,18 @@ def test_a_pair_that_is_torn_apart_is_named(people):
     assert len(both) == 1 and abs(both[0]["synthetic"]) < 0.15 < both[0]["real"]
 
 
+def test_how_many_of_fewer_than_five_have_a_code_is_not_told(people):
+    told = {}
+    for count in (2, 4, 8):
+        train, made = people[0].copy(), people[2].copy()
+        code = next(n for n in train if n.startswith("phe_"))
+        train[code], made[code] = np.uint8(0), np.uint8(1)
+        train.iloc[:count, train.columns.get_loc(code)] = 1
+        told[count] = found((train, people[1], people[2]), made)["columns"][0]
+    assert told[8]["real"] == pytest.approx(8 / 1_500, rel=1e-3)
+    assert told[2]["real"] is None and told[2] == told[4]  # no other number tells it either
+
+
 def test_the_picture_names_them():
     columns = [{"column": "Age (years)", "real": 50.0, "synthetic": 58.0, "distance": 0.4}]
     pairs = [{"first": "A", "second": "B", "real": 0.6, "synthetic": 0.1}]

@@ -112,7 +112,9 @@ def test_a_verdict_that_is_not_good_needs_a_name(run, tmp_path, level):
     assert not (tmp_path / "out").exists()
     release(run, tmp_path / "out", signed_by="A. Name\n# <b>")
     card = (tmp_path / "out" / "card.md").read_text()
-    assert "A. Name b has released" in card and f"verdict was: {level}" in card
+    assert f"verdict was: {level} (As it was judged)" in card
+    for page in (card, (tmp_path / "out" / "report.html").read_text().partition("<body>")[2]):
+        assert "A. Name b has released" in page[:400]  # on top, whoever reads no further
     assert read_json(tmp_path / "out" / MANIFEST)["signed"]["name"] == "A. Name b"
 
 

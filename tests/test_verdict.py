@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from ehrsynth.evaluation.metric import Metric, descriptions
+from ehrsynth.evaluation.privacy.more_rows import MORE_ROWS, SHADOWS
 from ehrsynth.evaluation.privacy.success import ALARMS
 from ehrsynth.evaluation.verdict import _USES, _WORDS, FAMILIES, Findings, level_of
 
@@ -54,6 +55,45 @@ def test_levels_of_the_way(share, expected):
     assert level_of(share) == expected
     assert level(findings(share=share), "fidelity") == expected
     assert level(findings(share=share), "utility") == expected
+
+
+def test_copies_are_counted_beside_as_many_held_out_patients():
+    same = metric("exact_copies", "privacy", 10 / 700, best=1 / 300)
+    said = " ".join(findings(same).verdicts()["privacy"].sentences)
+    assert "10 of 700 synthetic patients equal a used patient" in said
+    assert "of as many held-out patients 2 would" in said
+
+
+def test_the_first_screen_names_those_who_are_most_unlike_others():
+    alone = metric("membership_of_most_exposed", "privacy", 0.61, 0.02)
+    said = " ".join(findings(alone).verdicts()["privacy"].sentences)
+    assert "most unlike others, an attacker is right in 61 of 100 pairs" in said
+
+
+def test_what_more_rows_give_away_is_said_and_speaks_against_passing_on_the_model():
+    more = [{"rows": n, "AUROC": a, "from": a - 0.02, "to": a + 0.02}
+            for n, a in ((700, 0.51), (2_100, 0.54), (7_000, 0.60))]  # fmt: skip
+    found = findings(facts={MORE_ROWS: more})
+    assert "from 7,000 rows an attacker is right in 60 of 100" in " ".join(
+        found.verdicts()["privacy"].sentences
+    )
+    assert any("model" in use and "7,000 rows" in use for use in found.advice()["bad"])
+    assert level(found, "privacy") == "good"  # of these rows
+    found = findings(facts={MORE_ROWS: more[:1]})
+    assert not any("model, or" in use for use in found.advice()["bad"])
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "expected"),
+    [(0.51, 0.49, "good"), (0.55, 0.49, "good"), (0.55, 0.52, "care"), (0.6, 0.55, "bad")],
+)
+def test_an_audit_counts_as_the_strongest_attack(value, low, expected):
+    audit = [{"models": 8, "AUROC": value, "from": low, "to": 2 * value - low}]
+    found = findings(facts={SHADOWS: audit})
+    assert level(found, "privacy") == expected
+    said = " ".join(found.verdicts()["privacy"].sentences)
+    assert f"right in {100 * value:.0f} of 100 pairs" in said
+    assert ("audit by shadow models" in said) == (expected != "good")
 
 
 def test_silence_is_good_only_with_the_power_to_notice_and_says_what_it_would_have_noticed():

@@ -63,7 +63,7 @@ HOUSE = {
         )
     },
     "Work": {
-        "audit": (), "profiles": (), "run_folder": (), "traces": (), "release": (), "pipeline": (),
+        "profiles": (), "run_folder": (), "audit": (), "traces": (), "release": (), "pipeline": (),
         "cli": (), "book": (),
     },
 }  # fmt: skip

@@ -4,6 +4,7 @@ import logging
 
 import pandas as pd
 
+from ..protection import told
 from ..schema import Schema
 from .cells import Found, cells
 from .formulas import formulas
@@ -40,7 +41,8 @@ def listed(
         row: dict[str, object] = {"relation": str(rule), "broken by chance": round(by_chance)}
         for name, table in tables.items():
             broken, applies = rule.broken(table, schema)
-            row[f"{name}, broken"] = f"{broken.sum():,} of {applies.sum():,}"
+            counts = (told(n) if n else "0" for n in (broken.sum(), applies.sum()))
+            row[f"{name}, broken"] = " of ".join(counts)
         rows.append(row)
     return rows
 

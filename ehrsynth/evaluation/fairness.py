@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from ..protection import LEAST_PATIENTS
+from ..protection import LEAST_PATIENTS, told
 from ..statistics import Estimate, NotComputable, auroc_parts
 from .intervals import largest_of
 from .learners import predict
@@ -121,13 +121,9 @@ def _missing_group(setting: Setting, rng) -> Estimate:
 
 
 def _small_groups(table: pd.DataFrame) -> str:
-    small = [f"{name} ({_few(row.cases)} of {_few(row.patients)} with the outcome)"
+    small = [f"{name} ({told(row.cases)} of {told(row.patients)} with the outcome)"
              for name, row in table[table["auroc"].isna()].iterrows()]  # fmt: skip
     return f" Too few patients to judge: {', '.join(small)}." if small else ""
-
-
-def _few(patients: float) -> str:
-    return f"{patients:.0f}" if patients >= LEAST_PATIENTS else f"fewer than {LEAST_PATIENTS}"
 
 
 def _worst_auroc(setting: Setting) -> str:

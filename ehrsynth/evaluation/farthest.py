@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp, norm, wasserstein_distance
 
+from ..protection import LEAST_PATIENTS
 from ..statistics import holm
 from .setting import Setting
 
@@ -42,6 +43,9 @@ def _columns(setting: Setting) -> list[dict[str, Any]]:
     sides, encoder = (setting.train, setting.candidate), setting.encoder
     means = np.stack([side.matrix.mean(axis=0, dtype=np.float64) for side in sides])
     n, m = map(len, sides)
+    # Of whom fewer than five have, no number tells how many they are.
+    few = (means[0] > 0) & (means[0] * n < LEAST_PATIENTS) & ~encoder.is_kind("continuous")
+    means[0, few] = LEAST_PATIENTS / n
     pooled = (n * means[0] + m * means[1]) / (n + m)
     spread = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12))
     distance = np.abs(means[0] - means[1]) / spread
@@ -58,7 +62,7 @@ def _columns(setting: Setting) -> list[dict[str, Any]]:
         means[:, i] = real.mean(), made.mean()
     return [
         {
-            "column": _named(setting, i), "real": _short(means[0, i]),
+            "column": _named(setting, i), "real": None if few[i] else _short(means[0, i]),
             "synthetic": _short(means[1, i]), "distance": _short(distance[i]),
         }
         for i in _worst(distance, chance)

@@ -13,6 +13,7 @@ from scipy.stats import hypergeom
 from ..discovery.leaks import Leak, leaks, unused
 from ..errors import InputError, check_choice
 from ..progress import each
+from ..protection import told
 from ..relations.rule import Rule
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, holm, mean_of
@@ -126,7 +127,7 @@ def compare(
             metrics, odd | dict(facts or {}) | _facts(real, leaking),
             {"seed": seed, "profile": profile},
             rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
-            outside={role: counts for role, (_, counts) in cleaned.items()},
+            outside={r: {n: told(k) for n, k in out.items()} for r, (_, out) in cleaned.items()},
             left_out={r: [n for n in t if n not in shared] for r, t in aligned.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
             overlap=shared_records(real.train.matrix, real.holdout.matrix),

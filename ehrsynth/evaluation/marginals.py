@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from ..statistics import Z95, Estimate, NotComputable, normal_interval
-from .intervals import jackknife_of_sums
+from ..statistics import Estimate, NotComputable
+from .intervals import jackknife_of_rows, jackknife_of_sums
 from .setting import Setting, Side
 
+FEWEST_VALUES = 10  # in either table, for a distance
 STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.001)}
 
 
@@ -91,30 +92,22 @@ def _codes_counted(statistic, what: str, low: float = 0.0, high: float = np.inf)
 
 def _wasserstein(real: Side, made: Side, rng, scale: Callable) -> Estimate:
     """Mean over continuous columns of the Wasserstein distance, divided by `scale(values)`."""
-    distances, errors = [], []
+    known = {}
     for name in real.encoder.schema.of_kind("continuous"):
         a, b = (side.frame[name].dropna().to_numpy(float) for side in (real, made))
-        if min(len(a), len(b)) < 2 or np.ptp(a) == 0:
-            continue
-        unit = scale(a)
-        distances.append(wasserstein_distance(a, b) / unit)
-        errors.append(_wasserstein_error(a / unit, b / unit, rng))
-    if not distances:
-        raise NotComputable("there is no continuous column with values in both tables")
-    error = float(np.sqrt(np.sum(np.square(errors)))) / len(errors)
-    return normal_interval(float(np.mean(distances)), error)
+        if min(len(a), len(b)) >= FEWEST_VALUES and np.ptp(a) > 0:
+            known[name] = scale(a)
+    if not known:
+        raise NotComputable(f"no continuous column has {FEWEST_VALUES} values in both tables")
 
+    def distance(*sides: tuple[np.ndarray]) -> float:
+        columns = ([x[np.isfinite(x)] for x in side[0].T] for side in sides)
+        return float(np.mean(list(map(wasserstein_distance, *columns))))
 
-def _wasserstein_error(a: np.ndarray, b: np.ndarray, rng) -> float:
-    """Standard error of the Wasserstein distance, by the jackknife on a grid of 200 bins."""
-    edges = np.linspace(min(a.min(), b.min()), max(a.max(), b.max()) + 1e-12, 201)
-    cells = (np.clip(np.searchsorted(edges, x, "right") - 1, 0, 199) for x in (a, b))
-    real, made = (np.eye(200, dtype=np.float32)[cell] for cell in cells)
-    estimate = jackknife_of_sums(
-        lambda x, y, n, m: np.abs(np.cumsum(x / n) - np.cumsum(y / m)).sum(),
-        real, made, rng,
-    )  # fmt: skip
-    return estimate.half / Z95 * (edges[1] - edges[0])
+    scaled = [
+        (side.frame[list(known)].to_numpy(float) / [*known.values()],) for side in (real, made)
+    ]
+    return jackknife_of_rows(distance, scaled, rng)
 
 
 COMPUTE: dict[tuple[str, str], Callable] = {

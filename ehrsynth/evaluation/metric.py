@@ -108,6 +108,13 @@ class Metric:
         """
         return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
+    @property
+    def interval(self) -> str:
+        """The interval in words, or nothing where there is none."""
+        if self.ci_low is None or self.ci_high is None:
+            return ""
+        return f"{number_text(self.ci_low)} to {number_text(self.ci_high)}"
+
     def to_dict(self) -> dict:
         """Plain numbers and texts, rounded so that the file is the same on every machine."""
         return {
@@ -155,3 +162,19 @@ def described(
             bounds, note = (row.pop("low"), row.pop("high")), (notes or {}).get(key)
             specs.append(Spec(**row, bounds=bounds, compute=compute[key], note=note))
     return tuple(specs)
+
+
+def number_text(value: float | None) -> str:
+    """Three significant digits, no exponent for ordinary numbers.
+    Chapter choosing-and-releasing, "Releasing: what travels with the data".
+    """
+    if value is None or not np.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) < 1e-4:
+        return f"{value:.1e}"
+    text = f"{value:.{max(0, 2 - int(np.floor(np.log10(abs(value)))))}f}"
+    return text.replace("-", "−")

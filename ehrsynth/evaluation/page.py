@@ -10,70 +10,57 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from .. import plots
 from ..errors import some
+from ..protection import LEAST_PATIENTS, told
 from ..schema import Schema
-from .metric import Metric
+from .metric import Metric, number_text
 from .privacy.success import ALARMS
-from .verdict import FAMILIES, SENTENCES, Findings, interval_text, level_of, number_text
+from .verdict import FAMILIES, SENTENCES, Findings, level_of
 
 
 def render(found: Findings, pictures: bool = True) -> str:
     """The whole report in HTML, drawn unless `pictures` is False."""
     facts = plain(found.facts)
-    lists = {name: value for name, value in found.facts.items() if isinstance(value, list)}
+    lists = {name: value for name, value in facts.items() if isinstance(value, list)}
     return _fill(
         "report.html", found, pictures=_pictures(found) if pictures else {}, lists=lists,
         facts={name: value for name, value in facts.items() if name not in lists},
-        number=number_text, interval=interval_text, track=_track, some=some,
-        thresholds=_thresholds(found), today=date.today().isoformat(), versions=_versions(),
+        number=number_text, track=_track, some=some,
+        alarms=ALARMS, today=date.today().isoformat(), versions=_versions(),
     )  # fmt: skip
 
 
 def card(found: Findings) -> str:
     """The data-set card, in Markdown: one page that travels with the synthetic data."""
     unknown = "not stated: write it here before you pass the data on"
-    return _fill("card.md", found, facts=found.facts, unknown=unknown)
+    return _fill("card.md", found, facts=plain(found.facts), unknown=unknown)
 
 
 def table(found: Findings) -> str:
     """The metrics that can be believed as a short HTML table, for a notebook."""
-    rows = [
-        {
-            "family": family, "metric": m.title, "value": number_text(m.value),
-            "95 % interval": interval_text(m), "best": number_text(m.best),
-            "worst": number_text(m.worst),
-            "way to best": "" if m.share is None else f"{100 * np.clip(m.share, 0, 1):.0f} %",
-        }
-        for family in FAMILIES
-        for m in found.of(family)
-    ]  # fmt: skip
-    return pd.DataFrame(rows).to_html(index=False, border=0)
+    return _fill("table.html", found, number=number_text)
 
 
 def plain(value: Any) -> Any:
-    """Numbers, text, and lists and dicts of them, as JSON knows them."""
+    """Numbers, text, and lists and dicts of them, as JSON knows them.
+
+    How many rows of real patients a finding is about is said from five on.
+    """
     if isinstance(value, list):
         return [plain(one) for one in value]
     if isinstance(value, dict):
-        return {str(name): plain(one) for name, one in value.items()}
+        value = {str(name): plain(one) for name, one in value.items()}
+        rows = value.get("rows")
+        if isinstance(rows, int) and value.get("table", "synthetic") != "synthetic":
+            value["rows"] = rows if rows >= LEAST_PATIENTS else told(rows)
+        return value
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if isinstance(value, int | float | str | bool | None) else str(value)
-
-
-def _thresholds(found: Findings) -> list[dict]:
-    """From which value on each attack asks for care, or forbids the release; and its value."""
-    rows = []
-    for name, row in ALARMS.items():
-        metric = next((m for m in found.of("privacy") if m.name == name), None)
-        if metric is not None:
-            rows.append(row | {"title": metric.title, "value": metric.value})
-    return rows
 
 
 def _versions() -> str:

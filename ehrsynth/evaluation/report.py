@@ -33,14 +33,8 @@ class Report(Findings):
         )  # fmt: skip
         return {
             "verdicts": {
-                family: {
-                    "level": v.level,
-                    "headline": v.headline,
-                    "judged": v.judged,
-                    "not_judged": v.not_judged,
-                    "power": v.power,
-                }
-                for family, v in self.verdicts().items()
+                family: {name: part for name, part in vars(verdict).items() if name != "sentences"}
+                for family, verdict in self.verdicts().items()
             },
             "metrics": [m.to_dict() for m in self.metrics],
             **{name: getattr(self, name) for name in names},

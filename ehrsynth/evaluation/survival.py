@@ -7,17 +7,16 @@ Meier's curve and Cox's regression use such a patient for as long as he was foll
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import t
 
-from ..statistics import Estimate, NotComputable, jackknife_variance, kaplan_meier, normal_interval
+from ..statistics import Estimate, NotComputable, kaplan_meier
 from .inference import interval_overlap
+from .intervals import jackknife_of_rows
 from .metric import described
 from .setting import Setting, Side
 
 FEWEST_AT_RISK = 10  # patients who are still followed, for a curve worth comparing
 EVENTS_A_COLUMN = 10  # for each column of a regression (Peduzzi et al., J Clin Epidemiol 1995)
 _MOST_COLUMNS = 10
-_PARTS = 10  # of a table, left out in turn
 _TOO_ALIKE = 0.9  # of a column's variance that other columns explain
 _ROUNDS, _NEAR = 40, 1e-9  # of Newton's steps
 
@@ -97,7 +96,7 @@ def _mean_apart(one: tuple, other: tuple, end: float) -> float:
 def _difference(setting: Setting, rng) -> Estimate:
     end = _end(setting)
     sides = [_followed(side)[1:] for side in (setting.train, setting.even_candidate)]
-    return _jackknife(lambda a, b: _mean_apart(a, b, end), sides, rng)
+    return jackknife_of_rows(lambda a, b: _mean_apart(a, b, end), sides, rng)
 
 
 def largest_difference(setting: Setting) -> str:
@@ -163,22 +162,11 @@ def _hazards(compare: Callable) -> Callable:
 
     def compute(setting: Setting, rng) -> Estimate:
         _, sides = _regressions(setting)
-        return _jackknife(lambda a, b: float(np.mean(compare(*cox(*a), *cox(*b)))), sides, rng)
+        return jackknife_of_rows(
+            lambda a, b: float(np.mean(compare(*cox(*a), *cox(*b)))), sides, rng
+        )
 
     return compute
-
-
-def _jackknife(statistic: Callable[..., float], sides: list[tuple], rng) -> Estimate:
-    """A statistic of two tables' arrays, with the interval of leaving out parts of each in turn."""
-    variance = 0.0
-    for i, side in enumerate(sides):
-        part, values = rng.permutation(len(side[0])) % _PARTS, []
-        for left_out in range(_PARTS):
-            kept = tuple(array[part != left_out] for array in side)
-            values.append(statistic(*sides[:i], kept, *sides[i + 1 :]))
-        variance += jackknife_variance(np.array(values))
-    error = float(np.sqrt(variance))
-    return normal_interval(statistic(*sides), error, float(t.ppf(0.975, _PARTS - 1)))
 
 
 SPECS = described(

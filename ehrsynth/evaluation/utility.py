@@ -55,10 +55,6 @@ def loss_of_auroc(setting: Setting) -> Estimate:
     return normal_interval(real - made, float(error), float(t.ppf(0.975, 2 * len(again))))
 
 
-def _trts(setting: Setting, rng) -> Estimate:
-    return _score(setting.holdout.model, setting.candidate)
-
-
 def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
     """Number of each patient's group by predicted risk; the groups are about equally large.
     Chapter utility, "Calibration: are the risks right?".
@@ -180,7 +176,9 @@ def _compared(compare, rng, real: np.ndarray, made: np.ndarray) -> tuple[float, 
 
 COMPUTE = {
     ("tstr_auroc", "published"): _tstr,
-    ("trts_auroc", "published"): _trts,
+    ("trts_auroc", "published"): lambda setting, rng: _score(
+        setting.holdout.model, setting.candidate
+    ),
     ("calibration_error", "corrected"): _calibration_error,
     ("mean_risk_error", "corrected"): _mean_risk_error,
     ("calibration_slope_error", "corrected"): _slope_error,

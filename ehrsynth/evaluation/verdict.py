@@ -14,7 +14,8 @@ import pandas as pd
 from ..errors import some
 from .alignment import DEFECTS
 from .kept import LEAKS
-from .metric import Metric
+from .metric import Metric, number_text
+from .privacy.more_rows import MORE_ROWS, SHADOWS
 from .privacy.success import ALARMS
 
 FAMILIES = {
@@ -76,7 +77,7 @@ class Findings:
     columns: list[str] = field(default_factory=list)  #: that were compared
     left_out: dict[str, list[str]] = field(default_factory=dict)  #: and were not, by table
     #: by table and column, values out of bounds, which count as not measured
-    outside: dict[str, dict[str, int]] = field(default_factory=dict)
+    outside: dict[str, dict[str, str]] = field(default_factory=dict)
     #: codes and categories that no synthetic patient has, and the share of train that does
     absent: dict[str, float] = field(default_factory=dict)
     overlap: int = 0  #: held-out patients who are in train too
@@ -158,6 +159,8 @@ class Findings:
         if _doubts(self):
             advice["bad"].append(_say("no reference"))
             return advice
+        if more := _more_rows(self):
+            advice["bad"].append(_say("keep the model", **more))
         spots = _weak_spots(self)
         place = "" if levels["privacy"] == "good" else " inside the institution"
         train = f"{self.rows.get('train', 0):,}"
@@ -251,7 +254,7 @@ def _utility(found: Findings) -> Verdict:
         reasons = [m.reason for m in found.of("utility") if m.name == "tstr_auroc" and m.reason]
         why = reasons[0] if reasons else "there is no value"
         return Verdict("unknown", "Not measured", [f"{why[:1].upper()}{why[1:]}."])
-    interval = f" (95 % interval {interval_text(test)})" if interval_text(test) else " "
+    interval = f" (95 % interval {test.interval})" if test.interval else " "
     best = f"; the same model trained on real patients reaches {number_text(test.best)}"
     real = "" if test.best is None else best
     said = [_say("utility", auroc=number_text(test.value), interval=interval, real=real)]
@@ -314,10 +317,10 @@ def _alarm(found: Findings, metric: Metric) -> int:
 def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     metrics = [m for m in found.of("privacy") if m.value is not None]
     alarms = {m.name: _alarm(found, m) for m in metrics}
-    worst = max(alarms.values(), default=0)
+    worst = max([*alarms.values(), audit := _audited(found)])
     said = _attacks(found)
     if worst:
-        loud = [m.title.lower() for m in metrics if alarms[m.name]]
+        loud = [m.title.lower() for m in metrics if alarms[m.name]] + [SHADOWS] * bool(audit)
         said.append(_say("loud", titles=", ".join(loud)))
     said += [m.note for m in metrics if m.name == "membership_of_most_exposed" and m.note]
     if doubts and alarms.get("holdout_exposure") == 2:
@@ -366,15 +369,23 @@ def _attacks(found: Findings) -> list[str]:
         low, high = (100 * (b or 0) for b in (best.ci_low, best.ci_high))
         title = best.title[:1].lower() + best.title[1:]
         said.append(_say("strongest", title=title, value=100 * _value(best), low=low, high=high))
+    if alone := found.known("membership_of_most_exposed"):
+        low, high = (100 * (b or 0) for b in (alone.ci_low, alone.ci_high))
+        said.append(_say("lonely", value=100 * _value(alone), low=low, high=high))
     rare = found.known("membership_inference_at_1_percent")
     if rare:
         said.append(_say("rare", found=_per_100(_value(rare))))
-    same = found.known("exact_copies")
-    if same:
+    if same := found.known("exact_copies"):
         rows = found.rows.get("synthetic", 0)
-        chance = "" if same.best is None else f" (held-out patients: {_per_100(same.best)} %)"
+        chance = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
+        chance = "" if same.best is None else chance
         copies = round(_value(same) * rows)
         said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
+    if more := _more_rows(found):
+        said.append(_say("more rows", **more))
+    for row in found.facts.get(SHADOWS, []):
+        value, low, high = (100 * row[name] for name in ("AUROC", "from", "to"))
+        said.append(_say("audit", models=row["models"], value=value, low=low, high=high))
     power = found.tried.get("power")
     if power and not any(_alarm(found, m) for m in found.of("privacy") if m.value is not None):
         exact, near = (
@@ -385,6 +396,20 @@ def _attacks(found: Findings) -> list[str]:
         auroc = 100 * power["auroc"]
         said.append(_say("power", exact=exact, near=near, changed=changed, auroc=auroc))
     return said
+
+
+def _audited(found: Findings) -> int:
+    """0 nothing seen by shadow models, or none trained; 1 care, 2 do not release."""
+    limits = [float(ALARMS["moments_attack"][level]) for level in ("care", "bad")]
+    return max([sum(row["AUROC"] >= limit and row["from"] > 0.5 for limit in limits)
+                for row in found.facts.get(SHADOWS, [])], default=0)  # fmt: skip
+
+
+def _more_rows(found: Findings) -> dict[str, float]:
+    """From how many rows, with the model at hand, an attack is right how often; {} if it is not."""
+    rows = [row for row in found.facts.get(MORE_ROWS, []) if row["from"] > 0.5]
+    more = [row for row in rows if row["AUROC"] >= float(ALARMS["moments_attack"]["care"])]
+    return {"rows": more[-1]["rows"], "value": 100 * more[-1]["AUROC"]} if more else {}
 
 
 def _weak_spots(found: Findings) -> dict[str, str | float]:
@@ -423,28 +448,3 @@ def _titles(metrics: list[Metric]) -> str:
 
 def _per_100(share: float) -> str:
     return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
-
-
-def number_text(value: float | None) -> str:
-    """Three significant digits, no exponent for ordinary numbers.
-    Chapter choosing-and-releasing, "Releasing: what travels with the data".
-    """
-    if value is None or not np.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if abs(value) < 1e-4:
-        return f"{value:.1e}"
-    text = f"{value:.{max(0, 2 - int(np.floor(np.log10(abs(value)))))}f}"
-    return text.replace("-", "−")
-
-
-def interval_text(metric: Metric) -> str:
-    """The interval of a metric, or nothing where it has none.
-    Chapter choosing-and-releasing, "Releasing: what travels with the data".
-    """
-    if metric.ci_low is None or metric.ci_high is None:
-        return ""
-    return f"{number_text(metric.ci_low)} to {number_text(metric.ci_high)}"

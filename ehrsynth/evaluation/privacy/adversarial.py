@@ -34,32 +34,23 @@ def _at_home(to_other: np.ndarray, to_own: np.ndarray, ties: float) -> np.ndarra
     return (to_other > to_own) + ties * (to_other == to_own)
 
 
-def _distances_between(
-    a: np.ndarray, b: np.ndarray, queries: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The four distances of :func:`adversarial_accuracy` for at most `queries` records a table."""
-    rows_a, rows_b = (
-        np.sort(rng.choice(len(x), min(queries, len(x)), replace=False)) for x in (a, b)
-    )
-    return (
-        nearest_distance(a[rows_a], b), nearest_distance(a[rows_a], a, rows_a),
-        nearest_distance(b[rows_b], a), nearest_distance(b[rows_b], b, rows_b),
-    )  # fmt: skip
-
-
 def _privacy_loss(
     pairs: Iterable[tuple[np.ndarray, ...]], queries: int, rng: np.random.Generator, ties: float
 ) -> Estimate:
-    """Accuracy of the first pair of tables minus accuracy of the second, with interval."""
+    """Accuracy of the first pair of tables minus accuracy of the second, with interval; of at most
+    `queries` records a table.
+    """
     accuracy, variance = [], 0.0
-    for a, b in pairs:
-        if min(len(a), len(b)) < 5:
+    for pair in pairs:
+        if min(map(len, pair)) < 5:
             raise NotComputable("fewer than 5 patients in a table")
-        parts = _distances_between(a, b, queries, rng)
-        accuracy.append(adversarial_accuracy(*parts, ties=ties))
-        for pair in (parts[:2], parts[2:]):
-            wins = _at_home(*pair, ties)
-            variance += wins.var() / len(wins) / 4
+        asked = [np.sort(rng.choice(len(x), min(queries, len(x)), replace=False)) for x in pair]
+        near = [
+            (nearest_distance(own[rows], other), nearest_distance(own[rows], own, rows))
+            for own, other, rows in zip(pair, reversed(pair), asked, strict=True)
+        ]
+        accuracy.append(adversarial_accuracy(*near[0], *near[1], ties=ties))
+        variance += sum(_at_home(*two, ties).var() / len(two[0]) / 4 for two in near)
     return normal_interval(accuracy[0] - accuracy[1], float(np.sqrt(variance)))
 
 

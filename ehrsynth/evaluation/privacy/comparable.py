@@ -22,17 +22,14 @@ def differences(setting: Setting) -> list[str]:
     Chapter privacy, "What these tests cannot show".
     """
     sides = zip((setting.train, setting.holdout), setting.attacked, strict=True)
-    parts = [side.matrix[chosen] for side, chosen in sides]
+    parts = [side.matrix[asked] for side, asked in sides]
     rows, used = np.concatenate(parts), np.repeat([True, False], [len(x) for x in parts])
     exchanges = Exchanges(used, np.random.default_rng([setting.train.seed, 18]))
     encoder = setting.encoder
-    single = np.zeros((len(rows), 0))
-    names = []
     demographic = encoder.columns(*encoder.schema.of_role("demographic"))
     measured = np.flatnonzero(encoder.is_kind("continuous"))
-    for i in dict.fromkeys([*measured, *demographic]):
-        single = np.column_stack([single, rows[:, i]])
-        names.append(encoder.labels[i])
+    chosen = list(dict.fromkeys([*measured, *demographic]))
+    single, names = rows[:, chosen], [encoder.labels[i] for i in chosen]
     if (codes := encoder.is_kind("binary")).any():
         single = np.column_stack([single, rows[:, codes].sum(axis=1)])
         names.append("number of codes")

@@ -89,8 +89,4 @@ def copied(
     return found, float(binom.sf(found - 1, found + pairs, rate))
 
 
-def _guard(setting: Setting, rng: np.random.Generator) -> Estimate:
-    return unlikely(*setting.once(crowds))[0]
-
-
-COMPUTE = {("absolute_guard", "corrected"): _guard}
+COMPUTE = {("absolute_guard", "corrected"): lambda setting, rng: unlikely(*setting.once(crowds))[0]}

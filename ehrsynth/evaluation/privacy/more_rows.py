@@ -16,6 +16,8 @@ from . import moments
 from .reference import Shape, attacked
 from .success import attack_auroc
 
+MORE_ROWS = "membership by moments, as more rows are released"  # where a report's facts have it
+SHADOWS = "audit by shadow models"
 TIMES = (1, 3, 10)  # of the rows of train
 
 

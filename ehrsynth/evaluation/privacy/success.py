@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_curve
 
 from ...statistics import Estimate, NotComputable, auroc
 
@@ -33,11 +34,8 @@ def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_ra
     Whoever has a small distance is accused. Between two thresholds the ROC curve is a straight
     line (ties are accused at random). Chapter privacy, "As it can be believed".
     """
-    levels = np.unique(np.concatenate([train, holdout]))
-    found, false = (
-        np.append(0.0, np.searchsorted(np.sort(side), levels, "right") / len(side))
-        for side in (train, holdout)
-    )
+    used = np.repeat([1, 0], [len(train), len(holdout)])
+    false, found, _ = roc_curve(used, -np.concatenate([train, holdout]), drop_intermediate=False)
     # At one false positive rate the best threshold counts.
     last = np.flatnonzero(np.append(np.diff(false) > 0, True))
     return float(np.interp(false_positive_rate, false[last], found[last]))
