@@ -35,7 +35,7 @@ from ehrsynth.gan.players import (
     stream,
 )
 from ehrsynth.gan.recipe import MODERN, PAPER, Recipe
-from ehrsynth.gan.train import TrainingError, _set_rates
+from ehrsynth.gan.train import TrainingError, set_rates
 from ehrsynth.generation.calibration import calibrate, refresh_statistics
 from ehrsynth.generation.counts import Counts
 from ehrsynth.generation.decode import postprocess
@@ -667,7 +667,7 @@ def test_rates_fall_linearly_at_the_end(encoded):
     game = new_game(SMALL_MODERN, columns, data.mean(dim=0), 0, torch.device("cpu"))
     rates = []
     for step in (1, 60, 81, 100):
-        _set_rates(game, step, 100)
+        set_rates(game, step, 100)
         rates.append(game.generator_optimizer.param_groups[0]["lr"] / MODERN.generator_rate)
     assert rates == pytest.approx([1, 1, 0.5, 0.025])
 

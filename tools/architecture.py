@@ -45,7 +45,7 @@ HOUSE = {
     "gan-architecture": {
         "gan": (
             "losses", "networks", "recipe", "pairs_only", "monitor", "players",
-            "checkpoint", "private", "train",
+            "checkpoint", "train", "private",
         )
     },
     "generation": {
@@ -64,6 +64,7 @@ HOUSE = {
     },
     "Work": {
         "profiles": (), "run_folder": (), "audit": (), "traces": (), "release": (), "pipeline": (),
+        "guarantee": ("budget", "pairs"),
         "cli": (), "book": (),
     },
 }  # fmt: skip
@@ -85,7 +86,8 @@ INSIDE = {
 LAZY = {"ehrsynth", "ehrsynth.evaluation", "ehrsynth.cli", "ehrsynth.book"}
 # Libraries that take long to import, or that not everybody has: imported where they are used.
 SLOW_OR_OPTIONAL = {
-    "IPython", "PIL", "duckdb", "ibis", "jinja2", "joblib", "lightgbm", "matplotlib", "pooch",
+    "IPython", "PIL", "duckdb", "ibis", "jinja2", "joblib", "lightgbm", "matplotlib", "opacus",
+    "pooch",
     "pyarrow", "pyspark", "requests", "safetensors", "scipy", "seaborn", "sklearn", "torch",
     "tqdm", "yaml",
 }  # fmt: skip

@@ -27,6 +27,13 @@ def gradient_penalty(
     place = torch.rand(len(real), 1, generator=generator, device=real.device)
     between = torch.lerp(real, fake, place).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return slope_penalty(slope)
+
+
+def slope_penalty(slope: Tensor) -> Tensor:
+    """Mean of ``(|slope| - 1)^2`` over patients, shape (n, width).
+    Chapter gan-architecture, "Look: WGAN with gradient penalty".
+    """
     return (slope.norm(dim=1) - 1).square().mean()
 
 

@@ -33,11 +33,18 @@ def tetrachoric(binary: np.ndarray) -> np.ndarray:
         A column that never varies correlates with nothing.
     """
     x = np.asarray(binary, dtype=float)
-    share, found = x.mean(axis=0), np.eye(x.shape[1])
+    return tetrachoric_of(x.mean(axis=0), x.T @ x / len(x), len(x))
+
+
+def tetrachoric_of(share: np.ndarray, both: np.ndarray, n: int) -> np.ndarray:
+    """:func:`tetrachoric` of the shares of `n` patients who have each column, and each two.
+    Chapter training, "Margins, pairs, and what the networks add".
+    """
+    found = np.eye(len(share))
     varies = np.flatnonzero((share > 0) & (share < 1))
     first, second = (varies[side] for side in np.triu_indices(len(varies), 1))
-    p, q, half = share[first], share[second], 0.5 / len(x)  # of a patient in an empty cell
-    wanted = (x.T @ x / len(x))[first, second]
+    p, q, half = share[first], share[second], 0.5 / n  # of a patient in an empty cell
+    wanted = both[first, second]
     wanted = np.clip(wanted, np.maximum(0, p + q - 1) + half, np.minimum(p, q) - half)
     a, b = ndtri(p), ndtri(q)
     low, high = np.full(len(a), -_LARGEST), np.full(len(a), _LARGEST)
@@ -73,12 +80,12 @@ class PairsOnly:
         flags = [_flags(column, train[column.name]) for column in self.schema_.columns]
         self.shares_ = [own.mean(axis=0) for own in flags]
         self.values_ = {name: np.sort(numbers[name].dropna().to_numpy(float)) for name in numbers}
-        blocks = [*map(_to_coordinates, self.shares_), np.eye(numbers.shape[1])]
+        blocks = [*map(to_coordinates, self.shares_), np.eye(numbers.shape[1])]
         back = block_diag(*blocks)
         wanted = back @ _correlations(np.concatenate(flags, axis=1), numbers) @ back.T
         alone = block_diag(*(np.ones_like(block) for block in blocks[:-1]), blocks[-1])
         wanted = np.where(alone, np.eye(len(back)), wanted)
-        self.correlation_ = _nearest(np.clip(wanted, -_LARGEST, 1.0))
+        self.correlation_ = nearest(np.clip(wanted, -_LARGEST, 1.0))
         return self
 
     def sample(self, n: int, seed: int = 0) -> pd.DataFrame:
@@ -113,8 +120,10 @@ def _flags(column: Column, values: pd.Series) -> np.ndarray:
     return (values.astype(str).to_numpy()[:, None] == np.array(shown)).astype(float)
 
 
-def _to_coordinates(share: np.ndarray) -> np.ndarray:
-    """From correlations with the categories of these shares to those with their coordinates."""
+def to_coordinates(share: np.ndarray) -> np.ndarray:
+    """From correlations with the categories of these shares to those with their coordinates.
+    Chapter training, "Margins, pairs, and what the networks add".
+    """
     if len(share) == 1:
         return np.eye(1)
     # The mean coordinate among those with a category; of the others' it is what is left.
@@ -139,8 +148,10 @@ def _correlations(flags: np.ndarray, numbers: pd.DataFrame) -> np.ndarray:
     return np.block([[tetrachoric(flags) * np.outer(enough, enough), biserial.T], [biserial, both]])
 
 
-def _nearest(wanted: np.ndarray) -> np.ndarray:
-    """The nearest correlation matrix (Higham, IMA J Numer Anal 2002;22:329-343)."""
+def nearest(wanted: np.ndarray) -> np.ndarray:
+    """The nearest correlation matrix (Higham, IMA J Numer Anal 2002;22:329-343).
+    Chapter training, "Margins, pairs, and what the networks add".
+    """
     correction = np.zeros_like(wanted)
     for _ in range(_ROUNDS):
         sizes, ways = np.linalg.eigh(wanted - correction)

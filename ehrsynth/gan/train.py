@@ -98,7 +98,7 @@ class _Run:
         """One step of each player, and of the weights that will generate."""
         game, recipe = self.game, self.game.recipe
         self.step += 1
-        _set_rates(game, self.step, self.steps)
+        set_rates(game, self.step, self.steps)
         for _ in range(recipe.critic_steps):
             real = next(self.batches).float()
             with game.precision(real.device):
@@ -107,7 +107,7 @@ class _Run:
             own_loss = generator_step(game, real)
         self.sums += torch.cat([critic_numbers, own_loss.reshape(1)])
         if recipe.averaging:
-            _average(game, self.step, self.steps)
+            average(game, self.step, self.steps)
         elif recipe.keep == "smallest_loss":
             game.epoch_loss += float(critic_numbers[0])
             epoch, inside = divmod(self.step, self.per_epoch)
@@ -220,8 +220,10 @@ def _delivering(game: Game) -> Generator:
     return game.chosen if game.recipe.averaging else game.generator
 
 
-def _set_rates(game: Game, step: int, steps: int) -> None:
-    """Constant learning rates up to `decay_from` of the steps, then linearly towards zero."""
+def set_rates(game: Game, step: int, steps: int) -> None:
+    """Constant learning rates up to `decay_from` of the steps, then linearly towards zero.
+    Chapter training, "The loop, and a measure we can trust".
+    """
     decay_from = game.recipe.decay_from
     left = 1 - (step - 1) / steps
     share = min(1.0, left / (1 - decay_from)) if decay_from < 1 else 1.0
@@ -234,8 +236,10 @@ def _set_rates(game: Game, step: int, steps: int) -> None:
 
 
 @torch.no_grad()
-def _average(game: Game, step: int, steps: int) -> None:
-    """Move the averaged weights towards the generator's; a short training averages over less."""
+def average(game: Game, step: int, steps: int) -> None:
+    """Move the averaged weights towards the generator's; a short training averages over less.
+    Chapter training, "The loop, and a measure we can trust".
+    """
     decay = min(game.recipe.averaging, 1 - 10 / (steps + 10), step / (step + 10))
     own, average = game.generator, game.chosen
     torch._foreach_lerp_(list(average.parameters()), list(own.parameters()), 1 - decay)

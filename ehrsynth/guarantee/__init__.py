@@ -1,0 +1,1 @@
+"""Synthetic patients with a guarantee: noise on everything that looks at a patient."""

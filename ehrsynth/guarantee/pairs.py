@@ -1,0 +1,316 @@
+"""A generator with a guarantee that needs no network: noisy margins and pairs, and nothing else.
+
+Both are sums over patients, so that one patient moves them by a known length. What is made of the
+noisy sums looks at nobody any more, and costs nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import block_diag
+from scipy.special import ndtri
+from scipy.stats import norm
+
+from ..errors import InputError, check_count
+from ..gan.pairs_only import PairsOnly, nearest, tetrachoric_of, to_coordinates
+from ..kinds import REST
+from ..schema import Column, Schema
+from .budget import Budget
+
+MOST_CODES = 20  # of a patient that count in full; said before anybody is looked at
+_MARGINS, _PAIRS = 0.3, 0.7  # shares of the squared strength
+_CELLS = 64  # of a number, at most, between its bounds
+_MOST_NAMES = 1_000  # codes of a patient that are looked at
+_FAR = 2.0  # normal score at which numbers are cut off
+_OUTCOME = 1.5  # the outcome's weight in the pairs, which are then told more exactly
+_QUANTILES = 2_001
+_ROUNDS, _TYPICAL, _CLEAR = 10, 0.1, 4.0  # of taking the noise away
+_LARGEST = 0.999  # correlation
+_PART = 8_192  # patients looked at at a time
+
+
+def fit_pairs(
+    train: pd.DataFrame, budget: Budget, rng: np.random.Generator, schema: Schema | None = None,
+    most_codes: int = MOST_CODES,
+) -> PairsOnly:  # fmt: skip
+    """Margins and pairs of the patients, with noise, as a generator of patients.
+
+    `schema` has to be public, and bound every number; by default the table's own. Codes and
+    categories that do not stand out of the noise are left out. A patient with more than
+    `most_codes` counts for less in each of them. Chapter open-issues, "What a guarantee costs".
+    """
+    margins = Margins(
+        Schema.of(train) if schema is None else schema, train, budget, rng, most_codes
+    )
+    model = without_pairs(margins)
+    blocks = [*map(to_coordinates, model.shares_), np.eye(len(margins.numbers))]
+    back = block_diag(*blocks)
+    wanted = back @ _correlations(margins, train, budget, rng) @ back.T
+    alone = block_diag(*map(np.ones_like, blocks[:-1]), blocks[-1])
+    wanted = np.where(alone, np.eye(len(wanted)), np.clip(wanted, -_LARGEST, _LARGEST))
+    model.correlation_ = nearest(wanted)
+    return model
+
+
+def without_pairs(margins: "Margins") -> PairsOnly:
+    """A generator of patients whose columns have nothing to do with each other.
+    Chapter open-issues, "What a guarantee costs".
+    """
+    model = PairsOnly()
+    model.schema_ = margins.kept
+    model.shares_ = [margins.shares[name] for name in margins.kept.names]
+    model.values_ = {name: margins.quantiles(name) for name in margins.numbers}
+    model.correlation_ = np.eye(sum(map(len, model.shares_)) + len(margins.numbers))
+    return model
+
+
+class Margins:
+    """How often each category, cell of a number and code is there, with noise.
+
+    What is made of it (the names that are kept, shares, quantiles) looks at nobody any more.
+    Chapter open-issues, "What a guarantee costs".
+    """
+
+    def __init__(self, schema: Schema, train: pd.DataFrame, budget: Budget, rng, most: int):
+        check_count("number of codes that count in full", most)
+        _check_bounds(schema)
+        self.codes = [c.name for c in schema.columns if _is_code(c)]
+        self.most = min(most, max(1, len(self.codes)))
+        others = [c for c in schema.columns if not _is_code(c)]
+        length = float(np.sqrt(1 + len(others) + self.most))
+        self.noise = budget.look("how frequent each value is", length, _MARGINS)
+        sums = _sum(train, lambda part: margin_matrix(schema, part, self.most).sum(axis=0))
+        sums = sums + rng.normal(scale=self.noise, size=len(sums))
+        ends = np.cumsum([1, *(_width(c) for c in others)])
+        n, *counts, codes = np.split(sums, ends)
+        self.patients = max(1, round(float(n[0])))
+        #: What is above it stands out of the noise: one patient alone does not, see `for_names`.
+        self.least = 1 + self.noise * norm.isf(budget.for_names / (_MOST_NAMES + len(others)))
+        self.counts = {c.name: np.clip(x, 0, None) for c, x in zip(others, counts, strict=True)}
+        #: The noisy count of each code; the names of those that are not kept must not leave.
+        self.told = pd.Series(codes, index=self.codes)
+        kept = self.told > self.least
+        columns = (self._named(c) for c in schema.columns if not _is_code(c) or kept[c.name])
+        self.kept = Schema(tuple(columns))
+        self.codes = [name for name in self.codes if kept[name]]
+        self.numbers = self.kept.of_kind("continuous")
+        self.shares = {
+            c.name: np.clip([self.told[c.name] / self.patients], 0, 1)
+            if _is_code(c)
+            else self._shares(c)
+            for c in self.kept.columns
+        }
+
+    def _named(self, column: Column) -> Column:
+        """The column, its categories those that stand out of the noise; the others are a rest."""
+        if column.kind != "categorical":
+            return column
+        counts = self.counts[column.name]
+        kept = counts > self.least
+        rest = counts[~kept].sum()
+        if column.role == "outcome" and kept.sum() < 2:
+            raise InputError(
+                f"The values of the outcome {column.name!r} do not stand out of the noise; give "
+                "more patients or a larger epsilon."
+            )
+        names, counts = np.array(column.categories, dtype=object)[kept], counts[kept]
+        new = (
+            column.role != "outcome" and REST not in names and (rest > self.least or not len(names))
+        )
+        if new:
+            names, counts = np.append(names, REST), np.append(counts, max(rest, 1.0))
+        self.counts[column.name] = counts
+        return replace(column, categories=tuple(names))
+
+    def _shares(self, column: Column) -> np.ndarray:
+        """How frequent the flags are that :class:`PairsOnly` has for a column."""
+        counts = self.counts[column.name]
+        if column.kind == "binary":
+            return np.clip(counts / self.patients, 0, 1)
+        if column.kind == "continuous":
+            few = counts[-1] < 3 * self.noise
+            return np.array([0.0 if few else counts[-1] / max(counts.sum(), 1.0)])
+        return (counts / counts.sum())[-1 if len(counts) <= 2 else 0 :]
+
+    def _cells(self, name: str) -> np.ndarray:
+        """The share of each cell among the patients who have the number."""
+        counts = self.counts[name][:-1] + 1e-6
+        return counts / counts.sum()
+
+    def quantiles(self, name: str) -> np.ndarray:
+        """Values that stand for a number, evenly over its patients."""
+        column, places = self.kept[name], (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+        values = np.interp(places, np.append(0.0, np.cumsum(self._cells(name))), _edges(column))
+        if column.decimals is None:
+            return column.clip(values)
+        low, step = float(column.lower or 0), 10.0**-column.decimals
+        steps = np.floor((values - low) / step)
+        return column.clip(np.round(low + steps * step, column.decimals))
+
+    def scores(self, name: str) -> np.ndarray:
+        """The normal score of each cell, cut off and brought from -1 to 1; 0 of missing."""
+        cells = self._cells(name)
+        return np.append(np.clip(ndtri(np.cumsum(cells) - cells / 2) / _FAR, -1, 1), 0.0)
+
+    def spread(self, name: str) -> float:
+        """The standard deviation of these scores among the patients who have the number."""
+        cells, scores = self._cells(name), self.scores(name)[:-1]
+        return float(np.sqrt(cells @ scores**2 - (cells @ scores) ** 2)) or 1.0
+
+
+def margin_matrix(schema: Schema, part: pd.DataFrame, most: int) -> np.ndarray:
+    """What each patient adds to the margins: a row of length sqrt(1 + columns + `most`) at most.
+    Chapter open-issues, "What a guarantee costs".
+    """
+    codes = [c.name for c in schema.columns if _is_code(c)]
+    blocks = [_block(c, part[c.name]) for c in schema.columns if not _is_code(c)]
+    one = np.ones((len(part), 1))
+    return np.concatenate([one, *blocks, capped(part[codes].to_numpy(np.uint8), most)], axis=1)
+
+
+def pair_matrix(margins: Margins, part: pd.DataFrame) -> np.ndarray:
+    """The flags and scores of each patient: a row of length sqrt(:func:`pair_square`) at most.
+    Chapter open-issues, "What a guarantee costs".
+    """
+    own = capped(part[margins.codes].to_numpy(np.uint8), margins.most)
+    codes = dict(zip(margins.codes, own.T[:, :, None], strict=True))
+    flags, scores = [], []
+    for column in margins.kept.columns:
+        if column.name in codes:
+            flags.append(codes[column.name])
+            continue
+        block = _block(column, part[column.name])
+        flags.append(block[:, -len(margins.shares[column.name]) :] * _weight(column))
+        if column.kind == "continuous":
+            scores.append(block @ margins.scores(column.name)[:, None])
+    return np.concatenate([*flags, *scores], axis=1)
+
+
+def pair_square(margins: Margins) -> float:
+    """The square of the length that no row of :func:`pair_matrix` exceeds.
+    Chapter open-issues, "What a guarantee costs".
+    """
+    own = (_weight(c) ** 2 for c in margins.kept.columns if not _is_code(c))
+    return margins.most + sum(own)
+
+
+def capped(ones: np.ndarray, most: int) -> np.ndarray:
+    """0/1 codes of patients, brought to a length of at most sqrt(`most`) each.
+
+    Of more than a thousand codes of a patient the first count.
+    Chapter open-issues, "What a guarantee costs".
+    """
+    if ones.shape[1] > _MOST_NAMES:
+        ones = ones * (ones.cumsum(axis=1, dtype=np.int32) <= _MOST_NAMES)
+    return ones * np.sqrt(most / np.maximum(ones.sum(axis=1, keepdims=True, dtype=float), most))
+
+
+def _is_code(column: Column) -> bool:
+    return column.kind == "binary" and column.role != "outcome"
+
+
+def _weight(column: Column) -> float:
+    return _OUTCOME if column.role == "outcome" else 1.0
+
+
+def _check_bounds(schema: Schema) -> None:
+    for column in schema.columns:
+        if column.kind == "continuous" and (column.lower is None or column.upper is None):
+            raise InputError(
+                f"Column {column.name!r} has no bounds, and with a guarantee they cannot be read "
+                'off the patients; say them in a columns file, as in {"bounds": [0, 120]}.'
+            )
+
+
+def _edges(column: Column) -> np.ndarray:
+    """The ends of the cells of a number: whole steps of it, where it has some."""
+    low, high = float(column.lower or 0), float(column.upper or 0)
+    if column.decimals is None:
+        return np.linspace(low, max(high, low + 1e-9), _CELLS + 1)
+    step = 10.0**-column.decimals
+    values = round((high - low) / step) + 1
+    wide = -(-values // _CELLS)
+    return low + wide * step * np.arange(-(-values // wide) + 1)
+
+
+def _width(column: Column) -> int:
+    """Columns of :func:`_block`."""
+    if column.kind == "continuous":
+        return len(_edges(column))
+    return len(column.categories) if column.kind == "categorical" else 1
+
+
+def _block(column: Column, values: pd.Series) -> np.ndarray:
+    """A column as 0/1, at most one 1 a patient: its categories, or its cells and missing."""
+    if column.kind == "binary":
+        return values.to_numpy(np.uint8)[:, None]
+    if column.kind == "categorical":
+        at = pd.Index(column.categories).get_indexer(values.astype(str))
+        if REST in column.categories:
+            at = np.where(at < 0, column.categories.index(REST), at)
+        return np.eye(len(column.categories) + 1, dtype=np.uint8)[at, :-1]
+    edges, numbers = _edges(column), column.within(values.to_numpy(float))
+    at = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    return np.eye(len(edges), dtype=np.uint8)[np.where(np.isnan(numbers), len(edges) - 1, at)]
+
+
+def _sum(train: pd.DataFrame, of: Callable[[pd.DataFrame], np.ndarray]) -> np.ndarray:
+    """The sum over the patients, a few at a time."""
+    starts = range(0, len(train), _PART)
+    return np.sum([of(train.iloc[start : start + _PART]) for start in starts], axis=0)
+
+
+def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) -> np.ndarray:
+    """Correlations of the normal variables behind the flags, and of the numbers' scores."""
+    # The sum over all pairs of the squares of what a patient adds is at most square**2 / 2.
+    noise = budget.look("how often two go together", pair_square(margins) / np.sqrt(2), _PAIRS)
+
+    def products(part: pd.DataFrame) -> np.ndarray:
+        own = pair_matrix(margins, part)
+        return own.T @ own
+
+    sums = _sum(train, products)
+    upper = np.triu(sums + rng.normal(scale=noise, size=sums.shape), 1)
+    names, n = margins.kept.names, margins.patients
+    owner = [margins.kept[name] for name in names for _ in margins.shares[name]]
+    share = np.concatenate([margins.shares[name] for name in names])
+    there = np.array([1 - margins.shares[name][0] for name in margins.numbers])
+    weight = np.array([*map(_weight, owner), *np.ones(len(there))])
+    height = norm.pdf(ndtri(np.clip(share, 1e-6, 1 - 1e-6)))
+    scale = np.append(height, there * [margins.spread(name) for name in margins.numbers])
+    k, scale = len(share), np.maximum(scale, 1e-6)
+    both = (upper + upper.T) / n / np.outer(weight, weight)
+    both[:k, :k] -= np.outer(share, share)
+    found = _without_noise(both / np.outer(scale, scale), np.sqrt(noise / n) / weight / scale)
+    both = found[:k, :k] * np.outer(height, height) + np.outer(share, share)
+    found[:k, :k] = tetrachoric_of(share, both, n)
+    missing = [i for i, column in enumerate(owner) if column.kind == "continuous"]
+    known = 1 - share[missing][:, None] - share[missing] + both[np.ix_(missing, missing)]
+    found[k:, k:] *= np.outer(there, there) / np.maximum(known, np.outer(there, there) / 4 + 1e-6)
+    np.fill_diagonal(found, 1.0)
+    return np.clip(found, -1, 1)
+
+
+def _without_noise(found: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """What is left of correlations when their noise is taken for what it is.
+
+    The noise of each is the product of the `error` of its two sides; divided by it, all have the
+    same. What many columns have in common then stands out as large eigenvalues (Gavish and Donoho
+    2017, IEEE Trans Inf Theory 63:2137-2152). What is left of a pair is believed as far as pairs
+    differ by more than noise (empirical Bayes), or where it is clear by itself.
+    """
+    noise, off = np.outer(error, error), ~np.eye(len(found), dtype=bool)
+    if not noise.any() or len(found) < 2:
+        return found
+    found, common = np.where(off, found / noise, 0.0), np.zeros_like(found)
+    for _ in range(_ROUNDS):
+        sizes, ways = np.linalg.eigh(np.where(off, found, common))
+        sizes = np.sign(sizes) * np.sqrt(np.clip(sizes**2 - 4 * len(found), 0, None))
+        common = (ways * sizes) @ ways.T
+    apart = found - common
+    weight = np.where(off, 1 / (noise**2 + _TYPICAL**2), 0.0)
+    beyond = max(float((weight * noise**2 * (apart**2 - 1)).sum() / weight.sum()), 0.0)
+    spread = np.maximum(beyond / noise**2, np.where(abs(apart) > _CLEAR, apart**2, 0.0))
+    return (common + spread / (spread + 1) * apart) * noise
