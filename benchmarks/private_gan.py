@@ -11,12 +11,12 @@ from ehrsynth.gan.players import column_means, new_game, stream
 from ehrsynth.gan.private import train_private, without_looks
 from ehrsynth.gan.recipe import MODERN, Recipe
 from ehrsynth.generation.calibration import calibrate, refresh_statistics
+from ehrsynth.guarantee.budget import Budget
+from ehrsynth.guarantee.pairs import MOST_CODES, Margins, without_pairs
 from ehrsynth.kinds import REST
 from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.preprocessing.matrix import Encoded
 from ehrsynth.schema import Schema
-from ehrsynth.guarantee.budget import Budget
-from ehrsynth.guarantee.pairs import MOST_CODES, Margins, without_pairs
 
 _IMAGINED = 20_000  # patients drawn from the noisy margins, from whom bins and biases are learned
 _BINS = 8  # of a number
