@@ -173,7 +173,7 @@ def test_blood_pressure_order(tables):
 
 @pytest.mark.parametrize(
     ("continuous", "missing", "invents"),
-    [("minmax", "draw", True), ("minmax", "model", False), ("bins", "category", False)],
+    [("minmax", "draw", True), ("bins", "category", False)],
 )
 def test_pressures_filled_column_by_column(patients, continuous, missing, invents):
     """Each number from its own column: some are upside down before any generator has seen them."""

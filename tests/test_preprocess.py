@@ -335,72 +335,6 @@ def test_other_mistakes_are_named(train, tmp_path):
         Preprocessor().fit(train).inverse_transform(encoded)
 
 
-# -- missing values from a model ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("continuous", ["bins", "minmax"])
-def test_model_fills_every_value_and_keeps_what_is_measured(train, continuous):
-    prep = Preprocessor(continuous, "model", seed=3).fit(train)
-    filled = prep.imputer_.fill(prep.clip(train), prep.schema_, np.random.default_rng(3))
-    for name in ("bmi", "systolic", "diastolic", "age"):
-        measured = train[name].notna()
-        assert filled[name].notna().all()
-        assert filled[name][measured].equals(train[name][measured])
-        assert filled[name].between(train[name].min(), train[name].max()).all()
-    assert (filled["diastolic"] < filled["systolic"]).all()
-    encoded = prep.transform(train)
-    assert np.array_equal(encoded.values, prep.transform(train).values)
-    assert prep.inverse_transform(encoded)[["bmi", "systolic"]].notna().all().all()
-
-
-def test_model_uses_the_other_columns_and_keeps_the_scatter():
-    rng = np.random.default_rng(0)
-    x = rng.normal(50, 10, 3000)
-    y = 2 * x + rng.normal(0, 5, 3000)
-    gone = rng.random(3000) < 1 / (1 + np.exp((50 - x) / 5))  # missing where x is large
-    schema = Schema((Column("x", "continuous"), Column("y", "continuous"),
-                     Column("o", "binary", "outcome")))  # fmt: skip
-    table = schema.cast(
-        pd.DataFrame({"x": x, "y": np.where(gone, np.nan, y), "o": np.arange(3000) % 2})
-    )
-    errors = {}
-    for missing in ("draw", "model"):
-        prep = Preprocessor("minmax", missing, seed=1).fit(table)
-        filled = prep.inverse_transform(prep.transform(table))["y"][gone]
-        errors[missing] = abs(filled.mean() - y[gone].mean())
-        if missing == "model":
-            assert abs((filled - 2 * x[gone]).std() - 5) < 1
-    assert errors["model"] < errors["draw"] / 4
-
-
-def test_model_learns_from_train_only_and_survives_saving(train, tmp_path):
-    prep = Preprocessor("bins", "model").fit(train)
-    other = toy_patients(200, seed=9)
-    before = prep.transform(other[:50]).values
-    prep.transform(other.assign(bmi=55.0))
-    assert np.array_equal(prep.transform(other[:50]).values, before)
-    prep.save(tmp_path)
-    assert np.array_equal(Preprocessor.load(tmp_path).transform(other[:50]).values, before)
-    empty = other.assign(bmi=np.nan, systolic=np.nan, diastolic=np.nan)
-    back = prep.inverse_transform(prep.transform(empty))
-    assert back[["bmi", "systolic", "diastolic"]].notna().all().all()
-
-
-def test_an_ordered_pair_is_never_filled_in_the_wrong_order():
-    rng = np.random.default_rng(2)
-    systolic = rng.normal(100, 30, 2000).round()
-    diastolic = (systolic - rng.gamma(1, 4, 2000) - 1).round()  # close together
-    schema = Schema((Column("systolic", "continuous", decimals=0),
-                     Column("diastolic", "continuous", decimals=0)))  # fmt: skip
-    table = pd.DataFrame({"systolic": systolic, "diastolic": diastolic})
-    for name in table:
-        table[name] = table[name].where(rng.random(2000) < 0.6)
-    prep = Preprocessor("bins", "model").fit(schema.cast(table))
-    filled = prep.imputer_.fill(schema.cast(table), prep.schema_, rng)
-    assert filled.notna().all().all() and (filled % 1 == 0).all().all()
-    assert (filled["diastolic"] < filled["systolic"]).all()
-
-
 # -- nothing of a single patient -------------------------------------------------------------
 
 
@@ -424,8 +358,9 @@ def test_of_fewer_values_than_may_be_told_there_is_nothing():
     assert len(protection.knots(np.arange(5.0), 64)) == 1
 
 
-@pytest.mark.parametrize("recipe", ["modern", "paper"])
-@pytest.mark.parametrize("missing", [None, "model"])
+@pytest.mark.parametrize(
+    ("recipe", "missing"), [("modern", "category"), ("modern", "draw"), ("paper", "draw")]
+)
 def test_no_value_of_a_single_patient_is_saved_or_can_be_solved_for(tmp_path, recipe, missing):
     """The attack that gave back every patient of a lab: the knots are a system of equations."""
     rng = np.random.default_rng(0)
@@ -433,8 +368,7 @@ def test_no_value_of_a_single_patient_is_saved_or_can_be_solved_for(tmp_path, re
     values[:3] = [7_654_321.25, -8_765_432.5, 9_876_543.75]  # planted
     table = one_column(values).assign(y=rng.normal(0, 1, 1_400))
     schema = Schema((Column("x", "continuous"), Column("y", "continuous")))
-    options = {} if missing is None else {"missing": missing}
-    prep = Preprocessor.for_recipe(recipe, **options).fit(table, schema)
+    prep = Preprocessor.for_recipe(recipe, missing=missing).fit(table, schema)
     prep.save(tmp_path)
     known = traces.secrets(table, 5)
     assert len(known.numbers) > 2_000  # of both columns

@@ -105,10 +105,11 @@ def test_fit_returns_itself_and_changes_no_option(train, encoded):
 
 
 def test_a_second_fit_leaves_nothing_of_the_first(train, encoded):
-    twice = es.Preprocessor("bins", "model").fit(train)
-    twice.set_params(missing="category", bins=5).fit(train[["age", "sex", "DIE_1y"]])
-    once = es.Preprocessor(bins=5).fit(train[["age", "sex", "DIE_1y"]])
-    assert set(vars(twice)) == set(vars(once)) and twice.imputer_ is None
+    twice = es.Preprocessor("minmax", "draw").fit(train)
+    few = train[["age", "sex", "DIE_1y"]]
+    twice.set_params(continuous="bins", missing="category", bins=5).fit(few)
+    once = es.Preprocessor(bins=5).fit(few)
+    assert set(vars(twice)) == set(vars(once)) and twice.observed_ == {}
     assert twice.layout_ == once.layout_ and twice.cuts_ == once.cuts_
 
     model = gan().fit(encoded)
@@ -119,7 +120,7 @@ def test_a_second_fit_leaves_nothing_of_the_first(train, encoded):
 
 
 def test_transform_and_sample_change_no_attribute(train, encoded):
-    prep, model = es.Preprocessor("bins", "model").fit(train), gan().fit(encoded)
+    prep, model = es.Preprocessor("bins", "draw").fit(train), gan().fit(encoded)
     before = dict(vars(prep)), dict(vars(model))
     prep.inverse_transform(prep.transform(train))
     prep.get_feature_names_out()

@@ -41,7 +41,7 @@ HOUSE = {
         ),
         "datasets": (),
     },
-    "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "impute", "encode")},
+    "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "encode")},
     "gan-architecture": {
         "gan": (
             "losses", "networks", "recipe", "pairs_only", "monitor", "players",

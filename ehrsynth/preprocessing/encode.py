@@ -20,13 +20,12 @@ from ..protection import LEAST_PATIENTS, ends, knots
 from ..schema import Column, Schema
 from .bins import Bins
 from .copula import Copula
-from .impute import Imputer
 from .matrix import Block, Encoded, places
 
 FILE = "preprocessor.json"
 _DROPPED = ["column", "label", "prevalence"]
 _REPORT = ["column", "measured", "missing", "outside", "bins"]
-_KNOWN = {"continuous": ("bins", "minmax"), "missing": ("category", "draw", "model")}
+_KNOWN = {"continuous": ("bins", "minmax"), "missing": ("category", "draw")}
 _QUANTILES = 1001  # stand for a column, so that no table of values is stored
 
 
@@ -45,17 +44,16 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     continuous : {"bins", "minmax"}
         Bins: each continuous column becomes one-hot quantile bins. Minmax: one number from 0 to 1,
         as in the published tutorial.
-    missing : {"category", "draw", "model"}
+    missing : {"category", "draw"}
         Category: "not measured" is a bin of its own. Draw: a missing value is replaced by one drawn
-        from the column's observed training values, as published. Model: it is predicted from the
-        patient's other columns, with the scatter that measured values have.
+        from the column's observed training values, as published.
     bins : int
         Most bins for a column; a column with few distinct values gets one bin for each.
     min_prevalence : float
         Yes/no columns that fewer training patients have (as a share), or that hardly ever change,
         are left out. The outcome always stays.
     seed : int
-        For what ``missing="draw"`` and ``missing="model"`` draw.
+        For what ``missing="draw"`` draws.
     least_patients : int
         Training patients behind everything that is learned: a bin, a knot, a category, a column.
 
@@ -131,8 +129,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             rows.append((name, len(observed), missing, len(train) - len(observed) - missing, bins))
         self.report_ = pd.DataFrame(rows, columns=_REPORT)
         self.copula_ = Copula.fit(plausible[list(self.cuts_)]) if self.cuts_ else None
-        least, model = self.least_patients, self.missing == "model"
-        self.imputer_ = Imputer.fit(plausible, kept, least) if model else None
         self.layout_ = tuple(self._block(column) for column in kept.columns)
         self.schema_ = kept
         return self
@@ -145,7 +141,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if self.continuous == "minmax" and self.missing == "category":
             raise InputError(
                 'A column scaled with continuous="minmax" has no place for missing values; '
-                'use missing="draw" or missing="model" with it.'
+                'use missing="draw" with it.'
             )
         if self.bins < 2:
             raise InputError(f"bins is {self.bins}; use 2 or more.")
@@ -199,8 +195,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         table : DataFrame, shape (n, columns)
         """
         table, rng = self.clip(table), np.random.default_rng(self.seed)
-        if self.imputer_ is not None:
-            table = self.imputer_.fill(table, self.schema_, rng)
         scaled = any(block.kind == "scalar" for block in self.layout_)
         width = sum(block.width for block in self.layout_)
         values = np.zeros((len(table), width), dtype=np.float32 if scaled else np.uint8)
@@ -299,7 +293,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "copula": self.copula_ and asdict(self.copula_),
             "observed": self.observed_,
             "steps": self.steps_,
-            "imputer": self.imputer_ and asdict(self.imputer_),
             "dropped": self._dropped_by_many().to_dict("records"),
             "patients": self.patients_,
             "report": self.report_.to_dict("records"),
@@ -327,7 +320,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             prep.cuts_ = {name: Bins(**bins) for name, bins in state["bins"].items()}
             prep.copula_ = state["copula"] and Copula(**state["copula"])
             prep.observed_, prep.steps_ = state["observed"], state["steps"]
-            prep.imputer_ = state["imputer"] and Imputer(**state["imputer"])
             prep.patients_ = state["patients"]
             prep.dropped_ = pd.DataFrame(state["dropped"], columns=_DROPPED)
             prep.report_ = pd.DataFrame(state["report"], columns=_REPORT)
