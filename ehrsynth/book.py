@@ -29,11 +29,6 @@ def setup() -> None:
         warnings.filterwarnings("ignore", category=kind)
 
 
-def work_folder() -> Path:
-    """Where chapters keep what they make: ``EHRSYNTH_WORK``, else ``work`` beside you."""
-    return Path(os.environ.get("EHRSYNTH_WORK") or "work")
-
-
 def workspace(
     dataset: str = "simulated", profile: str = "fast", seed: int = 0,
     data: str | Path | None = None,
@@ -43,7 +38,8 @@ def workspace(
     Parameters
     ----------
     dataset, profile, seed : str or int
-        The chapter's parameters; each combination has its own folder.
+        The chapter's parameters; each combination has its own folder in ``EHRSYNTH_WORK``, or
+        else in ``work`` beside you.
     data : path, optional
         Folder with the data set's files. Default: the data set's folder inside
         ``EHRSYNTH_SHARED_DATA`` when that is set, else what ``ehrsynth fetch`` downloads.
@@ -53,7 +49,7 @@ def workspace(
     shared = os.environ.get("EHRSYNTH_SHARED_DATA")
     if data is None and shared and dataset in _SHARED_FOLDERS:
         data = Path(shared) / _SHARED_FOLDERS[dataset]
-    out = work_folder() / f"{dataset}-{profile}-{seed}"
+    out = Path(os.environ.get("EHRSYNTH_WORK") or "work", f"{dataset}-{profile}-{seed}")
     return Pipeline(out, dataset=dataset, data=data, profile=profile, seed=seed)
 
 

@@ -12,23 +12,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
+from .errors import InputError, check_choice
 from .kinds import MISSING
 from .phecode import indicators, one_era_of, zeros_and_ones
 from .phenotype import Phenotype, days_after
-from .schema import (
-    AGE,
-    DIASTOLIC,
-    DIE_1Y,
-    DIE_ANY,
-    PATIENT_KEY,
-    RACE,
-    SEX,
-    SYSTOLIC,
-    VISIT_1Y,
-    Column,
-    Schema,
-)  # fmt: skip
+from .rules import ORDERED
+from .schema import AGE, DIE_1Y, DIE_ANY, PATIENT_KEY, RACE, SEX, VISIT_1Y, Column, Schema
 from .sources import drugs
 from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
 from .sources.quality import Finding, missed_codes, note
@@ -293,8 +282,9 @@ def _upside_down(people: pd.DataFrame) -> list[Finding]:
 
     Somebody swapped or mistyped the two, and nobody can tell which of them is right.
     """
-    wrong = people[DIASTOLIC] >= people[SYSTOLIC]
-    people.loc[wrong, [SYSTOLIC, DIASTOLIC]] = np.nan
+    (above,) = ORDERED
+    wrong, _ = above.broken(people, None)
+    people.loc[wrong, list(above.columns)] = np.nan
     what = "a lower blood pressure that is not below the upper one"
     found = Finding("the cohort", what, int(wrong.sum()), len(people), "counted as not measured")
     return [found] if found.rows else []
@@ -312,8 +302,8 @@ def _settle_outcome(
             "A phenotype needs dates that are true for all, which only OMOP has: MIMIC-IV's are "
             "shifted for each patient, so nobody knows who was seen how long; leave it out."
         )
-    if isinstance(outcome, str) and outcome not in known:
-        raise InputError(f"Unknown outcome {outcome!r}; use one of {', '.join(known)}.")
+    if isinstance(outcome, str):
+        check_choice("outcome", outcome, known)
     return outcome, []
 
 

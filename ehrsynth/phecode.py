@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, first_bad
+from .errors import InputError, check_choice, first_bad
 from .schema import Column
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,7 @@ def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
     level : {"phecode", "leaf", "category"}
         The whole phecode ("250"), the leaf itself, or its category ("endocrine/metabolic").
     """
-    if level not in LEVELS:
-        raise InputError(f"Unknown code level {level!r}; use one of {', '.join(LEVELS)}.")
+    check_choice("code level", level, LEVELS)
     if level == "leaf":
         return phecodes
     if level == "phecode":

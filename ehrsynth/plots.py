@@ -6,9 +6,11 @@ readers can tell apart), on an opaque near-white background that reads the same 
 
 from collections.abc import Mapping
 from itertools import cycle
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from .statistics import kaplan_meier
 
 COLORS = {"real": "#0072B2", "synthetic": "#D55E00", "holdout": "#009E73", "neutral": "#6B7280"}
 BACKGROUND, INK = "#FCFCFB", "#1F2933"
+_SHAPES = dict(mpl.rc_params_from_file(Path(__file__).with_name("book.mplstyle"), False, False))
 
 
 def use_style() -> None:
@@ -33,24 +36,9 @@ def use_style() -> None:
 def _style() -> dict[str, Any]:
     faces = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     letters = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-    small = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
     lines = [COLORS["real"], COLORS["synthetic"], COLORS["holdout"], "#CC79A7", "#56B4E9"]
-    return {
-        **dict.fromkeys(faces, BACKGROUND),
-        **dict.fromkeys(letters, INK),
-        **dict.fromkeys(small, 9.5),
-        "figure.dpi": 100,
-        "figure.constrained_layout.use": True,
-        "axes.edgecolor": "#9AA5B1",
-        "grid.color": "#E4E7EB",
-        "axes.titlesize": 12,
-        "axes.titlelocation": "left",
-        "axes.labelsize": 10.5,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.prop_cycle": plt.cycler(color=lines),
-    }
+    colors = dict.fromkeys(faces, BACKGROUND) | dict.fromkeys(letters, INK)
+    return _SHAPES | colors | {"axes.prop_cycle": plt.cycler(color=lines)}
 
 
 def _axes(size: tuple[float, float]) -> Axes:

@@ -142,16 +142,14 @@ def _procedures(model: Illness, lives: Lives, rng: Generator, _: int) -> pd.Data
     codes = {version: table[f"icd{version}"].to_numpy(object)[kind] for version in (9, 10)}
     person = lives.stays["person"].to_numpy()[stay]
     day = lives.shifted(admit + length * rng.random(len(stay)), person).astype("datetime64[D]")
-    return pd.DataFrame(
-        {
-            "subject_id": lives.subjects(person),
-            "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
-            "seq_num": pd.Series(stay).groupby(stay).cumcount() + 1,
-            "chartdate": day.astype("datetime64[s]"),
-            "icd_code": np.where(recent, codes[10], codes[9]),
-            "icd_version": np.where(recent, 10, 9),
-        }
-    )
+    return pd.DataFrame({
+        "subject_id": lives.subjects(person),
+        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "seq_num": pd.Series(stay).groupby(stay).cumcount() + 1,
+        "chartdate": day.astype("datetime64[s]"),
+        "icd_code": np.where(recent, codes[10], codes[9]),
+        "icd_version": np.where(recent, 10, 9),
+    })  # fmt: skip
 
 
 def _prescriptions(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
@@ -182,31 +180,29 @@ def _prescriptions(model: Illness, lives: Lives, rng: Generator, rows: int) -> p
     form, per_day = table["form"].to_numpy(object)[kind], table["per_day"].to_numpy()[kind]
     fluid = table["ingredient"].isin(("sodium chloride", "dextrose")).to_numpy()[kind]
     letters = table["ingredient"].str.replace(r"\W", "", regex=True).str[:4].str.upper()
-    return pd.DataFrame(
-        {
-            "subject_id": subject,
-            "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
-            "pharmacy_id": 10_000_000 + rows + np.arange(n),
-            "poe_id": [f"{who}-{which}" for who, which in zip(subject, number, strict=True)],
-            "poe_seq": number,
-            "order_provider_id": _providers(n, rng),
-            "starttime": start,
-            "stoptime": stop,
-            "drug_type": np.where(fluid, "BASE", "MAIN"),
-            "drug": name[0],
-            "formulary_drug_cd": letters.to_numpy(object)[kind],
-            "gsn": (990_000 + kind).astype(str).astype(object),
-            "ndc": np.where(draw > 1 - _BLANK_NDC, _NOTHING, ndc),
-            "prod_strength": strength[0],
-            "form_rx": None,
-            "dose_val_rx": table["dose"].to_numpy(object)[kind],
-            "dose_unit_rx": table["unit"].to_numpy(object)[kind],
-            "form_val_disp": np.where(rng.random(n) < 0.8, "1", "2").astype(object),
-            "form_unit_disp": form,
-            "doses_per_24_hrs": pd.Series(per_day, dtype="Int64").mask(per_day == 0),
-            "route": table["route"].to_numpy(object)[kind],
-        }
-    )
+    return pd.DataFrame({
+        "subject_id": subject,
+        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "pharmacy_id": 10_000_000 + rows + np.arange(n),
+        "poe_id": [f"{who}-{which}" for who, which in zip(subject, number, strict=True)],
+        "poe_seq": number,
+        "order_provider_id": _providers(n, rng),
+        "starttime": start,
+        "stoptime": stop,
+        "drug_type": np.where(fluid, "BASE", "MAIN"),
+        "drug": name[0],
+        "formulary_drug_cd": letters.to_numpy(object)[kind],
+        "gsn": (990_000 + kind).astype(str).astype(object),
+        "ndc": np.where(draw > 1 - _BLANK_NDC, _NOTHING, ndc),
+        "prod_strength": strength[0],
+        "form_rx": None,
+        "dose_val_rx": table["dose"].to_numpy(object)[kind],
+        "dose_unit_rx": table["unit"].to_numpy(object)[kind],
+        "form_val_disp": np.where(rng.random(n) < 0.8, "1", "2").astype(object),
+        "form_unit_disp": form,
+        "doses_per_24_hrs": pd.Series(per_day, dtype="Int64").mask(per_day == 0),
+        "route": table["route"].to_numpy(object)[kind],
+    })  # fmt: skip
 
 
 def _hour(time: np.ndarray, earliest: np.ndarray) -> np.ndarray:
@@ -276,26 +272,24 @@ def _labs(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFra
     stored = time + (60 * rng.integers(25, 180, n)).astype("timedelta64[s]")
     priority = np.array(["STAT", "ROUTINE", None], dtype=object)
     priority = priority[np.searchsorted([0.53, 0.92], rng.random(len(draws)))]
-    return pd.DataFrame(
-        {
-            "labevent_id": rows + np.arange(n) + 1,
-            "subject_id": lives.subjects(person),
-            "hadm_id": draws["hadm_id"].array.take(draw),
-            "specimen_id": specimen[draw, panel],
-            "itemid": table["itemid"].to_numpy()[lab],
-            "order_provider_id": _providers(len(draws), rng)[draw],
-            "charttime": time,
-            "storetime": pd.Series(stored).mask(rng.random(n) < 0.009),
-            "value": text,
-            "valuenum": number,
-            "valueuom": table["unit"].replace("", None).to_numpy(object)[lab],
-            "ref_range_lower": low,
-            "ref_range_upper": high,
-            "flag": np.where(abnormal, "abnormal", _NOTHING),
-            "priority": priority[draw],
-            "comments": np.where(illegible, "___", _NOTHING),
-        }
-    )
+    return pd.DataFrame({
+        "labevent_id": rows + np.arange(n) + 1,
+        "subject_id": lives.subjects(person),
+        "hadm_id": draws["hadm_id"].array.take(draw),
+        "specimen_id": specimen[draw, panel],
+        "itemid": table["itemid"].to_numpy()[lab],
+        "order_provider_id": _providers(len(draws), rng)[draw],
+        "charttime": time,
+        "storetime": pd.Series(stored).mask(rng.random(n) < 0.009),
+        "value": text,
+        "valuenum": number,
+        "valueuom": table["unit"].replace("", None).to_numpy(object)[lab],
+        "ref_range_lower": low,
+        "ref_range_upper": high,
+        "flag": np.where(abnormal, "abnormal", _NOTHING),
+        "priority": priority[draw],
+        "comments": np.where(illegible, "___", _NOTHING),
+    })  # fmt: skip
 
 
 def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:

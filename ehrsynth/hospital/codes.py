@@ -4,6 +4,7 @@
 together have the published tail; each leaf is written in a few ICD codes of either version.
 """
 
+import tomllib
 from functools import lru_cache
 from importlib.resources import as_file, files
 from typing import Any
@@ -13,27 +14,11 @@ import pandas as pd
 from numpy.random import Generator
 
 from ..phecode import definitions, icd_table
-from ..sources.tables import ASIAN, BLACK, HISPANIC, OTHER, UNKNOWN, WHITE
 
-# Published aggregates of MIMIC-IV 2.0, patients who had an admission and did not die in hospital;
-# the prevalences of the named phecodes are in hospital.csv (``source`` published).
-PUBLISHED: dict[str, Any] = {
-    "patients": 181_294,
-    "age mean": 56.20,
-    "age sd": 20.39,
-    "women": 0.533,
-    "death within a year": 0.113,
-    "races": {
-        WHITE: 0.673, BLACK: 0.132, ASIAN: 0.042, HISPANIC: 0.055, UNKNOWN: 0.042, OTHER: 0.056
-    },
-    # How many phecodes are rarer than this share of the patients.
-    "rare phecodes": {1e-5: 25, 1e-4: 224, 1e-3: 718},
-    "phecodes": 1_600,
-    "died in hospital": 0.047,
-    "no vitals": 1 / 3,
-    "largest BMI": 107_840,
-}  # fmt: skip
-
+PUBLISHED: dict[str, Any] = tomllib.loads(
+    files("ehrsynth.hospital").joinpath("published.toml").read_text("utf-8")
+)
+PUBLISHED["rare phecodes"] = {float(k): n for k, n in PUBLISHED["rare phecodes"].items()}
 _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
 # A count among the published patients misses most of the rarest codes; with so many more of them it
 # finds the published numbers.

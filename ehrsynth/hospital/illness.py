@@ -16,19 +16,12 @@ from scipy.special import expit
 
 from ..phecode import definitions
 from ..schema import AGE, RACE
-from ..sources.tables import ASIAN, BLACK, HISPANIC, RACES
+from ..sources.tables import RACES
 from .codes import PUBLISHED, declared, icd_shares, leaves, pairs, shares_in, usable_codes
 from .people import FACTORS, age_units, draw_people, group_chances, groups
 
 HOSPITAL_SEED = 20_240_117  # of the hospital's coefficients, never of its patients
 
-# Log odds ratios of diseases by race.
-_RACE_DISEASE = {
-    BLACK: {"401": 0.45, "250": 0.4, "585": 0.4, "282": 2.0, "495": 0.35, "218": 0.9,
-              "697": 1.0, "278": 0.3, "071": 0.6},
-    HISPANIC: {"250": 0.4, "571": 0.3, "495": 0.3, "646": 0.2},
-    ASIAN: {"070": 1.0, "278": -0.7, "318": -0.6, "316": -0.9, "155": 0.7, "010": 1.2},
-}  # fmt: skip
 _LOADING_NOISE = 0.2
 # How much the factors matter for diseases of at least this percent of the patients, and others.
 _FREQUENT, _STRONG, _WEAK = 3.0, 1.3, 0.35
@@ -151,9 +144,9 @@ def _coefficients(
         table.loc[row.name] = row.others
         for code, value in pairs(row.codes).items():
             table.loc[row.name, code] = value
-    for race, odds in _RACE_DISEASE.items():
-        for code in whole.intersection(list(odds)):
-            table.loc[f"race {race}", code] = odds[code]
+    for row in declared("race_odds").itertuples():
+        if row.phecode in whole:
+            table.loc[f"race {row.race}", row.phecode] = row.log_odds
     return table
 
 

@@ -112,15 +112,13 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
     once = once[np.lexsort((rng.random(len(once)), once // len(names)))]
     stay, code = np.divmod(once, len(names))
     turn = np.arange(len(stay)) - np.searchsorted(stay, stay) + 1
-    return pd.DataFrame(
-        {
-            "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
-            "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
-            "seq_num": turn,
-            "icd_code": names.array.take(code),
-            "icd_version": np.where(recent[stay], 10, 9),
-        }
-    )
+    return pd.DataFrame({
+        "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
+        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "seq_num": turn,
+        "icd_code": names.array.take(code),
+        "icd_version": np.where(recent[stay], 10, 9),
+    })  # fmt: skip
 
 
 def _code_numbers(model: Illness) -> tuple[pd.Series, dict[int, list[np.ndarray]]]:
@@ -213,15 +211,13 @@ def _omr_table(
     table = table.sort_values(["person", "date"], kind="stable", ignore_index=True)
     person = table["person"].to_numpy()
     same = ["person", "date", "result_name"]
-    return pd.DataFrame(
-        {
-            "subject_id": lives.subjects(person),
-            "chartdate": lives.shifted(table["date"].to_numpy(), person),
-            "seq_num": table.groupby(same, sort=False).cumcount() + 1,
-            "result_name": table["result_name"],
-            "result_value": table["result_value"],
-        }
-    )
+    return pd.DataFrame({
+        "subject_id": lives.subjects(person),
+        "chartdate": lives.shifted(table["date"].to_numpy(), person),
+        "seq_num": table.groupby(same, sort=False).cumcount() + 1,
+        "result_name": table["result_name"],
+        "result_value": table["result_value"],
+    })  # fmt: skip
 
 
 def _visits(measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:

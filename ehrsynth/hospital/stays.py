@@ -47,15 +47,13 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     following = np.where(final, np.inf, np.append(admit[1:], np.inf))
     length = np.exp(rng.normal(1.1, 0.85, len(person))) * _DAY
     discharge = admit + np.minimum(length, 0.8 * (following - admit))
-    return pd.DataFrame(
-        {
-            "person": person,
-            "admit": admit.astype(np.int64).astype("datetime64[s]"),
-            "discharge": discharge.astype(np.int64).astype("datetime64[s]"),
-            "last": final,
-            "dies": final & people["dies"].to_numpy()[person],
-        }
-    )
+    return pd.DataFrame({
+        "person": person,
+        "admit": admit.astype(np.int64).astype("datetime64[s]"),
+        "discharge": discharge.astype(np.int64).astype("datetime64[s]"),
+        "last": final,
+        "dies": final & people["dies"].to_numpy()[person],
+    })  # fmt: skip
 
 
 def lateness(admitted: pd.DataFrame, n: int) -> np.ndarray:
@@ -94,15 +92,13 @@ def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.Da
     anchor_age = people[AGE] - since
     anchor_real = (begin.dt.year + (end_year - begin_year - since)).clip(2008, 2019)
     group = (anchor_real - 2008) // 3 * 3 + 2008
-    return pd.DataFrame(
-        {
-            "subject_id": 10_000_000 + _numbers(n, rng),
-            "shift": shift,
-            "anchor_age": anchor_age.where(anchor_age < 90, AGES[-1]),
-            "anchor_year": (end_year - since).astype("int64"),
-            "anchor_year_group": group.astype(str) + " - " + (group + 2).astype(str),
-        }
-    )
+    return pd.DataFrame({
+        "subject_id": 10_000_000 + _numbers(n, rng),
+        "shift": shift,
+        "anchor_age": anchor_age.where(anchor_age < 90, AGES[-1]),
+        "anchor_year": (end_year - since).astype("int64"),
+        "anchor_year_group": group.astype(str) + " - " + (group + 2).astype(str),
+    })  # fmt: skip
 
 
 def _numbers(n: int, rng: Generator) -> np.ndarray:
@@ -133,23 +129,21 @@ def admissions_table(
     home = draw_step(np.array([0.48, 0.76, 0.92, 1.0]), rng.random(n) * np.where(old, 1.0, 0.8))
     insurance = np.where(old, "Medicare", np.where(rng.random(n) < 0.2, "Medicaid", "Other"))
     discharge = stays["discharge"].to_numpy() + shift
-    return pd.DataFrame(
-        {
-            "subject_id": identity["subject_id"].to_numpy()[person],
-            "hadm_id": 20_000_000 + _numbers(n, rng),
-            "admittime": stays["admit"].to_numpy() + shift,
-            "dischtime": discharge,
-            "deathtime": pd.Series(discharge).where(stays["dies"]),
-            "admission_type": np.where(
-                people["birth"].to_numpy()[person], "DIRECT EMER.", kinds[kind]
-            ),
-            "admission_location": np.where(kind == 0, "EMERGENCY ROOM", "PHYSICIAN REFERRAL"),
-            "discharge_location": np.where(stays["dies"], "DIED", homes[home]),
-            "insurance": insurance,
-            "race": race[person],
-            "hospital_expire_flag": stays["dies"].astype("int64"),
-        }
-    )
+    return pd.DataFrame({
+        "subject_id": identity["subject_id"].to_numpy()[person],
+        "hadm_id": 20_000_000 + _numbers(n, rng),
+        "admittime": stays["admit"].to_numpy() + shift,
+        "dischtime": discharge,
+        "deathtime": pd.Series(discharge).where(stays["dies"]),
+        "admission_type": np.where(
+            people["birth"].to_numpy()[person], "DIRECT EMER.", kinds[kind]
+        ),
+        "admission_location": np.where(kind == 0, "EMERGENCY ROOM", "PHYSICIAN REFERRAL"),
+        "discharge_location": np.where(stays["dies"], "DIED", homes[home]),
+        "insurance": insurance,
+        "race": race[person],
+        "hospital_expire_flag": stays["dies"].astype("int64"),
+    })  # fmt: skip
 
 
 def _race_strings(race: np.ndarray, rng: Generator) -> np.ndarray:

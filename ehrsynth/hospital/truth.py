@@ -10,24 +10,15 @@ import numpy as np
 import pandas as pd
 
 from ..cohort import build_patients
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..phecode import definitions
 from ..schema import DIE_1Y, RACE, Schema
 from ..sources import mimic_iv
 from ..sources.tables import RACES
-from . import care
+from . import care, illness
 from .codes import SECOND_LEAF, declared, pairs, shares_in
 from .fate import bent_codes, draw_body, hazard_ratios, hazards, outcome_model, risk
-from .illness import (
-    HOSPITAL_SEED,
-    Illness,
-    disease_chances,
-    draw_stages,
-    feature_names,
-    features,
-    illness,
-    reference_people,
-)
+from .illness import HOSPITAL_SEED, Illness
 from .people import AGES, all_ages, groups, race_given_age
 from .records import simulate
 from .stays import check_size
@@ -59,8 +50,7 @@ def oracle_sample(
         As :func:`ehrsynth.build_patients` makes it, the schema attached.
     """
     check_size(n, seed)
-    if site not in ("A", "B"):
-        raise InputError(f"Unknown site {site!r}; use one of A, B.")
+    check_choice("site", site, declared("sites")["site"])
     people = 200 + int(n / _IN_COHORT + 6 * np.sqrt(n))  # some die in hospital or never come
     rng = np.random.default_rng([_ORACLE_STREAM, seed])
     patients = build_patients(mimic_iv.from_frames(simulate(people, rng, site)[1]))
@@ -97,9 +87,8 @@ def codes(level: str = "phecode") -> pd.DataFrame:
         it is recorded), ``odds_ratio`` and ``log_odds_ratio`` (marginal: nothing is held constant;
         averaged over 20,000 people).
     """
-    if level not in ("phecode", "leaf"):
-        raise InputError(f"Unknown code level {level!r}; use one of phecode, leaf.")
-    model, risks = illness(), _risks()
+    check_choice("code level", level, ("phecode", "leaf"))
+    model, risks = illness.illness(), _risks()
     code, chance, whole = model.whole, np.ones((2, 1)), np.arange(len(model.whole))
     if level == "leaf":
         code, chance, whole = model.leaf["code"], _leaf_chances(model), model.leaf["whole"]
@@ -125,16 +114,16 @@ def _risks() -> dict[str, Any]:
     with it, weighted by their chance of it given what leads to it: nobody has to be drawn who
     really has a rare code. Where j leads to other diseases, these are drawn anew given j.
     """
-    model, everybody = illness(), reference_people(4, _RISK_PEOPLE)
+    model, everybody = illness.illness(), illness.reference_people(4, _RISK_PEOPLE)
     catalogs = {name: declared(name) for name in ("drugs", "procedures")}
     sums: dict[str, Any] = dict.fromkeys(["of all", "shares", "joint", "women", *catalogs], 0.0)
     for start in range(0, len(everybody), _AT_A_TIME):
         people = everybody.iloc[start : start + _AT_A_TIME].reset_index(drop=True)
-        given = features(people)
+        given = illness.features(people)
         has, usual, with_it = _block(model, people, given, [HOSPITAL_SEED, start])
         female, weight = people["female"].to_numpy(), people["weight"].to_numpy()
         sexes = np.array([weight * ~female, weight * female])
-        chance = disease_chances(model, given, has) * model.recorded[people[RACE]]
+        chance = illness.disease_chances(model, given, has) * model.recorded[people[RACE]]
         sums["of all"] += weight @ usual
         sums["women"] += sexes[1].sum()
         sums["shares"] += sexes @ chance
@@ -161,7 +150,7 @@ def _block(
     """What people have, their risk, and (n, W) the risk that they would have with each phecode."""
     has = np.zeros((len(people), len(model.whole)), dtype=bool)
     draws = np.random.default_rng([*seed, 1]).random(has.shape)
-    draw_stages(model, model.stages, given, draws, has)
+    illness.draw_stages(model, model.stages, given, draws, has)
 
     def hazards_of(has: np.ndarray) -> np.ndarray:
         body = draw_body(model, people, has, np.random.default_rng([*seed, 2]))
@@ -175,7 +164,7 @@ def _block(
         column, then = model.whole.get_loc(code), has.copy()
         then[:, column] = True
         first = next(n for n, stage in enumerate(model.stages) if column in stage.codes)
-        draw_stages(model, model.stages[first + 1 :], given, draws, then)
+        illness.draw_stages(model, model.stages[first + 1 :], given, draws, then)
         with_it[:, column] = risk(hazards_of(then))
     return has, risk(usual), with_it
 
@@ -193,8 +182,9 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
     dict
         What ``truth.json`` holds; ``keys`` says what each part means.
     """
-    model, risks, ages = illness(), _risks(), all_ages()
+    model, risks, ages = illness.illness(), _risks(), all_ages()
     mean = ages @ AGES
+    names = illness.feature_names()
     facts: dict[str, Any] = {
         "keys": dict(declared("truth").to_numpy().tolist()),
         "made_with": {
@@ -214,9 +204,7 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict:
         "outcome_model": outcome_model(),
         "codes": {level: codes(level).to_dict("index") for level in ("phecode", "leaf")},
         "disease_model": {
-            code: {
-                name: value for name, value in zip(feature_names(), column, strict=True) if value
-            }
+            code: {name: value for name, value in zip(names, column, strict=True) if value}
             for code, column in zip(model.whole, model.disease.T.tolist(), strict=True)
         },
         "leads": declared("leads").to_dict("records"),

@@ -135,8 +135,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _check_options(self) -> None:
         for name, known in _KNOWN.items():
-            value = getattr(self, name)
-            if value not in known:
+            if (value := getattr(self, name)) not in known:
                 raise InputError(f"{name} is {value!r}; use one of {', '.join(known)}.")
         if self.continuous == "minmax" and self.missing == "category":
             raise InputError(

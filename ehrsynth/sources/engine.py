@@ -108,13 +108,10 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> Table:
     if con.name == "duckdb":
         quoted = "'" + text.replace("'", "''") + "'"
         zipped = "gzip" if text.lower().endswith(".gz") else "none"
-        source = (
-            f"read_parquet({quoted})"
-            if parquet
-            else f"read_csv({quoted}, header = true, skip = 0, all_varchar = true, nullstr = '', "
-            f"compression = '{zipped}', "
-            + ("delim = '\t', quote = '')" if tabs else "delim = ',', quote = '\"', escape = '\"')")
-        )
+        marks = "delim = '\t', quote = ''" if tabs else "delim = ',', quote = '\"', escape = '\"'"
+        csv = "header = true, skip = 0, all_varchar = true, nullstr = '', compression = "
+        source = f"read_csv({quoted}, {csv}'{zipped}', {marks})"
+        source = f"read_parquet({quoted})" if parquet else source
         number = f', row_number() OVER () AS "{ROW}"' if rows else ""
         return con.sql(f"SELECT *{number} FROM {source}")
     session = con._session

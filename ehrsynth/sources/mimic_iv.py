@@ -6,7 +6,7 @@ used, so that a hospital of any size fits; :func:`load` collects what it gives.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -258,9 +258,7 @@ def _collected(tables: Mapping[str, Table]) -> dict[str, pd.DataFrame]:
 
 
 def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> tuple[Table, list]:
-    def make(rows: bool) -> Table:
-        return engine.read_file(con, path, rows)
-
+    make = partial(engine.read_file, con, path)
     try:
         # The tables of INCLUDED can be much larger, of which little is used.
         return _checked(name, make, columns, path, con if name in ALWAYS else None)

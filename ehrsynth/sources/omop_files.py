@@ -41,7 +41,8 @@ def read(con, data: str | Path, more: Iterable[str]) -> tuple[dict[str, Table], 
         if table is not None and not _is_empty(table):
             # Of a table of everything that was ever measured little is used.
             keep = None if name in more else con
-            raw[name], wrong = cells.read(name, TABLES[name], partial(_same, table), where, keep)
+            make = partial(lambda table, _: table, table)
+            raw[name], wrong = cells.read(name, TABLES[name], make, where, keep)
             found += wrong
         elif name not in _OFTEN:
             what = "has no OMOP table" if table is None else "has no rows in the OMOP table"
@@ -183,10 +184,6 @@ def _fullest(schemas: dict[str, dict[str, str]]) -> str:
 
 
 # -- reading ---------------------------------------------------------------------------
-
-
-def _same(table: Table, _: bool) -> Table:
-    return table
 
 
 def _is_empty(table: Table) -> bool:
