@@ -258,14 +258,18 @@ def describe(tables: Mapping) -> dict[str, Any]:
     tables = lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
     men, women = ((patients[SEX] == sex).sum() for sex in ("M", "F"))
-    died = patients["death_date"].count()
+    died, concepts = patients["death_date"].count(), tables.get("concepts")
+    no_icd = {} if concepts is None else {
+        "conditions with a standard concept only": concepts["code"].notnull().sum(),
+        "conditions without any code": concepts["code"].isnull().sum(),
+    }  # fmt: skip
     return {
         **_counts(patients, {"patients": patients.count(), "men": men, "women": women}),
         **_counts(admissions, {"admissions": admissions.count(),
                                "in-hospital deaths": admissions["died_in_hospital"].sum()}),
         **_counts(patients, {"patients with a date of death": died}),
         **_describe_diagnoses(tables["diagnoses"]),
-        **_describe_concepts(tables.get("concepts")),
+        **(_counts(concepts, no_icd) if no_icd else {}),
         **_describe_measurements(tables["measurements"]),
     }  # fmt: skip
 
@@ -310,14 +314,6 @@ def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
             share = codes.loc[of_version & mapped, "rows"].sum() / rows
             facts[f"share of ICD-{v} rows mapped to a phecode (%)"] = _percent(share)
     return facts | {"patients with ICD-9 and ICD-10 codes": subjects["both"]}
-
-
-def _describe_concepts(concepts) -> dict[str, int | float]:
-    """Conditions of an OMOP database that have no ICD code."""
-    return {} if concepts is None else _counts(concepts, {
-        "conditions with a standard concept only": concepts["code"].notnull().sum(),
-        "conditions without any code": concepts["code"].isnull().sum(),
-    })  # fmt: skip
 
 
 def _describe_measurements(measurements) -> dict[str, int | float]:

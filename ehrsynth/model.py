@@ -183,16 +183,9 @@ class EMRWGAN(BaseEstimator):
         )
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
-                columns,
-                logits,
-                cell,
-                self.counts_,
-                self.of_cells_,
-                both,
-                groups,
-                rng,
+                columns, logits, cell, self.counts_, self.of_cells_, both, groups, rng,
                 self.least_patients,
-            )
+            )  # fmt: skip
             self.shift_ = self.shift_ + shift
             logits, drawn = draw_in_turn(
                 columns, logits + shift[cell], cell, self.pairs_, groups, rng

@@ -14,9 +14,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import read_by_hand, write_json
-from .relations import formula
-from .relations.laws import Follows, Formula, check_state
-from .relations.rule import Rule, has, has_all, put, said, similar
+from .relations import Follows, Formula, Rule, check_state, has, has_all, parse, put, said, similar
 from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema
 
 log = logging.getLogger(__name__)
@@ -215,9 +213,8 @@ class Drop(Rule):
         pass
 
 
-KINDS = {
-    kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies, Formula, Follows, Drop)
-}
+_ALL = (Only, Above, Between, Implies, Formula, Follows, Drop)
+KINDS = {kind.__name__.lower(): kind for kind in _ALL}
 
 ORDERED = (Above(SYSTOLIC, DIASTOLIC),)
 # Once for each of the two that is the outcome: the other one gives way.
@@ -356,18 +353,14 @@ def _rule(where: str, entry: object) -> Rule:
 
 
 def _check_value(where: str, key: str, value: Any) -> None:
-    good, wanted = _WANTED.get(key, (_is_text, "a text (in quotes if it looks like a number)"))
+    good, wanted = _WANTED.get(key, _TEXT)
     if not good(value):
         raise InputError(f"{where} says {key} {value!r}; use {wanted}.")
     if key == "equals":
         try:
-            formula.parse(value)
+            parse(value)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _is_end(value: Any) -> bool:
@@ -384,6 +377,7 @@ def _are_states(value: Any) -> bool:
     )
 
 
+_TEXT = (lambda value: isinstance(value, str), "a text (in quotes if it looks like a number)")
 _END = (_is_end, "a number")
 _STATES = (_are_states, "columns and their values, as in {dialysis: 1}")
 _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {

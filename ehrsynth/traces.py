@@ -93,7 +93,11 @@ def _contents(name: str, content: bytes) -> Iterator[Content]:
     """What there is to read in a file, and in those packed in it."""
     low = name.lower()
     if low.endswith(".gz"):
-        yield from _contents(low.removesuffix(".gz"), _unpacked(name, content))
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+            unpacked = packed.read(_BUDGET + 1)
+        if len(unpacked) > _BUDGET:
+            raise InputError(f"{name} unpacks to more than 1 GiB; leave it out.")
+        yield from _contents(low.removesuffix(".gz"), unpacked)
         return
     if low.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
@@ -104,7 +108,9 @@ def _contents(name: str, content: bytes) -> Iterator[Content]:
         return
     text = content.decode("utf-8", errors="ignore")
     if low.endswith(".parquet"):
-        yield _parquet(content, text)
+        file = pq.ParquetFile(io.BytesIO(content))
+        about = [v.decode("utf-8", "ignore") for v in (file.schema_arrow.metadata or {}).values()]
+        yield "\n".join([text, *about]), [file.read().to_pandas()], []
     elif low.endswith(".csv"):
         mark = max(",;\t|", key=text.partition("\n")[0].count)
         yield text, [pd.read_csv(io.StringIO(text), sep=mark, dtype=str)], []
@@ -116,22 +122,6 @@ def _contents(name: str, content: bytes) -> Iterator[Content]:
         pictures = (base64.b64decode(part + "===") for part in _DATA_URI.findall(text))
         inside = [picture.decode("utf-8", errors="ignore") for picture in pictures]
         yield "\n".join([_DATA_URI.sub("", text), *inside]), [], []
-
-
-def _unpacked(name: str, content: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
-        unpacked = packed.read(_BUDGET + 1)
-    if len(unpacked) > _BUDGET:
-        raise InputError(f"{name} unpacks to more than 1 GiB; leave it out.")
-    return unpacked
-
-
-def _parquet(content: bytes, text: str) -> Content:
-    file = pq.ParquetFile(io.BytesIO(content))
-    about = [
-        value.decode("utf-8", "ignore") for value in (file.schema_arrow.metadata or {}).values()
-    ]
-    return "\n".join([text, *about]), [file.read().to_pandas()], []
 
 
 def _tensors(content: bytes) -> list[np.ndarray]:

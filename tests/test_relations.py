@@ -10,8 +10,7 @@ from toy import toy_patients, toy_schema
 from ehrsynth.discovery import relations
 from ehrsynth.errors import InputError
 from ehrsynth.generation.decode import repair, violations
-from ehrsynth.relations.formula import compute, parse, written
-from ehrsynth.relations.laws import Follows, Formula
+from ehrsynth.relations import Follows, Formula, compute, parse, written
 from ehrsynth.rules import Above, Drop, Implies, chosen_rules, read_rules, write_rules
 from ehrsynth.schema import MISSING, Schema
 

@@ -26,7 +26,7 @@ PICTURE = ROOT / "book" / "_static" / "architecture.svg"
 HOUSE = {
     "Ground": {"errors": (), "files": (), "progress": (), "protection": ()},
     "Columns": {
-        "kinds": (), "schema": (), "relations": ("formula", "rule", "laws"), "rules": (),
+        "kinds": (), "schema": (), "relations": (), "rules": (),
         "statistics": (), "discovery": ("cells", "orders", "formulas", "leaks"),
     },
     "data-types": {

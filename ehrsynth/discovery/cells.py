@@ -1,6 +1,6 @@
 """Which states of two columns never meet: implications, one category by another, joint missingness.
 
-Every column is in one state a patient (:mod:`ehrsynth.relations.rule`), so one matrix product
+Every column is in one state a patient (:mod:`ehrsynth.relations`), so one matrix product
 counts how often any two states meet. A pair that never does is a relation if patients of shuffled
 columns would have met: by the exact hypergeometric chance, corrected for all pairs looked at.
 """
@@ -14,8 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln
 
 from ..protection import LEAST_PATIENTS
-from ..relations.laws import Follows
-from ..relations.rule import OTHER, Rule, has, states
+from ..relations import OTHER, Follows, Rule, has, states
 from ..rules import Implies
 from ..schema import MISSING, Schema
 
@@ -155,9 +154,8 @@ def _without_consequences(meet: _Meetings, found: np.ndarray) -> np.ndarray:
     size, absent = len(meet.absent), meet.absent
 
     def implied(pairs: np.ndarray) -> csr_matrix:
-        start, end = np.concatenate(
-            [pairs, pairs[:, ::-1]]
-        ).T  # what excludes it implies its absence
+        start, end = np.concatenate([pairs, pairs[:, ::-1]]).T
+        # What excludes it implies its absence.
         return csr_matrix((np.ones(len(start), np.float32), (start, absent[end])), (size, size))
 
     graph = implied(np.concatenate([found, known]))

@@ -13,8 +13,7 @@ from math import comb
 import numpy as np
 import pandas as pd
 
-from ..relations.formula import compute, written
-from ..relations.laws import Formula, half_unit
+from ..relations import Formula, compute, half_unit, written
 from ..schema import Schema
 from .cells import CHANCE, Found
 
@@ -100,9 +99,8 @@ def _fitted(
     table: pd.DataFrame, schema: Schema, target: str, names: list[str], product: bool
 ) -> tuple[tuple, Found] | None:
     """The formula for a column, if train follows it beyond chance, and how good a choice it is."""
-    rows = {
-        name: values.to_numpy(float) for name, values in table[[target, *names]].dropna().items()
-    }
+    known = table[[target, *names]].dropna()
+    rows = {name: values.to_numpy(float) for name, values in known.items()}
     own, column = half_unit(schema[target]), schema[target]
     fits = []
     for text in (_products if product else _sums)(target, names, rows):
@@ -114,11 +112,11 @@ def _fitted(
         return None
     rule = Formula(target, min((t for share, t in fits if share >= exact - 5e-4), key=len))
     broken, applies = rule.broken(table, schema)
-    n, wrong, known = int(applies.sum()), int(broken.sum()), np.flatnonzero(applies)
+    n, wrong, able = int(applies.sum()), int(broken.sum()), np.flatnonzero(applies)
     if n < _FEWEST or wrong > _SLIPS * n:
         return None
     mixed = table[target].to_numpy(copy=True)
-    mixed[known] = mixed[np.random.default_rng(0).permutation(known)]
+    mixed[able] = mixed[np.random.default_rng(0).permutation(able)]
     by_chance = int(rule.broken(table.assign(**{target: mixed}), schema)[0].sum())
     kept = max(1 - by_chance / n, 1 / n)  # of shuffled patients; five constants may fit themselves
     if kept > 0.5 or (n - 5 - wrong) * np.log(kept) > np.log(CHANCE / _SEARCHED):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..protection import LEAST_PATIENTS
-from ..relations.rule import has
+from ..relations import has
 from ..schema import MISSING, Column, Schema
 from ..statistics import Estimate, auroc, wilson
 

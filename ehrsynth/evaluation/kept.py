@@ -7,8 +7,7 @@ import pandas as pd
 
 from ..discovery import listed, relations
 from ..discovery.cells import Found
-from ..relations.laws import Formula
-from ..relations.rule import Rule
+from ..relations import Formula, Rule
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, wilson
 from .setting import Setting

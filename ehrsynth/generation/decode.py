@@ -8,7 +8,7 @@ import pandas as pd
 from ..errors import InputError
 from ..preprocessing.encode import Preprocessor
 from ..preprocessing.matrix import Encoded
-from ..relations.rule import copy_rows
+from ..relations import copy_rows
 from ..rules import Rule, check_rules, clinical_rules
 from ..schema import Schema
 

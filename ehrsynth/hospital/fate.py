@@ -83,9 +83,8 @@ def relative_log_hazards(
 ) -> np.ndarray:
     """Log hazards of each cause, (n, causes), but for their intercepts."""
     age, bmi = people[AGE].to_numpy(), body[BMI].to_numpy()
-    odds = (has.astype(np.float32) @ hazard_ratios().to_numpy(np.float32)).astype(float) + np.where(
-        people["birth"], _BIRTH, 0
-    )[:, None]
+    odds = (has.astype(np.float32) @ hazard_ratios().to_numpy(np.float32)).astype(float)
+    odds += np.where(people["birth"], _BIRTH, 0)[:, None]
     for place, row in enumerate(declared("causes").itertuples()):
         add = row.age * age_units(age) + row.beyond_75 * np.maximum(age - 75, 0) / 20
         add += row.thin * np.maximum(_THIN - bmi, 0) + row.heavy * np.maximum(bmi - _HEAVY, 0)

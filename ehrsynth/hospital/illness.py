@@ -165,9 +165,8 @@ def _stages(whole: pd.Index) -> tuple[Stage, ...]:
         codes = np.flatnonzero(stage == number)
         used = np.flatnonzero(stage[target] == number)
         odds = np.zeros((len(used), len(codes)))
-        odds[np.arange(len(used)), np.searchsorted(codes, target[used])] = leads["log_odds"].iloc[
-            used
-        ]
+        place = np.searchsorted(codes, target[used])
+        odds[np.arange(len(used)), place] = leads["log_odds"].iloc[used]
         stages.append(Stage(codes, first[used], second[used], odds))
     return tuple(stages)
 

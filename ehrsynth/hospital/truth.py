@@ -91,19 +91,16 @@ def codes(level: str = "phecode") -> pd.DataFrame:
     model, risks = illness.illness(), _risks()
     code, chance, whole = model.whole, np.ones((2, 1)), np.arange(len(model.whole))
     if level == "leaf":
-        code, chance, whole = model.leaf["code"], _leaf_chances(model), model.leaf["whole"]
+        code, whole = model.leaf["code"], model.leaf["whole"]
+        # Of each leaf, as first or second draw, in men and women who have its whole code.
+        shares = np.array([shares_in(model.leaf, sex).to_numpy() for sex in ("M", "F")])
+        chance = shares * (1 + SECOND_LEAF * (1 - shares))
     both = risks["shares"][:, whole] * chance
     share, joint = both.sum(axis=0), (both * risks["of those with it"][:, whole]).sum(axis=0)
     died = risks["of all"]
     odds = joint * (1 - share - died + joint) / ((share - joint) * (died - joint))
     table = definitions(level).reindex(code)[["name", "sex"]].rename_axis("code")
     return table.assign(prevalence=share, odds_ratio=odds, log_odds_ratio=np.log(odds))
-
-
-def _leaf_chances(model: Illness) -> np.ndarray:
-    """Chance of each leaf, as first or second draw, in men and women who have its whole code."""
-    shares = [shares_in(model.leaf, sex).to_numpy() for sex in ("M", "F")]
-    return np.array([share * (1 + SECOND_LEAF * (1 - share)) for share in shares])
 
 
 @lru_cache(maxsize=1)
@@ -137,10 +134,8 @@ def _risks() -> dict[str, Any]:
     with np.errstate(invalid="ignore"):  # nobody of the other sex
         risks["of those with it"] = np.nan_to_num(sums["joint"] / sums["shares"])
     for name, table in catalogs.items():
-        reached = sums[name]
-        risks[name] = (
-            reached * table["indicated"] + (1 - reached) * table["others"]
-        ).to_numpy() / 100
+        percent = sums[name] * table["indicated"] + (1 - sums[name]) * table["others"]
+        risks[name] = percent.to_numpy() / 100
     return risks
 
 

@@ -285,6 +285,9 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         folder : path
         """
         self._check_fitted()
+        have = self.dropped_["prevalence"] * self.patients_
+        # Of what fewer patients have, or have not, not even the name stays.
+        many = np.minimum(have, self.patients_ - have).round() >= self.least_patients
         state = {
             "options": self.get_params(),
             "schema": self.schema_.to_json(),
@@ -292,16 +295,11 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "copula": self.copula_ and asdict(self.copula_),
             "observed": self.observed_,
             "steps": self.steps_,
-            "dropped": self._dropped_by_many().to_dict("records"),
+            "dropped": self.dropped_[many].to_dict("records"),
             "patients": self.patients_,
             "report": self.report_.to_dict("records"),
         }
         write_json(state, Path(folder) / FILE)
-
-    def _dropped_by_many(self) -> pd.DataFrame:
-        """The columns left out that enough patients have; of the others not even the name stays."""
-        have = self.dropped_["prevalence"] * self.patients_
-        return self.dropped_[np.minimum(have, self.patients_ - have).round() >= self.least_patients]
 
     @classmethod
     def load(cls, folder: str | Path) -> "Preprocessor":

@@ -94,7 +94,8 @@ def scan(
     check_included(include)
     con = engine.connect() if con is None else con
     raw, found = read(con, data, [_INCLUDED[name][0] for name in include])
-    concepts = _concepts(raw["concept"])
+    named = {"concept_name": raw["concept"]["concept_name"].min()}  # one name for each concept
+    concepts = raw["concept"].group_by("concept_id").aggregate(**named)
     conditions = engine.store(con, _conditions(raw["condition_occurrence"], raw["concept"]))
     has_icd = conditions["icd_code"].notnull()
     events = {"conditions": conditions, "measurements": _measurements(raw)}
@@ -115,11 +116,6 @@ def scan(
         **{name: _included(name, raw, concepts) for name in include},
         "quality": quality.note([*found, *wrong]),
     }
-
-
-def _concepts(concept: Table) -> Table:
-    """One name for each concept."""
-    return concept.group_by("concept_id").aggregate(concept_name=concept["concept_name"].min())
 
 
 def _labeled(events: Table, concepts: Table, *more: str) -> Table:
@@ -196,8 +192,7 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
     """The admissions, for each of :data:`VISITS`."""
     table = visit.select(
         subject_id="person_id", hadm_id="visit_occurrence_id", kind="visit_concept_id",
-        admit_time="visit_start_date",
-        discharge_time="visit_end_date",
+        admit_time="visit_start_date", discharge_time="visit_end_date",
     )  # fmt: skip
     days = conditions.select("subject_id", "time").distinct().select(
         "subject_id", hadm_id=engine.literal(0), admit_time="time", discharge_time="time"

@@ -38,7 +38,9 @@ def read(con, data: str | Path, more: Iterable[str]) -> tuple[dict[str, Table], 
     found: list[Finding] = []
     for name in dict.fromkeys([*_NEEDED, *_OFTEN, *more]):
         where, table = find(name) or ("", None)
-        if table is not None and not _is_empty(table):
+        # Some were loaded with their header as the only row.
+        heading = table is not None and all(re.fullmatch(r"column\d+", c) for c in table.columns)
+        if table is not None and len(engine.collect(table.limit(2))) > heading:
             # Of a table of everything that was ever measured little is used.
             keep = None if name in more else con
             make = partial(lambda table, _: table, table)
@@ -181,12 +183,3 @@ def _server(con, url: str):
 def _fullest(schemas: dict[str, dict[str, str]]) -> str:
     """The schema that has most of the tables that are used."""
     return max(schemas, key=lambda s: (len(set(schemas[s]) & set(TABLES)), s == "main"), default="")
-
-
-# -- reading ---------------------------------------------------------------------------
-
-
-def _is_empty(table: Table) -> bool:
-    """Whether a table has no rows, or was loaded with its header as the only one."""
-    heading = all(re.fullmatch(r"column\d+", name) for name in table.columns)
-    return len(engine.collect(table.limit(2))) <= heading
