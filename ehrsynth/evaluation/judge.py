@@ -13,12 +13,8 @@ from scipy.stats import hypergeom
 from ..discovery.leaks import Leak, leaks, unused
 from ..errors import InputError, check_choice
 from ..progress import each
-<<<<<<< HEAD
 from ..protection import told
-from ..relations.rule import Rule
-=======
 from ..relations import Rule
->>>>>>> 4ca34d5 (What a rule is, formulas and what follows from them are one module; functions of one use are where they are used)
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, holm, mean_of
 from . import fairness, fidelity, inference, kept, learners, marginals, survival, utility
