@@ -19,7 +19,7 @@ import pandas as pd
 
 import ehrsynth as es
 
-from . import datasets
+from . import datasets, rare
 from .datasets import build_patients
 from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
@@ -283,6 +283,8 @@ class Pipeline:
         schema.save(self.out / "schema.json")
         prep.save(self.out / "model")
         write_rules(rules, self.out / "model" / RULES_FILE)
+        read = rare.tables_of(self.dataset, self._source, self._inputs, self.patient_id)
+        rare.Rare.of(read, self.least_patients, [str(self._settings())]).save(self.out)
         self._folder.note(
             facts=facts, relations=listed(found, {"train": train}, schema),
             leaks=[leak._asdict() for leak in leaking],

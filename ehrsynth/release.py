@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from datetime import date
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +22,8 @@ from .files import (
 from .gan.recipe import MODEL_FILES
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .protection import LEAST_PATIENTS
+from .rare import FILE as INSIDE_RARE
+from .rare import Rare
 from .rules import FILE as RULES_FILE
 from .run_folder import FILE as RUN_FILE
 from .run_folder import INSIDE, STAGES, RunFolder
@@ -30,7 +31,7 @@ from .schema import Schema
 from .sources.flat.applying import fit_into
 from .sources.flat.file import read_file
 from .sources.flat.form import FILE as FORM_FILE
-from .traces import found_in, repeated, secrets
+from .traces import copied_numbers, repeated
 
 MANIFEST = "manifest.json"
 _SCHEMA, _TRAIN, _HOLDOUT = "schema.json", "train.parquet", "holdout.parquet"
@@ -50,7 +51,7 @@ def release(
     (:mod:`ehrsynth.traces`) is refused, whoever signs. The names of what was packed.
     """
     run, out = Path(run), Path(out)
-    if wrong := problems(run, unfinished=True):
+    if wrong := _differences(run, unfinished=True):
         raise InputError(f"{run} cannot be released: {some(wrong, 4)}; run it again first.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already; choose a new folder for the package.")
@@ -103,8 +104,8 @@ def _found(run: Path, package: Path) -> list[str]:
     schema, settings = Schema.load(run / _SCHEMA), RunFolder(run).content()["settings"]
     least = max(LEAST_PATIENTS, settings.get("least_patients", 0))
     train, holdout = (schema.cast(read_table(run / n), where=n) for n in (_TRAIN, _HOLDOUT))
-    known = secrets(pd.concat([train, holdout], ignore_index=True), least, _own_words())
-    found = [said for file in _files(package) for said in found_in(file, known)]
+    real = pd.concat([train, holdout], ignore_index=True)
+    found = _searched(run, _files(package))
     inside = run / INSIDE
     for file in [*([inside] if inside.is_file() else []), *sorted(package.glob("synthetic.*"))]:
         if file != inside and inside.is_file():  # in the form of what went in
@@ -115,16 +116,19 @@ def _found(run: Path, package: Path) -> list[str]:
             released = released[released[odd].isin(["0", "1"]).all(axis=1)].astype(train.dtypes)
         else:
             released = schema.cast(read_table(file), where=file.name)
+        if count := copied_numbers(released, real):
+            found.append(f"{file.name} holds {count} long numbers of one patient each")
         if count := repeated(released, train, holdout, least):
             found.append(f"{file.name} holds {count} training patients as they are")
     return found
 
 
-def _own_words() -> str:
-    """The words of every report, which say nothing about anybody."""
-    folder = files(__package__) / "evaluation"
-    texts = [f for f in folder.iterdir() if f.name.endswith((".html", ".md", ".csv"))]
-    return "\n".join(file.read_text(encoding="utf-8") for file in texts)
+def _searched(run: Path, leaving: list[Path]) -> list[str]:
+    """What of the source stands in these files that too few patients have, also of what was left
+    out when it was read."""
+    rare, content = Rare.load(run), RunFolder(run).content()
+    counted = frozenset(re.findall(r"\d{6,}", str(content["facts"])))
+    return [said for file in leaving for said in rare.found_in(file, counted)]
 
 
 def _close(package: Path, signature: dict, verdict: dict) -> None:
@@ -156,9 +160,17 @@ def _files(folder: Path) -> list[Path]:
 def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
     """In what a package or a run's folder is not what its manifest says: every file, no other.
 
-    Of a run, a stage that was never finished counts if `unfinished`.
+    Of a run, a stage that was never finished counts if `unfinished`, and what could leave is
+    searched for what too few patients have.
     """
     folder = Path(folder)
+    wrong = _differences(folder, unfinished)
+    if wrong or not (folder / INSIDE_RARE).is_file():
+        return wrong
+    return _searched(folder, [file for file in _files(folder) if _may_leave(folder, file)])
+
+
+def _differences(folder: Path, unfinished: bool) -> list[str]:
     if (folder / MANIFEST).is_file():
         noted = read_json(folder / MANIFEST)
         known = noted.get("files") if isinstance(noted, dict) else None
@@ -173,6 +185,14 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
     for stage in done.values():
         known |= stage.get("files", {})
     return (missing if unfinished else []) + _compare(folder, known, _OURS)
+
+
+def _may_leave(run: Path, file: Path) -> bool:
+    """Whether a release of this run takes a file, the model's included."""
+    name = file.relative_to(run).as_posix()
+    return name in (*_REPORTS, *(f"model/{one}" for one in _MODEL)) or (
+        name == file.name and name.startswith("synthetic.")
+    )
 
 
 def _compare(folder: Path, known: dict[str, str], ours: tuple[str, ...]) -> list[str]:

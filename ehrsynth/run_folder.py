@@ -17,6 +17,7 @@ from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, private_folder, read_json, sha256, table_ending, write_json
 from .gan.recipe import MODEL_FILES
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
+from .rare import FILE as RARE_FILE
 from .rules import FILE as RULES_FILE
 from .sources.flat.form import FILE as FORM_FILE
 
@@ -27,7 +28,7 @@ INSIDE = f"inside/{SYNTHETIC}"
 STAGES = {
     "data": [
         "train.parquet", "holdout.parquet", "schema.json",
-        f"model/{PREPROCESSOR_FILE}", f"model/{RULES_FILE}",
+        f"model/{PREPROCESSOR_FILE}", f"model/{RULES_FILE}", RARE_FILE,
     ],
     "training": [f"model/{name}" for name in MODEL_FILES],
     "generation": [SYNTHETIC],

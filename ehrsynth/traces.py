@@ -1,8 +1,7 @@
-"""What of a single patient stands in a file: rare texts, long numbers, whole records.
+"""What a file holds, and whether it repeats what patients have: long numbers, whole records.
 
-Looked for are texts that fewer than k patients have, numbers of six or more digits that one patient
-has, and patients who are repeated as they are. Files are looked into as bytes and by what they
-hold: JSON, CSV, HTML, Parquet, safetensors, and what is packed in gz and zip.
+Files are looked into by what they are: JSON, CSV, HTML, Parquet, safetensors, and what is packed in
+gz and zip. What of that gives somebody away, :mod:`ehrsynth.rare` knows.
 """
 
 import base64
@@ -12,8 +11,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,119 +19,84 @@ import pyarrow.parquet as pq
 from scipy.stats import fisher_exact, poisson
 
 from .errors import InputError
-from .kinds import MISSING, REST, is_number
+from .kinds import is_number
 
 DIGITS = 6  # of a number that is like a name; shorter ones are met by chance
-_LETTERS = 4  # of a text that is looked for inside of others; shorter ones as a whole only
-_NUMBER = re.compile(r"(?<![\w.,])[-−]?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w]|[.,]\d)")
 _DATA_URI = re.compile(r"data:[\w/+.-]+;base64,([A-Za-z0-9+/=]+)")
 _NEIGHBORS = 20  # released values that tell how close together values lie
 _GRID = 5  # different ones of them, before they tell that values lie on a grid
-_CHANCE = 0.01  # of a find where there is nothing to find
+CHANCE = 0.01  # of a find where there is nothing to find
 _BUDGET = 2**30  # bytes of one unpacked file
 _MOST = 2_000  # numbers that tell how many are met by chance
-_LARGE = 1_000.0  # weights are smaller, so that none of them meets such a number by chance
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """What must not be found: texts, and the numbers of single patients."""
-
-    texts: frozenset[str]
-    numbers: np.ndarray  # sorted
-
-
-def secrets(real: pd.DataFrame, least: int, own_words: str = "") -> Secrets:
-    """What gives somebody away in a table of all real patients: texts of fewer than `least`.
-
-    Of texts not those that are part of `own_words`, which stand in every file anyway.
-    """
-    texts: set[str] = set()
-    numbers = [np.empty(0)]
-    for name in real:
-        counts = real[name].value_counts()
-        if is_number(real[name]):
-            alone = counts.index[counts == 1].to_numpy(float)
-            numbers.append(alone[[_digits(value) >= DIGITS for value in alone]])
-        elif not pd.api.types.is_bool_dtype(real[name]):
-            texts |= {str(text) for text in counts.index[(counts > 0) & (counts < least)]}
-    texts = {text for text in texts - {MISSING, REST} if text not in own_words}
-    return Secrets(frozenset(texts), np.unique(np.concatenate(numbers)))
-
-
-def _digits(number: float) -> int:
-    """How many digits a number is written with, without zeros in front."""
-    written = f"{number:.15g}".partition("e")[0]
-    return len(re.sub(r"\D", "", written).lstrip("0"))
-
-
-def found_in(path: Path, known: Secrets) -> list[str]:
-    """What a file holds of single patients, in sentences that repeat nothing of it."""
-    found = []
-    for texts, tables, tensors in _contents(path.name, path.read_bytes()):
-        hits = _texts_in(texts, known.texts)
-        hits += sum(_texts_in(_cells(table), known.texts) for table in tables)
-        if hits:
-            found.append(f"{_times(hits, 'text')} that fewer patients have than may")
-        if numbers := _numbers_in(texts, tables, tensors, known.numbers):
-            found.append(f"{_times(numbers, 'number')} of {DIGITS} or more digits of one patient")
-    return [f"{path.name} holds {what}" for what in found]
-
-
-def _times(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 # -- what a file holds -----------------------------------------------------------------------------
 
-Content = tuple[str, list[pd.DataFrame], list[np.ndarray]]  # texts, tables, tensors
+
+class Content(NamedTuple):
+    """What a file says: its text without the rows of tables, its tables, its tensors."""
+
+    text: str
+    tables: list[pd.DataFrame]
+    tensors: list[np.ndarray]
 
 
-def _contents(name: str, content: bytes) -> Iterator[Content]:
+def contents(name: str, content: bytes) -> Iterator[Content]:
     """What there is to read in a file, and in those packed in it."""
     low = name.lower()
     if low.endswith(".gz"):
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
-            unpacked = packed.read(_BUDGET + 1)
-        if len(unpacked) > _BUDGET:
-            raise InputError(f"{name} unpacks to more than 1 GiB; leave it out.")
-        yield from _contents(low.removesuffix(".gz"), unpacked)
+        yield from contents(low.removesuffix(".gz"), _unpacked(name, content))
         return
     if low.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             for member in packed.infolist():
                 if member.file_size > _BUDGET:
                     raise InputError(f"{name} holds a file of more than 1 GiB; leave it out.")
-                yield from _contents(member.filename, packed.read(member))
+                yield from contents(member.filename, packed.read(member))
         return
     text = content.decode("utf-8", errors="ignore")
     if low.endswith(".parquet"):
-        file = pq.ParquetFile(io.BytesIO(content))
-        about = [v.decode("utf-8", "ignore") for v in (file.schema_arrow.metadata or {}).values()]
-        yield "\n".join([text, *about]), [file.read().to_pandas()], []
+        yield _parquet(content)
     elif low.endswith(".csv"):
         mark = max(",;\t|", key=text.partition("\n")[0].count)
-        yield text, [pd.read_csv(io.StringIO(text), sep=mark, dtype=str)], []
+        table = pd.read_csv(io.StringIO(text), sep=mark, dtype=str)
+        yield Content("\n".join(table.columns), [table], [])
     elif low.endswith(".safetensors"):
-        yield text, [], _tensors(content)
+        yield _tensors(content)
     elif low.endswith(".json"):
-        yield "\n".join([text, *_strings(json.loads(text))]), [], []
+        yield Content("\n".join([text, *_strings(json.loads(text))]), [], [])
     else:
         pictures = (base64.b64decode(part + "===") for part in _DATA_URI.findall(text))
         inside = [picture.decode("utf-8", errors="ignore") for picture in pictures]
-        yield "\n".join([_DATA_URI.sub("", text), *inside]), [], []
+        yield Content("\n".join([_DATA_URI.sub("", text), *inside]), [], [])
 
 
-def _tensors(content: bytes) -> list[np.ndarray]:
-    """The numbers of a safetensors file, without the library that models need."""
+def _unpacked(name: str, content: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        unpacked = packed.read(_BUDGET + 1)
+    if len(unpacked) > _BUDGET:
+        raise InputError(f"{name} unpacks to more than 1 GiB; leave it out.")
+    return unpacked
+
+
+def _parquet(content: bytes) -> Content:
+    table = pq.ParquetFile(io.BytesIO(content)).read()
+    noted = (value.decode("utf-8", "ignore") for value in (table.schema.metadata or {}).values())
+    text = "\n".join([*noted, *table.column_names])
+    return Content(text, [table.to_pandas(ignore_metadata=True)], [])
+
+
+def _tensors(content: bytes) -> Content:
+    """The head and the numbers of a safetensors file, without the library that models need."""
     size = int.from_bytes(content[:8], "little")
     kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
     head, body = json.loads(content[8 : 8 + size]), content[8 + size :]
-    return [
+    tensors = [
         np.frombuffer(body[slice(*entry["data_offsets"])], kinds[entry["dtype"]])
         for name, entry in head.items()
         if name != "__metadata__" and entry["dtype"] in kinds
     ]
+    return Content("\n".join([json.dumps(head), *_strings(head)]), [], tensors)
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -149,61 +112,28 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def _cells(table: pd.DataFrame) -> str:
-    """The different texts of a table, one a line."""
-    kinds = [table[name] for name in table if not is_number(table[name])]
-    return "\n".join(str(text) for values in kinds for text in values.dropna().unique())
-
-
-# -- texts -----------------------------------------------------------------------------------------
-
-
-def _texts_in(text: str, looked_for: frozenset[str]) -> int:
-    """How many texts stand in another: short ones as a line or word, others anywhere."""
-    if not text or not looked_for:
-        return 0
-    long = [one for one in looked_for if len(one) >= _LETTERS]
-    hits = sum(one in text for one in _likely(text, long))
-    short = {one for one in looked_for if len(one) < _LETTERS}
-    return hits + len(short.intersection(text.split("\n"))) if short else hits
-
-
-def _likely(text: str, texts: list[str]) -> list[str]:
-    """Those of the texts whose first letters stand in `text`; a fast look before the real one."""
-    if len(texts) < 50:
-        return texts
-    letters = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64)
-    starts = "".join(one[:_LETTERS] for one in texts).encode("utf-32-le")
-    wanted = np.frombuffer(starts, np.uint32).astype(np.uint64).reshape(-1, _LETTERS)
-    weights = np.uint64(0x9E3779B97F4A7C15) ** np.arange(_LETTERS, dtype=np.uint64)
-    there = sum(letters[i : len(letters) - _LETTERS + i + 1] * weights[i] for i in range(_LETTERS))
-    known = np.isin((wanted * weights).sum(axis=1), np.unique(there))
-    return [one for one, is_known in zip(texts, known, strict=True) if is_known]
-
-
 # -- numbers ---------------------------------------------------------------------------------------
 
 
-def _numbers_in(
-    text: str, tables: list[pd.DataFrame], tensors: list[np.ndarray], numbers: np.ndarray
-) -> int:
-    """How many of the numbers stand in a file, beyond what chance explains in a table."""
-    if len(numbers) == 0:
-        return 0
+def alone(values: pd.Series) -> np.ndarray:
+    """The numbers of six digits or more that one patient of a column has, sorted."""
+    counts = values.value_counts()
+    numbers = counts.index[counts == 1].to_numpy(float)
+    return np.sort(numbers[[_digits(value) >= DIGITS for value in numbers]])
+
+
+def _digits(number: float) -> int:
+    """How many digits a number is written with, without zeros in front."""
+    written = f"{number:.15g}".partition("e")[0]
+    return len(re.sub(r"\D", "", written).lstrip("0"))
+
+
+def copied_numbers(released: pd.DataFrame, real: pd.DataFrame) -> int:
+    """How many long numbers of single patients stand in a table, beyond what chance explains."""
     found: set[float] = set()
-    if not tables:
-        written = {one.replace(",", "").replace("−", "-") for one in _NUMBER.findall(text)}
-        found |= set(np.intersect1d(numbers, np.array([float(one) for one in written])))
-    for tensor in tensors:
-        short = tensor.dtype in (np.float32, np.float16)
-        wanted = numbers[np.abs(numbers) >= _LARGE] if short else numbers
-        written_as = tensor.dtype if short else np.dtype(float)
-        same = np.isin(wanted.astype(written_as), tensor.astype(written_as))
-        found |= set(wanted[same])
-    for table in tables:
-        for name in table:
-            values = pd.to_numeric(table[name], errors="coerce").to_numpy(float, na_value=np.nan)
-            found |= set(_beyond_chance(values[np.isfinite(values)], numbers))
+    for name in [name for name in real if is_number(real[name]) and name in released]:
+        values = pd.to_numeric(released[name], errors="coerce").to_numpy(float, na_value=np.nan)
+        found |= set(_beyond_chance(values[np.isfinite(values)], alone(real[name])))
     return len(found)
 
 
@@ -214,13 +144,15 @@ def _beyond_chance(released: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     if len(hits) == 0:
         return hits
     some = numbers[:: 1 + len(numbers) // _MOST]
-    expected = sum(_expected(values, number) for number in some) * len(numbers) / len(some)
-    if poisson.sf(len(hits) - 1, expected) < _CHANCE / 100:
+    expected = sum(expected_by_chance(values, number) for number in some) * len(numbers) / len(some)
+    if poisson.sf(len(hits) - 1, expected) < CHANCE / 100:
         return hits
-    return np.array([hit for hit in hits if _expected(values, hit) < _CHANCE / len(numbers)])
+    return np.array(
+        [hit for hit in hits if expected_by_chance(values, hit) < CHANCE / len(numbers)]
+    )
 
 
-def _expected(values: np.ndarray, number: float) -> float:
+def expected_by_chance(values: np.ndarray, number: float) -> float:
     """How many of the sorted values equal the number by chance, as its neighbors lie."""
     low, high = np.searchsorted(values, number, "left"), np.searchsorted(values, number, "right")
     half = _NEIGHBORS // 2

@@ -14,8 +14,8 @@ import pytest
 import ehrsynth as es
 from ehrsynth.hospital import writing
 from ehrsynth.profiles import PROFILES, Profile
+from ehrsynth.rare import Rare, tables_of
 from ehrsynth.release import release
-from ehrsynth.traces import Secrets, found_in
 
 WORDS = [
     f"{first}{last}" for first in ("Zebulon", "Quix", "Yttri") for last in ("oth", "ark", "umb")
@@ -33,11 +33,13 @@ def searched(run, tmp_path, also=()):
     """Every file but train and holdout, and the package, hold none of it."""
     package = tmp_path / "package"
     release(run, package, with_model=True, signed_by="A. Name")
-    known = Secrets(frozenset([*WORDS, *DAYS, *also]), np.array(sorted(NUMBERS)))
+    planted = [*WORDS, *DAYS, *also, *map(str, NUMBERS)]
+    frame = pd.DataFrame({"subject_id": range(len(planted)), "value": planted})
+    known = Rare.of(tables_of("omop", {"patients": frame}, []), 5)
     written = re.compile("|".join([*WORDS, *DAYS, *also, *(f"{abs(n):.0f}" for n in NUMBERS)]))
     for file in (*run.rglob("*"), *package.rglob("*")):
         if file.is_file() and file.name not in ("train.parquet", "holdout.parquet"):
-            assert found_in(file, known) == [], file
+            assert known.found_in(file) == [], file
             assert not written.search(file.read_bytes().decode("latin-1")), file
 
 

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import toy_patients, toy_schema
 
-from ehrsynth import protection, traces
+from ehrsynth import protection
 from ehrsynth.errors import InputError
 from ehrsynth.kinds import REST
 from ehrsynth.preprocessing.bins import Bins
 from ehrsynth.preprocessing.encode import Preprocessor
+from ehrsynth.rare import Rare, tables_of
 from ehrsynth.schema import MISSING, Column, Schema
 
 
@@ -370,9 +371,10 @@ def test_no_value_of_a_single_patient_is_saved_or_can_be_solved_for(tmp_path, re
     schema = Schema((Column("x", "continuous"), Column("y", "continuous")))
     prep = Preprocessor.for_recipe(recipe, missing=missing).fit(table, schema)
     prep.save(tmp_path)
-    known = traces.secrets(table, 5)
-    assert len(known.numbers) > 2_000  # of both columns
-    assert traces.found_in(tmp_path / "preprocessor.json", known) == []
+    of_each = {"patients": table.assign(subject_id=range(len(table)))}
+    known = Rare.of(tables_of("omop", of_each, []), 5)
+    assert len(known.hashes) > 2_000  # of both columns
+    assert known.found_in(tmp_path / "preprocessor.json") == []
     if recipe == "modern":
         # The best guess at each patient, from everything that is kept of the column.
         kept = np.sort(

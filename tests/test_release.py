@@ -15,8 +15,9 @@ import ehrsynth as es
 from ehrsynth.errors import InputError
 from ehrsynth.files import read_json, sha256, write_json, write_table
 from ehrsynth.profiles import PROFILES, Profile
+from ehrsynth.rare import Rare, tables_of
 from ehrsynth.release import MANIFEST, problems, release
-from ehrsynth.traces import Secrets, found_in, repeated, secrets
+from ehrsynth.traces import alone, copied_numbers, repeated
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +31,21 @@ def finished(tmp_path_factory):
             "sex": rng.choice(["F", "M"], n),
             "age": rng.integers(18, 90, n).astype(float),
             "platelets": rng.normal(250_000, 30_000, n).round(1),
+            # Left out when it is read, and nobody is to be called by it.
+            "name": [f"Zed{chr(97 + i % 26)}n Quo{chr(97 + i // 26)}st" for i in range(n)],
+            "mrn": rng.choice(10**9, n, replace=False) + 10**9,
         }
     )
     folder = tmp_path_factory.mktemp("finished")
     table.to_csv(folder / "patients.csv", index=False)
+    write_json({name: {"drop": True} for name in ("name", "mrn")}, folder / "columns.json")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROFILES, "fast", Profile(500, 6_000, min_prevalence=0.01, steps=20))
         before = os.umask(0)
         try:
-            data = folder / "patients.csv"
-            es.Pipeline(folder / "run", dataset="table", data=data, outcome="died").run()
+            data, columns = folder / "patients.csv", folder / "columns.json"
+            options = {"dataset": "table", "data": data, "outcome": "died", "columns": columns}
+            es.Pipeline(folder / "run", **options).run()
         finally:
             os.umask(before)
     return folder / "run"
@@ -68,6 +74,36 @@ def judge(run, level):
 
 
 # -- the package -----------------------------------------------------------------------------
+
+
+def of_nobody_else(run, column):
+    source = pd.read_csv(read_json(run / "run.json")["settings"]["data"], dtype=str)
+    assert column not in pd.read_parquet(run / "train.parquet")
+    return source[column][7]
+
+
+@pytest.mark.parametrize("column", ["name", "mrn"])
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("card.md", "# ", "# {} "), ("report.html", "<body>", "<body><p>{}</p>"),
+        ("metrics.json", '"facts": {', '"facts": {{ "a": "{}",'),
+        ("schema.json", '"platelets",', '"platelets", "label": "{}",'),
+        ("model/rules.json", "[]", '["{}"]'),
+        ("model/form.json", '"label": "sex"', '"label": "{}"'), ("synthetic.csv", "F", "{}"),
+    ],
+)  # fmt: skip
+def test_what_was_left_out_of_the_data_is_searched_for_too(run, tmp_path, column, file, old, new):
+    said = of_nobody_else(run, column)
+    text = (run / file).read_text(encoding="utf-8")
+    assert problems(run) == [] and old in text
+    (run / file).write_text(text.replace(old, new.format(said), 1), encoding="utf-8")
+    admit(run, file)
+    name = file.rpartition("/")[2]
+    assert any(f"{name} holds" in one and said not in one for one in problems(run))
+    with pytest.raises(InputError, match=f"{name} holds .*fewer than 5 patients") as refused:
+        release(run, tmp_path / "out", with_model=True, signed_by="A. Name")
+    assert said not in str(refused.value) and not (tmp_path / "out").exists()
 
 
 def test_what_may_leave_leaves_and_nothing_else(run, tmp_path):
@@ -203,7 +239,7 @@ def test_what_one_patient_has_is_refused_even_if_signed_and_not_repeated(run, tm
     release(run, tmp_path / "before", signed_by="A. Name")
     where, value = plant(run)
     admit(run, "card.md", "train.parquet", "synthetic.csv")
-    with pytest.raises(es.InputError, match=f"also if signed: {where}.* numbers? of 6") as refused:
+    with pytest.raises(es.InputError, match=f"also if signed: {where}.* numbers") as refused:
         release(run, tmp_path / "out", signed_by="A. Name")
     assert value not in str(refused.value)
     assert not (tmp_path / "out").exists()
@@ -239,7 +275,14 @@ def test_verify_looks_into_runs_too(run, tmp_path):
 
 # -- the search ------------------------------------------------------------------------------
 
-KNOWN = Secrets(frozenset({"Zebulon Quist", "q7"}), np.array([8_812_345.0, 70_123.25]))
+
+def known(*values):
+    """What is searched for when as many patients have one of these values each."""
+    frame = pd.DataFrame({"subject_id": range(len(values)), "value": list(map(str, values))})
+    return Rare.of(tables_of("omop", {"patients": frame}, []), 5)
+
+
+KNOWN = known("Zebulon Quist", "q7", 8_812_345.0, 70_123.25)
 
 
 def json_file(path, said):
@@ -272,64 +315,46 @@ WRITERS = {
     ("said", "found"),
     [
         ("Zebulon Quist", "text"), (8_812_345, "number"), (8_812_345.0, "number"),
-        (70_123.25, "number"), ("Zebulon Quest", ""), (8_812_346, ""), (70_123.5, ""),
+        (70_123.25, "number"), ("Zebulon", "text"), ("Zabulon Quest", ""), (8_812_346, ""), (70_123.5, ""),
     ],
 )  # fmt: skip
 def test_a_planted_text_or_number_is_found_in_every_kind_of_file(tmp_path, name, said, found):
     WRITERS[name](tmp_path / name, said)
-    what = found_in(tmp_path / name, KNOWN)
-    assert bool(what) == bool(found) and all(found in one for one in what)
+    what = KNOWN.found_in(tmp_path / name)
+    assert bool(what) == bool(found) and all(f"holds {found}s of" in one for one in what)
     assert str(said) not in " ".join(what)
 
 
 def test_weights_hold_a_number_only_where_they_do(tmp_path):
     weights = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
     save_file({"a": weights}, tmp_path / "a.safetensors")
-    assert found_in(tmp_path / "a.safetensors", KNOWN) == []
+    assert KNOWN.found_in(tmp_path / "a.safetensors") == []
     weights[7] = 8_812_345
     save_file({"a": weights}, tmp_path / "a.safetensors")
-    assert found_in(tmp_path / "a.safetensors", KNOWN) != []
+    assert KNOWN.found_in(tmp_path / "a.safetensors") != []
 
 
 def test_a_short_text_is_met_as_a_whole_only(tmp_path):
     (tmp_path / "a.md").write_text("the code q7b is no name")
-    assert found_in(tmp_path / "a.md", KNOWN) == []
+    assert KNOWN.found_in(tmp_path / "a.md") == []
     write_table(pd.DataFrame({"a": ["q7", "x"]}), tmp_path / "a.parquet")
-    assert found_in(tmp_path / "a.parquet", KNOWN) != []
+    assert KNOWN.found_in(tmp_path / "a.parquet") != []
 
 
-def test_many_texts_are_looked_for_as_well_as_few(tmp_path):
-    many = Secrets(frozenset(f"patient {i:05d} ü" for i in range(3_000)), np.empty(0))
-    (tmp_path / "a.txt").write_text("nobody " * 1000 + "patient 01234 and")
-    assert found_in(tmp_path / "a.txt", many) == []
-    (tmp_path / "a.txt").write_text("nobody " * 1000 + "patient 01234 ü and")
-    assert "1 text" in found_in(tmp_path / "a.txt", many)[0]
-
-
-def test_numbers_that_fresh_patients_share_by_chance_are_no_find(tmp_path):
+def test_numbers_that_fresh_patients_share_by_chance_are_no_find():
     """Of whole hundreds between 100,000 and 300,000, two samples have many in common."""
     rng = np.random.default_rng(0)
     real, fresh = (pd.DataFrame({"x": rng.integers(1_000, 3_000, 900) * 100.0}) for _ in "ab")
-    known = secrets(real, 5)
-    write_table(fresh, tmp_path / "fresh.parquet")
-    assert len(np.intersect1d(known.numbers, fresh["x"])) > 50
-    assert found_in(tmp_path / "fresh.parquet", known) == []
-    fresh.loc[:300, "x"] = known.numbers[:301]
-    write_table(fresh, tmp_path / "copied.parquet")
-    assert found_in(tmp_path / "copied.parquet", known) != []
+    numbers = alone(real["x"])
+    assert len(np.intersect1d(numbers, fresh["x"])) > 50
+    assert copied_numbers(fresh, real) == 0
+    fresh.loc[:300, "x"] = numbers[:301]
+    assert copied_numbers(fresh, real) > 300
 
 
 def test_what_is_looked_for():
-    table = pd.DataFrame(
-        {
-            "name": [*["often"] * 5, "rare", "rare"],
-            "x": [123_456, 123_456, 654_321, 12_345, 1, 2, 3],
-        }
-    )
-    known = secrets(table, 5)
-    assert known.texts == {"rare"} and known.numbers.tolist() == [654_321]
-    assert secrets(table, 2).texts == frozenset()
-    assert secrets(table, 5, own_words="so rare").texts == frozenset()
+    values = pd.Series([123_456, 123_456, 654_321, 12_345, 1, 2, 3])
+    assert alone(values).tolist() == [654_321]
 
 
 def test_whole_records_are_counted_beyond_chance():
@@ -349,7 +374,8 @@ def test_whole_records_are_counted_beyond_chance():
 
 def again(run, **options):
     settings = read_json(run / "run.json")["settings"]
-    options = {"dataset": "table", "data": settings["data"], "outcome": "died"} | options
+    known = {name: settings[name] for name in ("dataset", "data", "outcome", "columns")}
+    options = known | options
     return es.Pipeline(run, **options)
 
 
@@ -405,7 +431,9 @@ def test_a_changed_input_makes_everything_again(run, short, tmp_path, caplog):
     data = tmp_path / "patients.csv"
     shutil.copy(read_json(run / "run.json")["settings"]["data"], data)
     noted = read_json(run / "run.json")
-    noted["settings"]["data"], noted["inputs"] = str(data), {str(data): sha256(data)}
+    columns = noted["settings"]["columns"]
+    noted["inputs"] = {str(data): sha256(data), columns: sha256(columns)}
+    noted["settings"]["data"] = str(data)
     write_json(noted, run / "run.json")
     assert again(run)._stale("data") == ""
     data.write_text(data.read_text().rsplit("\n", 2)[0] + "\n")  # one patient less
@@ -426,7 +454,8 @@ def test_a_changed_input_makes_everything_again(run, short, tmp_path, caplog):
 def test_another_version_or_a_file_that_is_no_run_is_refused(run, change, said):
     noted = read_json(run / "run.json")
     write_json(change(noted), run / "run.json")
-    options = {"dataset": "table", "data": noted["settings"]["data"], "outcome": "died"}
+    known = noted["settings"]
+    options = {name: known[name] for name in ("dataset", "data", "outcome", "columns")}
     with pytest.raises(es.InputError, match=said):
         es.Pipeline(run, **options)
 

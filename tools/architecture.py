@@ -63,9 +63,8 @@ HOUSE = {
         )
     },
     "Work": {
-        "profiles": (), "run_folder": (), "audit": (), "traces": (), "release": (), "pipeline": (),
-        "guarantee": ("budget", "pairs"),
-        "cli": (), "book": (),
+        "profiles": (), "audit": (), "traces": (), "rare": (), "run_folder": (), "release": (),
+        "pipeline": (), "guarantee": ("budget", "pairs"), "cli": (), "book": (),
     },
 }  # fmt: skip
 # Further chapters that a floor is taught in.

@@ -1,0 +1,381 @@
+"""What few patients have in the source, as keyed hashes, and whether a file holds any of it.
+
+Train and holdout no longer know the names, numbers and dates of the columns that were left out, nor
+the rare words of those that were kept. So the first stage notes, for every column of what was read,
+the words (and up to five of them in a row), the numbers of six digits or more and the dates that
+fewer than k patients have. The notes stay in the house beside train; what leaves is searched by
+them.
+"""
+
+import hashlib
+import html
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import InputError
+from .files import atomic_path, reason, table_ending
+from .kinds import MISSING, REST, is_number
+from .sources import engine
+from .sources.flat.file import read_file
+from .traces import CHANCE, DIGITS, Content, contents, expected_by_chance
+
+FILE = "inside/rare.parquet"
+MOST_BYTES = 2**28  # of a packed file of a hospital; larger ones are known by the columns in use
+_KEYS = ("subject_id", "person_id", "patient_nbr", "patient_id")
+_WHO = "\u2063who"  # a name that no file has
+_LETTERS = 4  # of a word that is looked for inside of others; a shorter one as a whole only
+_LARGE = 1_000.0  # weights are smaller, so that none of them meets such a number by chance
+_LONGEST = 5  # words in a row
+_APART = 500  # a whole number of six or seven digits is a name where so few of them are in use
+_UNIQUE = 8  # digits of a whole number that is hardly a count
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_NUMBER = re.compile(r"(?<![\w.,])\d[\d.,']*(?:[eE][+-]?\d+)?(?!\w)")
+_GROUPED = re.compile(r"\d{1,3}(?:[,'.]\d{3})+")
+_DAY = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d")
+_TIME = rf"^({_DAY.pattern})[ T][\d:.]+$"
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTH = rf"({'|'.join(_MONTHS)})[a-z]*\.?"
+# By the places of year, month and day; where day and month may stand for each other, both ways.
+_DATES = (
+    (re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)(?:T[\d:.]*Z?)?"), ((1, 2, 3),)),
+    (re.compile(r"(?<!\d)(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)"), ((3, 2, 1), (3, 1, 2))),
+    (re.compile(r"(?<![\w.,])([12]\d{3})([01]\d)([0-3]\d)(?!\w|[.,]\d)"), ((1, 2, 3),)),
+    (re.compile(rf"\b(\d{{1,2}})\.? {_MONTH} (\d{{4}})\b", re.IGNORECASE), ((3, 2, 1),)),
+    (re.compile(rf"\b{_MONTH} (\d{{1,2}}),? (\d{{4}})\b", re.IGNORECASE), ((3, 1, 2),)),
+)
+
+
+# -- what a text says ------------------------------------------------------------------------------
+
+
+def _dates(text: str) -> set[str]:
+    """The days that a text names, as 2019-03-14."""
+    found = set()
+    for pattern, orders in _DATES if re.search(r"\d", text) else ():
+        for match in pattern.finditer(text):
+            for places in orders:
+                year, month, day = (match[place].casefold()[:4] for place in places)
+                named = _MONTHS.index(month[:3]) + 1 if month[:3] in _MONTHS else int(month)
+                try:
+                    found.add(date(int(year), named, int(day)).isoformat())
+                except ValueError:
+                    continue
+    return found
+
+
+def _numbers(text: str, counts: bool = True) -> set[str]:
+    """The numbers of six digits or more, in one spelling; of `counts`, as 123,456, if wanted."""
+    found = set()
+    for written in _NUMBER.findall(text):
+        if sum(map(str.isdigit, written)) < DIGITS:
+            continue
+        written = written.rstrip(".,'")
+        if _GROUPED.fullmatch(written):
+            digits = re.sub(r"\D", "", written)
+            found |= {digits} if counts or len(digits) >= _UNIQUE else set()
+        elif spelled := _spelled(written.replace(",", "").replace("'", "")):
+            found.add(spelled)
+    return found
+
+
+def _spelled(written: str) -> str:
+    """One spelling for each number of enough digits; "" for others."""
+    if not written.isdigit():
+        try:
+            number = float(written)
+        except ValueError:
+            return ""
+        whole = number.is_integer() and abs(number) < 1e15
+        written = str(int(abs(number))) if whole else f"{abs(number):.15g}"
+    digits = re.sub(r"\D", "", written.partition("e")[0]).lstrip("0")
+    return written.lstrip("0") if len(digits) >= DIGITS else ""
+
+
+def _short(number: float) -> str:
+    """A number as it is left where there is room for seven digits."""
+    return f"f{np.float32(number):.9g}"
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text that have a letter, one after the other."""
+    for pattern, _ in _DATES[:2]:
+        text = pattern.sub(" ", text)
+    words = _WORD.findall(text.casefold().replace("’", "'"))
+    return [word for word in words if not word.isdigit()]
+
+
+def _rows(words: list[str]) -> Iterator[str]:
+    """Each word, and two to five in a row."""
+    for length in range(1, min(_LONGEST, len(words)) + 1):
+        for start in range(len(words) - length + 1):
+            yield " ".join(words[start : start + length])
+
+
+def _cell(words: list[str]) -> str:
+    """The whole of a short text, which is not looked for inside of others."""
+    return "=" + " ".join(words)
+
+
+@cache
+def _own_rows() -> frozenset[str]:
+    """The words of this package, alone and in a row: they say nothing about anybody."""
+    folder, found = files(__package__), set[str]()
+    for place in (folder, *(inner for inner in folder.iterdir() if inner.is_dir())):
+        for file in place.iterdir():
+            if file.name.endswith((".py", ".html", ".md", ".csv", ".json", ".js", ".css")):
+                text = file.read_text(encoding="utf-8")
+                for line in text.splitlines() if file.name.endswith(".csv") else [text]:
+                    found.update(_rows(_words(line)))
+                    found.update(_cell(_words(cell)) for cell in line.split(","))
+    return frozenset(found)
+
+
+# -- what few patients have ------------------------------------------------------------------------
+
+
+@dataclass
+class _Counts:
+    """How many patients have what, in one column."""
+
+    least: int
+    common: set[str] = field(default_factory=set)
+    who: dict[str, set] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, said: Iterable[str], patient: object) -> None:
+        for one in said:
+            if one not in self.common:
+                self.who[one].add(patient)
+                if len(self.who[one]) >= self.least:
+                    self.common.add(one)
+                    del self.who[one]
+
+
+def _said(text: str) -> set[str]:
+    """All that a text says: days, numbers, words alone and in a row, and itself."""
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return {_spelled(text)} - {""} | (_dates(text) if len(text) == 8 else set())
+    if _DAY.fullmatch(text):
+        return {text}
+    words = _words(text)
+    return _dates(text) | _numbers(text) | set(_rows(words)) | ({_cell(words)} if words else set())
+
+
+def _of_column(table: engine.Table, name: str, key: str, least: int) -> _Counts:
+    """What the patients have in one column of a table; values that many have are met once."""
+    what = table[name].cast("string").re_replace(_TIME, r"\1")
+    pairs = table.select(who=table[key].cast("string"), what=what)
+    pairs = pairs.filter(pairs["what"].notnull()).distinct()
+    often = pairs.group_by("what").aggregate(n=pairs.count())
+    counts = _Counts(least)
+    for value in engine.collect(often.filter(often["n"] >= least))["what"]:
+        counts.common |= _said(value)
+    seldom = pairs.inner_join(often.filter(often["n"] < least), "what")
+    for batch in seldom.to_pyarrow_batches(chunk_size=100_000):
+        for who, what in zip(batch["who"].to_pylist(), batch["what"].to_pylist(), strict=True):
+            counts.add(_said(what), who)
+    return counts
+
+
+def _names_nobody(one: str, own: frozenset[str]) -> bool:
+    """Whether this is met by chance: short words, and words that stand in every report."""
+    if one in own:
+        return True
+    if one.startswith("="):
+        return len(one) < 3
+    words = one.split(" ")
+    if re.fullmatch(r"\d{4}-01-01", one):  # where days are counted from
+        return True
+    if len(words) == 1:
+        return len(one) < _LETTERS
+    return len(words) < 4 and all(word in own or len(word) < _LETTERS for word in words)
+
+
+def _too_close(numbers: Iterable[str]) -> set[str]:
+    """Whole numbers of six or seven digits that lie so close that counts meet them by chance."""
+    short = sorted(int(one) for one in numbers if one.isdigit() and len(one) < _UNIQUE)
+    near = np.array(short, dtype=np.int64)
+    if len(near) == 0:
+        return set()
+    low, high = (np.searchsorted(near, near + side * 10 * _APART) for side in (-1, 1))
+    return {str(one) for one, close in zip(short, high - low > 20, strict=True) if close}
+
+
+@dataclass(frozen=True)
+class Rare:
+    """Keyed hashes of what fewer than `least` patients have."""
+
+    key: bytes
+    hashes: np.ndarray  # sorted
+    least: int
+
+    @classmethod
+    def of(cls, tables: Mapping[str, tuple], least: int, public: Iterable[str] = ()) -> "Rare":
+        """Of lazy tables, each with the name of its column of patients.
+
+        What `public` texts say, and the names of columns, tells nothing about anybody.
+        """
+        rare: set[str] = set()
+        common: set[str] = set()
+        for table, key in tables.values():
+            for name in table.columns:
+                if name in (engine.ROW, _WHO):
+                    continue
+                counts = _of_column(table, name, key, least)
+                rare.update(counts.who)
+                common |= counts.common
+        names = [name for table, _ in tables.values() for name in table.columns]
+        own = _own_rows() | {one for text in (*public, *names) for one in _said(str(text))}
+        own |= {one.casefold() for one in (MISSING, REST)}
+        rare -= common
+        rare = {one for one in rare if not _names_nobody(one, own)}
+        rare -= _too_close(rare)
+        rare |= {_short(float(one)) for one in rare if _spelled(one)}
+        # Made of what is noted, so that the same data leave the same file.
+        key = hashlib.sha256("\n".join(sorted(rare)).encode()).digest()
+        return cls(key, np.unique(_hashes(rare, key)), least)
+
+    def save(self, folder: Path) -> None:
+        """Write the hashes into the folder of a run."""
+        noted = {"key": self.key.hex(), "least": str(self.least)}
+        with atomic_path(folder / FILE) as temporary:
+            pq.write_table(
+                pa.table({"hash": self.hashes}).replace_schema_metadata(noted), temporary
+            )
+
+    @classmethod
+    def load(cls, folder: Path) -> "Rare":
+        """Read them back."""
+        try:
+            table = pq.read_table(folder / FILE)
+            noted = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+            key, least = bytes.fromhex(noted["key"]), int(noted["least"])
+            return cls(key, table["hash"].to_numpy(), least)
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise InputError(f"{folder / FILE} cannot be used: {reason(error)}.") from error
+
+    def _hits(self, said: Iterable[str]) -> list[str]:
+        listed = list(said)
+        known = np.isin(_hashes(listed, self.key), self.hashes)
+        return [one for one, is_known in zip(listed, known, strict=True) if is_known]
+
+    def found_in(self, path: Path, counted: frozenset[str] = frozenset()) -> list[str]:
+        """What a file holds of it, in sentences that repeat nothing of it.
+
+        `counted` are numbers that may stand there, since they count patients.
+        """
+        hits: set[str] = set()
+        try:
+            for content in contents(path.name, path.read_bytes()):
+                hits |= self._in_content(content) - counted
+        except (ValueError, OSError, EOFError, KeyError) as error:
+            raise InputError(f"{path} cannot be searched: {reason(error)}.") from error
+        kinds = {
+            "dates" if _DAY.fullmatch(o) else "numbers" if _spelled(o) else "texts" for o in hits
+        }
+        what = " and ".join(sorted(kinds))
+        few = f"of fewer than {self.least} patients of the source"
+        return [f"{path.name} holds {what} {few}"] if hits else []
+
+    def _in_content(self, content: Content) -> set[str]:
+        text = html.unescape(content.text)
+        said = _dates(text) | _numbers(text, counts=False) | set(_rows(_words(text)))
+        said |= {_cell(_words(line)) for line in re.split(r"[\n<>|\"]", text)}
+        for tensor in content.tensors:
+            large = np.unique(np.abs(tensor[np.abs(tensor.astype(float)) >= _LARGE]))
+            short = tensor.dtype == np.float32
+            said |= {_short(value) if short else _spelled(repr(float(value))) for value in large}
+        found = set(self._hits(said - {""}))
+        for table in content.tables:
+            for name in table:
+                found |= self._in_column(table[name].dropna())
+        return found
+
+    def _in_column(self, values: pd.Series) -> set[str]:
+        """What a column of a table holds; of numbers and dates what lies apart from the others."""
+        texts = list(map(str, values.unique() if is_number(values) else set(map(str, values))))
+        if not is_number(values):
+            cells = {one for text in texts for one in _said(text)}
+        else:
+            cells = {one for text in texts for one in _numbers(text.lstrip("-"))}
+        hits = set(self._hits(cells))
+        for pattern, number in ((_dates, _ordinal), (_numbers, float)):
+            some = {one for one in hits if one in pattern(one)}
+            if some:
+                all_of = np.sort([number(o) for text in texts for o in pattern(text.lstrip("-"))])
+                few = CHANCE / (10 if pattern is _dates else len(all_of))
+                hits -= {o for o in some if expected_by_chance(all_of, number(o)) > few}
+        return hits
+
+
+def _ordinal(written: str) -> float:
+    return float(date.fromisoformat(written).toordinal())
+
+
+def _hashes(said: Iterable[str], key: bytes) -> np.ndarray:
+    made = b"".join(hashlib.blake2b(s.encode(), digest_size=8, key=key).digest() for s in said)
+    return np.frombuffer(made, dtype="<u8")
+
+
+# -- what was read ---------------------------------------------------------------------------------
+
+
+def tables_of(
+    dataset: str, source: Mapping, inputs: Iterable[str], patient: str | None = None
+) -> dict[str, tuple[engine.Table, str]]:
+    """The tables that a run was made of, its files with all columns, and who is in which row.
+
+    Of a flat table each row is a patient, unless a column (`patient`) says who.
+    """
+    con, found, large = engine.connect(), {}, False
+    for number, path in enumerate(map(Path, inputs)):
+        name = f"input_{number}"
+        if not table_ending(path):
+            continue
+        if dataset == "table":
+            frame = read_file(path).frame
+            frame = frame.astype(object).where(frame.notna(), None).map(str, na_action="ignore")
+            frame[_WHO] = _who(frame, patient)
+            found[name] = (engine.hand_over(con, name, frame), _WHO)
+        elif path.stat().st_size > MOST_BYTES:
+            large = True
+        elif table := _of_hospital(con, path):
+            found[name] = table
+    if large or not found or dataset == "omop":  # where names stand in other tables than codes
+        told = {n: t for n, t in source.items() if hasattr(t, "columns") and _key(t.columns)}
+        found |= {n: (t, _key(t.columns) or "") for n, t in engine.lazy(told).items()}
+    return found
+
+
+def _who(frame: pd.DataFrame, patient: str | None) -> pd.Series:
+    rows = pd.Series([str(row) for row in range(len(frame))], index=frame.index)
+    return rows if patient is None else frame[patient].fillna("row " + rows)
+
+
+def _key(columns: Iterable[str]) -> str | None:
+    known = {name.lower(): name for name in columns}
+    return next((known[key] for key in _KEYS if key in known), None)
+
+
+def _of_hospital(con, path: Path) -> tuple[engine.Table, str] | None:
+    """A file of a hospital with all its columns, where it has one of patients and can be read."""
+    try:
+        table = engine.read_file(con, path)
+        if len(table.columns) == 1:
+            table = engine.read_file(con, path, tabs=True)
+        key = _key(table.columns)
+        return None if key is None else (engine.store(con, table), key)
+    except Exception as error:  # the engine's; a file that the reader needs is refused by it
+        if type(error).__module__.split(".")[0] not in ("duckdb", "_duckdb", "ibis"):
+            raise
+        return None
