@@ -11,6 +11,9 @@ COLAB_STAMP := $(COLAB)/.ehrsynth-installed
 # Two chapters or two test processes at a time; each keeps to one thread.
 JOBS ?= 2
 PORT ?= 8000
+# make setup TORCH=cpu: the small PyTorch for processors (on Linux 700 MB instead of 5 GB).
+TORCH ?=
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 NEED_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 # The first Python that is new enough. Say PYTHON=... to choose another.
@@ -24,7 +27,8 @@ export OMP_NUM_THREADS ?= 1
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test test-browser test-colab test-spark test-mutations notebooks lint format hooks serve clean distclean
+# A name that is no file is made every time.
+.PHONY: help setup book pdf slides workshop-kit test test-browser test-colab test-spark test-mutations notebooks lint format hooks serve clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +46,8 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Could not make $(VENV). On Debian or Ubuntu: apt-get install python3-venv" >&2; \
 		exit 1; }
 	@echo "Installing the packages into $(VENV) (a minute or two, the first time only) ..."
+	@if [ "$(TORCH)" = cpu ]; then \
+		$(BIN)/python $(PIP_INSTALL) -c constraints.txt --index-url $(TORCH_INDEX) torch; fi
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[gan,book,test]"
 	@$(BIN)/python -m compileall -q -j 0 ehrsynth $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
@@ -62,8 +68,15 @@ test: $(STAMP)  ## run the unit tests and the chapters as regression tests
 test-mutations: $(STAMP)  ## break a promise at a time (tests/mutations.csv); a test must notice each
 	@$(BIN)/python tools/mutations.py --jobs $(JOBS)
 
-test-browser: $(STAMP)  ## look at the built pages in headless Chromium (after make book)
-	@$(BIN)/python -m pytest -q -rs tests/test_browser.py
+test-browser: $(STAMP)  ## look at the built pages in headless Chromium (builds them if need be)
+	@test -f _build/html/index.html || $(MAKE) --no-print-directory book
+	@EHRSYNTH_BROWSER=required $(BIN)/python -m pytest -q -rs tests/test_browser.py
+
+pdf: book  ## the book as one file to print, _build/ehrsynth.pdf (needs Chromium)
+	@$(BIN)/python tools/print_book.py
+
+slides: book  ## slides of every chapter in _build/slides, each one file that needs nothing else
+	@$(BIN)/python tools/slides.py
 
 $(COLAB_STAMP): pyproject.toml tests/colab-constraints.txt
 	@test -n "$(PYTHON)" || { echo "ehrsynth needs Python 3.11 or newer." >&2; exit 1; }

@@ -317,6 +317,20 @@ def verify(
     typer.echo(f"{folder} is what its manifest says.")
 
 
+@app.command()
+def doctor() -> None:
+    """Say whether this machine has what is needed, and what to do where it has not.
+
+    Example:  ehrsynth doctor
+    """
+    from .doctor import examine
+
+    found = examine()
+    for name, good, text, advice in found:
+        typer.echo(f"{'ok' if good else 'NOT':<4} {name:<15} {text}{advice and f' - {advice}'}")
+    raise typer.Exit(0 if all(finding.good for finding in found) else 1)
+
+
 def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
     conditions = {}
     for pair in pairs or []:

@@ -38,6 +38,13 @@ def find_chromium() -> str | None:
     return named or next((found for name in names if (found := shutil.which(name))), None)
 
 
+def do_without(reason: str):
+    """Skip, or fail where the browser is what is asked for (`make test-browser`)."""
+    if os.environ.get("EHRSYNTH_BROWSER") == "required":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
@@ -47,7 +54,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def address():
     """The built site, served from this machine."""
     if not (HTML / "index.html").exists():
-        pytest.skip("_build/html is not built; run `make book` first")
+        do_without("_build/html is not built; run `make book` first")
     handler = functools.partial(Quiet, directory=str(HTML))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -57,10 +64,13 @@ def address():
 
 @pytest.fixture(scope="module")
 def browser(address):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    try:
+        import playwright.sync_api as playwright
+    except ImportError:
+        do_without("playwright is not installed")
     chromium = find_chromium()
     if chromium is None:
-        pytest.skip("no Chromium on this machine; install it or set CHROMIUM to its path")
+        do_without("no Chromium on this machine; install it or set CHROMIUM to its path")
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
@@ -195,3 +205,28 @@ def test_slider_shows_its_last_frame_without_scripts(browser, address, page_name
         assert images.count() == 1 and images.is_visible()
         assert not sliders.nth(i).locator("input").is_visible()
     context.close()
+
+
+WITH_QUIZ = [name for name in PAGES if "/chapters/" in name]
+
+
+@pytest.mark.parametrize("page_name", WITH_QUIZ or ["none built"])
+def test_quiz_marks_itself(browser, address, page_name):
+    """Each option opens by keyboard and says whether it is right; the first choice counts."""
+    page, complaints, strangers = visit(browser, address, page_name, "phone")
+    options = page.locator("#quiz details")
+    if not options.count():
+        options = page.locator("section:has(> h2:text('Quiz')) details")
+    assert options.count() >= 15, "five questions with three options each"
+    right = 0
+    for i in range(options.count()):
+        option = options.nth(i)
+        text = option.locator("p").first
+        assert not text.is_visible()
+        option.locator("summary").press("Enter")
+        assert text.is_visible()
+        right += text.inner_text().startswith("Right.")
+    told = page.locator(".es-quiz-score").inner_text()
+    page.context.close()
+    assert right >= 5 and f"of {right} at the first try" in told
+    assert not complaints and not strangers

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-COMMANDS = ["simulate", "fetch", "run", "generate", "evaluate", "release", "verify"]
+COMMANDS = ["simulate", "fetch", "run", "generate", "evaluate", "release", "verify", "doctor"]
 
 
 def ehrsynth(*arguments):

@@ -64,7 +64,7 @@ HOUSE = {
     },
     "Work": {
         "profiles": (), "audit": (), "traces": (), "rare": (), "run_folder": (), "release": (),
-        "pipeline": (), "guarantee": ("budget", "pairs"), "cli": (), "book": (),
+        "pipeline": (), "guarantee": ("budget", "pairs"), "doctor": (), "cli": (), "book": (),
     },
 }  # fmt: skip
 # Further chapters that a floor is taught in.

@@ -121,7 +121,7 @@ def critic_loss(real, fake, penalty, weight):
 
 # %% exercise: the forger's step | apply | core | 9 min
 # Write a forger's move in the Wasserstein game: make patients from the noise, let the critic score them, and move the
-# forger, **and only the forger**, one step along the optimizer. `optimizer` holds the forger's weights.
+# forger, **and only the forger**, one step along the [optimizer](../glossary.md#optimizer). `optimizer` holds the forger's weights.
 # %% check
 def after(step, k):
     forger, critic = network(2, 2, k, width=8), network(2, 1, k + 1, width=8)

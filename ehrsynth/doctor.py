@@ -1,0 +1,100 @@
+"""Does this machine have what the book and a run need, and what is to be done if not?"""
+
+import os
+import platform
+import re
+import shutil
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import InputError
+from .sources.fetch import fetched, registry
+
+# A fast run takes so many seconds where `_work` takes so many; a chapter takes so much memory.
+_FAST_RUN, _REFERENCE, _MEMORY_GB, _DISK_GB = 60.0, 0.065, 2.0, 1.0
+
+
+class Finding(NamedTuple):
+    """What was looked at, whether it will do, what was found, and what to do."""
+
+    name: str
+    good: bool
+    found: str
+    advice: str = ""
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _packages() -> list[Finding]:
+    """The core dependencies, and what training takes besides, against their lower bounds."""
+    bad, good = [], 0
+    for line in metadata.requires("ehrsynth") or []:
+        wanted, _, marker = line.partition(";")
+        if "extra" in marker and "gan" not in marker:
+            continue
+        name, bound = re.fullmatch(r"([\w.-]+)[^>]*(?:>=([\d.]+))?.*", wanted.strip()).groups()  # type: ignore
+        use = " (training and sampling need it, evaluation does not)" if marker else ""
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            version = ""
+        if version and _numbers(version) >= _numbers(bound or "0"):
+            good += 1
+            continue
+        text = f"is {version or 'missing'}; {bound or 'any version'} or newer is needed{use}"
+        bad.append(Finding(name, False, text, f'pip install "{wanted.strip()}"'))
+    return [Finding("packages", not bad, f"{good} of {good + len(bad)} are there"), *bad]
+
+
+def _room(name: str, have: float | None, least: float, advice: str) -> Finding:
+    if have is None:
+        return Finding(name, True, "this system does not tell")
+    return Finding(name, have >= least, f"{have:.1f} GB free", "" if have >= least else advice)
+
+
+def _memory() -> float | None:
+    """Gigabytes that a new program may use, where the system tells."""
+    file = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+)", file.read_text()) if file.exists() else None
+    return int(found[1]) / 1e6 if found else None
+
+
+def _work() -> float:
+    """Seconds of one thread's typical work, the best of three."""
+    x, times = np.ones((512, 384), dtype=np.float32), []
+    for _ in range(3):
+        started = time.process_time()
+        for _ in range(60):
+            x = np.maximum(x @ np.full((384, 384), 1 / 384, dtype=np.float32), 0)
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def _data(name: str) -> Finding:
+    try:
+        return Finding(name, True, f"is in {fetched(name)}")
+    except InputError:
+        return Finding(name, True, "is not fetched", f"if you want it: ehrsynth fetch {name}")
+
+
+def examine(folder: str | Path = ".") -> list[Finding]:
+    """Look at versions, processors, memory, disk and data; nothing is changed."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    slow = "" if threads else "if chapters are slow, set OMP_NUM_THREADS=1 before you start"
+    public = [name for name, entry in registry().items() if not entry.get("credentialed")]
+    minutes = max(1, round(_FAST_RUN * _work() / _REFERENCE / 60))
+    return [
+        Finding("Python", True, f"{platform.python_version()} on {platform.system()}"),
+        *_packages(),
+        Finding("processors", True, f"{os.cpu_count()}, threads: {threads or 'not set'}", slow),
+        _room("memory", _memory(), _MEMORY_GB, "close other programs"),
+        _room("disk", shutil.disk_usage(folder).free / 1e9, _DISK_GB, "choose another folder"),
+        *map(_data, public),
+        Finding("time", True, f"ehrsynth run --profile fast: about {minutes} min"),
+    ]
