@@ -56,7 +56,7 @@ SWITCHES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("penalty on a quarter of the batch", ("penalty_share",)),
     ("bfloat16, where there are instructions", ("half_precision",)),
     ("prevalences calibrated, within outcome and sex", ("calibration",)),
-    ("pairs calibrated", ("pairs",)),
+    ("pairs calibrated", ("pairs", "code_pairs")),
     ("number of diagnoses calibrated", ("code_counts",)),
 )
 BINS = "numbers as bins, missing as one of them"

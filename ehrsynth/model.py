@@ -25,7 +25,7 @@ from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
 from .generation.code_pairs import CodePairs, calibrate_code_pairs
 from .generation.counts import Counts
-from .generation.draw import choose_cells, draw_in_turn, spread
+from .generation.draw import Phase, choose_cells, draw_in_turn, spread
 from .generation.pairs import calibrate_pairs
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
@@ -178,30 +178,25 @@ class EMRWGAN(BaseEstimator):
         cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         member, groups, drawn = tabulate.cell_of(data, columns, self.cells_), self._groups(), None
-        both = torch.stack(
-            [tabulate.co_occurrences(data, columns, group[member]) for group in groups]
-        )
+        own = (group[member] for group in groups)
+        both = torch.stack([tabulate.co_occurrences(data, columns, who) for who in own])
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
                 columns, logits, cell, self.counts_, self.of_cells_, both, groups, rng,
-                self.least_patients,
+                self.least_patients, recipe.pairs,
             )  # fmt: skip
-            self.shift_ = self.shift_ + shift
-            logits, drawn = draw_in_turn(
-                columns, logits + shift[cell], cell, self.pairs_, groups, rng
-            )
+            self.shift_, logits = self.shift_ + shift, logits + shift[cell]
+            logits, drawn = draw_in_turn(columns, logits, cell, self.pairs_, groups, rng)
         if recipe.pairs and recipe.code_pairs and len(columns.yes_no) > 1:
             self.code_pairs_ = calibrate_code_pairs(
                 logits[:, columns.yes_no], cell, data[:, columns.yes_no], member, groups,
                 recipe.code_pairs, self.seed,
             )  # fmt: skip
         if recipe.code_counts and len(columns.counted) > 1:
-            made = columns.draw(columns.probabilities(logits), rng)
+            made = columns.draw(p := columns.probabilities(logits), rng)
             made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
-            if self.code_pairs_ is not None:
-                own, phase = logits[:, columns.yes_no], self._phase(rng)
-                chance, uniform = self.code_pairs_.draw(own, cell, groups, phase)
-                made[:, columns.yes_no] = (uniform < chance).to(made.dtype)
+            chance, uniform = self._toss(logits, p, cell, self._phase(rng))
+            made[:, columns.yes_no] = (uniform < chance).to(made.dtype)
             least = self.least_patients
             self.code_counts_ = Counts.fit(columns, made, cell, data, member, both[0], least)
 
@@ -265,9 +260,11 @@ class EMRWGAN(BaseEstimator):
         n, where, seed : int, dict, int
             As in :meth:`sample`.
         """
-        allowed, _, rng = self._asked(where, seed)
+        allowed, seed, rng = self._asked(where, seed)
+        phase = self._phase(stream(seed, "phase", device=self.shift_.device))
         logits, cell, _ = self._imagine(n, allowed, rng)
         p = self._given(self.columns_.probabilities(logits), cell)
+        p[:, self.columns_.yes_no], _ = self._toss(logits, p, cell, phase)
         return Encoded(p.cpu().numpy(), self.layout_)
 
     @torch.no_grad()
@@ -287,10 +284,19 @@ class EMRWGAN(BaseEstimator):
         p[:, self.columns_.condition] = self.cells_[cell].to(p.dtype)
         return p
 
-    def _phase(self, rng: torch.Generator) -> Tensor:
+    def _phase(self, rng: torch.Generator) -> Phase:
         """Where ``draw.spread`` starts, for each cell and yes/no column."""
+        if self.recipe_.draws == "independent":
+            return rng
         shape = len(self.cells_), len(self.columns_.yes_no)
         return torch.rand(shape, dtype=torch.double, generator=rng, device=rng.device)
+
+    def _toss(self, logits: Tensor, p: Tensor, cell: Tensor, phase: Phase) -> tuple[Tensor, Tensor]:
+        """Probabilities of the yes/no columns, as each is drawn, and uniform numbers."""
+        own = self.columns_.yes_no
+        if self.code_pairs_ is None:
+            return p[:, own], spread(p[:, own], cell, phase)
+        return self.code_pairs_.draw(logits[:, own], cell, self._groups(), phase)
 
     def _logits(self, cell: Tensor, rng: torch.Generator) -> Tensor:
         """Calibrated logits of new patients in these cells."""
@@ -299,18 +305,13 @@ class EMRWGAN(BaseEstimator):
         return self.generator_(noise, given) + self.shift_[cell]
 
     @torch.no_grad()
-    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Tensor) -> Encoded:
+    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Phase) -> Encoded:
         columns = self.columns_
         logits, cell, drawn = self._imagine(n, allowed, rng)
         p = self._given(columns.probabilities(logits), cell)
         if self.recipe_.sampled_codes:
             x = columns.draw(p, rng) if drawn is None else torch.where(columns.in_turn, drawn, p)
-            if self.code_pairs_ is None:
-                chance = p[:, columns.yes_no]
-                uniform = spread(chance, cell, phase)
-            else:
-                own, groups = logits[:, columns.yes_no], self._groups()
-                chance, uniform = self.code_pairs_.draw(own, cell, groups, phase)
+            chance, uniform = self._toss(logits, p, cell, phase)
             codes = (uniform < chance).to(p.dtype)
             if self.code_counts_ is not None:
                 own = torch.isin(columns.yes_no, columns.counted)
@@ -324,7 +325,7 @@ class EMRWGAN(BaseEstimator):
         return Encoded(x.cpu().numpy(), self.layout_)
 
     def _matched(
-        self, n: int, block: Block, rng: torch.Generator, phase: Tensor, size: int
+        self, n: int, block: Block, rng: torch.Generator, phase: Phase, size: int
     ) -> Iterator[Encoded]:
         """The published way: keep patients until each outcome class is as frequent as in train.
 
@@ -403,12 +404,9 @@ class EMRWGAN(BaseEstimator):
             gan.history_ = pd.DataFrame(state["history"]).apply(pd.to_numeric)
             where = gan._device()
             tensors = load_file(folder / WEIGHTS, device=str(where))
-            if bad := [
-                n
-                for n, t in tensors.items()
-                if t.is_floating_point() and not bool(t.isfinite().all())
-            ]:
-                raise ValueError(f"{bad[0]} has values that are no numbers")
+            for name, tensor in tensors.items():
+                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    raise ValueError(f"{name} has values that are no numbers")
             gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, gan.columns_)
             gan.generator_.load_state_dict(under(tensors, "generator"))

@@ -61,12 +61,15 @@ class Recipe:
     #: train's, over all patients, or also within outcome x sex (which `pairs` includes)
     calibration: str = "none"
     #: also calibrate which columns go together, each drawn category or bin shifts the logits of
-    #: what comes later, by more or less among patients with the outcome; with `sampled_codes` only
-    pairs: bool = False
-    #: draw the codes one after another too, each shifting those after it; with `pairs` only. 1
-    #: trusts train's pairs as far as they differ by more than chance, less is more cautious, 0
-    #: draws all at once
+    #: what comes later, by more or less among patients with the outcome; with `sampled_codes` only.
+    #: 1 trusts train's pairs as far as they differ by more than chance, less is more cautious and
+    #: gives less away, 0 draws all at once
+    pairs: float = 0.0
+    #: the same for pairs of codes, which are then drawn one after another; with `pairs` only
     code_pairs: float = 0.0
+    #: "even", a code goes to as many patients as its probabilities add up to, or "independent",
+    #: each patient for himself: prevalences differ by chance, as those of new patients do
+    draws: str = "even"
     #: also calibrate how many diagnoses the patients have; with `sampled_codes` only
     code_counts: bool = False
     #: which weights generate, the "last", the "best" that the quality monitor finds, or those at
@@ -86,6 +89,7 @@ class Recipe:
             ("fakes_by", ("running", "batch")),
             ("optimizer", ("rmsprop", "adam")),
             ("calibration", ("none", "global", "within")),
+            ("draws", ("even", "independent")),
             ("keep", ("last", "best", "smallest_loss")),
         ):
             if getattr(self, name) not in known:
@@ -123,7 +127,7 @@ MODERN = replace(
     sampled_codes=True, score_weight=0.7, prevalence_bias=True, centered_output=True,
     smooth_numbers=True, condition=True, match_outcome=False,
     averaging=0.998, refresh_statistics=True,
-    calibration="within", pairs=True, code_counts=True,
+    calibration="within", pairs=1.0, code_pairs=0.1, code_counts=True,
     keep="best", looks=12, recoveries=2,
 )  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}

@@ -8,7 +8,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from scipy.special import expit
 from torch import Tensor
 
-from .draw import members, spread
+from .draw import Phase, members, spread
 
 _ROUNDS = 20  # at most, of setting all pairs of a code right
 _FEWEST = 20  # training patients with a code before it may shift another
@@ -32,7 +32,7 @@ class CodePairs:
 
     @torch.no_grad()
     def draw(
-        self, logits: Tensor, cell: Tensor, groups: Tensor, phase: Tensor
+        self, logits: Tensor, cell: Tensor, groups: Tensor, phase: Phase
     ) -> tuple[Tensor, Tensor]:
         """Draw the codes of patients with these `logits`, shape (n, k).
 
@@ -47,7 +47,8 @@ class CodePairs:
         chance, uniform = torch.empty_like(logits), torch.empty_like(logits)
         for i, place in enumerate(self.order.tolist()):
             p = torch.sigmoid(logits[:, i])
-            u = spread(p, cell, phase[:, place], by_cell).to(p.dtype)
+            own_phase = phase if isinstance(phase, torch.Generator) else phase[:, place]
+            u = spread(p, cell, own_phase, by_cell).to(p.dtype)
             chance[:, i], uniform[:, i] = p, u
             have = torch.nonzero(u < p).squeeze(1)
             for shift, group in zip(self.shifts, groups, strict=True):

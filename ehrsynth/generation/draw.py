@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..gan.networks import Columns
 
+Phase = Tensor | torch.Generator  # of :func:`spread`
+
 
 def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """The cells of new patients in random order, as frequent as in train, give or take one.
@@ -24,15 +26,19 @@ def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
 
 
 def spread(
-    probabilities: Tensor, cell: Tensor, phase: Tensor, order: Tensor | None = None
+    probabilities: Tensor, cell: Tensor, phase: Phase, order: Tensor | None = None
 ) -> Tensor:
     """Uniform numbers below which a patient has a code, spread evenly over a cell's patients.
 
     Of a cell as many fall below their probability as the probabilities add up to, give or take one.
     `phase`, shape (cells, codes), uniform at first, is where each has come to; it is moved on in
     place for the next patients. Of one code the shapes may be (n,) and (cells,). `order` has the
-    patients' row numbers, cell after cell. Chapter generation, "Even coins".
+    patients' row numbers, cell after cell. A random generator in place of the phase gives
+    independent numbers. Chapter generation, "Even coins".
     """
+    if isinstance(phase, torch.Generator):
+        where = phase.device
+        return torch.rand(probabilities.shape, dtype=torch.double, generator=phase, device=where)
     order = torch.argsort(cell, stable=True) if order is None else order
     shape = len(order) + 1, *phase.shape[1:]
     total = torch.zeros(shape, dtype=phase.dtype, device=phase.device)

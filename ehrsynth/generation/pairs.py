@@ -19,6 +19,7 @@ _NEAR = 0.01  # of the log odds of a pair
 def calibrate_pairs(
     columns: Columns, logits: Tensor, cell: Tensor, counts: Tensor, prevalence: Tensor,
     both: Tensor, groups: Tensor, rng: torch.Generator, least: int = LEAST_PATIENTS,
+    trust: float = 1.0,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Shifts at which pairs of columns are as frequent as in train: (cells, width) and pairs.
 
@@ -30,8 +31,8 @@ def calibrate_pairs(
     A table that copies train's every accident makes patients who resemble train more than the
     hospital. So each shift is a posterior mode: its prior is normal around zero, as wide as the
     pairs of this kind differ between train and model by more than chance (empirical Bayes; Efron
-    and Morris 1973). What is smooth over the bins of a number is shifted first. A pair that some
-    but fewer than `least` training patients have gets no shift of its own.
+    and Morris 1973); less `trust` narrows it. What is smooth over the bins of a number is shifted
+    first. A pair that some but fewer than `least` training patients have gets no shift of its own.
 
     `logits` are calibrated, of generated patients as frequent in the cells as train's; `both` has
     ``co_occurrences`` of each group. The pairs, (groups, width, width), are for `draw_in_turn`.
@@ -53,7 +54,7 @@ def calibrate_pairs(
         pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), order, rng)
         for (own, size), counts_of, table in zip(who, both, pairs, strict=True):
             known.append(
-                _Known(own, size, pick[own], counts_of[block], table[block], least, shapes)
+                _Known(own, size, pick[own], counts_of[block], table[block], least, shapes, trust)
             )
     if len(columns.yes_no):
         _fit_tables(logits[:, columns.yes_no], known, columns.yes_no)
@@ -71,6 +72,7 @@ class _Known:
     table: Tensor  # the shifts to be found, (values, width)
     least: int  # of those patients, behind every shift
     shapes: Tensor | None = None  # of the values, as in ``Columns.shapes``
+    trust: float = 1.0
 
 
 def _fit_tables(
@@ -189,7 +191,7 @@ class _Level:
         if self.coefficients.count_nonzero() == 0:
             self.untold = self._untold(scale * sums)
         if self.prior is None:
-            self.prior = _chance(apart, information)
+            self.prior = _chance(apart, information) / self.known.trust
         if self.outside is None and self.one_hot:
             # All values of a block move at once, so that their differences move by two steps.
             information = scale * self._inward(sums)
