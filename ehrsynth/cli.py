@@ -276,6 +276,24 @@ def evaluate(
 
 
 @app.command()
+def audit(
+    run: Annotated[Path, Argument(help="The folder of a finished run.", metavar="DIR")],
+    shadows: Annotated[int, Option(help="Models to train, each as long as the run's own.")] = 8,
+) -> None:
+    """Train shadow models of a run, and judge it again by an attacker who has them.
+
+    Each learns of other patients of its train and holdout; the report says what he found.
+
+    Example:  ehrsynth audit first-run --shadows 8
+    """
+    from .audit import audit as look_closer
+
+    found = look_closer(run, shadows, progress=True)
+    interval = f"{found.low:.3f} to {found.high:.3f}"
+    typer.echo(f"AUROC {found.value:.3f} (95 % interval {interval}). Read {run / 'report.html'}.")
+
+
+@app.command()
 def release(
     run: Annotated[Path, Argument(help="The folder of a finished run.", metavar="DIR")],
     out: Annotated[Path, Option(help="New folder for what may leave.")],

@@ -63,7 +63,7 @@ HOUSE = {
         )
     },
     "Work": {
-        "profiles": (), "audit": (), "traces": (), "rare": (), "run_folder": (), "release": (),
+        "profiles": (), "traces": (), "rare": (), "run_folder": (), "audit": (), "release": (),
         "pipeline": (), "guarantee": ("budget", "pairs"), "doctor": (), "cli": (), "book": (),
     },
 }  # fmt: skip
