@@ -12,6 +12,7 @@ from toy import toy_patients
 import ehrsynth as es
 from ehrsynth import datasets
 from ehrsynth.files import read_by_hand
+from ehrsynth.sources import engine
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,18 @@ def test_a_view_in_a_duckdb_file_is_refused(tmp_path):
         con.execute("CREATE TABLE death (person_id INTEGER)")
     with pytest.raises(es.InputError, match="person in .* is a view"):
         datasets.scan("omop", path)
+
+
+def test_beside_a_duckdb_file_nothing_is_read(tmp_path):
+    """Whatever a table of the file holds: the engine opens no other file while it is read."""
+    (tmp_path / "secret.csv").write_text("person_id\n1\n")
+    path, con = tmp_path / "a.duckdb", engine.connect()
+    with duckdb.connect(str(path)) as own:
+        own.execute("CREATE TABLE death (person_id INTEGER)")
+    secret = f"SELECT * FROM '{tmp_path / 'secret.csv'}'"
+    assert con.con.execute(secret).fetchall() == [(1,)]
+    with pytest.raises(es.InputError, match="has no OMOP table person"):
+        datasets.scan("omop", path, con=con)
+    for query in (secret, "SET enable_external_access = true", "SET lock_configuration = false"):
+        with pytest.raises(duckdb.Error):
+            con.con.execute(query)
