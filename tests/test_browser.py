@@ -207,7 +207,12 @@ def test_slider_shows_its_last_frame_without_scripts(browser, address, page_name
     context.close()
 
 
-WITH_QUIZ = [name for name in PAGES if "/chapters/" in name]
+WITH_QUIZ = [
+    name
+    for name in PAGES
+    if "/chapters/" in name
+    and "Open the option that you would choose" in (HTML / name).read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("page_name", WITH_QUIZ or ["none built"])
@@ -215,8 +220,6 @@ def test_quiz_marks_itself(browser, address, page_name):
     """Each option opens by keyboard and says whether it is right; the first choice counts."""
     page, complaints, strangers = visit(browser, address, page_name, "phone")
     options = page.locator("#quiz details")
-    if not options.count():
-        options = page.locator("section:has(> h2:text('Quiz')) details")
     assert options.count() >= 15, "five questions with three options each"
     right = 0
     for i in range(options.count()):
