@@ -315,7 +315,8 @@ WRITERS = {
     ("said", "found"),
     [
         ("Zebulon Quist", "text"), (8_812_345, "number"), (8_812_345.0, "number"),
-        (70_123.25, "number"), ("Zebulon", "text"), ("Zabulon Quest", ""), (8_812_346, ""), (70_123.5, ""),
+        (70_123.25, "number"), ("Zebulon", "text"), ("Zabulon Quest", ""), (8_812_346, ""),
+        (70_123.5, ""),
     ],
 )  # fmt: skip
 def test_a_planted_text_or_number_is_found_in_every_kind_of_file(tmp_path, name, said, found):

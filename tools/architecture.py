@@ -59,7 +59,8 @@ HOUSE = {
         "evaluation": (
             "intervals", "effort", "learners", "neighbours", "metric", "alignment", "setting",
             "marginals", "fidelity", "kept", "utility", "fairness", "inference", "survival",
-            "privacy", "farthest", "verdict", "choose", "page", "report", "judge", "validation",
+            "published", "privacy", "farthest", "verdict", "choose", "page", "report", "judge",
+            "validation",
         )
     },
     "Work": {

@@ -13,7 +13,8 @@ import pandas as pd
 from ..errors import InputError, check_choice
 from ..statistics import Z95
 
-# Weights by metric. "machine-learning development" is the tutorial's own profile; "education"
+# Weights by metric. "machine-learning development" is the tutorial's own profile, which later
+# gave the weight of abundance to correlations; "education"
 # and "software testing" are the companion benchmark's (its "system design"), doi
 # 10.1038/s41467-022-35295-1, Table 2, whose one weight for distributions is shared by the two
 # kinds of columns, and the one for prediction by TSTR and TRTS. "data sharing" is ours.

@@ -48,15 +48,6 @@ def _noisy_copy(tables: Tables, rng: np.random.Generator, share: float) -> pd.Da
     return pd.DataFrame(columns)
 
 
-def _half_copies(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    half = len(tables.train) // 2
-    return pd.concat([_copy(tables, rng).head(half), tables.fresh.head(half)])
-
-
-def _collapsed(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    return pd.concat([tables.fresh.head(max(len(tables.fresh) // 20, 5))] * 20)
-
-
 def _flipped_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
     if (name := tables.schema.outcome) is None:
         return None
@@ -96,10 +87,6 @@ def _era_artefact(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     return made
 
 
-def _leaked_holdout(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    return tables.holdout.iloc[rng.permutation(len(tables.holdout))]
-
-
 def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
     """Codes of one sex in both, as often in the other one."""
     restricted = [c for c in tables.schema.columns if c.sex and c.kind == "binary"]
@@ -127,13 +114,15 @@ DEFECTS: dict[str, Callable[[Tables, np.random.Generator], pd.DataFrame | None]]
     "copy, 1 % noise": partial(_noisy_copy, share=0.01),
     "copy, 5 % noise": partial(_noisy_copy, share=0.05),
     "copy, 20 % noise": partial(_noisy_copy, share=0.20),
-    "half copies": _half_copies,
-    "collapsed mode": _collapsed,
+    "half copies": lambda tables, rng: pd.concat(
+        [part.head(len(tables.train) // 2) for part in (_copy(tables, rng), tables.fresh)]
+    ),
+    "collapsed mode": lambda t, _: pd.concat([t.fresh.head(max(len(t.fresh) // 20, 5))] * 20),
     "flipped label": _flipped_label,
     "shuffled label": _shuffled_label,
     "dropped subgroup": _dropped_subgroup,
     "era artefact": _era_artefact,
-    "leaked holdout": _leaked_holdout,
+    "leaked holdout": lambda t, rng: t.holdout.iloc[rng.permutation(len(t.holdout))],
     "wrong sex": _wrong_sex,
     "rare codes lost": _rare_codes_lost,
 }
