@@ -155,6 +155,8 @@ def _location(name: str, data: str | Path | pd.DataFrame | None) -> Any:
         if name != "omop":
             raise InputError(f"Data set {name} is read from files; only omop takes a database.")
         return data
+    if not isinstance(data, str | Path):
+        raise InputError(f"Data of the type {type(data).__name__} are no {name}; give a path.")
     if not Path(data).exists():
         raise InputError(f"{data} does not exist; check --data.")
     return Path(data)

@@ -26,33 +26,6 @@ _IDENTIFIER_NAME = re.compile(
 _NO_NUMBER = "should hold numbers but has {value} in row {row}"
 _INFINITE = "has an infinite value in row {row}"
 _TOO_LARGE = "has a number beyond 1e100 in row {row}, which is no measurement"
-_DATE = r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}.*"
-
-
-def guess(name: str, values: pd.Series, few: int = 2, identifiers: bool = False) -> dict[str, Any]:
-    """The kind, and the categories or decimals, of one column: fields of a schema's Column.
-
-    Numbers of two values, or of at most `few` codes, are categories. With `identifiers`, numbers
-    that look like one are let through.
-    """
-    present = values.dropna().infer_objects()
-    what = f"Column {name!r}"
-    if present.empty:
-        raise InputError(f"{what} has no values at all; drop it from the table.")
-    if is_number(present):
-        cast(values, "continuous", (), what)
-        if present.nunique() > 2 and not few_codes(present, few):
-            if not identifiers and looks_like_identifier(name, present):
-                raise InputError(
-                    f"{what} is different in every row, like an identifier; "
-                    "drop it, or describe it in a schema if it is a measurement."
-                )
-            return {"kind": "continuous", "decimals": decimals(present)}
-    elif not pd.api.types.is_bool_dtype(present):
-        _refuse_text(what, values, present)
-    if set(map(category_text, present.unique())) <= {"0", "1"} and len(present) == len(values):
-        return {"kind": "binary"}
-    return {"kind": "categorical", "categories": categories(values)}
 
 
 def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -> pd.Series:
@@ -66,7 +39,7 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
         _refuse_first(what, numbers, numbers.abs() > LARGEST, _TOO_LARGE)
         return numbers
     if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
-        found = "no value" if pd.isna(bad.value) else bad.value
+        found = "no value" if pd.isna(bad.value) else _told(values, bad.value)
         raise InputError(f"{what} should be 0 or 1 but has {found} in row {bad.row}.")
     return numbers.astype("uint8")
 
@@ -75,19 +48,26 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
     text = values.astype(object).where(values.notna(), MISSING).map(category_text)
     if REST in categories:  # whatever is rare has joined it
         text = text.where(text.isin([*categories, MISSING]), REST)
-    if unknown := sorted(set(text) - set(categories)):
-        found = "a missing value" if unknown[0] == MISSING else f"the value {unknown[0]!r}"
+    if bad := first_bad(text, ~text.isin(categories)):
+        found = "a missing value" if bad.value == MISSING else _told(text, bad.value)
         raise InputError(
-            f"{what} has {found}, which is not one of its categories ({some(categories)})."
+            f"{what} has {found} in row {bad.row}, which is not one of its categories "
+            f"({some(categories)})."
         )
     return pd.Series(pd.Categorical(text, categories=list(categories)), values.index)
 
 
 def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
     if bad := first_bad(values, wrong):
-        told = repr(bad.value) if is_shared(values, bad.value) else "another text"
-        said = said.format(value=told, row=bad.row)
+        said = said.format(value=_told(values, bad.value), row=bad.row)
         raise InputError(f"{what} {said}; correct it or leave it empty.")
+
+
+def _told(values: pd.Series, value: Any) -> str:
+    """A value as a message may show it: only when enough patients have it."""
+    if not is_shared(values, value):
+        return "another text" if isinstance(value, str) else "another number"
+    return repr(value[:40]) if isinstance(value, str) else str(value)
 
 
 def check_outcome(name: str, values: pd.Series) -> None:
@@ -185,8 +165,9 @@ def decimals(present: pd.Series) -> int | None:
     numbers = present.astype("float64")
     if _whole(numbers):
         return 0
-    exact = (p for p in (1, 2, 3) if np.allclose(numbers, numbers.round(p), rtol=0, atol=1e-9))
-    return next(exact, None)
+    there = numbers[numbers != 0]  # what is not 0 must not become it
+    exact = (p for p in (1, 2, 3) if np.allclose(there, there.round(p), rtol=0, atol=1e-9))
+    return next((p for p in exact if there.round(p).all()), None)
 
 
 def step(numbers: np.ndarray) -> float | None:
@@ -202,27 +183,3 @@ def step(numbers: np.ndarray) -> float | None:
 
 def _whole(values: pd.Series | np.ndarray) -> bool:
     return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))
-
-
-def _refuse_text(what: str, values: pd.Series, present: pd.Series) -> None:
-    """Raise for dates, numbers spoiled by text, identifiers and free text."""
-    dates = f"{what} holds dates; replace it by a number such as age or days, or drop it."
-    chosen = isinstance(present.dtype, pd.CategoricalDtype)
-    if not chosen and present.map(lambda value: hasattr(value, "year")).all():
-        raise InputError(dates)
-    text = present.astype(str)
-    numeric = pd.to_numeric(text, errors="coerce").notna()
-    if not chosen and spoiled(text, numeric):
-        wrong = values.notna().to_numpy(bool, copy=True)
-        wrong[wrong] = ~numeric
-        _refuse_first(what, values, wrong, _NO_NUMBER)
-    distinct = text.unique()
-    if len(distinct) <= MAX_CATEGORIES and not len(distinct) == len(text) > _LEAST_IDENTIFIERS:
-        return
-    if pd.Series(distinct[:100]).str.fullmatch(_DATE).all():
-        raise InputError(dates)
-    raise InputError(
-        f"{what} has {len(distinct)} different texts, for example {min(distinct)[:40]!r}; group "
-        f"them into at most {MAX_CATEGORIES} categories, or drop the column if it is an "
-        "identifier, a date or free text."
-    )

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import InputError, near, some
+from .errors import InputError, some
 from .files import read_json, write_json
 from .kinds import MISSING as MISSING
-from .kinds import cast, check_outcome, guess
+from .kinds import cast
 
 KINDS = ("categorical", "binary", "continuous")
 ROLES = (
@@ -200,20 +200,24 @@ class Schema:
         return table
 
     @classmethod
-    def of(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
-        """The schema attached to `table`, or an inferred one when there is none.
+    def of(cls, table: pd.DataFrame) -> "Schema":
+        """The schema attached to `table`.
 
         Parameters
         ----------
         table : DataFrame
-        outcome : str, optional
 
         Returns
         -------
         Schema
             Of the columns that the table has, in its order.
         """
-        return cls.attached(table) or cls.infer(table, outcome=outcome)
+        if (schema := cls.attached(table)) is None:
+            raise InputError(
+                "The table has no schema; es.load('table', data=table, outcome=NAME)['table'] is "
+                "the same table with one."
+            )
+        return schema
 
     @classmethod
     def attached(cls, table: pd.DataFrame) -> "Schema | None":
@@ -225,39 +229,6 @@ class Schema:
         if list(table.columns) == schema.names:
             return schema
         return cls(tuple(schema[name] for name in table.columns if name in schema))
-
-    @classmethod
-    def infer(cls, table: pd.DataFrame, outcome: str | None = None) -> "Schema":
-        """Guess kinds from the values of a table that nobody has described.
-
-        0/1 and booleans are binary; text, categoricals and numbers of two values are categorical;
-        other numbers are continuous. Columns called sex, gender, race, ethnicity or age are
-        demographic. Empty columns, dates, identifiers and free text are refused.
-
-        Parameters
-        ----------
-        table : DataFrame
-        outcome : str, optional
-            The column to predict, with two values.
-        """
-        if table.empty:
-            raise InputError("The table has no rows or no columns; check the file.")
-        if outcome is not None and outcome not in table.columns:
-            raise InputError(
-                f"Outcome column {outcome!r} is not in the table; {near(outcome, table.columns)}."
-            )
-        columns = []
-        for name, values in table.items():
-            if not isinstance(name, str):
-                raise InputError(
-                    f"The column name {name!r} is no text; give texts, as with "
-                    "table.columns = table.columns.astype(str)."
-                )
-            if name == outcome:
-                check_outcome(str(name), values)
-            role = "outcome" if name == outcome else role_of(str(name))
-            columns.append(Column(str(name), role=role, **guess(str(name), values)))
-        return cls(tuple(columns))
 
     def cast(self, table: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
         """Check that `table` fits this schema and give each column its proper dtype.

@@ -3,8 +3,13 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import settings
+
+from ehrsynth.schema import Schema
+from ehrsynth.sources.flat.applying import fit_into
+from ehrsynth.sources.flat.table import learn, open_sheet
 
 # The same examples every time: what fails here fails for everybody, and what passes stays passed.
 settings.register_profile("same", derandomize=True)
@@ -32,3 +37,15 @@ def shared_data() -> Path:
             "mimic-iv-demo-2.2/ and diabetes130/"
         )
     return folder
+
+
+def described(table: pd.DataFrame, outcome: str | None = None) -> pd.DataFrame:
+    """A table that nobody has described, as the reader takes it, with its schema."""
+    sheet = open_sheet(table, outcome)
+    known = learn(sheet)
+    return known.schema.cast(fit_into(known.schema, sheet.frame, known.readings)[0])
+
+
+def schema_of(table: pd.DataFrame, outcome: str | None = None) -> Schema:
+    """What the reader takes the columns for."""
+    return learn(open_sheet(table, outcome)).schema

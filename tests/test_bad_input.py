@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import schema_of
 from toy import toy_patients
 
-from ehrsynth import EMRWGAN, Preprocessor, Schema, cli
+from ehrsynth import EMRWGAN, Preprocessor, cli
 from ehrsynth.model import WEIGHTS
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample" / "hosp"
@@ -134,7 +135,7 @@ class Folder:
 
     def schema(self, change):
         table = self.patients()
-        content = json.loads(Schema.infer(table, outcome="died").to_json())
+        content = json.loads(schema_of(table, outcome="died").to_json())
         path = self.path / "schema.json"
         path.write_text(change if isinstance(change, str) else json.dumps(change(content)))
         return self.evaluate(lambda t: t, "--schema", path, outcome=None)

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import schema_of
 
 import ehrsynth
 from ehrsynth import datasets
@@ -245,7 +246,7 @@ def test_split_keeps_the_schema_and_depends_on_the_seed(patients):
 def test_split_leaves_no_pattern_of_the_file(patients):
     """Every row has the same chance, wherever it stands."""
     marked = pd.DataFrame({"row": range(len(patients)), "DIE_1y": patients["DIE_1y"]})
-    marked = Schema.infer(marked.assign(row=marked["row"] / 2), "DIE_1y").attach(marked)
+    marked = schema_of(marked.assign(row=marked["row"] / 2), "DIE_1y").attach(marked)
     counts = np.zeros(len(patients))
     for seed in range(200):
         counts[split(marked, holdout=0.3, seed=seed)[1]["row"]] += 1

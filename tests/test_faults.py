@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import plain_cohort
 import pytest
+from conftest import schema_of
 
 from ehrsynth import datasets, phecode
 from ehrsynth.cohort import split
@@ -198,7 +199,7 @@ def flat(path, extreme):
     )  # fmt: skip
     table.loc[0, "rare"] = 1
     numbered = table.assign(row=np.arange(200) / 2)
-    train, holdout = split(Schema.infer(numbered, "died").attach(numbered), seed=0)
+    train, holdout = split(schema_of(numbered, "died").attach(numbered), seed=0)
     judges = (2 * holdout["row"]).astype(int)
     table.loc[0, "rare"] = 0
     table.loc[(2 * train["row"]).astype(int)[:20], "rare"] = 1
@@ -211,7 +212,7 @@ def flat(path, extreme):
 
 def learned_from(table):
     """Everything that a preprocessor of the flat table has learned, as a dictionary."""
-    prep = Preprocessor().fit(Schema.infer(table, "died").attach(table))
+    prep = Preprocessor().fit(schema_of(table, "died").attach(table))
     return prep.layout_, prep.report_.to_dict(), prep.dropped_.to_dict()
 
 

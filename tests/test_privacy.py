@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import schema_of
 from known_truth import noisy_copy, population
 
 from ehrsynth.evaluation import PROFILES
@@ -102,7 +103,7 @@ def test_published_membership_counts_squared_distance_up_to_five():
     near[[f"c{i}" for i in range(5)]] = 1 - near[[f"c{i}" for i in range(5)]]  # 5 codes differ
     far = train.copy()
     far[[f"c{i}" for i in range(6)]] = 1 - far[[f"c{i}" for i in range(6)]]  # 6 codes differ
-    schema = Schema.infer(train)
+    schema = schema_of(train)
     spec = SPECS["membership_inference", "published"]
     found = {
         name: spec.evaluate(

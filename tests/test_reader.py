@@ -22,8 +22,10 @@ from ehrsynth.evaluation import align
 from ehrsynth.evaluation.alignment import DEFECTS, schema_beside
 from ehrsynth.pipeline import Pipeline
 from ehrsynth.schema import MISSING, PATIENT_KEY, Schema
+from ehrsynth.sources.flat import form as forms
 from ehrsynth.sources.flat.applying import NEW, fit_into
 from ehrsynth.sources.flat.file import read_file
+from ehrsynth.sources.flat.styles import date_style, number_style, write_date, write_numbers
 
 N = 200
 
@@ -135,6 +137,151 @@ def test_decimal_signs_and_thousands_of_the_whole_file(patients, tmp_path, writt
     result, schema, _ = read(path, columns=said)
     assert schema["cost"].kind == schema["other"].kind == "continuous"
     assert result["cost"].tolist()[:3] == values and np.allclose(result["other"], cells)
+
+
+def cells(patients, folder, texts, **options):
+    """The patients with a further column, repeated from these texts, read as a CSV."""
+    table = patients.assign(x=(list(texts) * N)[:N])
+    return read(as_csv(table, folder / "p.csv", sep=";"), **options)
+
+
+NUMBERS = np.random.default_rng(3).normal(0, 30_000, N).round(1)
+
+
+@pytest.mark.parametrize(
+    ("write", "noted"),
+    [
+        ("{:.1f}".format, False), ("{:+.1f}".format, False), ("{:.4e}".format, False),
+        (lambda v: f"{v:.1f}".replace("-", "−"), True),
+        (lambda v: f"({-v:,.1f})" if v < 0 else f"{v:,.1f}", True),
+        (lambda v: f"{-v:.1f}-" if v < 0 else f"{v:.1f}", True),
+        (lambda v: f"{v:,.1f}".replace(",", " "), True),
+        (lambda v: f"{v:,.1f}".replace(",", "\u00a0").replace(".", ","), True),
+        (lambda v: f"{v:,.1f}".replace(",", "'"), True),
+    ],
+)  # fmt: skip
+def test_signs_and_thousands_of_every_style_are_read_and_written_again(
+    patients, tmp_path, write, noted
+):
+    texts = [write(v) for v in NUMBERS]
+    table, schema, columns = cells(patients, tmp_path, texts)
+    assert schema["x"].kind == "continuous" and np.allclose(table["x"], NUMBERS, rtol=1e-4)
+    assert ("signs of their own" in columns.loc["x", "notes"]) == noted
+    assert write_numbers(table["x"], number_style(pd.Series(texts), ".")).tolist() == texts
+
+
+def test_what_only_looks_like_a_number_in_brackets_or_parts_stays(patients, tmp_path):
+    assert cells(patients, tmp_path, ["(1)", "(2)", "(3)"])[1]["x"].kind == "categorical"
+    codes = [f"{a} {b}" for a in (401, 250, 585, 272) for b in (403, 412, 296)]
+    with pytest.raises(InputError, match="several codes in one cell"):
+        cells(patients, tmp_path, codes)
+
+
+def test_two_spellings_of_one_number_are_said(patients, tmp_path, caplog):
+    texts = ["1.1", "1.10", "1.2", "1.3", "2.4", "2.5", "3.1", "3.2", "3.3"]
+    said = columns_file(tmp_path, x={"kind": "categorical"})
+    assert "1.1 and 1.10 are read as one" in cells(patients, tmp_path, texts)[2].loc["x", "notes"]
+    assert "1.10 are read as one" in caplog.text
+    assert "1.10" in cells(patients, tmp_path, texts, columns=said)[1]["x"].categories
+    fixed = [text + "0" * (4 - len(text)) for text in texts]
+    assert cells(patients, tmp_path, set(fixed))[2].loc["x", "notes"] == ""
+
+
+TIMES = pd.Series(
+    pd.Timestamp("2015-03-02 04:05:06")
+    + pd.to_timedelta(np.random.default_rng(4).integers(0, 2_000 * 86_400, N), unit="s")
+)
+
+
+@pytest.mark.parametrize(
+    ("form", "step"),
+    [
+        ("%Y/%m/%d", "D"), ("%Y.%m.%d", "D"), ("%d-%m-%Y", "D"), ("%b %d %Y", "D"),
+        ("%B %d, %Y", "D"), ("%a, %d %b %Y", "D"), ("%d-%b-%Y", "D"), ("%Y%m%d", "D"),
+        ("%Y%m%d%H%M%S", "s"), ("%Y%m%d%H%M", "min"), ("%Y%m%dT%H%M%S", "s"),
+        ("%Y-%m-%dT%H:%MZ", "min"), ("%Y-%m-%d %H:%M:%S UTC", "s"), ("%d%b%Y:%H:%M:%S", "s"),
+        ("%Y-%m-%d %H:%M:%S.000", "s"), ("%m/%d/%Y %I:%M %p", "min"),
+    ],
+)  # fmt: skip
+def test_dates_in_the_usual_spellings_are_read_and_written_again(patients, tmp_path, form, step):
+    stamps = TIMES.dt.floor(step)
+    texts = stamps.dt.strftime(form)
+    table, schema, _ = cells(patients, tmp_path, texts)
+    days = (stamps - pd.Timestamp("2015-01-01")) / pd.Timedelta(days=1)
+    assert schema["x"].unit == "days since 2015-01-01" and np.allclose(table["x"], days, atol=1e-5)
+    style = date_style(texts, day_first=form.startswith("%d"))
+    assert style["step"] == step and write_date(stamps, style).tolist() == texts.tolist()
+
+
+def test_a_month_is_a_date_and_a_year_of_two_digits_is_refused(patients, tmp_path):
+    assert "days since" in cells(patients, tmp_path, TIMES.dt.strftime("%Y-%m"))[1]["x"].unit
+    with pytest.raises(InputError, match="two digits for the year, such as in row 1; write"):
+        cells(patients, tmp_path, TIMES.dt.strftime("%d-%b-%y"))
+
+
+@pytest.mark.parametrize(("unit", "size"), [("s", 1), ("ms", 1000), ("us", 10**6)])
+def test_times_since_1970_are_dates_where_the_name_says_so(patients, tmp_path, unit, size):
+    passed = (TIMES - pd.Timestamp(0)) // pd.Timedelta(seconds=1) * size + (size > 1)
+    table = patients.assign(admit_time=passed)
+    read_as, schema, _ = read(table)
+    assert schema["admit_time"].unit == "days since 2015-01-01"
+    form = datasets.load("table", table, outcome="died")["form"]
+    assert (forms.dress(read_as, form)["admit_time"] - passed).abs().max() <= size
+    with pytest.raises(InputError, match="like an identifier"):  # it may be a person's number
+        read(patients.assign(bed=passed + np.arange(N)))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y%m%d", "%d.%m.%Y"])
+def test_days_that_stand_for_no_date_are_named_as_they_are_written(patients, tmp_path, form):
+    texts = TIMES.dt.strftime(form).tolist()
+    never = pd.Timestamp("1900-01-01").strftime(form)
+    texts[::10] = [never] * (N // 10)
+    notes = cells(patients, tmp_path, texts)[2].loc["x", "notes"]
+    assert never in notes and f'"missing": ["{never}"]' in notes
+    table, _, columns = cells(
+        patients, tmp_path, texts, columns=columns_file(tmp_path, x={"missing": [never]})
+    )
+    assert table["x"].isna().sum() == N // 10 and "far from all" not in columns.loc["x", "notes"]
+    texts[::10] = [pd.Timestamp("2015-01-01").replace(year=9999).strftime(form)] * (N // 10)
+    with pytest.raises(InputError, match=r"holds dates but has .* in row 1; .*missing"):
+        cells(patients, tmp_path, texts)
+
+
+def test_a_code_for_no_value_is_one_in_every_spelling(patients, tmp_path):
+    texts = [f"{v:.2f}" for v in np.abs(NUMBERS)]
+    texts[::20] = ["-999.00"] * (N // 20)
+    assert '"missing": [-999]' in cells(patients, tmp_path, texts)[2].loc["x", "notes"]
+    said = columns_file(tmp_path, x={"missing": [-999]})
+    assert cells(patients, tmp_path, texts, columns=said)[0]["x"].isna().sum() == N // 20
+
+
+def test_whole_numbers_beyond_2_to_the_53_keep_every_digit(patients, tmp_path):
+    big = 2**53 + 1 + np.arange(N) % 3
+    for data in (patients.assign(x=big), patients.assign(x=big.astype("uint64"))):
+        assert read(data)[1]["x"].categories == tuple(str(2**53 + i) for i in (1, 2, 3))
+    tables = datasets.load("table", patients.assign(x=big), outcome="died")
+    assert forms.dress(tables["table"], tables["form"])["x"].tolist() == big.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.assign(x=np.ones(N) * 1j), "'x' is of the type complex128; give numbers"),
+        (lambda t: t.assign(x=pd.period_range("2020-01", periods=N, freq="D")), "of the type peri"),
+        (lambda t: t.assign(x=[{1}, {2}] * (N // 2)), "'x' holds set values in row 1"),
+        (lambda t: t["age"], "of the type Series are no table"),
+        (lambda t: [1, 2], "of the type list are no table"),
+        (lambda t: {"age": [1]}, "of the type dict are no table"),
+    ],
+)
+def test_what_is_no_table_or_no_column_is_refused_in_a_sentence(patients, change, words):
+    with pytest.raises(InputError, match=words):
+        read(change(patients))
+
+
+def test_a_sparse_column_is_read(patients):
+    table = patients.assign(x=pd.arrays.SparseArray(np.where(NUMBERS > 0, NUMBERS, 0)))
+    assert np.allclose(read(table)[0]["x"], np.maximum(NUMBERS, 0))
 
 
 def test_one_group_of_thousands_without_other_evidence_is_refused(patients, tmp_path):
@@ -330,6 +477,15 @@ def test_numbers_of_other_patients_and_of_rows_are_left_out(patients, tmp_path):
     assert "other patients' numbers" in listed["notes"]["matched_to"]
     for name in ("Unnamed: 0", "obs"):
         assert listed["notes"][name].startswith("row numbers; if they are not, say")
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_mothers_number_is_left_out_where_no_patient_has_one(patients, repeats):
+    numbers = np.random.default_rng(5).permutation(N) // (2 if repeats else 1) + 700_000
+    _, schema, columns = read(patients.assign(mother_mrn=numbers))
+    assert "mother_mrn" not in schema and "another person" in columns.loc["mother_mrn", "notes"]
+    with pytest.raises(InputError, match="several rows a patient|like an identifier"):
+        read(patients.assign(mrn=numbers))
 
 
 def test_ages_that_are_none_and_codes_for_no_value(patients, tmp_path, caplog):

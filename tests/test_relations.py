@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import described, schema_of
 from toy import toy_patients, toy_schema
 
 from ehrsynth.discovery import relations
@@ -40,7 +41,7 @@ def clinic(n: int = 3000, seed: int = 0) -> pd.DataFrame:
         "packs": np.where(smoker == "never", 0, rng.gamma(2, 5, n).round(1) + 0.1),
         "lab": lab, "other_lab": np.where(np.isnan(lab), np.nan, rng.normal(5, 1, n).round(1)),
     })  # fmt: skip
-    return Schema.infer(table, outcome="died").cast(table)
+    return described(table, "died")
 
 
 HOLDS = {
@@ -104,7 +105,7 @@ def independent(seed: int) -> pd.DataFrame:
         table[f"number{i}"] = np.where(rng.random(n) < rng.choice([0, 0.2, 0.8]), np.nan, values)
     made = pd.DataFrame(table)
     made = made.loc[:, [made[name].nunique() > 1 for name in made]]
-    return Schema.infer(made, outcome="y").cast(made)
+    return described(made, "y")
 
 
 @pytest.mark.parametrize("seed", range(9))
@@ -121,9 +122,9 @@ def test_what_age_alone_explains_is_no_relation_of_two_diseases():
     table["one"] = rng.random(6000) < 0.3
     table["another"] = ~table["one"] & (rng.random(6000) < 0.3)
     table = table.astype({name: "uint8" for name in ("young", "old", "one", "another")})
-    found = relations(table, Schema.infer(table))
+    found = relations(table, schema_of(table))
     assert names_of(found) == {"another = 1 implies one = 0"}
-    assert "young" in str(names_of(relations(table.drop(columns="age"))))
+    assert "young" in str(names_of(relations(described(table.drop(columns="age")))))
 
 
 def test_few_patients_show_nothing():
@@ -137,7 +138,7 @@ def test_codes_by_the_hundred_take_seconds():
     codes[:, 1] |= codes[:, 0]
     table = pd.DataFrame(codes.astype("uint8")).add_prefix("c").assign(age=severity[:, 0].round(2))
     start = time.process_time()
-    assert "c0 = 1 implies c1 = 1" in names_of(relations(table, Schema.infer(table)))
+    assert "c0 = 1 implies c1 = 1" in names_of(relations(table, schema_of(table)))
     assert time.process_time() - start < 20
 
 

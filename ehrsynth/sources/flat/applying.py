@@ -16,14 +16,14 @@ from ...files import MISSING_TEXTS
 from ...kinds import MISSING
 from ...schema import Column, Schema
 from .column_reader import OTHER, SEXES
-from .dates import DAYS, HOURS, days_since, first_is_day, hours_of, origin_of, to_dates
+from .dates import DAYS, HOURS, days_since, first_is_day, hours_of, of_numbers, origin_of, to_dates
 from .decimals import sign_of_column, to_numbers
 from .outcome import says_yes
 from .reading import Reading, is_missing_word
 from .units import take_apart, unit_of
 
 NEW, OTHERWISE = "(not in train)", "written otherwise"
-_DAY = pd.Timedelta(days=1)
+_DAY, _MOST_DAYS = pd.Timedelta(days=1), 1e6
 
 
 class Misfit(NamedTuple):
@@ -157,11 +157,12 @@ def _numbers(column: Column, values: pd.Series, hint: Reading):
     else:
         numbers, there = _numbers_of_texts(column, values, hint, origin)
     numbers = pd.to_numeric(numbers, errors="coerce").astype("float64")
-    coded = numbers.between(18e6, 21.01e6)  # dates like 20200131; no days are as many
-    if origin is not None and coded.any():
-        text = numbers[coded].astype("int64").astype("str")
-        dates = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
-        numbers = numbers.mask(coded, days_since(dates, origin).reindex(numbers.index))
+    if origin is not None:  # no days are as many as the numbers that are dates
+        coded = numbers.abs() > _MOST_DAYS
+        coded = numbers.notna() if coded.sum() > numbers.count() / 2 else coded
+        if coded.any():
+            days = days_since(of_numbers(numbers[coded]), origin)
+            numbers = numbers.mask(coded, days.reindex(numbers.index))
     good = np.isfinite(numbers) & (numbers.abs() <= kinds.LARGEST)
     unreadable = int((there & ~good).sum())
     return numbers.where(good), [("no number", unreadable, "counted as not measured")]

@@ -10,7 +10,8 @@ from ... import kinds
 from ...errors import InputError
 from ...protection import LEAST_PATIENTS
 from ...schema import Column, role_of
-from .decimals import sign_of_column, to_numbers
+from .dates import origin_of
+from .decimals import plain, sign_of_column, to_numbers
 from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
 from .units import take_apart
 
@@ -74,7 +75,7 @@ def take_numbers(reading: Reading) -> None:
     sign = sign_of_column(text[~words], reading.sign)
     numbers = to_numbers(text, sign)
     good = numbers.notna()
-    with_comma = text.str.fullmatch(_COMMA)
+    with_comma = plain(text).str.fullmatch(_COMMA)
     likely = kinds.spoiled(text[~words], (good | with_comma)[~words])
     if not asked and not good.all() and not likely:
         return
@@ -113,7 +114,9 @@ def continuous(reading: Reading) -> Column:
     """A column of numbers. Only an age has bounds: what was seen is not what is plausible."""
     name, present = reading.name, reading.present
     numbers = pd.to_numeric(present, errors="coerce").astype("float64")
-    reading.refuse_first(present, numbers.isna() | np.isinf(numbers), "should hold numbers")
+    reading.refuse_first(present, numbers.isna(), "should hold numbers")
+    huge = numbers.abs() > kinds.LARGEST
+    reading.refuse_first(present, huge, "should hold numbers, none infinite or beyond 1e100,")
     places = kinds.decimals(numbers)
     column = Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
     return check_values(reading, column)
@@ -132,17 +135,32 @@ def check_values(reading: Reading, column: Column) -> Column:
                     f"measured; where that is wrong, {reading.say(bounds=[0, 130])}"
                 )
             return replace(column, lower=0.0, upper=float(_OLDEST))
-    if found := _sentinels(numbers):
-        said = ", ".join(f"{value:g} ({(numbers == value).sum():,} rows)" for value in found)
+    if found := _sentinels(numbers, origin_of(reading.unit)):
+        texts = [_as_written(reading, numbers, value) for value in found]
+        said = ", ".join(
+            f"{text} ({(numbers == value).sum():,} rows)"
+            for text, value in zip(texts, found, strict=True)
+        )
         reading.warnings.append(
             f"{said} lies far from all other values and is learned as a value; if it means that "
-            f"there is none, {reading.say(missing=found)}"
+            f"there is none, {reading.say(missing=texts)}"
         )
     return column
 
 
-def _sentinels(numbers: np.ndarray) -> list[float]:
-    """Values of several patients that lie far from all others, as -999 does: codes for no value."""
+def _as_written(reading: Reading, numbers: np.ndarray, value: float) -> str | float:
+    """A number as the file has it: a date, or with its unit, else as a number."""
+    if reading.written is not None and reading.unit:
+        text = reading.written[reading.present.index[numbers == value][0]]
+        return kinds.category_text(text).removesuffix(" 00:00:00")
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def _sentinels(numbers: np.ndarray, origin: pd.Timestamp | None) -> list[float]:
+    """Values of several patients that lie far from all others, as -999 does: codes for no value.
+
+    Of dates, the first or last day of a year, also where it is only far more frequent than others.
+    """
     found: list[float] = []
     values, counts = np.unique(numbers, return_counts=True)
     for end in (0, -1):
@@ -154,8 +172,13 @@ def _sentinels(numbers: np.ndarray) -> list[float]:
             core = np.quantile(rest, 0.9) - np.quantile(rest, 0.1)
             gap = rest[0] - value if end == 0 else value - rest[-1]
             odd = value < 0 <= rest[0] or gap > span or (gap > 2 * core and abs(value) >= 99)
-            if counts[end] < LEAST_PATIENTS or not _SENTINEL.fullmatch(f"{value:g}") or not odd:
+            likely = bool(_SENTINEL.fullmatch(f"{value:g}"))
+            if origin is not None:
+                day = (origin + pd.Timedelta(days=value)).strftime("%m-%d")
+                likely = day in ("01-01", "12-30", "12-31", "11-11")
+                odd = odd or counts[end] > 10 * np.median(np.delete(counts, end))
+            if counts[end] < LEAST_PATIENTS or not likely or not odd:
                 break
-            found.append(int(value) if float(value).is_integer() else float(value))
+            found.append(float(value))
             values, counts = rest, np.delete(counts, end)
     return found

@@ -14,7 +14,7 @@ from ... import kinds
 from ...errors import InputError
 from ...protection import LEAST_PATIENTS
 from ...schema import SEX_NAMES, Column, role_of
-from .as_numbers import FEW, check_values, continuous, refuse_icd_numbers, take_numbers, take_unit
+from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_unit
 from .columns_file import NOTHING
 from .dates import take_time
 from .outcome import read_outcome
@@ -99,18 +99,21 @@ def _feature(reading: Reading) -> None:
         if reading.values.nunique() == 1 and reading.values.notna().all():
             reading.dropped = "one value only is left"
             return
-    reading.column = _kind(reading, as_codes, allowed)
+    reading.column = _kind(reading, as_codes)
 
 
-def _kind(reading: Reading, as_codes: bool, allowed: bool) -> Column:
+def _kind(reading: Reading, as_codes: bool) -> Column:
     zeros = reading.is_text and reading.present.astype("str").str.fullmatch(CODE_NUMBER).any()
     if as_codes or zeros or reading.wish.kind == "categorical":
         return _categorical(reading)
     if reading.wish.kind == "binary":
         return _binary(reading)
-    facts = kinds.guess(reading.name, reading.values, few=FEW, identifiers=allowed)
-    column = Column(reading.name, role=role_of(reading.name), **facts)
-    return check_values(reading, column) if column.kind == "continuous" else column
+    present = reading.present.infer_objects()
+    if kinds.is_number(present) and present.nunique() > 2 and not kinds.few_codes(present, FEW):
+        return continuous(reading)
+    if len(present) == len(reading.values) and set(_levels(reading)) <= {"0", "1"}:
+        return Column(reading.name, "binary", role_of(reading.name))
+    return _categorical(reading)
 
 
 def _is_coded(reading: Reading) -> bool:
@@ -151,7 +154,10 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
             reading.values = plain.astype(object)
             return
     if reading.blanks and reading.values.dtype == object:
-        reading.warnings.append(f"if that is a value, {reading.say(values=list(reading.blanks))}")
+        reading.warnings.append(
+            f"{', '.join(map(repr, reading.blanks))} counts as missing; if that is a value, "
+            f"{reading.say(values=list(reading.blanks))}"
+        )
     _join_spellings(reading)
     present = reading.present
     if not allowed:
@@ -233,10 +239,8 @@ def _levels(reading: Reading) -> tuple[str, ...]:
 
 
 def _categorical(reading: Reading) -> Column:
-    name = reading.name
-    kinds.guess(name, reading.present.astype("category"))  # refuses what is too much for categories
     categories = kinds.categories(reading.values)
-    return Column(name, "categorical", role_of(name), categories=categories)
+    return Column(reading.name, "categorical", role_of(reading.name), categories=categories)
 
 
 def _binary(reading: Reading) -> Column:

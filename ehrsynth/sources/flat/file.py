@@ -157,7 +157,7 @@ def _of_frame(table: pd.DataFrame, where: str) -> Raw:
     made.attrs = dict(table.attrs)
     try:
         schema = pa.Schema.from_pandas(table, preserve_index=False)
-    except (TypeError, pa.ArrowInvalid):  # a column of several types
+    except (TypeError, pa.ArrowException):  # a column of several types
         schema = None
     return Raw(made, Dialect("", tuple(table.columns), schema), where)
 
@@ -167,7 +167,13 @@ def _of_frame(table: pd.DataFrame, where: str) -> Raw:
 
 def _plain(values: pd.Series) -> pd.Series:
     """A column of any of pandas' dtypes in one of NumPy's, where there is one."""
+    if isinstance(values.dtype, pd.SparseDtype):
+        values = values.sparse.to_dense()
     dtype = values.dtype
+    if getattr(dtype, "kind", "") == "c" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
+        raise InputError(
+            f"Column {values.name!r} is of the type {dtype}; give numbers, dates or texts."
+        )
     if isinstance(dtype, pd.ArrowDtype):
         return _of_arrow(pa.chunked_array(pa.array(values.array)))
     if isinstance(dtype, pd.CategoricalDtype):
@@ -177,7 +183,14 @@ def _plain(values: pd.Series) -> pd.Series:
         return values
     if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
         return _of_arrow(pa.chunked_array(pa.array(values)))  # Int64, Float64, boolean
+    if pd.api.types.is_integer_dtype(dtype) and _is_exact(values):
+        return values.astype("str").astype(object)
     return _widened(values) if dtype in (np.float16, np.float32) else values
+
+
+def _is_exact(whole: pd.Series) -> bool:
+    """Whether some whole numbers are so large that a floating-point number loses digits."""
+    return bool(len(whole)) and not -_EXACT < whole.min() <= whole.max() < _EXACT
 
 
 def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
@@ -195,10 +208,8 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
             if (kind != pa.time64("us"))
             else values.to_pandas().map(lambda t: str(t)[:8], na_action="ignore")
         )
-    elif pa.types.is_integer(kind) and values.null_count:
-        whole = values.drop_null().to_pandas()
-        if len(whole) and whole.abs().max() >= _EXACT:  # no digit may be lost
-            values = values.cast(pa.string())
+    elif pa.types.is_integer(kind) and _is_exact(values.drop_null().to_pandas()):
+        values = values.cast(pa.string())
     plain = values.to_pandas()
     return _widened(plain) if plain.dtype in (np.float16, np.float32) else plain
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-import numpy as np
 import pandas as pd
 
 from ... import kinds
@@ -16,7 +15,7 @@ from ...kinds import MISSING
 from ...protection import LEAST_PATIENTS, ends, is_shared
 from ...schema import Column
 from .columns_file import NOTHING, Wish
-from .decimals import sign_of_column, to_numbers
+from .decimals import MARKS, sign_of_column, to_numbers
 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
@@ -47,6 +46,7 @@ class Reading:
     blanks: tuple[str, ...] = ()  # words, such as NA, that were read as missing
     column: Column | None = None  # what it was taken for
     dropped: str = ""  # why it is left out
+    written: pd.Series | None = None  # the values as the file has them, before they became numbers
 
     @property
     def present(self) -> pd.Series:
@@ -68,7 +68,8 @@ class Reading:
         if bad := first_bad(values, wrong):
             text = str(bad.value)
             shared = is_shared(values, bad.value)
-            shown = repr(text[:40]) if shared else "another text"
+            other = "another text" if isinstance(bad.value, str) else "another number"
+            shown = repr(text[:40]) if shared else other
             again = (
                 f", leave it empty, or {self.say(missing=[text])}"
                 if shared
@@ -133,19 +134,28 @@ def tidy(reading: Reading) -> None:
     elif values.dtype == object or pd.api.types.is_string_dtype(values):
         reading.values = _plain(reading)
     if reading.wish.missing:
-        texts = {kinds.category_text(value) for value in reading.wish.missing}
-        said = reading.values.map(kinds.category_text, na_action="ignore").isin(texts)
-        reading.values = reading.values.mask(said.astype(bool))
+        reading.values = reading.values.mask(_said_missing(reading))
+    reading.written = reading.values
     if reading.is_written and reading.is_text and not reading.as_text:
         _type(reading)
     if isinstance(reading.values.dtype, pd.StringDtype):
         reading.values = reading.values.astype(object)
 
 
+def _said_missing(reading: Reading) -> pd.Series:
+    """Which values the columns file calls missing: in any spelling of a number, or day."""
+    said = pd.Series([*map(kinds.category_text, reading.wish.missing)], dtype=object)
+    texts = reading.values.map(kinds.category_text, na_action="ignore").astype(object)
+    texts, said = (t.str.removesuffix(" 00:00:00") for t in (texts, said))
+    numbers = pd.to_numeric(texts, errors="coerce")
+    wanted = pd.to_numeric(said, errors="coerce").dropna()
+    return (texts.isin(said) | numbers.isin(wanted)).astype(bool)
+
+
 def _plain(reading: Reading) -> pd.Series:
     values, present = reading.values, reading.present
     if values.dtype == object:
-        nested = present.map(lambda v: isinstance(v, list | tuple | dict | np.ndarray | bytes))
+        nested = present.map(lambda v: hasattr(v, "__len__") and not isinstance(v, str))
         if bad := first_bad(present, nested):
             raise InputError(
                 f"Column {reading.name!r} holds {type(bad.value).__name__} values in row "
@@ -157,7 +167,7 @@ def _plain(reading: Reading) -> pd.Series:
             return values.astype("float64")
         if present.map(lambda v: hasattr(v, "year")).all():
             return pd.to_datetime(values, errors="coerce")
-        if not present.map(lambda v: isinstance(v, str)).any():
+        if present.infer_objects().dtype != object:  # numbers, or true and false, only
             return values
         present = present.map(lambda v: v if isinstance(v, str) else kinds.category_text(v))
     text = present.astype("str").str.strip()
@@ -187,10 +197,35 @@ def _type(reading: Reading) -> None:
         dotted = text[text.str.contains(".", regex=False)]
         if len(dotted) and (ICD_NAME.search(name) or not dotted.str.endswith(".0").all()):
             return  # of 250.00 no digit may be lost
+        if text.str.contains(" ", regex=False).any():
+            return  # two codes
     numbers = to_numbers(text, sign_of_column(text, reading.sign))
     if numbers.isna().any():
         return
-    if text.str.contains(",", regex=False).any():
-        reading.notes.append("numbers with a decimal comma or thousands")
+    if text.str.contains(rf"[,(−]|-$|\d[{MARKS}]", regex=True).any():
+        reading.notes.append("numbers with a decimal comma, thousands or signs of their own")
+    _note_spellings(reading, text, numbers)
     whole = len(text) == len(reading.values) and text.str.fullmatch(r"[+-]?\d{1,15}").all()
     reading.values = numbers.astype("int64") if whole else numbers.reindex(reading.values.index)
+
+
+def _note_spellings(reading: Reading, text: pd.Series, numbers: pd.Series) -> None:
+    """Say that 1.1 and 1.10 became one number: they may be two versions, or two stages."""
+    counts = text.value_counts()
+    of = numbers[text.drop_duplicates().index].set_axis(text.drop_duplicates())
+    several = of[of.duplicated(keep=False)].index
+    several = several[several.str.contains(r"\.\d", regex=True)]
+    if len(several) < 2:
+        return
+    shown = [
+        t
+        for t in sorted(several)
+        if counts[t] >= LEAST_PATIENTS and of[several].eq(of[t]).sum() > 1
+    ]
+    said = f"{' and '.join(shown[:2])} are" if len(shown) > 1 else "numbers in two spellings are"
+    told = (
+        reading.warnings
+        if len(shown) > 1 and len(counts) <= kinds.MAX_CATEGORIES
+        else reading.notes
+    )
+    told.append(f"{said} read as one; where they are not, {reading.say(kind='categorical')}")

@@ -6,19 +6,26 @@ from typing import Any
 import pandas as pd
 
 from ...protection import LEAST_PATIENTS
-from .dates import to_dates
-from .decimals import sign_of_column
+from .dates import EPOCH, MONTH, WEEKDAY, number_form, of_numbers, to_dates
+from .decimals import MARKS, sign_of_column
 
-_NUMBER = r"^([^\d+.,-]*)([+-]?(?:\d[\d.,]*|[.,]\d+))(.*)$"
+_NUMBER = (
+    rf"^(?P<before>[^\d+.,−(-]*)(?P<sign>[+−-]?\(?)(?P<number>\d(?:[\d.,]|[{MARKS}](?=\d{{3}}))*|"
+    r"[.,]\d+)(?:(?P<e>[eE])(?P<plus>\+?)-?(?P<power>\d+))?(?P<after>.*)$"
+)
 # What stands for each part of a date.
 _DATES = (
-    (r"(:.*?)(?:Z|[+-]\d\d:?\d\d)$", r"\1%z"),
-    (r"\d{1,2}:\d\d:\d\d\.\d+", "%H:%M:%S.%f"), (r"\d{1,2}:\d\d:\d\d", "%H:%M:%S"),
-    (r"\d{1,2}:\d\d", "%H:%M"), (r"[AaPp][Mm](?=$|%z)", "%p"),
-    (r"\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"), (r"^\d{8}(?=$|\.0$)", "%Y%m%d"),
-    (r"\d{1,2}([- ]?)[A-Za-z]{3}([- ]?)\d{4}", r"%d\1%b\2%Y"),
+    (r"(\d)( ?(?:UTC|GMT)|Z|[+-]\d\d:?\d\d)$", r"\1%z"),
+    (r"(?<!\d)\d{1,2}:\d\d:\d\d\.\d+", "%H:%M:%S.%f"), (r"(?<!\d)\d{1,2}:\d\d:\d\d", "%H:%M:%S"),
+    (r"(?<!\d)\d{1,2}:\d\d", "%H:%M"), (r"[AaPp][Mm](?=$|%z)", "%p"),
+    (r"(?<=\dT)\d{6}(?=$|%z)", "%H%M%S"), (r"(?<=\dT)\d{4}(?=$|%z)", "%H%M"),
+    (r"^\d{4}([-/.])\d{1,2}([-/.])\d{1,2}", r"%Y\1%m\2%d"), (r"^\d{8}(?=$|\.0$|T)", "%Y%m%d"),
+    (r"^\d{4}-\d\d$", "%Y-%m"),
+    (rf"^{WEEKDAY}(?=\W)", "%a"), (rf"^{WEEKDAY}[a-z]+", "%A"),
+    (rf"{MONTH}(?![A-Za-z])", "%b"), (rf"{MONTH}[a-z]+", "%B"),
+    (r"^(.*%[bB].*?)\d{4}", r"\1%Y"), (r"^(.*?)(?<!\d)\d{1,2}(?!\d)(?=.*%Y)", r"\1%d"),
 )  # fmt: skip
-_ORDERED = r"\d{1,2}([/.])\d{1,2}([/.])\d{4}"
+_ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}"
 _STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
 # What is done to a text that strftime makes.
 _TURNS = {
@@ -31,33 +38,64 @@ _TURNS = {
 
 
 def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
-    """How a column writes its numbers: its signs, decimals, and what stands around them."""
+    """How a column writes its numbers: its signs, decimals, and what stands around them.
+
+    Each is what most of the numbers do that could do it: which have thousands, or are below 1.
+    """
     counts = texts.astype("str").value_counts()
     parts = counts.index.to_series().str.extract(_NUMBER)
-    decimal = sign_of_column(parts[1], sign) or "."
-    other = "," if decimal == "." else "."
-    places = parts[1].str.partition(decimal)[2].str.len()
-    before, after = (parts[side].mode()[0] for side in (0, 2))
-    if parts[1].isna().any() or re.match(r"[eE][+-]?\d", after):
+    by_power = parts["e"].notna()
+    if parts["number"].isna().any() or (by_power.any() and counts[by_power].sum() < len(texts) / 2):
         return {}
-    places = places.repeat(counts)
+    bare = parts["number"].str.replace(f"[{MARKS}]", "", regex=True)
+    decimal = sign_of_column(bare, sign) or "."
+    whole = bare.str.partition(decimal)[0]
+    places = bare.str.partition(decimal)[2].str.len().repeat(counts)
     most = int(places.nlargest(LEAST_PATIENTS).min())  # no single patient's decimals
-    return {
-        "decimal": decimal, "before": before, "after": after, "places": most,
-        "thousands": other if parts[1].str.contains(other, regex=False).any() else "",
+    grouped = parts["number"].str.extract(rf"([.,{MARKS}])\d{{3}}(?!\d)")[0]
+    grouped = grouped.where(grouped != decimal, "")
+    last = parts["after"].str.endswith("-")  # of 5.2-
+    after = parts["after"].where(~last, "-").str.removeprefix(")")
+    minus = parts["sign"].str.strip("+").where(~last, "last")
+    nothing = bare.str.match(rf"0?\{decimal}\d")
+
+    def mostly(of: pd.Series, those: pd.Series) -> Any:
+        found = of[those].fillna("").repeat(counts[those]).mode()
+        return found.iloc[0] if len(found) else ""
+
+    style: dict[str, Any] = {
+        "decimal": decimal, "before": mostly(parts["before"], ~last), "after": mostly(after, ~last),
+        "places": most, "thousands": mostly(grouped, whole.str.len() > 3),
         "fixed": bool((places != most).sum() < LEAST_PATIENTS),  # else without zeros at the end
+        "minus": mostly(minus, minus != "") or "-", "plus": mostly(parts["sign"], minus == ""),
+        "zero": mostly(bare.str.slice(0, 1), nothing) != decimal,  # 0.87, not .87
     }  # fmt: skip
+    if by_power.any():
+        style["power"] = [mostly(parts[name], by_power) for name in ("e", "plus")]
+        style["power"].append(int(mostly(parts["power"].str.len(), by_power)))
+    return style
 
 
-def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
+def write_numbers(values: pd.Series, known: dict[str, Any]) -> pd.Series:
     """Numbers as texts of a style; None for NaN."""
-    form = f"{{:{',' if style['thousands'] else ''}.{style['places']}f}}".format
+    style: dict[str, Any] = {"minus": "-", "plus": "", "zero": True, "power": None} | known
+    thousands, kind = "," if style["thousands"] else "", "e" if style["power"] else "f"
+    text_of = f"{{:{thousands}.{style['places']}{kind}}}".format
     signs = str.maketrans({",": style["thousands"], ".": style["decimal"]})
 
     def write(value: float) -> str:
-        text = form(value)
-        text = text if style["fixed"] else text.rstrip("0").rstrip(".")
-        return f"{style['before']}{text.translate(signs)}{style['after']}"
+        text, _, power = text_of(abs(value)).partition("e")
+        sign = style["minus"] if value < 0 and re.search("[1-9]", text) else style["plus"]
+        if not style["fixed"] and "." in text:
+            text = text.rstrip("0").rstrip(".")
+        if not style["zero"] and text.startswith("0."):
+            text = text[1:]
+        text = text.translate(signs)
+        if style["power"]:
+            letter, plus, digits = style["power"]
+            text += f"{letter}{'-' if power[0] == '-' else plus}{abs(int(power)):0{digits}d}"
+        before, after = {"last": ("", "-"), "(": ("(", ")")}.get(sign, (sign, ""))
+        return f"{style['before']}{before}{text}{after}{style['after']}"
 
     return values.astype(object).map(write, na_action="ignore").where(values.notna(), None)
 
@@ -75,28 +113,41 @@ def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
     Where no format fits most of them: year, month and day. Times with an offset are those of UTC.
     """
     distinct = texts.drop_duplicates()
-    form = distinct.map(lambda text: _format(text, day_first)).mode()[0]
-    stamps = pd.to_datetime(distinct, format=form, errors="coerce", utc=True)
-    # What is left of a date, or of a time, is one patient's own.
-    strange = "%Y" not in form or re.search(r"\d", form.removesuffix(".0"))
-    if strange or stamps.notna().mean() <= 0.5:
-        stamps = to_dates(distinct, day_first)
-        form = "%Y%m%d" if pd.to_numeric(distinct, errors="coerce").notna().all() else "%Y-%m-%d"
-    stamps = stamps.dt.tz_localize(None)
+    numbers = pd.to_numeric(distinct, errors="coerce")
+    if numbers.notna().all():
+        form, stamps = number_form(numbers), of_numbers(numbers)
+        form += ".0" if distinct.str.endswith(".0").mean() > 0.5 else ""
+    else:
+        plain = distinct.str.replace(r"(?<=\d) ?(?:UTC|GMT)$", "Z", regex=True)
+        form = plain.map(lambda text: _format(text, day_first)).mode()[0]
+        stamps = pd.to_datetime(plain, format=form, errors="coerce", utc=True)
+        # What is left of a date, or of a time, is one patient's own.
+        if "%Y" not in form or re.search(r"\d", form) or stamps.notna().mean() <= 0.5:
+            stamps, form = to_dates(distinct, day_first), "%Y-%m-%d"
+        stamps = stamps.dt.tz_localize(None)
+    zones = distinct.str.extract(r"\d( ?(?:UTC|GMT)|Z)$")[0].fillna("+00:00")
     step = step_of_time(texts.map(dict(zip(distinct, stamps, strict=True))))
-    style = {"format": form.replace("%z", "+00:00"), "step": step}
+    style: dict[str, Any] = {"format": form.replace("%z", zones.mode()[0]), "step": step}
+    if ".%f" in form:
+        style["digits"] = int(distinct.str.extract(r"\.(\d+)")[0].str.len().mode()[0])
     turns = {t: (write_date(stamps, style | {"turn": t}) == distinct).mean() for t in _TURNS}
     return style | {"turn": max(turns, key=lambda turn: turns[turn])}
 
 
 def _format(text: str, day_first: bool) -> str:
-    for pattern, form in (*_DATES, (_ORDERED, r"%d\1%m\2%Y" if day_first else r"%m\1%d\2%Y")):
+    for pattern, form in ((_ORDERED, r"%d\1%m\2%Y" if day_first else r"%m\1%d\2%Y"), *_DATES):
         text = re.sub(pattern, form, text, count=1)
     return text.replace("%H", "%I") if "%p" in text else text
 
 
 def write_date(stamps: pd.Series, style: dict[str, Any]) -> pd.Series:
     """Times as texts of a style; None where there is none."""
+    if (unit := style["format"].removesuffix(".0")) in EPOCH:
+        passed = (stamps - pd.Timestamp(0)) // pd.Timedelta(1, unit)
+        texts = passed.astype("Int64").astype("str") + style["format"].removeprefix(unit)
+        return texts.astype(object).where(stamps.notna(), None)
     texts = stamps.dt.strftime(style["format"]).astype(object)
+    if digits := style.get("digits"):
+        texts = texts.str.replace(rf"(:\d\d\.\d{{{digits}}})\d+", r"\1", regex=True)
     texts = texts.map(_TURNS[style.get("turn", "")], na_action="ignore")
     return texts.where(stamps.notna(), None)

@@ -18,6 +18,10 @@ _PERSON = re.compile(
     r"|(?:.*_)?(?:mrn|ssn|pid|uuid|guid|empi|nhs_number|fallnummer|patientennummer)|id|ids|key"
     r"|patients?|subjects?|persons?|pat|pseudonym"
 )
+_ANOTHER = re.compile(
+    r"(?:^|_)(?:match\w*|control|mother|father|parent|sibling|twin|spouse|partner|donor|recipient"
+    r"|pair|doctor|physician|provider|nurse)(?:_|s?$)"
+)
 _LEAST_DIFFERENT = 10  # fewer are groups, not patients
 _MOST_ROWS = 50  # of one patient on average; more are a ward or a doctor
 
@@ -42,6 +46,9 @@ def settle_identity(
         for reading in readings:
             if reading is not one and _are_among(reading, numbers):
                 reading.dropped = f"other patients' numbers of the column {one.name!r}"
+    for reading in readings:
+        if _is_of_another(reading) and reading.name != patient_id:
+            reading.dropped = "another person's number, which is never learned"
     people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
     for reading in readings:
         if not _repeats(reading, people):
@@ -80,6 +87,13 @@ def _is_unique_key(reading: Reading) -> bool:
     return bool(named) and _may_be_key(replace(reading, wish=NOTHING))  # dropped, it still numbers
 
 
+def _is_of_another(reading: Reading) -> bool:
+    """Whether a mother's, a donor's or a doctor's number, by its name and its values."""
+    name, present = _plain_name(reading), reading.present
+    named = _ANOTHER.search(name) and _PERSON.fullmatch(name)
+    return bool(named) and _may_be_key(reading) and present.nunique() >= _LEAST_DIFFERENT
+
+
 def _are_among(reading: Reading, numbers: set[str]) -> bool:
     """Whether nearly all values, many different ones, are numbers of patients."""
     if not _may_be_key(reading):
@@ -87,10 +101,8 @@ def _are_among(reading: Reading, numbers: set[str]) -> bool:
     values = reading.present.map(kinds.category_text)
     if values.nunique() < max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS):
         return False
-    named = _PERSON.fullmatch(_plain_name(reading)) or re.search(
-        r"match|control|mother|father|parent|sibling|partner|donor|pair|(?:^|_)id",
-        reading.name.lower(),
-    )
+    name = _plain_name(reading)
+    named = _PERSON.fullmatch(name) or _ANOTHER.search(name) or re.search("(?:^|_)id", name)
     long = values.str.len().median() >= 4  # numbers below 1,000 are among each other by chance
     return bool((named or long) and values.isin(numbers).mean() >= 0.9)
 
