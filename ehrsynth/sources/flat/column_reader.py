@@ -129,17 +129,12 @@ def _are_codes(reading: Reading) -> bool:
 
 
 def _refuse_identifier(reading: Reading) -> None:
-    what, present = f"Column {reading.name!r}", reading.present
+    present, unless = reading.present, ""
+    what = f"has {present.nunique():,} different texts, like an identifier or free text"
     if pd.api.types.is_numeric_dtype(present):
-        raise InputError(
-            f"{what} is different in every row or nearly so, like an identifier, which must not be "
-            f"learned; {reading.say(drop=True)}, or {reading.say(kind='continuous')} if it is a "
-            "measurement."
-        )
-    raise InputError(
-        f"{what} has {present.nunique()} different texts, like an identifier or free text; "
-        f"{reading.say(drop=True)}."
-    )
+        what = "is different in every row or nearly so, like an identifier, which is never learned"
+        unless = f", or {reading.say(kind='continuous')} if it is a measurement"
+    raise InputError(f"Column {reading.name!r} {what}; {reading.say(drop=True)}{unless}.")
 
 
 # -- texts that are categories -----------------------------------------------------------

@@ -1,7 +1,6 @@
 """Dates, lengths of time and times of the day, as numbers that can be learned."""
 
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,25 +9,26 @@ from ...errors import InputError
 from ...protection import ends
 from .reading import Reading, is_missing_word
 
-MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-WEEKDAY = r"(?i:mon|tue|wed|thu|fri|sat|sun)"
-_TIME = r"(?:[ T]+\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?[AaPp][Mm])?(?:Z|[+-]\d\d:?\d\d)?)?"
-_NAMED = rf"\d{{1,2}}[- ]?{MONTH}[a-z]*[- ]?\d{{4}}"
-_ORDERED_DATE = r"(\d{1,2})[/.](\d{1,2})[/.](\d{4}|\d{2})" + _TIME
-_SHAPE = (
-    rf"(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|{_NAMED}){_TIME}|{_ORDERED_DATE}|\d{{4}}-(?:0[1-9]|1[0-2])"
-)
-_SHORT_YEAR = rf"\d{{1,2}}[- ]?{MONTH}[- ]?\d\d"
-# Other usual ways to write a date, and how pandas reads it.
-_LIKE = (
-    (rf"^{WEEKDAY}[a-z]*\.?,? +", ""), (r"(\d) ?(?:UTC|GMT)$", r"\1Z"),
-    (r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})\b", r"\1-\2-\3"),
-    (r"^(\d{1,2})-(\d{1,2})-(\d{4})\b", r"\1/\2/\3"),
-    (r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)?", r"\1-\2-\3T\4:\5:\6"), (r":$|:(Z)$", r"\1"),
-    (rf"^({MONTH})[a-z]*[.]? *(\d{{1,2}}),? +(\d{{4}})\b", r"\2 \1 \3"),
-    (rf"^({MONTH})[a-z]*[- ](\d{{4}})$", r"1 \1 \2"),
-    (rf"^({_NAMED}):", r"\1 "),  # 20NOV2018:03:25, as SAS writes it
-)  # fmt: skip
+_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_WEEKDAY = r"(?i:mon|tue|wed|thu|fri|sat|sun)"
+_ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}(?!\d)"  # 3/4/2020
+# What strftime calls each part of a date; what is none of it stays.
+_PARTS = tuple((re.compile(part), form) for part, form in (
+    (r"(\d)( ?)(?:UTC|GMT|Z|[+-]\d\d:?\d\d)$", r"\1\2%z"),
+    (r"(?<!\d)\d{1,2}:\d\d:\d\d\.\d+", "%H:%M:%S.%f"),
+    (r"(?<!\d)\d{1,2}:\d\d:\d\d", "%H:%M:%S"), (r"(?<!\d)\d{1,2}:\d\d", "%H:%M"),
+    (r"[AaPp][Mm](?=$|%z)", "%p"), (r"(?<=\dT)\d{6}(?=$|%z)", "%H%M%S"),
+    (r"(?<=\dT)\d{4}(?=$|%z)", "%H%M"), (r"^\d{8}(?=T)", "%Y%m%d"),
+    (r"^\d{4}([-/.])\d{1,2}([-/.])\d{1,2}(?!\d)", r"%Y\1%m\2%d"),
+    (r"^\d{4}-(?:0[1-9]|1[0-2])$", "%Y-%m"),
+    (r"^\d{1,2}([/.])\d{1,2}([/.])\d\d(?!\d)", r"%d\1%m\2%y"),
+    (rf"^{_WEEKDAY}(?=\W)", "%a"), (rf"^{_WEEKDAY}[a-z]+", "%A"),
+    (rf"{_MONTH}(?![A-Za-z])", "%b"), (rf"{_MONTH}[a-z]+", "%B"),
+    (r"^(.*%[bB].*?)\d{4}", r"\1%Y"), (r"^(\d{1,2}[- ]?%[bB][- ]?)\d\d$", r"\1%y"),
+    (r"^(.*?)(?<!\d)\d{1,2}(?!\d)(?=.*%[yY])", r"\1%d"),
+))  # fmt: skip
+_WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T])*")
+_LONGEST = 48  # characters
 # Numbers that are dates: the digits of one, or the time since 1970.
 _DIGITS = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number that is too large
@@ -71,39 +71,39 @@ def _dates(reading: Reading, asked: bool) -> pd.Series | None:
         return _from_numbers(reading, asked)
     if not reading.is_text:
         return None
-    text = reading.present.astype(str)
-    plain = _plainly(text)
-    shape = plain.str.fullmatch(_SHAPE)
-    short = plain.str.fullmatch(_SHORT_YEAR)
-    if short.any() and short.mean() >= 0.9:
-        _refuse_short_year(reading.name, short.idxmax())
+    text = reading.present.astype("str")
+    shape = forms_of(text, True).ne("")
     if not shape.any() or (shape.mean() < 0.9 and not asked):
         return None
-    reading.day_first = first_is_day(reading.name, plain[shape])
-    found = to_dates(plain, reading.day_first)
+    reading.day_first = first_is_day(reading.name, text[shape])
+    found = to_dates(text, reading.day_first)
     reading.refuse_first(text, found.isna() & ~is_missing_word(text), "holds dates")
     return found.reindex(values.index)
 
 
-def _plainly(text: pd.Series) -> pd.Series:
-    """Dates in one of the ways that pandas reads; other texts as they are."""
-    distinct = text[text.str.contains(r"\d\d") & (text.str.len() < 48)].drop_duplicates()
-    made = distinct.astype(object)
-    for way, like in _LIKE if len(made) else ():
-        made = made.str.replace(way, like, regex=True)
-    changed = made[made != distinct]
-    return text.replace(dict(zip(distinct[changed.index], changed, strict=True)))
+def forms_of(text: pd.Series, day_first: bool) -> pd.Series:
+    """How strftime would write these dates, "" for a text that is none."""
+    ordered = (re.compile(_ORDERED), r"%d\1%m\2%Y" if day_first else r"%m\1%d\2%Y")
+    likely = text[text.str.contains(r"\d\d", regex=True) & (text.str.len() <= _LONGEST)]
+    found = dict.fromkeys(likely.unique(), "")
+    for one in found:
+        form = one
+        for part, called in (ordered, *_PARTS):
+            form = part.sub(called, form, count=1)
+        if _WHOLE.fullmatch(form):
+            found[one] = form.replace("%H", "%I") if "%p" in form else form
+    return text.map(found).fillna("")
 
 
 def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
     """Texts as dates, missing where one is none."""
-    text = _plainly(text)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pandas, about texts that are looked at next
-        found = pd.to_datetime(
-            text.where(text.str.fullmatch(_SHAPE)), format="mixed", dayfirst=day_first,
-            errors="coerce", utc=True,
-        )  # fmt: skip
+    forms = forms_of(text, day_first)
+    plain = text.str.replace(r"(\d ?)(?:UTC|GMT)$", r"\1Z", regex=True)
+    parsed = [pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")[:0]]
+    for form in forms.unique():
+        of_form = plain[forms == form]
+        parsed.append(pd.to_datetime(of_form, format=form or "none", errors="coerce", utc=True))
+    found = pd.concat([one.astype("datetime64[us, UTC]") for one in parsed]).reindex(text.index)
     return found.where(found.dt.year.between(*_YEARS))
 
 
@@ -148,21 +148,17 @@ def _from_numbers(reading: Reading, asked: bool) -> pd.Series | None:
     return found.reindex(reading.values.index)
 
 
-def _refuse_short_year(name: str, place: int) -> None:
-    raise InputError(
-        f"Column {name!r} holds dates with two digits for the year, such as in row {place + 1}; "
-        "write them as 2020-01-31."
-    )
-
-
 def first_is_day(name: str, text: pd.Series) -> bool:
     """Of dates like 3/4/2020, whether the 3 is the day."""
-    parts = text.str.extract(_ORDERED_DATE).dropna()
+    if (short := forms_of(text, True).str.contains("%y", regex=False)).any():
+        raise InputError(
+            f"Column {name!r} holds dates with two digits for the year, such as in row "
+            f"{short.idxmax() + 1}; write them as 2020-01-31."
+        )
+    parts = text.str.extract(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}(?!\d)").dropna()
     if parts.empty:
         return False
     row = parts.index[0] + 1
-    if (parts[2].str.len() == 2).any():
-        _refuse_short_year(name, parts.index[0])
     first, second = (int(parts[i].astype(int).max()) for i in (0, 1))
     dots = text[parts.index].str.contains(r"\d\.\d", regex=True).all()
     if first <= 12 and second <= 12 and not dots:

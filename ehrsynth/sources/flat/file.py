@@ -204,9 +204,7 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
         values = values.cast(pa.timestamp("ms"))
     elif pa.types.is_time(kind):
         return (
-            _of_arrow(values.cast(pa.time64("us"))).map(str, na_action="ignore")
-            if (kind != pa.time64("us"))
-            else values.to_pandas().map(lambda t: str(t)[:8], na_action="ignore")
+            values.cast(pa.time64("us")).to_pandas().map(lambda t: str(t)[:8], na_action="ignore")
         )
     elif pa.types.is_integer(kind) and _is_exact(values.drop_null().to_pandas()):
         values = values.cast(pa.string())

@@ -7,23 +7,10 @@ import pandas as pd
 from ... import kinds
 from ...errors import InputError, first_bad
 from ...schema import Column
-from .reading import Reading
+from .reading import WORDS, Reading
 
 # Words that say that it happened, and that it did not.
-_YES = set(
-    """yes y true t ja j oui si sí sim da tak evet + ++ positive pos present event case cases
-    dead died death deceased expired exitus fatal abnormal disease diseased sick ill affected
-    infected malignant relapse relapsed recurrence recurred recurrent progression progressed
-    readmitted readmission admitted complication complications reactive detected exposed
-    severe high hospitalized hospitalised cancer tumor tumour sepsis septic diabetic bleeding
-    verstorben tot gestorben décédé""".split()
-)
-_NO = set(
-    """no n false f nein non não nie hayır - -- negative neg absent none never control controls
-    alive survived survivor living lives normal healthy well unaffected uninfected benign censored
-    remission stable nonreactive undetected unexposed discharged mild low lebend vivant
-    nonevent noncase censor""".split()
-)
+_YES, _NO = (set(WORDS[name].split()) for name in ("yes", "no"))
 _NEGATION = re.compile(r"^(?:no|not|non|without|kein|keine|nicht|ohne|pas de|sans|sin)[\s_-]+(.+)$")
 _WORD = r"[^\W_]+"
 # What is denied within a text: "has not relapsed", "disease-free", "cancer ruled out".

@@ -6,26 +6,13 @@ from typing import Any
 import pandas as pd
 
 from ...protection import LEAST_PATIENTS
-from .dates import EPOCH, MONTH, WEEKDAY, number_form, of_numbers, to_dates
+from .dates import EPOCH, forms_of, number_form, of_numbers, to_dates
 from .decimals import MARKS, sign_of_column
 
 _NUMBER = (
     rf"^(?P<before>[^\d+.,−(-]*)(?P<sign>[+−-]?\(?)(?P<number>\d(?:[\d.,]|[{MARKS}](?=\d{{3}}))*|"
     r"[.,]\d+)(?:(?P<e>[eE])(?P<plus>\+?)-?(?P<power>\d+))?(?P<after>.*)$"
 )
-# What stands for each part of a date.
-_DATES = (
-    (r"(\d)( ?(?:UTC|GMT)|Z|[+-]\d\d:?\d\d)$", r"\1%z"),
-    (r"(?<!\d)\d{1,2}:\d\d:\d\d\.\d+", "%H:%M:%S.%f"), (r"(?<!\d)\d{1,2}:\d\d:\d\d", "%H:%M:%S"),
-    (r"(?<!\d)\d{1,2}:\d\d", "%H:%M"), (r"[AaPp][Mm](?=$|%z)", "%p"),
-    (r"(?<=\dT)\d{6}(?=$|%z)", "%H%M%S"), (r"(?<=\dT)\d{4}(?=$|%z)", "%H%M"),
-    (r"^\d{4}([-/.])\d{1,2}([-/.])\d{1,2}", r"%Y\1%m\2%d"), (r"^\d{8}(?=$|\.0$|T)", "%Y%m%d"),
-    (r"^\d{4}-\d\d$", "%Y-%m"),
-    (rf"^{WEEKDAY}(?=\W)", "%a"), (rf"^{WEEKDAY}[a-z]+", "%A"),
-    (rf"{MONTH}(?![A-Za-z])", "%b"), (rf"{MONTH}[a-z]+", "%B"),
-    (r"^(.*%[bB].*?)\d{4}", r"\1%Y"), (r"^(.*?)(?<!\d)\d{1,2}(?!\d)(?=.*%Y)", r"\1%d"),
-)  # fmt: skip
-_ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}"
 _STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
 # What is done to a text that strftime makes.
 _TURNS = {
@@ -118,26 +105,18 @@ def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
         form, stamps = number_form(numbers), of_numbers(numbers)
         form += ".0" if distinct.str.endswith(".0").mean() > 0.5 else ""
     else:
-        plain = distinct.str.replace(r"(?<=\d) ?(?:UTC|GMT)$", "Z", regex=True)
-        form = plain.map(lambda text: _format(text, day_first)).mode()[0]
-        stamps = pd.to_datetime(plain, format=form, errors="coerce", utc=True)
-        # What is left of a date, or of a time, is one patient's own.
-        if "%Y" not in form or re.search(r"\d", form) or stamps.notna().mean() <= 0.5:
-            stamps, form = to_dates(distinct, day_first), "%Y-%m-%d"
+        forms, stamps = forms_of(distinct, day_first), to_dates(distinct, day_first)
+        form = forms.mode()[0]
+        if not form or (forms == form).mean() <= 0.5:
+            form = "%Y-%m-%d"
         stamps = stamps.dt.tz_localize(None)
-    zones = distinct.str.extract(r"\d( ?(?:UTC|GMT)|Z)$")[0].fillna("+00:00")
+    zones = distinct.str.extract(r"\d ?(UTC|GMT|Z)$")[0].fillna("+00:00")
     step = step_of_time(texts.map(dict(zip(distinct, stamps, strict=True))))
     style: dict[str, Any] = {"format": form.replace("%z", zones.mode()[0]), "step": step}
     if ".%f" in form:
         style["digits"] = int(distinct.str.extract(r"\.(\d+)")[0].str.len().mode()[0])
     turns = {t: (write_date(stamps, style | {"turn": t}) == distinct).mean() for t in _TURNS}
     return style | {"turn": max(turns, key=lambda turn: turns[turn])}
-
-
-def _format(text: str, day_first: bool) -> str:
-    for pattern, form in ((_ORDERED, r"%d\1%m\2%Y" if day_first else r"%m\1%d\2%Y"), *_DATES):
-        text = re.sub(pattern, form, text, count=1)
-    return text.replace("%H", "%I") if "%p" in text else text
 
 
 def write_date(stamps: pd.Series, style: dict[str, Any]) -> pd.Series:

@@ -8,25 +8,11 @@ from functools import lru_cache
 
 import pandas as pd
 
-# One line for each unit that stands alone or between slashes: how it is written, each of them.
-_SPELLINGS = """
-    kg kgs kilo kilos kilogram kilograms | g gr gm gms gram grams | mg mgs milligram milligrams
-    ug mcg microgram micrograms | ng | pg | fg | lb lbs pound pounds | oz
-    l liter liters litre litres | dl | cl | ml mls cc | ul | fl
-    mol | mmol | umol | nmol | pmol | eq | meq | osm | mosm | mosmol
-    unit units u | iu | miu | uiu | mu | ku
-    m meter meters metre metres | cm cms | mm | um | ft | in inch inches | m2 | mm2 | cm2 | m3 | mm3
-    1.73m2 | mmhg | cmh2o | kpa | hpa | pa | bar
-    s sec secs second seconds | ms msec | min mins minute minutes | h hr hrs hour hours
-    d day days | wk wks week weeks | mo month months | y yr yrs year years
-    % percent pct | bpm | beats beat | breaths breath | cells cell | drops gtt | tablets tablet tab
-    c °c degc celsius | f °f degf fahrenheit | kcal cal | kj j | w watt watts | mv | hz
-    k/ul | m/ul | 10^3 10e3 10*3 | 10^6 10e6 10*6 | 10^9 10e9 10*9 | 10^12 10e12 10*12
-    hpf | pack-years packyears | $ usd | € eur | £ gbp
-"""
+from .reading import WORDS
+
 _UNITS = {
     spelling: spellings.split()[0]
-    for line in _SPELLINGS.strip().splitlines()
+    for line in WORDS["units"].strip().splitlines()
     for spellings in line.split("|")
     for spelling in spellings.split()
 }
