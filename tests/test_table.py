@@ -430,7 +430,10 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         (["13/04/20", "15/06/20"], "'x' holds dates with two digits for the year, such as"),
         (["2020-01-01"] * 20 + ["2020-02-31"], "'x' holds dates but has '2020-02-31' in row 21"),
         ([f"fell on day {i} and was seen at home" for i in range(250)], "'x' has 250 different"),
-        ([1.0, 2.0, float("inf"), 3.0], "'x' has an infinite value in row 3"),
+        (
+            [1.0, 2.0, float("inf"), 3.0],
+            "'x' should hold numbers, none infinite or beyond 1e100, but has 'inf' in row 3",
+        ),
         ([f"{110 + i}/{70 + i % 9} mmHg" for i in range(40)], "'x' holds two numbers in one text"),
     ],
 )

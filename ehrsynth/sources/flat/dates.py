@@ -92,7 +92,7 @@ def forms_of(text: pd.Series, day_first: bool) -> pd.Series:
             form = part.sub(called, form, count=1)
         if _WHOLE.fullmatch(form):
             found[one] = form.replace("%H", "%I") if "%p" in form else form
-    return text.map(found).fillna("")
+    return text.map(lambda one: found.get(one, ""))
 
 
 def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
