@@ -96,6 +96,9 @@ def test_days_are_counted_from_the_admission_when_that_is_said():
     assert found[1] == 1 and found[2] == 0 and found[7] == 1
     found, _ = outcome(Phenotype(**vars(FAILURE) | {"after": "admission", "within_days": 38}))
     assert found[1] == 0
+    kept = {"after": "admission", "within_days": 39, "prior": "keep"}
+    found, _ = outcome(Phenotype(**vars(FAILURE) | kept))
+    assert found[4] == 0 and found[8] == 1  # of 8 not what was written in the stay
 
 
 def test_concepts_of_conditions_with_and_without_an_icd_code():

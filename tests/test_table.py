@@ -15,7 +15,7 @@ from ehrsynth import datasets
 from ehrsynth.cohort import split
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
-from ehrsynth.kinds import category_text
+from ehrsynth.kinds import category_text, looks_like_identifier
 from ehrsynth.schema import MISSING, Schema
 from ehrsynth.sources.flat import units
 from ehrsynth.sources.flat.table import open_sheet, show, tables_of
@@ -361,6 +361,13 @@ def test_identifiers_are_refused_unless_told_otherwise(patients, tmp_path, name,
     if name != "hash":
         said = columns_file(tmp_path, {name: {"identifier": "allowed"}})
         assert name in read(table, tmp_path, columns=said)[1]
+
+
+def test_a_name_tells_an_identifier_that_some_rows_share():
+    """Numbers far apart, ten of them twice: the number of a visit, or a count of platelets."""
+    numbers = pd.Series([1013 * i for i in range(90)] + [1013 * i for i in range(10)])
+    assert looks_like_identifier("Visit No", numbers)
+    assert not looks_like_identifier("platelets", numbers)
 
 
 def test_row_numbers_are_dropped_with_a_word(patients, tmp_path):
