@@ -13,6 +13,8 @@ JOBS ?= 2
 PORT ?= 8000
 # make setup TORCH=cpu: the small PyTorch for processors (on Linux 700 MB instead of 5 GB).
 TORCH ?=
+# make workshop-kit KIT="--python 3.12 --systems windows": for whom the kit is.
+KIT ?=
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 NEED_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
@@ -85,6 +87,10 @@ $(COLAB_STAMP): pyproject.toml tests/colab-constraints.txt
 	@$(COLAB)/bin/python tools/colab.py install
 	@$(COLAB)/bin/python -m compileall -q -j 0 $(COLAB)/lib >/dev/null 2>&1 || true
 	@touch $@
+
+workshop-kit: slides  ## all for a class without a network, on a stick: _build/workshop-kit (1 to 2 GB)
+	@$(BIN)/python $(PIP_INSTALL) uv
+	@$(BIN)/python tools/workshop_kit.py $(KIT)
 
 test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package versions of Google Colab
 	@$(COLAB)/bin/python tools/colab.py verify

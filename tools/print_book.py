@@ -8,7 +8,8 @@ from pathlib import Path
 from build_book import BUILD, SOURCE, _site_env
 from notebooks import ROOT
 
-PAGE = BUILD / "single" / "_build" / "singlehtml" / "index.html"
+SINGLE = BUILD / "single" / "_build" / "singlehtml"
+PAGE = SINGLE / "print.html"
 TARGET = BUILD / "ehrsynth.pdf"
 # Nothing to click on paper: navigation goes, folded solutions stay folded.
 STYLE = """
@@ -40,8 +41,11 @@ def build_single() -> None:
         *("--path-output", str(BUILD / "single")),
     ]
     done = subprocess.run(command, capture_output=True, text=True, env=_site_env())
-    if done.returncode or not PAGE.exists():
+    made = SINGLE / "book" / "index.html"
+    if done.returncode or not made.exists():
         raise SystemExit(f"The page to print was not made:\n{(done.stdout + done.stderr)[-2000:]}")
+    # Its addresses begin one folder further up.
+    shutil.copy2(made, PAGE)
 
 
 def main() -> int:

@@ -1,0 +1,147 @@
+"""A folder for a stick, from which a class installs and learns without a network.
+
+    python tools/workshop_kit.py --python 3.12 [--systems linux windows macos] [--out FOLDER]
+
+`make workshop-kit` calls this after `make book`. It holds the wheels of the package and of all it
+needs, for one version of Python on each system (processors only, no graphics cards), the
+chapters, the public sample of the data, the built book and a page that says how to begin. Only
+this step needs a network. Where PyTorch's own index cannot be reached, --find-links names a
+folder with its wheels.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from build_book import BUILD
+from notebooks import ROOT
+
+# uv's and pip's name of each system, oldest version that is served.
+SYSTEMS = {
+    "linux": ("x86_64-manylinux_2_28", ["manylinux_2_28_x86_64", "manylinux2014_x86_64"]),
+    "windows": ("windows", ["win_amd64"]),
+    "macos": ("aarch64-apple-darwin", ["macosx_14_0_arm64", "macosx_11_0_arm64"]),
+}
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+# What a notebook needs around it.
+AROUND = ["jupyterlab", "ipykernel"]
+BEGIN = """# ehrsynth on a stick
+
+You need Python {python}, 64 bit. No network. Copy this folder to your disk first.
+
+Linux and macOS, in a terminal in this folder:
+
+    python{python} -m venv ehrsynth-venv
+    ehrsynth-venv/bin/pip install --no-index --find-links wheels/{unix} "ehrsynth[gan]" jupyterlab
+    ehrsynth-venv/bin/ehrsynth doctor
+    ehrsynth-venv/bin/jupyter lab chapters/01-why-synthetic-data.ipynb
+
+(on macOS wheels/macos in place of wheels/linux; Apple silicon only)
+
+Windows, in PowerShell in this folder:
+
+    py -{python} -m venv ehrsynth-venv
+    ehrsynth-venv\\Scripts\\activate
+    pip install --no-index --find-links wheels\\windows "ehrsynth[gan]" jupyterlab
+    ehrsynth doctor
+    jupyter lab chapters\\01-why-synthetic-data.ipynb
+
+To read only: open book/index.html in a browser. Links that lead out of the book need a network, and
+so does `ehrsynth fetch`; the simulated hospital of the chapters does not.
+"""
+
+
+def run(*command: str | Path) -> None:
+    """Run a command; what it said is shown when it fails."""
+    # All versions are chosen by then: what this machine pins is not for the others.
+    environment = os.environ | {"PIP_CONSTRAINT": os.devnull}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
+    if done.returncode:
+        told = (done.stderr or done.stdout).strip().splitlines()[-12:]
+        raise SystemExit("\n".join([f"{Path(command[0]).name} {command[1]} failed:", *told]))
+
+
+def own_wheel(folder: Path) -> Path:
+    """The package itself, as a wheel."""
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT)
+    return next(folder.glob("ehrsynth-*.whl"))
+
+
+def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]) -> None:
+    """Resolve for a system that may be another one than this, then fetch just that."""
+    uv_name, platforms = SYSTEMS[system]
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(wheel, target)
+    found = [word for link in links for word in ("--find-links", link)]
+    index = ["--extra-index-url", TORCH_INDEX] if system == "linux" and not links else []
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted, pinned = Path(scratch) / "wanted.in", Path(scratch) / "pinned.txt"
+        wanted.write_text("\n".join([f"ehrsynth[gan] @ {wheel.as_uri()}", *AROUND]))
+        run(
+            *(sys.executable, "-m", "uv", "pip", "compile", "-q", wanted, "-o", pinned),
+            *("--python-version", python, "--python-platform", uv_name, "--no-header"),
+            *("--only-binary", ":all:", "--index-strategy", "unsafe-best-match"),
+            *(
+                "-c",
+                ROOT / "constraints.txt",
+                "--no-annotate",
+                *index,
+                *(found if system == "linux" else []),
+            ),
+        )
+        lines = [line for line in pinned.read_text().splitlines() if "ehrsynth" not in line]
+        pinned.write_text("\n".join(lines))
+        run(
+            *(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-r", pinned),
+            *("-d", target, "--only-binary", ":all:", "--python-version", python),
+            *(word for name in platforms for word in ("--platform", name)),
+            *(index + (found if system == "linux" else [])),
+        )
+
+
+def size(folder: Path) -> str:
+    """The size of a folder, in words."""
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{total / 1e6:,.0f} MB"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    parser.add_argument("--python", default=own, help=f"version for everybody (default {own})")
+    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
+    parser.add_argument("--out", type=Path, default=BUILD / "workshop-kit")
+    parser.add_argument("--find-links", nargs="*", default=[], metavar="FOLDER")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = own_wheel(Path(scratch))
+        for system in given.systems:
+            target = given.out / "wheels" / system
+            shutil.rmtree(target, ignore_errors=True)
+            wheels(system, given.python, wheel, target, given.find_links)
+            print(f"  wheels for {system}: {size(target)}", flush=True)
+    for name, source in (("chapters", ROOT / "book" / "chapters"), ("data", ROOT / "data")):
+        shutil.rmtree(given.out / name, ignore_errors=True)
+        shutil.copytree(source, given.out / name, ignore=shutil.ignore_patterns("work", ".*"))
+    shutil.rmtree(given.out / "book", ignore_errors=True)
+    if (BUILD / "html" / "index.html").exists():
+        shutil.copytree(BUILD / "html", given.out / "book")
+    for made in (BUILD / "ehrsynth.pdf", *(BUILD / "slides").glob("*.html")):
+        if made.exists():
+            (given.out / "slides").mkdir(exist_ok=True)
+            shutil.copy2(made, given.out / ("slides" if made.suffix == ".html" else "."))
+    begin = BEGIN.format(python=given.python, unix="linux")
+    (given.out / "BEGIN-HERE.md").write_text(begin, encoding="utf-8")
+    print(f"The kit is in {given.out}: {size(given.out)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
