@@ -1,15 +1,18 @@
 """The command line: every command is a few lines over the package's functions."""
 
 import logging
+import re
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer import Argument, Option
 
 from . import __version__, datasets
-from .errors import InputError
+from .errors import InputError, some
+from .files import read_by_hand
 from .gan.recipe import DEFAULT
 from .progress import at_work
 from .protection import LEAST_PATIENTS
@@ -24,8 +27,13 @@ app = typer.Typer(
     help="""Generate synthetic electronic health records and measure how good and how safe they are.
 
     Start with:  ehrsynth run --out first-run
+
+    Exit codes: 0 done, 2 something given cannot be used (one sentence says what), 130 or 143
+    stopped by Ctrl-C or by the system (the same command goes on), 1 anything else.
     """,
 )
+
+_LONGEST = 5_000  # letters of a sentence that says what is wrong
 
 DatasetOption = Annotated[
     str, Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
@@ -55,8 +63,47 @@ def _options(
         bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("ehrsynth").setLevel(logging.INFO)
+
+
+def _config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Take what a file says for the options that are not given."""
+    if path is None:
+        return None
+    said = read_by_hand(path)
+    known = {name.lstrip("-"): o.name for o in ctx.command.params for name in o.opts}
+    if not isinstance(said, dict) or not all(isinstance(name, str) for name in said):
+        raise InputError(f"{path} does not give options as 'name: value'; see the API page.")
+    names = {name: known.get(name.replace("_", "-")) for name in said}
+    if lost := [name for name in said if names[name] in (None, "config")]:
+        raise InputError(f"{path} has no option {lost[0]!r}; there are {some(sorted(known), 40)}.")
+    given = {str(names[name]): value for name, value in said.items() if value is not None}
+    ctx.default_map = {**(ctx.default_map or {}), **given}
+    return path
+
+
+_Config = Annotated[
+    Path | None,
+    Option(callback=_config, is_eager=True, help="YAML or JSON file with the options by name; "
+           "what the command line gives goes first."),
+]  # fmt: skip
+
+
+def _quiet(quiet: bool) -> bool:
+    if quiet:
+        logging.getLogger("ehrsynth").setLevel(logging.WARNING)
+    return quiet
+
+
+_Quiet = Annotated[bool, Option("--quiet", callback=_quiet, help="Say only what went wrong.")]
+
+
+def _say(text: str, quiet: bool = False) -> None:
+    if not quiet:
+        typer.echo(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 @app.command()
@@ -75,7 +122,7 @@ def simulate(
 
     with at_work("Simulating"):
         simulated.write(out, patients=patients, seed=seed)
-    typer.echo(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
+    _say(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
 
 
 @app.command()
@@ -90,7 +137,7 @@ def fetch(
     Example:  ehrsynth fetch mimic-iv-demo
     """
     folder = fetch_data(name, data_dir=out, progress=True)
-    typer.echo(f"{name} is in {folder}.")
+    _say(f"{name} is in {folder}.")
 
 
 # What run can be told, in the order of its help.
@@ -167,6 +214,8 @@ def run(
     runs: _Runs = 1,
     use_case: _UseCase = "machine-learning development",
     format: _Format = None,
+    config: _Config = None,
+    quiet: _Quiet = False,
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
@@ -183,9 +232,10 @@ def run(
         outcome=outcome, phenotype=phenotype, columns=columns, patient_id=patient_id,
         positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
         least_patients=least_patients, runs=runs, use_case=use_case, n_jobs=-1, format=format,
-        include=[name.strip() for name in with_.split(",") if name.strip()], progress=True,
+        include=[name.strip() for name in with_.split(",") if name.strip()],
+        progress=not quiet,
     ).run()  # fmt: skip
-    typer.echo(f"Done. Read {out / 'report.html'} first.")
+    _say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
 @app.command()
@@ -205,6 +255,8 @@ def generate(
         Option(help="JSON or YAML file of rules, beside those of the run, which it can drop."),
     ] = None,
     format: Annotated[str | None, Option(help="Of a folder's files: parquet or csv.")] = None,
+    config: _Config = None,
+    quiet: _Quiet = False,
 ) -> None:
     """Make more patients from a trained model, as many as the disk holds.
 
@@ -214,18 +266,27 @@ def generate(
     """
     from . import EMRWGAN, Preprocessor
     from . import generate as write
+    from .release import check_beside
     from .rules import FILE, chosen_rules, read_rules, summary
     from .sources.flat import form
 
+    check_beside(model)
     prep = Preprocessor.load(model)
     of_run = (model / FILE).is_file()
     known = read_rules(model / FILE) if of_run else []
     dropped = prep.dropped_["column"]
     kept = chosen_rules(prep.schema_, rules, dropped, known, clinical=not of_run)
     gan, condition = EMRWGAN.load(model), _conditions(where)
-    repaired = write(gan, prep, n, out, seed, condition, True, kept, form.load(model), format)
-    typer.echo(summary(repaired))
-    typer.echo(f"{n:,} synthetic patients are in {out}.")
+    shown = not quiet
+    try:
+        known = form.load(model)
+        repaired = write(gan, prep, n, out, seed, condition, shown, kept, known, format)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{model} does not hold a model that can be used: {error!r}.") from error
+    _say(summary(repaired), quiet)
+    _say(f"{n:,} synthetic patients are in {out}.", quiet)
 
 
 @app.command()
@@ -248,6 +309,8 @@ def evaluate(
         str, Option(help="fast samples fewer patients for the slow metrics; full is for use.")
     ] = "full",
     seed: SeedOption = 0,
+    config: _Config = None,
+    quiet: _Quiet = False,
 ) -> None:
     """Measure any generator's output: how close, how useful, how exposed.
 
@@ -259,10 +322,13 @@ def evaluate(
     from .evaluation import align
     from .evaluation import evaluate as measure
     from .evaluation.alignment import schema_beside
+    from .release import check_beside
     from .sources.flat.file import read_file
 
     if schema is not None and outcome is not None:
         raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
+    for path in (train, holdout, synthetic, *([] if schema is None else [schema])):
+        check_beside(path)
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
     with at_work("Evaluation"):
         tables = {name: read_file(path) for name, path in paths.items()}
@@ -271,8 +337,8 @@ def evaluate(
         known = None if schema is None else Schema.load(schema)
         names = {name: str(path) for name, path in paths.items()}
         given = align(tables, known, outcome, names, positive, columns, patient_id)
-        measure(**given, seed=seed, profile=profile, progress=True).save(out)
-    typer.echo(f"Done. Read {out / 'report.html'} first.")
+        measure(**given, seed=seed, profile=profile, progress=not quiet).save(out)
+    _say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
 @app.command()
@@ -312,10 +378,12 @@ def release(
 
     Example:  ehrsynth release first-run --out package --signed-by "A. Name"
     """
+    from .release import digest
     from .release import release as pack
 
     packed = pack(run, out, with_model, signed_by)
-    typer.echo(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
+    _say(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
+    _say(f"Tell who receives it, by another way than the files: the digest is {digest(out)}")
 
 
 @app.command()
@@ -323,16 +391,27 @@ def verify(
     folder: Annotated[
         Path, Argument(help="A package of release, or a run's folder.", metavar="DIR")
     ],
+    digest: Annotated[
+        str | None, Option(help="What release printed, as its sender tells it.")
+    ] = None,
 ) -> None:
     """Say whether a folder still is what its manifest says: every file, and no other.
 
-    Example:  ehrsynth verify package
+    That shows what was damaged, added or lost. Who changes files on purpose can write a new
+    manifest, too: only the digest that release printed, told by another way, shows that.
+
+    Example:  ehrsynth verify package --digest 0123...
     """
+    from .release import digest as digest_of
     from .release import problems
 
     if wrong := problems(folder):
         raise InputError(f"{folder} is not what its manifest says: {', '.join(wrong)}.")
-    typer.echo(f"{folder} is what its manifest says.")
+    found = digest_of(folder)
+    if digest is not None and digest.strip().lower() != found:
+        raise InputError(f"{folder} is not what was sent: its digest is {found}.")
+    known = "and what was sent" if digest else f"whoever wrote that; its digest is {found}"
+    _say(f"{folder} is what its manifest says, {known}.")
 
 
 @app.command()
@@ -359,16 +438,37 @@ def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
     return conditions or None
 
 
+# What moves a terminal's cursor, hides text or turns its direction.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+class _Plain(logging.Formatter):
+    """Lines of the log in which no name from a file can play with the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", super().format(record))
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    """End as an error would: everything that is open is closed and removed."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line; an error of the user's is one sentence and exit code 2."""
+    stops = (signal.SIGINT, signal.SIGTERM)
+    for number in stops:
+        signal.signal(number, _stop)
     try:
         app()
     except InputError as error:
-        typer.echo(f"Error: {error}", err=True)
+        said = " ".join(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(error)).split())
+        typer.echo(f"Error: {said[:_LONGEST]}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. The same command goes on from here.", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code in [128 + number for number in stops]:
+            typer.echo("Stopped. The same command goes on from here.", err=True)
+        raise
 
 
 if __name__ == "__main__":

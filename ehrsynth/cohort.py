@@ -16,6 +16,7 @@ from .errors import InputError, check_choice
 from .kinds import MISSING
 from .phecode import indicators, one_era_of, zeros_and_ones
 from .phenotype import Phenotype, days_after
+from .protection import often, told
 from .rules import ORDERED
 from .schema import AGE, DIE_1Y, DIE_ANY, PATIENT_KEY, RACE, SEX, VISIT_1Y, Column, Schema
 from .sources import drugs
@@ -380,7 +381,7 @@ def _events(
     if not known.all():
         log.info(
             "%s of %s rows of %s have no code and are left out.",
-            f"{found.loc[~known, 'rows'].sum():,}", f"{found['rows'].sum():,}", name,
+            told(found.loc[~known, "rows"].sum()), told(found["rows"].sum()), name,
         )  # fmt: skip
     names = prefix + "_" + found["code"].str.lower().str.replace(r"[^a-z0-9.]+", "_", regex=True)
     names = names.str.rstrip("_")
@@ -398,11 +399,11 @@ def _drugs(
     named = drugs.map_names(found["drug"]).rename_axis("number")
     strange = found[~found.index.isin(named.index[named["known"]])]
     if len(strange):
-        often = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
+        names = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
         log.info(
-            "%s of %s drug rows hold no ingredient that is known (%s names, most often %s).",
-            f"{strange['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(strange):,}",
-            ", ".join(often.head(5).str.strip()),
+            "%s of %s drug rows hold no ingredient that is known (%s names%s).",
+            told(strange["rows"].sum()), told(found["rows"].sum()), f"{len(strange):,}",
+            often(names, row, number),
         )  # fmt: skip
     # Each ingredient of each name is an event of its own.
     pairs = named.reset_index().assign(event=range(len(named)))

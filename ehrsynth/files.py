@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import yaml
 
 from .errors import InputError
@@ -22,6 +25,8 @@ FORMATS = ("parquet", "csv")
 # What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
+_ROOM, _TIMES = 2**28, 200  # bytes, and times its size, to which a file may unpack unasked
+_DOCUMENT = 2**26  # bytes of a JSON or YAML file
 _PART = ".part"  # how the names of unfinished files end; they begin with a dot
 
 
@@ -60,6 +65,29 @@ def private_folder(path: str | Path) -> None:
             except OSError as error:
                 why = error.strerror or error
                 raise InputError(f"Cannot write {path}: {why}; choose another folder.") from error
+
+
+def temporary_folder() -> Path:
+    """A new folder for what must not outlive this process; those of killed ones go."""
+    for old in Path(tempfile.gettempdir()).glob("ehrsynth-*-*"):
+        process = old.name.split("-")[1]
+        try:
+            if process.isdigit() and os.name == "posix":
+                os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError:  # somebody else's
+            continue
+    return Path(tempfile.mkdtemp(prefix=f"ehrsynth-{os.getpid()}-"))
+
+
+def check_room(what: object, packed: int, unpacked: int) -> None:
+    """Refuse a file that is many times larger than it looks: nothing of patients packs so well."""
+    if unpacked > _ROOM and unpacked > _TIMES * max(packed, 1):
+        raise InputError(
+            f"{what} unpacks to more than {_TIMES} times its size and more than "
+            f"{_ROOM // 2**20} MiB; no table of patients does, so it is not read."
+        )
 
 
 def sweep(folder: Path) -> None:
@@ -109,11 +137,15 @@ class _Plain(yaml.SafeLoader):
 
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     try:
+        if Path(path).stat().st_size > _DOCUMENT:
+            raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
         return parse(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the name.") from error
     except RecursionError as error:
         raise InputError(f"{path} is not readable {form}: it is nested too deeply.") from error
+    except InputError:
+        raise
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise InputError(f"{path} is not readable {form}: {why}.") from error
@@ -181,6 +213,7 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     suffix = _suffix(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the name.")
+    check_packed(path)
     try:
         if suffix == ".parquet":
             return pd.read_parquet(path)
@@ -189,6 +222,27 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     except (OSError, ValueError, EOFError) as error:  # a ValueError: of pandas or pyarrow
         why = reason(error).removeprefix("Error tokenizing data. C error: ")
         raise InputError(f"{path} cannot be read as {suffix}: {why}.") from error
+
+
+def check_packed(path: Path) -> None:
+    """Refuse a bomb: of a gz file its first part tells, of Parquet what it says of itself."""
+    size = path.stat().st_size
+    try:
+        if path.name.lower().endswith(".gz"):
+            with open(path, "rb") as file, gzip.GzipFile(fileobj=file) as unzipped:
+                length = 0
+                while length <= _ROOM and (part := unzipped.read(2**22)):
+                    length += len(part)
+                check_room(path, file.tell(), length)
+        elif path.name.lower().endswith(".parquet"):
+            about = pq.read_metadata(path)
+            types = about.schema.to_arrow_schema().types
+            width = sum(t.bit_width if pa.types.is_primitive(t) else 64 for t in types)
+            check_room(path, size, about.num_rows * width // 8)
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError):
+        return  # it is not what its name says, which whoever reads it says
 
 
 def read_columns(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, check_choice, first_bad
+from .protection import often, told
 from .schema import Column
 
 log = logging.getLogger(__name__)
@@ -299,11 +300,11 @@ def indicators(
     mapped = map_icd(found, level)
     lost = found[~found.index.isin(mapped.index)]
     if len(lost):
-        often = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])["icd_code"]
+        names = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])["icd_code"]
         log.info(
-            "%s of %s diagnosis rows have no phecode (%s codes, most often %s).",
-            f"{lost['rows'].sum():,}", f"{found['rows'].sum():,}", f"{len(lost):,}",
-            ", ".join(often.head(5).astype(str)),
+            "%s of %s diagnosis rows have no phecode (%s codes%s).",
+            told(lost["rows"].sum()), told(found["rows"].sum()), f"{len(lost):,}",
+            often(names, row, number),
         )  # fmt: skip
     codes = np.sort(mapped["phecode"].unique())
     meaning = definitions(level)

@@ -25,6 +25,7 @@ from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
+from .evaluation.page import plain
 from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
 from .evaluation.report import METRICS_FILE, Report
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
@@ -34,7 +35,7 @@ from .phenotype import read as read_phenotype
 from .preprocessing.encode import Preprocessor
 from .profiles import PROFILES, peak_memory
 from .progress import at_work
-from .protection import LEAST_PATIENTS
+from .protection import LEAST_PATIENTS, told
 from .rules import FILE as RULES_FILE
 from .rules import Rule, chosen_rules, read_rules, summary, write_rules
 from .run_folder import STAGES, RunFiles, RunFolder
@@ -270,13 +271,14 @@ class Pipeline:
             facts["columns of the file"] = list_columns(self._source["columns"])
         if "quality" in self._source:
             of_source = self._source["quality"].to_dict("records")
-            wrong = [*of_source, *patients.attrs.get("quality", [])]
+            wrong = plain([*of_source, *patients.attrs.get("quality", [])])
             facts["data quality"] = wrong or "no rule of the reader found anything"
         own = [rule for rule in rules if str(rule) in self._own_rules]
         broken = violations(train, schema, own)
         for rule, count in zip(broken["rule"], broken["count"], strict=True):
             if count:
-                log.warning("  %d training patients break the rule %r; is it true?", count, rule)
+                said = told(count)
+                log.warning("  %s training patients break the rule %r; is it true?", said, rule)
         write_table(train, self.out / "train.parquet")
         held_out = schema.plausible(fit_into(schema, holdout)[0])[0]
         write_table(held_out, self.out / "holdout.parquet")

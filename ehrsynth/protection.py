@@ -14,6 +14,14 @@ def is_shared(values: pd.Series, value: object) -> bool:
     return int((values == value).sum()) >= LEAST_PATIENTS
 
 
+def often(names: pd.Series, row: np.ndarray, number: np.ndarray) -> str:
+    """For a message, the first five names, by number, that enough patients (`row`) have."""
+    pairs = pd.DataFrame({"row": row, "number": number}).drop_duplicates()
+    patients = pairs["number"].value_counts().reindex(names.index, fill_value=0)
+    shared = names[patients >= LEAST_PATIENTS].head(5).astype(str).str.strip()
+    return f", most often {', '.join(shared)}" if len(shared) else ""
+
+
 def told(count: float) -> str:
     """A number of patients, or of rows, as a page that leaves the house may say it."""
     return f"{count:,.0f}" if count >= LEAST_PATIENTS else f"fewer than {LEAST_PATIENTS}"

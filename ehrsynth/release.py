@@ -51,6 +51,8 @@ def release(
     (:mod:`ehrsynth.traces`) is refused, whoever signs. The names of what was packed.
     """
     run, out = Path(run), Path(out)
+    if out.is_symlink() or run.resolve() in (out.resolve(), *out.resolve().parents):
+        raise InputError(f"{out} is a link or in the run itself; choose a new folder beside it.")
     if wrong := _differences(run, unfinished=True):
         raise InputError(f"{run} cannot be released: {some(wrong, 4)}; run it again first.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -151,7 +153,11 @@ def _close(package: Path, signature: dict, verdict: dict) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+    """All that is in a folder but folders; links to some, and empty ones, are no such."""
+    return sorted(
+        path for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+    )  # fmt: skip
 
 
 # -- is it still what it was? ----------------------------------------------------------------------
@@ -172,19 +178,26 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
 
 def _differences(folder: Path, unfinished: bool) -> list[str]:
     if (folder / MANIFEST).is_file():
-        noted = read_json(folder / MANIFEST)
-        known = noted.get("files") if isinstance(noted, dict) else None
-        if not isinstance(known, dict):
-            raise InputError(f"{folder / MANIFEST} is not a manifest of ehrsynth.")
-        return _compare(folder, known, (MANIFEST,))
+        return _compare(folder, _known(folder), (MANIFEST,))
     if not (folder / RUN_FILE).is_file():
         raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
     done = RunFolder(folder).content()["finished"]
     missing = [f"{stage} is not finished" for stage in STAGES if stage not in done]
-    known = {}
-    for stage in done.values():
-        known |= stage.get("files", {})
-    return (missing if unfinished else []) + _compare(folder, known, _OURS)
+    return (missing if unfinished else []) + _compare(folder, _known(folder), _OURS)
+
+
+def _known(folder: Path) -> dict[str, str]:
+    """The hash of each file, as the manifest of a package or a run has it."""
+    is_package = (folder / MANIFEST).is_file()
+    noted = read_json(folder / MANIFEST) if is_package else RunFolder(folder).content()
+    stages = [noted] if is_package else noted["finished"].values()
+    known: dict[str, str] = {}
+    for stage in stages:
+        files = stage.get("files", {}) if isinstance(stage, dict) else None
+        if not isinstance(files, dict):
+            raise InputError(f"{folder} has no manifest of ehrsynth; take it anew.")
+        known |= files
+    return known
 
 
 def _may_leave(run: Path, file: Path) -> bool:
@@ -195,11 +208,38 @@ def _may_leave(run: Path, file: Path) -> bool:
     )
 
 
+def digest(folder: str | Path) -> str:
+    """The SHA-256 of a package's manifest, or a run's: who knows it knows all the files'."""
+    manifest = Path(folder) / MANIFEST
+    return sha256(manifest if manifest.is_file() else Path(folder) / RUN_FILE)
+
+
+def check_beside(path: str | Path) -> None:
+    """Refuse a model or a table that is not what the manifest of its own folder says."""
+    path = Path(path).resolve()
+    for folder in path.parents[:3]:
+        if (folder / MANIFEST).is_file() or (folder / RUN_FILE).is_file():
+            name = path.relative_to(folder).as_posix()
+            known = {
+                n: d for n, d in _known(folder).items() if n == name or n.startswith(f"{name}/")
+            }
+            if wrong := [n for n, d in known.items() if not _is(folder / n, d)]:
+                raise InputError(
+                    f"{some(wrong, 3)} in {folder} is not what its manifest says; take it from "
+                    "where it was made, or make it again."
+                )
+            return
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and not path.is_symlink() and sha256(path) == digest
+
+
 def _compare(folder: Path, known: dict[str, str], ours: tuple[str, ...]) -> list[str]:
     there = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     changed = [
         f"{name} is {'changed' if name in there else 'missing'}"
         for name, digest in known.items()
-        if name not in there or there[name].is_symlink() or sha256(there[name]) != digest
+        if name not in there or not _is(there[name], digest)
     ]
     return changed + [f"{name} is not in it" for name in there if name not in (*known, *ours)]

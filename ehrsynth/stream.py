@@ -126,6 +126,8 @@ def _start(
     """How many parts are finished, and what was repaired in them; 0 in a new folder."""
     if folder.is_dir():
         sweep(folder)  # also of a process that was killed before its first note
+    for leftover in folder.parent.glob(f".{folder.name.removesuffix('.parts')}.{'?' * 8}.part"):
+        leftover.unlink(missing_ok=True)
     if (folder / _JOB).is_file():
         found = read_json(folder / _JOB)
         differ = [name for name in job if found["job"].get(name) != job[name]]

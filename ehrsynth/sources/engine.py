@@ -6,7 +6,6 @@ within its own memory limit, on disk beyond it; what comes back is small.
 
 import re
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import InputError, check_choice
+from ..files import temporary_folder
 
 if TYPE_CHECKING:
     import ibis
@@ -53,10 +53,10 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
 
     check_choice("engine", engine, ENGINES)
     if engine == "duckdb":
-        spill = tempfile.mkdtemp(prefix="ehrsynth-")
+        spill = temporary_folder()
         options = {} if threads is None else {"threads": threads}
         con = ibis.duckdb.connect(
-            ":memory:", memory_limit=memory, temp_directory=str(Path(spill) / "spill"), **options
+            ":memory:", memory_limit=memory, temp_directory=str(spill / "spill"), **options
         )
         con._finalizer = weakref.finalize(con, shutil.rmtree, spill, ignore_errors=True)
         return con

@@ -4,7 +4,6 @@ import gzip
 import logging
 import re
 import shutil
-import tempfile
 import weakref
 import zipfile
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import TABLE_SUFFIXES, reason
+from ..files import TABLE_SUFFIXES, check_room, reason, temporary_folder
 from . import cells, engine
 from .engine import Table
 from .quality import Finding
@@ -67,7 +66,7 @@ def _finder(con, path: Path):
         return lambda name: _file(con, path, path, name)
     if not zipfile.is_zipfile(path):
         return _database(con, path)
-    folder = Path(tempfile.mkdtemp(prefix="ehrsynth-"))
+    folder = temporary_folder()
     weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
 
     def find(name: str):
@@ -75,6 +74,8 @@ def _finder(con, path: Path):
             for member in zipped.namelist():
                 # Apple's archiver adds a hidden twin of every file.
                 if _table_of(member) == name and "__MACOSX" not in member:
+                    about = zipped.getinfo(member)
+                    check_room(f"{member} in {path}", about.compress_size, about.file_size)
                     zipped.extract(member, folder)
         return _file(con, folder, path, name)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 import pandas as pd
 
 from ..errors import InputError, first_bad, some
-from ..protection import LEAST_PATIENTS
+from ..protection import LEAST_PATIENTS, told
 from .engine import ROW, Table, Value, collect, literal
 from .tables import LONGEST_LIFE
 
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     done: str
 
     def __str__(self) -> str:
-        where = f"in {self.rows:,} of {self.of:,} rows of {self.table}"
+        where = f"in {told(self.rows)} of {self.of:,} rows of {self.table}"
         return f"{self.what[0].upper()}{self.what[1:]} {where}: {self.done}."
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import InputError
-from ...files import TABLE_SUFFIXES, read_table, reason
+from ...files import TABLE_SUFFIXES, check_packed, read_table, reason
 from .decimals import sign_of_file
 from .text_file import encoding_of, header_of
 
@@ -111,6 +111,7 @@ def _refuse_doubled(where: object, names: Iterable[str]) -> None:
 
 
 def _read_csv(path: Path, kind: str) -> Raw:
+    check_packed(path)
     encoding = encoding_of(path)
     delimiter, names = header_of(path, encoding)
     _refuse_doubled(path, [name for name in names if name])
@@ -133,6 +134,7 @@ def _read_csv(path: Path, kind: str) -> Raw:
 
 
 def _read_parquet(path: Path) -> Raw:
+    check_packed(path)
     try:
         table = pq.read_table(path)
     except (OSError, ValueError) as error:
