@@ -1,23 +1,19 @@
 """The command line: every command is a few lines over the package's functions."""
 
-import logging
-import re
-import signal
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
 from . import __version__, datasets
-from .errors import InputError, some
-from .files import read_by_hand
+from .errors import InputError
 from .gan.recipe import DEFAULT
 from .progress import at_work
 from .protection import LEAST_PATIENTS
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
 from .sources.fetch import fetch as fetch_data
+from .terminal import from_file, hush, one_sentence, say, start_log
 
 app = typer.Typer(
     add_completion=False,
@@ -32,8 +28,6 @@ app = typer.Typer(
     stopped by Ctrl-C or by the system (the same command goes on), 1 anything else.
     """,
 )
-
-_LONGEST = 5_000  # letters of a sentence that says what is wrong
 
 DatasetOption = Annotated[
     str, Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
@@ -63,47 +57,17 @@ def _options(
         bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Plain())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("ehrsynth").setLevel(logging.INFO)
-
-
-def _config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Take what a file says for the options that are not given."""
-    if path is None:
-        return None
-    said = read_by_hand(path)
-    known = {name.lstrip("-"): o.name for o in ctx.command.params for name in o.opts}
-    if not isinstance(said, dict) or not all(isinstance(name, str) for name in said):
-        raise InputError(f"{path} does not give options as 'name: value'; see the API page.")
-    names = {name: known.get(name.replace("_", "-")) for name in said}
-    if lost := [name for name in said if names[name] in (None, "config")]:
-        raise InputError(f"{path} has no option {lost[0]!r}; there are {some(sorted(known), 40)}.")
-    given = {str(names[name]): value for name, value in said.items() if value is not None}
-    ctx.default_map = {**(ctx.default_map or {}), **given}
-    return path
+    start_log()
 
 
 _Config = Annotated[
     Path | None,
-    Option(callback=_config, is_eager=True, help="YAML or JSON file with the options by name; "
+    Option(callback=from_file, is_eager=True, help="YAML or JSON file with the options by name; "
            "what the command line gives goes first."),
 ]  # fmt: skip
 
 
-def _quiet(quiet: bool) -> bool:
-    if quiet:
-        logging.getLogger("ehrsynth").setLevel(logging.WARNING)
-    return quiet
-
-
-_Quiet = Annotated[bool, Option("--quiet", callback=_quiet, help="Say only what went wrong.")]
-
-
-def _say(text: str, quiet: bool = False) -> None:
-    if not quiet:
-        typer.echo(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+_Quiet = Annotated[bool, Option("--quiet", callback=hush, help="Say only what went wrong.")]
 
 
 @app.command()
@@ -122,7 +86,7 @@ def simulate(
 
     with at_work("Simulating"):
         simulated.write(out, patients=patients, seed=seed)
-    _say(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
+    say(f"A simulated hospital of {patients:,} patients is in {out}, its truth beside it.")
 
 
 @app.command()
@@ -137,7 +101,7 @@ def fetch(
     Example:  ehrsynth fetch mimic-iv-demo
     """
     folder = fetch_data(name, data_dir=out, progress=True)
-    _say(f"{name} is in {folder}.")
+    say(f"{name} is in {folder}.")
 
 
 # What run can be told, in the order of its help.
@@ -235,7 +199,7 @@ def run(
         include=[name.strip() for name in with_.split(",") if name.strip()],
         progress=not quiet,
     ).run()  # fmt: skip
-    _say(f"Done. Read {out / 'report.html'} first.", quiet)
+    say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
 @app.command()
@@ -279,14 +243,14 @@ def generate(
     gan, condition = EMRWGAN.load(model), _conditions(where)
     shown = not quiet
     try:
-        known = form.load(model)
-        repaired = write(gan, prep, n, out, seed, condition, shown, kept, known, format)
+        like = form.load(model)
+        repaired = write(gan, prep, n, out, seed, condition, shown, kept, like, format)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{model} does not hold a model that can be used: {error!r}.") from error
-    _say(summary(repaired), quiet)
-    _say(f"{n:,} synthetic patients are in {out}.", quiet)
+    say(summary(repaired), quiet)
+    say(f"{n:,} synthetic patients are in {out}.", quiet)
 
 
 @app.command()
@@ -338,7 +302,7 @@ def evaluate(
         names = {name: str(path) for name, path in paths.items()}
         given = align(tables, known, outcome, names, positive, columns, patient_id)
         measure(**given, seed=seed, profile=profile, progress=not quiet).save(out)
-    _say(f"Done. Read {out / 'report.html'} first.", quiet)
+    say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
 @app.command()
@@ -382,8 +346,8 @@ def release(
     from .release import release as pack
 
     packed = pack(run, out, with_model, signed_by)
-    _say(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
-    _say(f"Tell who receives it, by another way than the files: the digest is {digest(out)}")
+    say(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
+    say(f"Tell who receives it, by another way than the files: the digest is {digest(out)}")
 
 
 @app.command()
@@ -411,7 +375,7 @@ def verify(
     if digest is not None and digest.strip().lower() != found:
         raise InputError(f"{folder} is not what was sent: its digest is {found}.")
     known = "and what was sent" if digest else f"whoever wrote that; its digest is {found}"
-    _say(f"{folder} is what its manifest says, {known}.")
+    say(f"{folder} is what its manifest says, {known}.")
 
 
 @app.command()
@@ -438,37 +402,10 @@ def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
     return conditions or None
 
 
-# What moves a terminal's cursor, hides text or turns its direction.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-class _Plain(logging.Formatter):
-    """Lines of the log in which no name from a file can play with the terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", super().format(record))
-
-
-def _stop(number: int, _frame: object) -> NoReturn:
-    """End as an error would: everything that is open is closed and removed."""
-    sys.exit(128 + number)
-
-
 def main() -> None:
     """Run the command line; an error of the user's is one sentence and exit code 2."""
-    stops = (signal.SIGINT, signal.SIGTERM)
-    for number in stops:
-        signal.signal(number, _stop)
-    try:
+    with one_sentence():
         app()
-    except InputError as error:
-        said = " ".join(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(error)).split())
-        typer.echo(f"Error: {said[:_LONGEST]}", err=True)
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code in [128 + number for number in stops]:
-            typer.echo("Stopped. The same command goes on from here.", err=True)
-        raise
 
 
 if __name__ == "__main__":

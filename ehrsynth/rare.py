@@ -9,6 +9,7 @@ them.
 
 import hashlib
 import html
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +35,7 @@ FILE = "inside/rare.parquet"
 MOST_BYTES = 2**28  # of a packed file of a hospital; larger ones are known by the columns in use
 _KEYS = ("subject_id", "person_id", "patient_nbr", "patient_id")
 _WHO = "\u2063who"  # a name that no file has
+_COMPUTED = 8  # decimals; a number with more is a fraction of small ones, as 7/13
 _LETTERS = 4  # of a word that is looked for inside of others; a shorter one as a whole only
 _LARGE = 1_000.0  # weights are smaller, so that none of them meets such a number by chance
 _LONGEST = 5  # words in a row
@@ -98,6 +100,8 @@ def _spelled(written: str) -> str:
             return ""
         whole = number.is_integer() and abs(number) < 1e15
         written = str(int(abs(number))) if whole else f"{abs(number):.15g}"
+    if len(written.partition("e")[0].partition(".")[2]) > _COMPUTED:
+        return ""
     digits = re.sub(r"\D", "", written.partition("e")[0]).lstrip("0")
     return written.lstrip("0") if len(digits) >= DIGITS else ""
 
@@ -138,6 +142,10 @@ def _own_rows() -> frozenset[str]:
                 for line in text.splitlines() if file.name.endswith(".csv") else [text]:
                     found.update(_rows(_words(line)))
                     found.update(_cell(_words(cell)) for cell in line.split(","))
+            elif file.name.endswith(".parquet"):
+                columns = pq.read_table(io.BytesIO(file.read_bytes())).to_pandas().items()
+                for cell in {str(cell) for _, values in columns for cell in values.unique()}:
+                    found.update([*_rows(_words(cell)), _cell(_words(cell))])
     return frozenset(found)
 
 
@@ -277,7 +285,7 @@ class Rare:
         hits: set[str] = set()
         try:
             for content in contents(path.name, path.read_bytes()):
-                hits |= self._in_content(content) - counted
+                hits |= self._in_content(content, path.suffix) - counted
         except (ValueError, OSError, EOFError, KeyError) as error:
             raise InputError(f"{path} cannot be searched: {reason(error)}.") from error
         kinds = {
@@ -287,10 +295,12 @@ class Rare:
         few = f"of fewer than {self.least} patients of the source"
         return [f"{path.name} holds {what} {few}"] if hits else []
 
-    def _in_content(self, content: Content) -> set[str]:
+    def _in_content(self, content: Content, kind: str) -> set[str]:
         text = html.unescape(content.text)
         said = _dates(text) | _numbers(text, counts=False) | set(_rows(_words(text)))
-        said |= {_cell(_words(line)) for line in re.split(r"[\n<>|\"]", text)}
+        cells = {_cell(_words(line)) for line in re.split(r"[\n<>|\"]", text)}
+        # In the code of a page stand short words of every kind.
+        said |= cells if kind != ".html" else {cell for cell in cells if len(cell) > _LETTERS}
         for tensor in content.tensors:
             large = np.unique(np.abs(tensor[np.abs(tensor.astype(float)) >= _LARGE]))
             short = tensor.dtype == np.float32

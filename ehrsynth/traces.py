@@ -96,7 +96,7 @@ def _tensors(content: bytes) -> Content:
         for name, entry in head.items()
         if name != "__metadata__" and entry["dtype"] in kinds
     ]
-    return Content("\n".join([json.dumps(head), *_strings(head)]), [], tensors)
+    return Content("\n".join(_strings(head)), [], tensors)  # where they lie are numbers, too
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -16,7 +16,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.files import read_json, sha256, write_json, write_table
 from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.rare import Rare, tables_of
-from ehrsynth.release import MANIFEST, problems, release
+from ehrsynth.release import MANIFEST, check_beside, digest, problems, release
 from ehrsynth.traces import alone, copied_numbers, repeated
 
 
@@ -261,6 +261,59 @@ def test_verify_finds_what_is_not_as_it_was(run, tmp_path, spoil, said):
     release(run, tmp_path / "out", signed_by="A. Name")
     spoil(tmp_path / "out")
     assert problems(tmp_path / "out") == said
+
+
+def a_link(out):
+    (out / "elsewhere").symlink_to(out.parent)
+
+
+def a_swapped_link(out):
+    (out / "card.md").rename(out.parent / "card.md")
+    (out / "card.md").symlink_to(out.parent / "card.md")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (a_link, ["elsewhere is not in it"]),
+        (lambda out: (out / "empty").mkdir(), ["empty is not in it"]),
+        (a_swapped_link, ["card.md is changed"]),
+        (lambda out: ((out / "card.md").unlink(), os.mkfifo(out / "card.md")),
+         ["card.md is changed"]),
+    ],
+)  # fmt: skip
+def test_links_folders_and_pipes_are_seen(run, tmp_path, spoil, said):
+    release(run, tmp_path / "out", signed_by="A. Name")
+    spoil(tmp_path / "out")
+    assert problems(tmp_path / "out") == said
+
+
+def test_a_package_lies_beside_a_run(run, tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for place in (run, run / "package", tmp_path / "gone"):
+        with pytest.raises(InputError, match="is a link or in the run"):
+            release(run, place, signed_by="A. Name")
+    assert problems(run) == []
+
+
+def test_the_digest_shows_a_package_that_was_made_anew(run, tmp_path):
+    release(run, tmp_path / "out", signed_by="A. Name")
+    told = digest(tmp_path / "out")
+    (tmp_path / "out" / "card.md").write_text("all is well")
+    noted = read_json(tmp_path / "out" / MANIFEST)
+    noted["files"]["card.md"] = sha256(tmp_path / "out" / "card.md")
+    write_json(noted, tmp_path / "out" / MANIFEST)
+    assert problems(tmp_path / "out") == [] and digest(tmp_path / "out") != told
+
+
+@pytest.mark.parametrize("name", ["model/gan.safetensors", "model/rules.json", "train.parquet"])
+def test_a_model_or_table_that_is_not_its_runs_is_not_used(run, name):
+    asked = run / name.partition("/")[0] if "/" in name else run / name
+    check_beside(asked)
+    (run / name).write_bytes((run / name).read_bytes() + b" ")
+    with pytest.raises(InputError, match=f"{name} in .* is not what its manifest says"):
+        check_beside(asked)
+    check_beside(run / "holdout.parquet")
 
 
 def test_verify_looks_into_runs_too(run, tmp_path):
