@@ -63,7 +63,7 @@ def test_what_a_killed_process_had_unpacked_goes_with_the_next(tmp_path, monkeyp
         ("data-set: table\n", 2, "has no option 'data-set'"),
         ("config: other.yaml\n", 2, "has no option 'config'"),
         ("- table\n", 2, "does not give options as 'name: value'"),
-        ("seed: many\nout: {out}\n", 2, "many"),
+        ("seed: many\nout: {out}\n", 2, "--seed"),
         ("dataset: table\ndata: {data}\nleast-patients: 0\noutcome: died\nout: {out}\n", 2, "0"),
     ],
 )
