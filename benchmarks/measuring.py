@@ -15,9 +15,9 @@ FRESH = "new patients of the same hospital"
 
 
 def over_seeds(values: pd.Series, digits: int) -> str:
-    """Median over the seeds, with the smallest and the largest in brackets."""
+    """Median over the seeds, with the smallest and the largest in brackets if there are several."""
     middle, low, high = (f"{v:.{digits}f}" for v in (values.median(), values.min(), values.max()))
-    return f"{middle} ({low} to {high})"
+    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
 def measure(
