@@ -124,8 +124,16 @@ def test_carriers_are_of_rare_values_of_codes_only():
 def test_copies_against_twins_by_hand():
     near, other = np.array([0, 0, 0, 2, 2, 0]), np.array([2, 2, 0, 0, 0, 0.5])
     # Two copies; two patients with a twin are one pair. Released rows make copies twice as often.
-    found, chance = guard.copied(near, other, released=5, others=5)
-    assert found == 2 and chance == pytest.approx(3 * (2 / 3) ** 2 * (1 / 3) + (2 / 3) ** 3)
+    everybody = np.array([1, 0, 0, 0, 1, 1])
+    found, chance = guard.copied(near, other, everybody, released=5, others=5)
+    by_all = 3 * (2 / 3) ** 2 * (1 / 3) + (2 / 3) ** 3
+    by_used = 1 - (2 / 3) ** 3  # half of the copies are expected of half of the patients
+    assert found == 2 and chance == min(1, 2 * min(by_all, by_used))
+    near, other, used = np.zeros(8), np.full(8, 0.7), np.ones(8)
+    used = np.append(used, np.zeros(4))
+    near, other = np.append(near, np.full(4, 2)), np.append(other, np.full(4, 0.7))
+    found, chance = guard.copied(near, other, used, released=10, others=10)
+    assert found == 8 and chance == pytest.approx(2 * (8 * 10 / (12 * 15)) ** 8)
 
 
 def test_crowding_is_the_distance_over_the_neighbors_own():
@@ -212,6 +220,11 @@ def leaked(kind, train, holdout, fresh):
 def test_each_leak_is_found_by_the_attack_made_for_it(kind, metric):
     parts = people(1)
     assert family(scene(*parts[:2], leaked(kind, *parts))).alarms[metric]
+
+
+def test_eight_verbatim_patients_of_a_small_table_are_no_chance():
+    train, holdout, fresh = people(3)
+    assert family(scene(train, holdout, replaced(fresh, train.head(8)))).alarms["exact_copies"]
 
 
 def test_what_is_learned_by_heart_is_found_though_no_record_is_near():

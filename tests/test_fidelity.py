@@ -11,10 +11,11 @@ from toy import toy_patients, toy_schema
 
 from ehrsynth.cohort import split
 from ehrsynth.evaluation import PROFILES, evaluate, fidelity, judge, learners, marginals
+from ehrsynth.evaluation.intervals import folded
 from ehrsynth.evaluation.neighbours import Neighborhoods
 from ehrsynth.evaluation.setting import Encoder, independent, with_references
 from ehrsynth.schema import Column, Schema
-from ehrsynth.statistics import NotComputable
+from ehrsynth.statistics import Estimate, NotComputable
 
 SPECS = {(s.name, s.form): s for s in judge.SPECS if s.family == "fidelity"}
 
@@ -346,3 +347,15 @@ def test_metrics_say_why_they_have_no_value(train):
         if name != "classifier_two_sample_test":
             with pytest.raises(NotComputable, match="column|codes|the same|relation"):
                 value(name, form, scene)
+
+
+@pytest.mark.parametrize("true", [0.0, 1.0, 4.0])
+def test_a_mean_distance_varies_as_its_folded_interval_says(true):
+    """By chance alone by 0.6 of the noise; where differences are certain, by all of it."""
+    rng = np.random.default_rng(0)
+    differences = rng.normal(0, true, 4_000)
+    z = differences + rng.normal(0, 1, (40, 4_000))
+    spread = np.abs(z).mean(axis=1).std(ddof=1) * np.sqrt(4_000)
+    found = folded(Estimate(1.0, 0.0, 2.0), z[0])
+    assert found.value == 1 and found.half == pytest.approx(spread, rel=0.25)
+    assert found.half == pytest.approx({0.0: 0.60, 1.0: 0.78, 4.0: 0.93}[true], abs=0.03)

@@ -20,7 +20,7 @@ from ..statistics import (
     wilson,
 )
 from . import learners
-from .intervals import jackknife_of_sums
+from .intervals import folded, jackknife_of_sums
 from .neighbours import Neighborhoods
 from .setting import Setting, Side
 
@@ -74,7 +74,12 @@ def _correlation(statistic, real: Side, made: Side, rng, chosen: np.ndarray) -> 
     center *= real.encoder.is_kind("continuous")[chosen]
     sides = (side.matrix[:, chosen] - center for side in (real, made))
     sums = [group_sums(rows, rng, 10, _product_sums) for rows in sides]
-    return jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
+    found = jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
+    one, other = (correlation(part.sum(axis=0)) for part in sums)
+    known = np.triu(np.isfinite(one) & np.isfinite(other), 1)
+    error = np.sqrt(sum(1 / len(side) for side in (real, made)))
+    limits = (np.arctanh(np.clip(x[known], -0.999, 0.999)) for x in (one, other))
+    return folded(found, np.subtract(*limits) / error)
 
 
 def _product_sums(rows: np.ndarray) -> np.ndarray:
@@ -218,7 +223,7 @@ def _neighborhoods(setting: Setting) -> Neighborhoods:
 
 
 def _of_neighborhoods(statistic: Callable[[Neighborhoods], float]):
-    """Metric with a jackknife that leaves out a tenth of either table; radii stay as they are."""
+    """Metric with a jackknife that leaves out a tenth of either table."""
 
     def compute(setting: Setting, rng) -> Estimate:
         whole = setting.once(_neighborhoods)

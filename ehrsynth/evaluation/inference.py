@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..schema import Schema
 from ..statistics import Z95, Estimate, NotComputable, group_sums, jackknife, wilson
+from .intervals import folded
 from .setting import Setting
 
 FEWEST_IN_CELL = 10  # patients in each cell of code by outcome, for an odds ratio worth comparing
@@ -127,7 +128,9 @@ def _effects(compare):
         def ratios(total):
             return log_odds_ratios(total[0], total[1], *np.split(total[2:], 2))
 
-        return jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
+        found = jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
+        (a, error_a), (b, error_b) = (ratios(part.sum(axis=0)) for part in sums)
+        return folded(found, (a - b) / np.hypot(error_a, error_b))
 
     return compute
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import erf
 from scipy.stats import t
 
 from ..statistics import Z95, Estimate, group_sums, jackknife, jackknife_variance, normal_interval
@@ -17,10 +18,28 @@ def jackknife_of_sums(
     """A function of both tables' column sums, then of their numbers of rows, with its interval.
     Chapter utility, "One column at a time: dimension-wise distribution".
     """
-    return jackknife(
-        lambda a, b: statistic(a[1:], b[1:], a[0], b[0]),
-        group_sums(real, rng), group_sums(candidate, rng),
-    )  # fmt: skip
+    sums = [group_sums(rows, rng) for rows in (real, candidate)]
+    means = [groups[:, 1:] / groups[:, :1] for groups in sums]
+    error = np.sqrt(sum(groups.var(axis=0, ddof=1) / len(groups) for groups in means))
+    apart = means[0].mean(axis=0) - means[1].mean(axis=0)
+    found = jackknife(lambda a, b: statistic(a[1:], b[1:], a[0], b[0]), *sums)
+    return folded(found, apart[error > 0] / error[error > 0])
+
+
+def folded(found: Estimate, z: np.ndarray) -> Estimate:
+    """The interval of a mean distance, of which every difference is so many standard errors.
+
+    What is left out moves a distance up or down as if its sign were certain. By chance alone it is
+    not: the absolute value of noise varies by 0.6 of what the noise does. So an interval is made
+    narrower, by what the squares of `z` say of the true differences (normal, of one variance).
+    Chapter utility, "One column at a time: dimension-wise distribution".
+    """
+    true = max(float(np.mean(z**2)) - 1, 0) if len(z) else 0.0
+    at, weight = np.polynomial.hermite_e.hermegauss(60)
+    far = at * np.sqrt(true)
+    mean = np.sqrt(2 / np.pi) * np.exp(-(far**2) / 2) + far * erf(far / np.sqrt(2))
+    variance = 1 + true - (weight * mean**2).sum() / weight.sum()
+    return normal_interval(found.value, found.half * float(np.sqrt(variance)), 1.0)
 
 
 def jackknife_of_rows(

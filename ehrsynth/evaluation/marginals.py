@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from ..statistics import Estimate, NotComputable
-from .intervals import jackknife_of_rows, jackknife_of_sums
+from .intervals import folded, jackknife_of_rows, jackknife_of_sums
 from .setting import Setting, Side
 
 FEWEST_VALUES = 10  # in either table, for a distance
@@ -107,7 +107,21 @@ def _wasserstein(real: Side, made: Side, rng, scale: Callable) -> Estimate:
     scaled = [
         (side.frame[list(known)].to_numpy(float) / [*known.values()],) for side in (real, made)
     ]
-    return jackknife_of_rows(distance, scaled, rng)
+    z = [
+        _steps(*([x[np.isfinite(x)] for x in pair]))
+        for pair in zip(*(s[0].T for s in scaled), strict=True)
+    ]
+    return folded(jackknife_of_rows(distance, scaled, rng), np.concatenate(z))
+
+
+def _steps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How far two distribution functions are apart at each tenth, in standard errors."""
+    both = np.concatenate([a, b])
+    at = np.quantile(both, np.linspace(0.1, 0.9, 9))
+    share, *own = ((x[:, None] <= at).mean(axis=0) for x in (both, a, b))
+    inside = (share > 0) & (share < 1)
+    error = np.sqrt(share * (1 - share) * (1 / len(a) + 1 / len(b)))
+    return (own[0] - own[1])[inside] / error[inside]
 
 
 COMPUTE: dict[tuple[str, str], Callable] = {

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..statistics import NotComputable, distances, nearest_distances
+from ..statistics import NotComputable, distances
 
 NEIGHBORS = 5
 
@@ -21,6 +21,8 @@ class Neighborhoods(NamedTuple):
 
     of_real: np.ndarray  # (real, candidate): whether the candidate is in the real one's
     of_candidate: np.ndarray  # (real, candidate): whether the real one is in the candidate's
+    apart: tuple[np.ndarray, ...]  # distances of all real patients, all candidates, and between
+    k: int = NEIGHBORS
 
     @classmethod
     def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
@@ -29,12 +31,15 @@ class Neighborhoods(NamedTuple):
             raise NotComputable(f"no more than {k} patients in a table")
         if not np.ptp(real, axis=0).any():
             raise NotComputable("all patients are the same")
-        radius, radius_candidate = (
-            nearest_distances(rows, rows, k, np.arange(len(rows)))[:, -1]
-            for rows in (real, candidate)
-        )
-        near = distances(real, candidate)
-        return cls(near <= radius[:, None], near <= radius_candidate)
+        pairs = (real, real), (candidate, candidate), (real, candidate)
+        return cls.within(*(distances(*pair).astype(np.float32) for pair in pairs), k=k)
+
+    @classmethod
+    def within(cls, *apart: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
+        """The same from the distances; everybody is the nearest of his own."""
+        last = min(k, min(map(len, apart[:2])) - 1)
+        radius, radius_candidate = (np.partition(d, last, axis=1)[:, last] for d in apart[:2])
+        return cls(apart[2] <= radius[:, None], apart[2] <= radius_candidate, apart, k)
 
     def precision(self) -> float:
         """Share of candidates in the neighborhood of any real patient."""
@@ -54,4 +59,7 @@ class Neighborhoods(NamedTuple):
 
     def without(self, rows: np.ndarray, axis: int) -> "Neighborhoods":
         """The same without some real patients (axis 0) or candidates (axis 1)."""
-        return Neighborhoods(*(np.delete(inside, rows, axis) for inside in self))
+        own = np.delete(np.delete(self.apart[axis], rows, 0), rows, 1)
+        apart = [*self.apart[:2], np.delete(self.apart[2], rows, axis)]
+        apart[axis] = own
+        return Neighborhoods.within(*apart, k=self.k)

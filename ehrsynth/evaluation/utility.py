@@ -19,7 +19,7 @@ from ..statistics import (
     jackknife,
     normal_interval,
 )
-from .intervals import magnitude
+from .intervals import folded, magnitude
 from .learners import contributions, fit_classifier, predict
 from .setting import Setting, Side
 
@@ -93,9 +93,10 @@ def _calibration_error(setting: Setting, rng) -> Estimate:
     if len(y) < 100:
         raise NotComputable("fewer than 100 held-out patients to compare risks with")
     excess = np.eye(10)[calibration_groups(log_odds)] * (expit(log_odds) - y)[:, None]
-    return jackknife(
+    found = jackknife(
         lambda total: 100 * np.abs(total[1:]).sum() / total[0], group_sums(excess, rng)
     )
+    return folded(found, excess.sum(axis=0) / np.sqrt((excess**2).sum(axis=0)))
 
 
 def _mean_risk_error(setting: Setting, rng) -> Estimate:

@@ -280,7 +280,7 @@ def _fairness(found: Findings) -> Verdict:
     metrics = found.of("fairness")
     behind = [m for m in metrics if m.notices]
     if behind:
-        return _verdict("fairness", "care", [f"{m.title}: {m.sentence}" for m in behind])
+        return _verdict("fairness", "care", [f"{m.title}: {m.note or m.sentence}" for m in behind])
     unknown = [m for m in metrics if m.value is None]
     if unknown:
         why = dict.fromkeys(str(m.reason) for m in unknown)

@@ -114,7 +114,7 @@ def absolute(setting: Setting) -> dict[str, float]:
     Chapter privacy, "What these tests cannot show".
     """
     whom = setting.once(attacked)
-    sizes = len(setting.candidate), whom.others
+    sizes = whom.used, len(setting.candidate), whom.others
     chances = {
         "absolute_guard": guard.unlikely(*setting.once(guard.crowds))[1],
         "twins": guard.copied(whom.to_release, whom.to_others, *sizes)[1],

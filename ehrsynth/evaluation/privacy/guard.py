@@ -74,19 +74,24 @@ def unlikely(released: np.ndarray, real: np.ndarray) -> tuple[Estimate, float]:
 
 
 def copied(
-    to_release: np.ndarray, to_others: np.ndarray, released: int, others: int
+    to_release: np.ndarray, to_others: np.ndarray, used: np.ndarray, released: int, others: int
 ) -> tuple[int, float]:
     """Patients with an exact copy and nobody else near, and the chance of so many among fresh ones.
 
     By chance, a released row equals a patient as often as two patients equal each other with no
-    released row near: twins come in pairs, of which half as many as patients are counted. Near is
-    within one code.
+    released row near: twins come in pairs, of which half as many as patients are counted. Asked is
+    whether all patients, or those who were used, have more copies than that. Near is within one
+    code, where real patients have twins at all.
     Chapter privacy, "Copies, and the distance to the closest record".
     """
-    found = int(((to_release == 0) & (to_others > 1)).sum())
-    pairs = int(((to_others == 0) & (to_release > 1)).sum()) // 2
-    rate = 2 * released / (2 * released + others)
-    return found, float(binom.sf(found - 1, found + pairs, rate))
+    near, used = float((to_others == 0).any()), used > 0
+    same = (to_release == 0) & (to_others > near)
+    pairs = int(((to_others == 0) & (to_release > near)).sum()) // 2
+    seen = len(used) * (released + others / 2)
+    found, total = int(same.sum()), int(same.sum()) + pairs
+    by_all = binom.sf(found - 1, total, len(used) * released / seen)
+    by_used = binom.sf(int(same[used].sum()) - 1, total, used.sum() * released / seen)
+    return found, float(min(1.0, 2 * min(by_all, by_used)))
 
 
 COMPUTE = {("absolute_guard", "corrected"): lambda setting, rng: unlikely(*setting.once(crowds))[0]}

@@ -137,7 +137,7 @@ class _Planted:
         critical = np.quantile(most, 1 - FALSE_ALARMS)
         if z.max() > critical or self._guarded(rows, distance):
             return True
-        if copied(to_release, to_others, self.released, self.whom.others)[1] <= ABSOLUTE / 2:
+        if copied(to_release, to_others, used, self.released, self.whom.others)[1] <= ABSOLUTE / 2:
             return True
         if rare:
             groups = self.carriers * (near > 0)[:, None]
