@@ -56,7 +56,7 @@ class PrivateGAN:
     ) -> "PrivateGAN":  # fmt: skip
         """Learn from the patients what the budget allows; `rng` is of the noise, so secret."""
         schema = Schema.of(train) if schema is None else schema
-        margins = Margins(schema, train, budget, rng, most_codes)
+        margins = Margins(schema, train, budget, rng, most_codes, public=schema.names)
         nobody = without_pairs(margins).sample(_IMAGINED, seed=int(rng.integers(2**31)))
         self.prep_ = Preprocessor(bins=_BINS, min_prevalence=0).fit(nobody)
         kept = self.prep_.schema_

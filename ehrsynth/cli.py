@@ -154,6 +154,11 @@ _Format = Annotated[str | None, Option(help="parquet or csv; default: as the tab
 _UseCase = Annotated[
     str, Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
 ]
+_Epsilon = Annotated[
+    float | None,
+    Option(help="Give a guarantee (differential privacy) of this strength; small is strict."),
+]
+_Delta = Annotated[float | None, Option(help="Chance that the guarantee fails; default 1e-6.")]
 
 
 @app.command()
@@ -180,6 +185,8 @@ def run(
     format: _Format = None,
     config: _Config = None,
     quiet: _Quiet = False,
+    epsilon: _Epsilon = None,
+    delta: _Delta = None,
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
@@ -189,15 +196,21 @@ def run(
 
     Example:  ehrsynth run --dataset table --data patients.csv --outcome died --out my-run
     """
+    from .guarantee.run import PrivatePipeline
     from .pipeline import Pipeline
 
-    Pipeline(
+    guarantee = {"epsilon": epsilon, "delta": delta}
+    given = {name: value for name, value in guarantee.items() if value is not None}
+    if epsilon is None and given:
+        raise InputError("--delta needs --epsilon, the strength of the guarantee.")
+    (Pipeline if epsilon is None else PrivatePipeline)(
         out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
         outcome=outcome, phenotype=phenotype, columns=columns, patient_id=patient_id,
         positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
         least_patients=least_patients, runs=runs, use_case=use_case, n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()],
         progress=not quiet,
+        **given,
     ).run()  # fmt: skip
     say(f"Done. Read {out / 'report.html'} first.", quiet)
 

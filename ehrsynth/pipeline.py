@@ -335,13 +335,9 @@ class Pipeline:
         self._folder.note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
-        generator = (
-            f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
-            f"seed {self.seed}"
-        )
         options: dict[str, Any] = {
             "schema": self.schema, "seed": self.seed, "progress": self.progress,
-            "profile": self.profile, "facts": self.facts | {"generator": generator},
+            "profile": self.profile, "facts": self.facts | {"generator": self._made_by()},
             "rules": self.clinical_rules,
         }  # fmt: skip
         tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
@@ -350,6 +346,12 @@ class Pipeline:
         if more := self._more_rows():
             report.facts[MORE_ROWS] = more
         report.save(self.out)
+
+    def _made_by(self) -> str:
+        return (
+            f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
+            f"seed {self.seed}"
+        )
 
     def _more_rows(self) -> list[dict[str, float]]:
         """The attack by moments on more and more rows; empty where there are too many, or few."""

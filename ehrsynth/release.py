@@ -26,7 +26,7 @@ from .rare import FILE as INSIDE_RARE
 from .rare import Rare
 from .rules import FILE as RULES_FILE
 from .run_folder import FILE as RUN_FILE
-from .run_folder import INSIDE, STAGES, RunFolder
+from .run_folder import GUARANTEE, GUARANTEE_CARD, INSIDE, NOISY_SUMS, STAGES, RunFolder
 from .schema import Schema
 from .sources.flat.applying import fit_into
 from .sources.flat.file import read_file
@@ -48,7 +48,8 @@ def release(
     The synthetic table (in the form of what was read), the card, the report with its numbers and
     the columns' description; the model only if asked for. Train, holdout, checkpoints and critics
     stay. A privacy verdict that is not good needs a person's name; what gives a single patient away
-    (:mod:`ehrsynth.traces`) is refused, whoever signs. The names of what was packed.
+    (:mod:`ehrsynth.traces`) is refused, whoever signs. Of a run with a guarantee the report stays,
+    and the card says what is guaranteed. The names of what was packed.
     """
     run, out = Path(run), Path(out)
     if out.is_symlink() or run.resolve() in (out.resolve(), *out.resolve().parents):
@@ -57,8 +58,13 @@ def release(
         raise InputError(f"{run} cannot be released: {some(wrong, 4)}; run it again first.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already; choose a new folder for the package.")
-    verdict = read_json(run / METRICS_FILE)["verdicts"]["privacy"]
-    signature = _signature(signed_by, verdict)
+    guarantee = read_json(run / GUARANTEE) if (run / GUARANTEE).is_file() else {}
+    if guarantee:  # the verdict looks at the patients and is no part of it, so it stays
+        level = f"epsilon {guarantee['epsilon']:g}, delta {guarantee['delta']:g}"
+        verdict = {"level": level, "headline": "differential privacy"}
+    else:
+        verdict = read_json(run / METRICS_FILE)["verdicts"]["privacy"]
+    signature = _signature(signed_by, verdict, needed=not guarantee)
     private_folder(out.parent)
     left_over = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}\.part")
     for folder in out.parent.iterdir():  # of a release to this place that was killed
@@ -67,8 +73,8 @@ def release(
     # Beside its place: when it is whole, it gets its name at once.
     package = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     try:
-        _pack(run, package, with_model)
-        if found := _found(run, package):
+        _pack(run, package, with_model, bool(guarantee))
+        if found := _found(run, package, bool(guarantee)):
             raise InputError(f"{run} cannot be released, also if signed: {'; '.join(found)}.")
         _close(package, signature, verdict)
         os.replace(package, out)
@@ -77,10 +83,10 @@ def release(
     return sorted(read_json(out / MANIFEST)["files"])
 
 
-def _signature(signed_by: str | None, verdict: dict) -> dict[str, str]:
+def _signature(signed_by: str | None, verdict: dict, needed: bool) -> dict[str, str]:
     """Who signed and when, or why somebody must."""
     name = " ".join(re.sub(r"[^\w .,'@()-]", " ", signed_by or "").split())
-    if not name and (signed_by is not None or verdict["level"] != "good"):
+    if not name and (signed_by is not None or needed and verdict["level"] != "good"):
         said = verdict["headline"][:1].lower() + verdict["headline"][1:]
         raise InputError(
             f"The privacy verdict is {verdict['level']} ({said}), so this may only leave when "
@@ -89,20 +95,29 @@ def _signature(signed_by: str | None, verdict: dict) -> dict[str, str]:
     return {"name": name, "date": date.today().isoformat()} if name else {}
 
 
-def _pack(run: Path, package: Path, with_model: bool) -> None:
+def _pack(run: Path, package: Path, with_model: bool, guaranteed: bool) -> None:
     for table in run.glob("synthetic.*"):  # in the form of what went in
         shutil.copyfile(table, package / table.name)
-    for name in _REPORTS:
+    if guaranteed:
+        shutil.copyfile(run / GUARANTEE_CARD, package / CARD_FILE)
+    for name in (_SCHEMA, GUARANTEE) if guaranteed else _REPORTS:
         shutil.copyfile(run / name, package / name)
     if with_model:
         private_folder(package / "model")
-        for file in (run / "model" / name for name in _MODEL):
+        for file in (run / "model" / name for name in (*_MODEL, NOISY_SUMS)):
             if file.is_file():
                 shutil.copyfile(file, package / "model" / file.name)
 
 
-def _found(run: Path, package: Path) -> list[str]:
-    """What of single patients stands in the package, in sentences."""
+def _found(run: Path, package: Path, guaranteed: bool) -> list[str]:
+    """What of single patients stands in the package, in sentences.
+
+    Patients with a guarantee are not searched: what they share with a real one is chance, and to
+    look at it would be one look more.
+    """
+    if guaranteed:
+        made = ("synthetic.*", NOISY_SUMS)
+        return _searched(run, [f for f in _files(package) if not any(map(f.match, made))])
     schema, settings = Schema.load(run / _SCHEMA), RunFolder(run).content()["settings"]
     least = max(LEAST_PATIENTS, settings.get("least_patients", 0))
     train, holdout = (schema.cast(read_table(run / n), where=n) for n in (_TRAIN, _HOLDOUT))
@@ -144,6 +159,8 @@ def _close(package: Path, signature: dict, verdict: dict) -> None:
         tops = {CARD_FILE: ("# Data-set card\n", f"\n**Signed**: {said}\n"),
                 REPORT_FILE: ("<body>\n", f'<p class="careful">{escape(said)}</p>\n')}  # fmt: skip
         for name, (top, line) in tops.items():
+            if not (package / name).is_file():
+                continue
             head, found, rest = (package / name).read_text(encoding="utf-8").partition(top)
             (package / name).write_text(head + found + line + rest, encoding="utf-8")
     hashes = {file.relative_to(package).as_posix(): sha256(file) for file in _files(package)}

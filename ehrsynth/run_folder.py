@@ -25,6 +25,8 @@ FILE = "run.json"
 SYNTHETIC = "synthetic.parquet"
 # Where what is handed out has another form, the synthetic patients as they are evaluated.
 INSIDE = f"inside/{SYNTHETIC}"
+# Of a run with a guarantee: what it cost, the card that may leave, and the model.
+GUARANTEE, GUARANTEE_CARD, NOISY_SUMS = "guarantee.json", "guarantee.md", "noisy_sums.json"
 STAGES = {
     "data": [
         "train.parquet", "holdout.parquet", "schema.json",

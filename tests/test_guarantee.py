@@ -159,10 +159,11 @@ def test_a_name_of_one_patient_does_not_come_through():
     for seed in range(50):
         margins = Margins(SCHEMA, table, budget, np.random.default_rng(seed), 20)
         assert "phe_39" not in margins.kept and "phe_0" in margins.kept
-        assert margins.kept["ward"].categories == ("a", "b", "c")
+        assert margins.kept["ward"].categories == ("a", "b", "c", REST)
+        assert margins.counts["ward"][-1] == 0.0
     # The chance that noise alone lifts one of all names of a patient over the limit.
     names = pairs._MOST_NAMES + 6
-    chance = names * norm.sf((margins.least - 1) / margins.noise)
+    chance = names * norm.sf((margins.least["phe_39"] - 1) / margins.noise)
     assert chance == pytest.approx(budget.for_names)
 
 
@@ -177,6 +178,25 @@ def test_rare_categories_that_are_many_together_are_a_rest():
     assert margins.shares["ward"] == pytest.approx([0.5], abs=0.1)
 
 
+def test_categories_that_one_patient_has_leave_no_trace():
+    """Whatever the noise: with three wards of one patient each, or with none."""
+    table, told = patients(2000), []
+    for lonely in (0, 3):
+        names = ("a", "b", "c", *(f"z{k}" for k in range(lonely)))
+        wards = [*names[3:], *table["ward"].astype(str)[lonely:]]
+        rest = [margins.counts["ward"][-1] for margins in _wards(table, wards, names)]
+        told.append(rest)
+    assert told[0] == told[1] == [0.0] * 30
+
+
+def _wards(table, wards, names):
+    column = Column("ward", "categorical", categories=names)
+    schema = Schema(tuple(column if c.name == "ward" else c for c in SCHEMA.columns))
+    for seed in range(30):
+        table = table.assign(ward=pd.Categorical(wards, list(names)))
+        yield Margins(schema, table, Budget(3.0), np.random.default_rng(seed), 20)
+
+
 def test_bounds_have_to_be_said():
     open_ended = Schema((Column("died", "binary", "outcome"), Column("crp", "continuous", lower=0)))
     table = pd.DataFrame({"died": [0, 1], "crp": [1.0, 2.0]})
@@ -189,7 +209,7 @@ def test_bounds_have_to_be_said():
 
 def test_without_noise_margins_and_pairs_come_back():
     table = patients(8000)
-    model = fit_pairs(table, Budget(np.inf), np.random.default_rng(0), most_codes=40)
+    model, _ = fit_pairs(table, Budget(np.inf), np.random.default_rng(0), most_codes=40)
     made = model.sample(8000, seed=1)
     assert list(made) == list(table)
     assert np.abs(made[CODES].mean() - table[CODES].mean()).max() < 0.03
@@ -224,7 +244,7 @@ def test_noise_is_taken_for_what_it_is():
 def test_same_noise_same_patients_and_other_noise_others():
     table = patients(1000)
     one, same, other = (
-        fit_pairs(table, Budget(1.0), np.random.default_rng(s)).sample(50, 0) for s in (1, 1, 2)
+        fit_pairs(table, Budget(1.0), np.random.default_rng(s))[0].sample(50, 0) for s in (1, 1, 2)
     )
     pd.testing.assert_frame_equal(one, same)
     assert not one.equals(other)
@@ -232,7 +252,7 @@ def test_same_noise_same_patients_and_other_noise_others():
 
 def test_few_patients_and_much_noise_make_patients_all_the_same():
     for seed in range(5):
-        made = fit_pairs(patients(60), Budget(0.5), np.random.default_rng(seed)).sample(20)
+        made = fit_pairs(patients(60), Budget(0.5), np.random.default_rng(seed))[0].sample(20)
         assert len(made) == 20 and made["age"].between(18, 91).all()
         assert set(made["sex"].unique()) <= {"F", "M", REST}
 

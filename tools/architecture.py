@@ -65,7 +65,8 @@ HOUSE = {
     },
     "Work": {
         "profiles": (), "traces": (), "rare": (), "run_folder": (), "audit": (), "release": (),
-        "pipeline": (), "guarantee": ("budget", "pairs"), "doctor": (), "cli": (), "book": (),
+        "pipeline": (), "guarantee": ("budget", "pairs", "declared", "run"),
+        "doctor": (), "cli": (), "book": (),
     },
 }  # fmt: skip
 # Further chapters that a floor is taught in.

@@ -4,16 +4,19 @@ Both are sums over patients, so that one patient moves them by a known length. W
 noisy sums looks at nobody any more, and costs nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.fft import dct, idct
 from scipy.linalg import block_diag
 from scipy.special import ndtri
 from scipy.stats import norm
 
 from ..errors import InputError, check_count
+from ..files import read_json, write_json
 from ..gan.pairs_only import PairsOnly, nearest, tetrachoric_of, to_coordinates
 from ..kinds import REST
 from ..schema import Column, Schema
@@ -23,6 +26,7 @@ MOST_CODES = 20  # of a patient that count in full; said before anybody is looke
 _MARGINS, _PAIRS = 0.3, 0.7  # shares of the squared strength
 _CELLS = 64  # of a number, at most, between its bounds
 _MOST_NAMES = 1_000  # codes of a patient that are looked at
+_ALONE, _WAVE = 3.3, 2.5  # times the noise: counts and waves that stand out of it
 _FAR = 2.0  # normal score at which numbers are cut off
 _OUTCOME = 1.5  # the outcome's weight in the pairs, which are then told more exactly
 _QUANTILES = 2_001
@@ -33,17 +37,17 @@ _PART = 8_192  # patients looked at at a time
 
 def fit_pairs(
     train: pd.DataFrame, budget: Budget, rng: np.random.Generator, schema: Schema | None = None,
-    most_codes: int = MOST_CODES,
-) -> PairsOnly:  # fmt: skip
-    """Margins and pairs of the patients, with noise, as a generator of patients.
+    most_codes: int = MOST_CODES, public: Container[str] = (),
+) -> tuple[PairsOnly, int]:  # fmt: skip
+    """Margins and pairs of the patients, with noise, as a generator of patients; and their number.
 
-    `schema` has to be public, and bound every number; by default the table's own. Codes and
-    categories that do not stand out of the noise are left out. A patient with more than
-    `most_codes` counts for less in each of them. Chapter open-issues, "What a guarantee costs".
+    `schema` has to bound every number; by default it is the table's own. Of the columns that are
+    `public` it could be known without the patients that they are there, and which categories they
+    have. What does not stand out of the noise is left out. A patient with more than `most_codes`
+    counts for less in each of them. Chapter open-issues, "What a guarantee costs".
     """
-    margins = Margins(
-        Schema.of(train) if schema is None else schema, train, budget, rng, most_codes
-    )
+    schema = Schema.of(train) if schema is None else schema
+    margins = Margins(schema, train, budget, rng, most_codes, public)
     model = without_pairs(margins)
     blocks = [*map(to_coordinates, model.shares_), np.eye(len(margins.numbers))]
     back = block_diag(*blocks)
@@ -51,7 +55,7 @@ def fit_pairs(
     alone = block_diag(*map(np.ones_like, blocks[:-1]), blocks[-1])
     wanted = np.where(alone, np.eye(len(wanted)), np.clip(wanted, -_LARGEST, _LARGEST))
     model.correlation_ = nearest(wanted)
-    return model
+    return model, margins.patients
 
 
 def without_pairs(margins: "Margins") -> PairsOnly:
@@ -66,6 +70,25 @@ def without_pairs(margins: "Margins") -> PairsOnly:
     return model
 
 
+def save_pairs(model: PairsOnly, path: str | Path) -> None:
+    """Write a generator as JSON: its schema and what was made of the noisy sums."""
+    write_json({
+        "schema": model.schema_.to_json(), "shares": [share.tolist() for share in model.shares_],
+        "values": {name: own.tolist() for name, own in model.values_.items()},
+        "correlation": model.correlation_.tolist(),
+    }, path)  # fmt: skip
+
+
+def load_pairs(path: str | Path) -> PairsOnly:
+    """Read what :func:`save_pairs` wrote."""
+    state, model = read_json(path), PairsOnly()
+    model.schema_ = Schema.from_json(state["schema"], where=str(path))
+    model.shares_ = [np.array(share) for share in state["shares"]]
+    model.values_ = {name: np.array(own) for name, own in state["values"].items()}
+    model.correlation_ = np.array(state["correlation"])
+    return model
+
+
 class Margins:
     """How often each category, cell of a number and code is there, with noise.
 
@@ -73,7 +96,10 @@ class Margins:
     Chapter open-issues, "What a guarantee costs".
     """
 
-    def __init__(self, schema: Schema, train: pd.DataFrame, budget: Budget, rng, most: int):
+    def __init__(
+        self, schema: Schema, train: pd.DataFrame, budget: Budget, rng: np.random.Generator,
+        most: int, public: Container[str] = (),
+    ):  # fmt: skip
         check_count("number of codes that count in full", most)
         _check_bounds(schema)
         self.codes = [c.name for c in schema.columns if _is_code(c)]
@@ -86,13 +112,21 @@ class Margins:
         ends = np.cumsum([1, *(_width(c) for c in others)])
         n, *counts, codes = np.split(sums, ends)
         self.patients = max(1, round(float(n[0])))
-        #: What is above it stands out of the noise: one patient alone does not, see `for_names`.
-        self.least = 1 + self.noise * norm.isf(budget.for_names / (_MOST_NAMES + len(others)))
-        self.counts = {c.name: np.clip(x, 0, None) for c, x in zip(others, counts, strict=True)}
+        self.counts = {
+            c.name: self._smooth(x) if c.kind == "continuous" else np.clip(x, 0, None)
+            for c, x in zip(others, counts, strict=True)
+        }
+        #: What a count has to be above to be kept. Where the name itself could tell of a patient,
+        #: one patient alone is above it with the chance `for_names` at most.
+        own = 1 + self.noise * norm.isf(budget.for_names / (_MOST_NAMES + len(others)))
+        self.least = {
+            c.name: _ALONE * self.noise if c.name in public else own for c in schema.columns
+        }
         #: The noisy count of each code; the names of those that are not kept must not leave.
         self.told = pd.Series(codes, index=self.codes)
-        kept = self.told > self.least
-        columns = (self._named(c) for c in schema.columns if not _is_code(c) or kept[c.name])
+        kept = self.told > pd.Series(self.least)[self.codes]
+        left = [c for c in schema.columns if not _is_code(c) or kept[c.name]]
+        columns = (self._named(c, c.name in public) for c in left)
         self.kept = Schema(tuple(columns))
         self.codes = [name for name in self.codes if kept[name]]
         self.numbers = self.kept.of_kind("continuous")
@@ -103,24 +137,29 @@ class Margins:
             for c in self.kept.columns
         }
 
-    def _named(self, column: Column) -> Column:
-        """The column, its categories those that stand out of the noise; the others are a rest."""
+    def _named(self, column: Column, public: bool) -> Column:
+        """The column, its categories those that stand out of the noise; the others are a rest.
+
+        How many the rest are is what is missing in all patients: a sum over the other categories
+        would tell whether there are any.
+        """
         if column.kind != "categorical":
             return column
-        counts = self.counts[column.name]
-        kept = counts > self.least
-        rest = counts[~kept].sum()
+        counts, least = self.counts[column.name], self.least[column.name]
+        kept = counts > least
         if column.role == "outcome" and kept.sum() < 2:
             raise InputError(
                 f"The values of the outcome {column.name!r} do not stand out of the noise; give "
                 "more patients or a larger epsilon."
             )
         names, counts = np.array(column.categories, dtype=object)[kept], counts[kept]
-        new = (
-            column.role != "outcome" and REST not in names and (rest > self.least or not len(names))
-        )
-        if new:
-            names, counts = np.append(names, REST), np.append(counts, max(rest, 1.0))
+        if column.role != "outcome" and not (public and kept.all()) and REST not in names:
+            rest = self.patients - counts.sum()
+            few = len(names) and rest <= least
+            names, counts = (
+                np.append(names, REST),
+                np.append(counts, 0.0 if few else max(rest, 1.0)),
+            )
         self.counts[column.name] = counts
         return replace(column, categories=tuple(names))
 
@@ -133,6 +172,12 @@ class Margins:
             few = counts[-1] < 3 * self.noise
             return np.array([0.0 if few else counts[-1] / max(counts.sum(), 1.0)])
         return (counts / counts.sum())[-1 if len(counts) <= 2 else 0 :]
+
+    def _smooth(self, counts: np.ndarray) -> np.ndarray:
+        """Counts of cells and of missing, the waves left out that are no larger than the noise."""
+        waves = dct(counts[:-1], norm="ortho")
+        waves[1:][abs(waves[1:]) < _WAVE * self.noise] = 0.0
+        return np.clip(np.append(idct(waves, norm="ortho"), counts[-1]), 0, None)
 
     def _cells(self, name: str) -> np.ndarray:
         """The share of each cell among the patients who have the number."""

@@ -1,0 +1,95 @@
+"""A flat table as a person has described it, with nothing worked out from its values."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError, some
+from ..kinds import MISSING, category_text
+from ..schema import Column, Schema, role_of
+from ..sources.flat import columns_file
+from ..sources.flat.columns_file import NOTHING, Wish
+from ..sources.flat.file import read_file
+from ..sources.flat.outcome import says_yes
+
+
+def declared_table(
+    data: Path | str | None, columns: Path | None, outcome: str | None, positive: str | None
+) -> pd.DataFrame:
+    """The patients of a table, one a row: each value read by itself, as the columns file says.
+
+    What cannot be read is missing. The names of categories are those that occur; which of them may
+    leave is decided later, with noise.
+    """
+    if columns is None:
+        raise InputError(
+            "With --epsilon nothing is worked out from the patients: give a columns file "
+            "(--columns) that says the kind of every column and the bounds of every number."
+        )
+    if data is None:
+        raise InputError("A table needs a file; give it with --data FILE.")
+    raw = read_file(data)
+    wishes = columns_file.read(columns, raw.frame.columns, raw.where)
+    if outcome not in raw.frame:
+        raise InputError(f"The outcome {outcome!r} is no column; name one with --outcome COLUMN.")
+    used = [name for name in raw.frame if not wishes.get(name, NOTHING).drop]
+    if silent := [n for n in used if n != outcome and not wishes.get(n, NOTHING).kind]:
+        raise InputError(
+            f"{columns} does not say the kind of {some(silent, 4)}, and with --epsilon it cannot "
+            'be read off the patients; add one, as in {"kind": "categorical"}, or {"drop": true}.'
+        )
+    found, described = {}, []
+    for name in used:
+        wish, texts = wishes.get(name, NOTHING), _texts(raw.frame[name], wishes.get(name, NOTHING))
+        if name == outcome:
+            value = positive or wish.positive
+            yes = texts == str(value) if value else texts.map(_is_yes)
+            found[name] = yes.astype("uint8")
+            described.append(Column(name, "binary", "outcome", wish.label))
+        else:
+            described.append(_column(name, wish, texts, columns))
+            found[name] = _values(described[-1], texts)
+    schema = Schema(tuple(described))
+    return schema.cast(pd.DataFrame(found), where=raw.where)
+
+
+def _texts(values: pd.Series, wish: Wish) -> pd.Series:
+    """Each value as a text, "" where there is none."""
+    texts = values.astype(object).where(values.notna(), "").map(category_text).str.strip()
+    return texts.mask(texts.isin([category_text(value) for value in wish.missing]), "")
+
+
+def _is_yes(text: str) -> bool:
+    return text == "1" or says_yes(text) is True
+
+
+def _column(name: str, wish: Wish, texts: pd.Series, columns: Path) -> Column:
+    known: dict[str, Any] = {
+        "role": wish.role or role_of(name),
+        "label": wish.label,
+        "unit": wish.unit,
+    }
+    if wish.kind == "categorical":
+        names = tuple(sorted(set(texts.replace("", MISSING))))
+        return Column(name, "categorical", categories=names, **known)
+    if wish.kind == "binary":
+        return Column(name, "binary", sex=wish.sex, **known)
+    low, high = wish.bounds or (None, None)
+    if wish.kind != "continuous" or low is None or high is None:
+        what = "is a date" if wish.kind == "date" else "has no two bounds"
+        raise InputError(
+            f"Column {name!r} {what} in {columns}; with --epsilon a number needs both, as in "
+            '{"kind": "continuous", "bounds": [0, 120]}, and dates have to be dropped.'
+        )
+    return Column(name, "continuous", lower=low, upper=high, decimals=wish.decimals, **known)
+
+
+def _values(column: Column, texts: pd.Series) -> pd.Series:
+    if column.kind == "categorical":
+        return texts.replace("", MISSING)
+    if column.kind == "binary":
+        return texts.map(_is_yes).astype("uint8")
+    numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+    return pd.Series(column.within(np.where(np.isfinite(numbers), numbers, np.nan)))
