@@ -24,7 +24,7 @@ from ..rare import Rare, tables_of
 from ..rules import FILE as RULES_FILE
 from ..rules import chosen_rules, write_rules
 from ..run_folder import GUARANTEE, GUARANTEE_CARD, NOISY_SUMS, STAGES, RunFiles
-from ..schema import AGE, VISIT_1Y, Column, Schema
+from ..schema import AGE, DIE_1Y, DIE_ANY, VISIT_1Y, Column, Schema
 from ..sources.tables import EVENTS, MEASUREMENTS
 from .budget import DELTA, Budget, Look
 from .declared import declared_table
@@ -84,7 +84,7 @@ class PrivatePipeline(Pipeline):
         if self.dataset == "omop" and self.outcome in (None, VISIT_1Y):
             raise InputError(
                 "With --epsilon the outcome cannot depend on the whole database; choose "
-                "--outcome DIE_1y or DIE_any."
+                f"--outcome {DIE_1Y} or {DIE_ANY}."
             )
         super().__post_init__()
 
