@@ -348,10 +348,8 @@ class Pipeline:
         report.save(self.out)
 
     def _made_by(self) -> str:
-        return (
-            f"EMR-WGAN of ehrsynth {es.__version__}: recipe {self.recipe}, profile {self.profile}, "
-            f"seed {self.seed}"
-        )
+        how = f"recipe {self.recipe}, profile {self.profile}, seed {self.seed}"
+        return f"EMR-WGAN of ehrsynth {es.__version__}: {how}"
 
     def _more_rows(self) -> list[dict[str, float]]:
         """The attack by moments on more and more rows; empty where there are too many, or few."""
