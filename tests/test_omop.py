@@ -9,7 +9,7 @@ from ehrsynth import datasets
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.schema import MISSING, Schema
-from ehrsynth.sources import omop, omop_files
+from ehrsynth.sources import engine, omop, omop_files
 
 DAY = np.timedelta64(1, "D")
 
@@ -116,6 +116,19 @@ def test_the_toy_database_says_what_is_known(tmp_path):
     assert schema["con_201826"].label == "Type 2 diabetes mellitus"
     assert schema["con_201826"].role == schema["phe_401"].role == "diagnosis"
     assert schema["age"].lower == 0
+
+
+def test_a_letter_of_both_versions_is_told_by_the_day_and_a_concept_is_believed(tmp_path):
+    """E804 is an accident of ICD-9 or a disease of ICD-10; a concept that is no ICD is no code."""
+    tables = toy()
+    more = [(2, 0, "2015-09-30", "E804", 0), (2, 0, "2015-10-01", "E804", 0),
+            (2, 320128, "2016-01-01", "I10", 320128)]  # fmt: skip
+    rows = pd.DataFrame(more, columns=tables["condition_occurrence"].columns)
+    rows["condition_start_date"] = stamp(rows["condition_start_date"])
+    tables["condition_occurrence"] = rows
+    diagnoses = engine.collect(omop.scan(as_csv(tables, tmp_path / "db"))["diagnoses"])
+    found = diagnoses.sort_values("time")[["icd_code", "icd_version"]]
+    assert found.to_numpy().tolist() == [["E804", 9], ["E804", 10]]
 
 
 def test_what_has_no_code_is_counted(tmp_path, caplog):
@@ -264,6 +277,17 @@ def test_a_database_that_nobody_has_tuned(tmp_path, caplog):
     assert "days with a condition" in caplog.text and "The outcome is VISIT_1y" in caplog.text
     assert "bmi" not in schema  # nobody was weighed
     assert patients["sex"].isin(["F", "M"]).all()
+
+
+def test_a_table_whose_only_row_is_its_header_is_empty(tmp_path):
+    header = pd.DataFrame([["person_id", "death_date"]], columns=["column0", "column1"])
+    path = as_duckdb(toy() | {"death": header}, tmp_path / "a.duckdb")
+    tables = omop.scan(path)
+    assert "no rows" in tables["quality"].set_index("table").loc[["death"], "what"].tolist()
+    assert engine.collect(tables["patients"])["death_date"].isna().all()
+    path = as_duckdb(toy() | {"person": header}, tmp_path / "b.duckdb")
+    with pytest.raises(InputError, match="has no rows in the OMOP table person"):
+        omop.scan(path)
 
 
 def test_the_database_file_is_not_changed(tmp_path):

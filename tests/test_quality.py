@@ -123,6 +123,13 @@ def test_a_cell_that_cannot_be_read_is_counted(con, kind, written, values, found
     assert {f.of for f in findings} <= {len(written)}
 
 
+def test_a_needed_column_that_is_blank_in_most_rows_is_refused(con):
+    with pytest.raises(InputError, match="Column 'c' .* whole numbers but has '' in row 2"):
+        read(con, {"c": "whole"}, c=["1", "", "\\N"])
+    table, findings = read(con, {"c": "whole"}, c=["1", "", "\\N", "2"])
+    assert table["c"].tolist() == [1, 2] and findings[0].rows == 2
+
+
 def test_names_of_columns_may_be_in_capitals(con):
     said = {"person": "whole", "day": "date?"}
     table, found = read(con, said, **{"\ufeffPERSON": [1], " Day": ["2017-11-04"]})

@@ -13,7 +13,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.generation.decode import repair, violations
 from ehrsynth.relations import Follows, Formula, compute, parse, written
 from ehrsynth.rules import Above, Drop, Implies, chosen_rules, read_rules, write_rules
-from ehrsynth.schema import MISSING, Schema
+from ehrsynth.schema import MISSING, Column, Schema
 
 
 def clinic(n: int = 3000, seed: int = 0) -> pd.DataFrame:
@@ -86,6 +86,8 @@ def test_a_slip_in_a_record_does_not_hide_a_formula():
     table = clinic()
     table.loc[5, "w"] += 4
     assert "w = 10000 * u / v ** 2" in names_of(relations(table))
+    table.loc[:9, "w"] += 4
+    assert "w = 10000 * u / v ** 2" not in names_of(relations(table))
 
 
 def independent(seed: int) -> pd.DataFrame:
@@ -129,6 +131,34 @@ def test_what_age_alone_explains_is_no_relation_of_two_diseases():
 
 def test_few_patients_show_nothing():
     assert relations(clinic(12)) == []
+
+
+@pytest.mark.parametrize(("few", "found"), [(4, 0), (5, 1)])
+def test_what_fewer_patients_have_than_may_be_told_is_no_relation(few, found):
+    """Nobody with the rare disease has what nearly all others have: beyond chance, but too few."""
+    rare = np.arange(2_000) < few
+    usual = ~rare & (np.arange(2_000) < 1_990)
+    table = pd.DataFrame({"rare": rare, "usual": usual}).astype("uint8")
+    assert len(relations(table, schema_of(table))) == found
+
+
+def test_two_numbers_of_few_patients_can_be_in_order_by_chance():
+    schema = Schema((Column("upper", "continuous"), Column("lower", "continuous")))
+    upper, lower = [6.5, 7.1, 5.4, 8.2, 9.0, 10.3], [1.7, 2.2, 3.1, 4.9, 5.3, 6.0]
+    assert relations(pd.DataFrame({"upper": upper, "lower": lower}), schema) == []
+    lower = np.random.default_rng(0).normal(50, 10, 60)
+    upper = lower + np.random.default_rng(1).gamma(2, 5, 60)
+    found = relations(pd.DataFrame({"upper": upper, "lower": lower}), schema)
+    assert names_of(found) == {"upper above lower"}
+
+
+def test_a_formula_holds_up_to_the_rounding_of_its_columns():
+    """Half a unit of the result where the parts are exact; of the parts, what they make of it."""
+    table = pd.DataFrame({"total": [3.0, 3.0, 3.0, 3.0], "a": [1.4, 1.6, 2.0, 3.0], "b": 2.0})
+    columns = [Column("total", "continuous", decimals=0), Column("b", "continuous")]
+    for decimals, broken in ((None, [False, True, True, True]), (0, [False, False, False, True])):
+        schema = Schema((*columns, Column("a", "continuous", decimals=decimals)))
+        assert Formula("total", "a + b").broken(table, schema)[0].tolist() == broken
 
 
 def test_codes_by_the_hundred_take_seconds():
