@@ -39,7 +39,7 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
         _refuse_first(what, numbers, numbers.abs() > LARGEST, _TOO_LARGE)
         return numbers
     if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
-        found = "no value" if pd.isna(bad.value) else _told(values, bad.value)
+        found = "no value" if pd.isna(bad.value) else shown(values, bad.value)
         raise InputError(f"{what} should be 0 or 1 but has {found} in row {bad.row}.")
     return numbers.astype("uint8")
 
@@ -49,7 +49,7 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
     if REST in categories:  # whatever is rare has joined it
         text = text.where(text.isin([*categories, MISSING]), REST)
     if bad := first_bad(text, ~text.isin(categories)):
-        found = "a missing value" if bad.value == MISSING else _told(text, bad.value)
+        found = "a missing value" if bad.value == MISSING else shown(text, bad.value)
         raise InputError(
             f"{what} has {found} in row {bad.row}, which is not one of its categories "
             f"({some(categories)})."
@@ -59,11 +59,11 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
 
 def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
     if bad := first_bad(values, wrong):
-        said = said.format(value=_told(values, bad.value), row=bad.row)
+        said = said.format(value=shown(values, bad.value), row=bad.row)
         raise InputError(f"{what} {said}; correct it or leave it empty.")
 
 
-def _told(values: pd.Series, value: Any) -> str:
+def shown(values: pd.Series, value: Any) -> str:
     """A value as a message may show it: only when enough patients have it."""
     if not is_shared(values, value):
         return "another text" if isinstance(value, str) else "another number"

@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 import pandas as pd
 
 from ..errors import InputError, first_bad, some
+from ..kinds import shown
 from ..protection import LEAST_PATIENTS, told
 from .engine import ROW, Table, Value, collect, literal
 from .tables import LONGEST_LIFE
@@ -186,14 +187,17 @@ def refuse_first(table: Table, column: str, what: str, wrong: Value, where: obje
         wrong=wrong.fill_null(False),
     )  # fmt: skip
     first = collect(rows.filter(rows["wrong"]).order_by("row").limit(1)).iloc[0]
-    shown = "nothing" if pd.isna(first["value"]) else repr(str(first["value"]))
-    _refuse(column, where, f"hold {what} but has {shown}", int(first["row"]) + 1)
+    value = "" if pd.isna(first["value"]) else str(first["value"])
+    alike = collect(rows.filter(rows["value"] == value).limit(LEAST_PATIENTS))["value"]
+    has = shown(alike, value) if value.strip() else "nothing"
+    _refuse(column, where, f"hold {what} but has {has}", int(first["row"]) + 1)
 
 
 def check_values(values: pd.Series, wrong: pd.Series, where: object, what: str) -> None:
     """Raise for the first of the values of a column that is `wrong`: it should be `what`."""
     if bad := first_bad(values, wrong):
-        _refuse(values.name, where, f"be {what} but is {str(bad.value)!r}", bad.row)
+        is_ = shown(values, bad.value) if str(bad.value).strip() else "nothing"
+        _refuse(values.name, where, f"be {what} but is {is_}", bad.row)
 
 
 def _refuse(column: object, where: object, should: str, row: int) -> NoReturn:
