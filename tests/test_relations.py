@@ -142,6 +142,13 @@ def test_what_fewer_patients_have_than_may_be_told_is_no_relation(few, found):
     assert len(relations(table, schema_of(table))) == found
 
 
+@pytest.mark.parametrize(("some", "found"), [(6, 0), (40, 1)])
+def test_what_half_of_all_have_six_can_be_without_by_chance(some, found):
+    place = np.arange(200)
+    table = pd.DataFrame({"some": place < some, "half": place >= 100}).astype("uint8")
+    assert len(relations(table, schema_of(table))) == found
+
+
 def test_two_numbers_of_few_patients_can_be_in_order_by_chance():
     schema = Schema((Column("upper", "continuous"), Column("lower", "continuous")))
     upper, lower = [6.5, 7.1, 5.4, 8.2, 9.0, 10.3], [1.7, 2.2, 3.1, 4.9, 5.3, 6.0]
