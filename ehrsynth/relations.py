@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, near
-from .kinds import category_text
+from .kinds import cast, category_text, is_plain_number
 from .schema import MISSING, Column, Schema
 
 OTHER = "(other)"  # a number that is not zero
@@ -215,8 +215,22 @@ def _value(node: Any, values: Mapping[str, np.ndarray]) -> Any:
 # -- rules by which a column follows from others ---------------------------------------------
 
 
+def has_numbers(column: Column) -> bool:
+    """Whether a column holds numbers, also if these are the categories of a score."""
+    known = [level for level in column.categories if level != MISSING]
+    return column.kind == "continuous" or (len(known) > 2 and all(map(is_plain_number, known)))
+
+
+def numbers(values: pd.Series) -> np.ndarray:
+    """Numbers, or categories that are, as numbers; NaN where there is none."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values.to_numpy(float)
+    levels = pd.to_numeric(pd.Series(values.cat.categories, dtype=object), errors="coerce")
+    return np.append(levels.to_numpy(float), np.nan)[values.cat.codes]
+
+
 def half_unit(column: Column) -> float:
-    """Half of the last decimal that a column's numbers have."""
+    """Half of the last decimal that a column's numbers have; those of a score are exact."""
     return 0.0 if column.decimals is None else 0.5 * 10.0**-column.decimals
 
 
@@ -230,7 +244,7 @@ class Formula(Rule):
 
     column: str  #: of numbers
     equals: str  #: as ``weight / height ** 2``; see :func:`parse`
-    kinds = ("continuous",)
+    kinds = ("continuous", "categorical")
 
     def __str__(self) -> str:
         return f"{self.column} = {self.equals}"
@@ -243,40 +257,52 @@ class Formula(Rule):
         super().check(schema)
         if self.column in self.columns[1:] or len(self.columns) == 1:
             raise InputError(f"{self} needs other columns on its right side, and only those.")
+        for name in self.columns:
+            if not has_numbers(schema[name]):
+                raise InputError(f"column {name!r} has no numbers; use a continuous one.")
 
     def _expected(self, table: pd.DataFrame, schema) -> tuple[np.ndarray, np.ndarray]:
         """What the formula says, and how far a rounded number can be from it; arrays (n,)."""
-        parts = {name: table[name].to_numpy(float) for name in self.columns[1:]}
+        parts = {name: numbers(table[name]) for name in self.columns[1:]}
         value = compute(self.equals, parts)
         slack = half_unit(schema[self.column]) + 1e-6 * np.abs(value) + 1e-9
-        for name, numbers in parts.items():
+        for name, part in parts.items():
             if step := half_unit(schema[name]):
-                ends = (compute(self.equals, parts | {name: numbers + s})
+                ends = (compute(self.equals, parts | {name: part + s})
                         for s in (step, -step))  # fmt: skip
                 slack = slack + np.fmax.reduce([np.abs(end - value) for end in ends])
         return value, slack
 
     def broken(self, table, schema):
         value, slack = self._expected(table, schema)
-        known = np.all([table[name].notna() for name in self.columns], axis=0)
+        own = numbers(table[self.column])
+        known = ~np.isnan(own)
         # What cannot be computed (a division by zero) is no contradiction.
         applies = known & np.isfinite(value)
-        off = np.abs(table[self.column].to_numpy(float) - value)
+        off = np.abs(own - value)
         return applies & ~(off <= slack), applies
 
     def repair(self, table, wrong, schema, rng):
         value, _ = self._expected(table, schema)
-        column, known = schema[self.column], table[self.column].to_numpy(float)
+        column, known = schema[self.column], numbers(table[self.column])
         made = value if column.decimals is None else np.round(value, column.decimals)
-        outside = wrong & np.isnan(column.within(made))
+        if column.kind == "categorical":
+            levels = numbers(pd.Series(pd.Categorical(column.categories)))
+            inside = np.isclose(made[:, None], levels).any(axis=1)
+        else:
+            inside = ~np.isnan(column.within(made))
+        outside = wrong & ~inside
         applies = self.broken(table, schema)[1]
         good = applies & ~wrong
         # Of everybody: who was only near by chance is computed too.
-        table[self.column] = np.where(applies & ~np.isnan(column.within(made)), made, known)
+        table[self.column] = cast(
+            pd.Series(np.where(applies & inside, made.round(9), known), table.index),
+            column.kind, column.categories, self.column,
+        )  # fmt: skip
         if outside.any() and good.any():
             copy_rows(table, self.columns, outside, similar(known, outside, good, rng))
-        elif outside.any():
-            table[self.column] = table[self.column].mask(outside)
+        elif outside.any() and (column.kind == "continuous" or MISSING in column.categories):
+            put(table, column, MISSING, outside, good, rng)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,33 @@ def test_what_some_patients_break_is_no_relation():
     assert left & HOLDS == {"died = 1 implies q = cancer or heart or other"}
 
 
+def scores(n=600, seed=0):
+    """Grades of few values: their sum is a category as well, and follows from them."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"y": rng.random(n) < 0.3, "eye": rng.integers(1, 4, n)})
+    table[["motor", "other"]] = rng.integers(1, 5, (n, 2))
+    return described(table.assign(total=table["eye"] + table["motor"]), "y")
+
+
+def test_a_sum_of_scores_with_few_values_is_found_and_computed():
+    table = scores()
+    schema = Schema.of(table)
+    assert schema["total"].kind == "categorical"
+    found = relations(table)
+    assert "total = eye + motor" in names_of(found)
+    rules = [one.rule for one in found if isinstance(one.rule, Formula)]
+    assert [rule.columns for rule in rules] == [("total", "eye", "motor")]
+    rng = np.random.default_rng(1)
+    mixed = schema.attach(
+        pd.DataFrame({n: c.array[rng.permutation(600)] for n, c in table.items()})
+    )
+    assert rules[0].broken(mixed, schema)[0].any()
+    mended = repair(mixed, np.random.default_rng(0), schema, rules)
+    parts = [mended[name].astype(int) for name in ("eye", "motor")]
+    assert (mended["total"].astype(int) == sum(parts)).all()
+    assert mended.dtypes.equals(table.dtypes)
+
+
 def test_a_slip_in_a_record_does_not_hide_a_formula():
     table = clinic()
     table.loc[5, "w"] += 4

@@ -1,6 +1,7 @@
 """Time to an event: the statistics, what may not predict, and the way from a columns file."""
 
 import json
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 import ehrsynth as es
 from ehrsynth import plots
+from ehrsynth.discovery import relations
+from ehrsynth.discovery.leaks import leaks
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import PROFILES, evaluate, judge, page, survival
 from ehrsynth.evaluation.setting import with_references
@@ -96,6 +99,31 @@ def test_the_time_predicts_nothing_and_the_event_is_the_outcome():
         spec = next(spec for spec in judge.SPECS if spec.name == "tstr_auroc")
         found[name] = spec.evaluate(scene["synthetic"], 0).value
     assert found["time"] < 0.85 and found["no time"] > 0.97
+
+
+def test_what_follows_from_the_time_is_no_predictor_either():
+    def told(seed, n):
+        table, rng = people(n, seed), np.random.default_rng(seed)
+        entry = rng.integers(0, 2_000, n).astype(float)
+        return table.assign(
+            months=(12 * table["years"]).round(2), gone=(entry + table["years"]).round(2),
+            entry=entry, log_time=np.log1p(table["years"]).round(6), size=rng.normal(9, 1, n),
+            band=pd.cut(table["years"], [-1, 2, 8, 99], labels=["short", "mid", "long"]),
+        )  # fmt: skip
+
+    more = [Column(name, "continuous", decimals=2) for name in ("months", "gone")]
+    more += [Column("entry", "continuous", decimals=0), Column("log_time", "continuous"),
+             Column("size", "continuous"),
+             Column("band", "categorical", categories=("short", "mid", "long"))]  # fmt: skip
+    years = replace(SCHEMA["years"], decimals=2)
+    schema = Schema((*(years if c.name == "years" else c for c in SCHEMA.columns), *more))
+    tables = {"train": told(1, 1_400), "holdout": told(2, 600), "synthetic": told(3, 1_400)}
+    found = leaks(tables["train"], schema, relations(tables["train"], schema))
+    assert {leak.column for leak in found} == {"months", "gone", "log_time", "band"}
+    report = evaluate(*tables.values(), schema=schema, profile="fast")
+    assert report["tstr_auroc"].value < 0.85
+    vouched = Schema(tuple(replace(c, predictor=True) for c in schema.columns))
+    assert leaks(tables["train"], vouched, relations(tables["train"], schema)) == []
 
 
 def test_fresh_patients_are_as_good_as_the_best():

@@ -49,7 +49,8 @@ def listed(
 
 def look_into(train: pd.DataFrame, schema: Schema) -> tuple[list[Found], list[Leak]]:
     """What holds for every training patient and what determines the outcome, told in the log."""
-    found, leaking = relations(train, schema), leaks(train, schema)
+    found = relations(train, schema)
+    leaking = leaks(train, schema, found)
     for rule, by_chance in found[:_SHOWN]:
         log.info("  Holds for all: %s (%d would break it by chance).", rule, by_chance)
     if found:

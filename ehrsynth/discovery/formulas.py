@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 import pandas as pd
 
-from ..relations import Formula, compute, half_unit, written
+from ..relations import Formula, compute, half_unit, has_numbers, numbers, written
 from ..schema import Schema
 from .cells import CHANCE, Found
 
@@ -26,9 +26,10 @@ _SEARCHED = 1e9  # formulas that could have been tried, for the correction
 
 def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
     """One formula for each column that follows from others, none in a circle."""
-    numbers = [n for n in schema.of_kind("continuous") if table[n].nunique() > 2]
-    names = [n for n in numbers if "`" not in n]  # which no formula can name
-    table = table[names]
+    given = (schema.outcome, schema.sex)
+    several = [c.name for c in schema.columns if has_numbers(c) and table[c.name].nunique() > 2]
+    names = [n for n in several if "`" not in n and n not in given]  # which a formula can name
+    table = pd.DataFrame({name: numbers(table[name]) for name in names}, index=table.index)
     accepted: dict[str, Found] = {}
     parts: dict[str, set[str]] = {}
     for group, product in _candidates(table, schema) if len(names) > 1 else ():

@@ -5,15 +5,17 @@ AUROC), and are there values with which nearly everybody has it? Age in a sick p
 best laboratory value, is far from both.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..protection import LEAST_PATIENTS
-from ..relations import has
+from ..relations import Formula, compute, has, has_numbers, numbers
 from ..schema import MISSING, Column, Schema
 from ..statistics import Estimate, auroc, wilson
+from .cells import Found
 
 # The lower end of the 95 % interval, of the AUROC or of the share who have the outcome; of numbers,
 # since a good laboratory value comes near, more.
@@ -21,6 +23,7 @@ DETERMINES, DETERMINES_AS_NUMBER = 0.95, 0.98
 _SURE = 0.9  # share with the outcome, in other patients, from which on a value speaks for it
 _CASES = 0.05  # of those with the outcome must have such a value
 _FOLDS, _BINS = 5, 20
+_IN_ORDER, _SEEN = 0.99, 20  # of a column's order, the time's; changes by chance that show it
 
 
 class Leak(NamedTuple):
@@ -32,7 +35,7 @@ class Leak(NamedTuple):
     low: float
 
 
-def leaks(table: pd.DataFrame, schema: Schema) -> list[Leak]:
+def leaks(table: pd.DataFrame, schema: Schema, found: Iterable[Found] = ()) -> list[Leak]:
     """The columns that nearly determine the outcome, but for those that a person vouches for.
 
     Parameters
@@ -40,14 +43,47 @@ def leaks(table: pd.DataFrame, schema: Schema) -> list[Leak]:
     table : DataFrame
         Training patients.
     schema : Schema
+    found : iterable of Found, optional
+        Relations: what is computed from the time of the outcome tells as much as the time.
     """
     if schema.outcome is None or table[schema.outcome].nunique() < 2:
         return []
     y = schema.outcome_values(table).astype(int)
     fold = np.random.default_rng(0).permutation(len(y)) % _FOLDS
     asked = (c for c in schema.columns if c.role not in ("outcome", "time") and c.predictor is None)
-    found = ((column.name, _shown(table, column, y, fold)) for column in asked)
-    return [Leak(name, *shown) for name, shown in found if shown is not None]
+    rules = [one.rule for one in found if isinstance(one.rule, Formula)]
+    of_time = _of_time(table, schema, rules) if schema.time else {}
+    shown = ((c.name, of_time.get(c.name) or _shown(table, c, y, fold)) for c in asked)
+    return [Leak(name, *said) for name, said in shown if said is not None]
+
+
+def _of_time(table: pd.DataFrame, schema: Schema, rules: list[Formula]) -> dict[str, tuple]:
+    """What shows that a column tells the time: its order, or a formula in which both grow."""
+    time, shown = str(schema.time), {}
+    order = table[time].rank()
+    for column in schema.columns:
+        if column.name == time:
+            continue
+        if has_numbers(column):
+            share = abs(pd.Series(numbers(table[column.name]), table.index).corr(order, "spearman"))
+        else:  # its categories are bands of time
+            codes = pd.factorize(table[column.name])[0]
+            changes = np.count_nonzero(np.diff(codes[np.lexsort((codes, order))]))
+            by_chance = len(codes) - (np.bincount(codes) ** 2).sum() / len(codes)
+            bands = changes == codes.max() and by_chance >= _SEEN
+            share = 1.0 if bands else 0.0
+        if share >= _IN_ORDER:
+            shown[column.name] = ("share of its order that is that of the time", share, share)
+    for rule in (rule for rule in rules if time in rule.columns):
+        parts = {name: np.array([np.nanmedian(numbers(table[name]))]) for name in rule.columns[1:]}
+        moved = {name: value * 1.01 + 0.01 for name, value in parts.items()}
+        base = compute(rule.equals, parts)
+        slope = {n: float((compute(rule.equals, parts | {n: moved[n]}) - base)[0]) for n in parts}
+        slope[rule.column] = -1.0  # on the other side
+        later = [n for n in rule.columns if n != time and slope[n] * slope[time] < 0]
+        shown |= {name: (f"share of patients with {rule}", 1.0, 1.0)
+                  for name in (later or rule.columns) if name != time}  # fmt: skip
+    return shown
 
 
 def unused(schema: Schema, found: list[Leak]) -> list[str]:

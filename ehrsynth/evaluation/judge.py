@@ -142,7 +142,8 @@ def _scenes(
     rules: Iterable[Rule] | None,
 ) -> tuple[dict[str, Setting], list[Leak]]:  # fmt: skip
     """The settings with what is found in train: relations to keep, columns that models skip."""
-    leaking, relations = leaks(tables["train"], schema), to_keep(tables["train"], schema, rules)
+    relations = to_keep(tables["train"], schema, rules)
+    leaking = leaks(tables["train"], schema, relations)
     hidden = unused(schema, leaking)
     return with_references(
         **tables, schema=schema, effort=PROFILES[profile], seed=seed, relations=relations,
