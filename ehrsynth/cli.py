@@ -300,6 +300,7 @@ def evaluate(
     from .evaluation import evaluate as measure
     from .evaluation.alignment import schema_beside
     from .release import check_beside
+    from .sources.flat.columns_file import encoding
     from .sources.flat.file import read_file
 
     if schema is not None and outcome is not None:
@@ -308,7 +309,8 @@ def evaluate(
         check_beside(path)
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
     with at_work("Evaluation"):
-        tables = {name: read_file(path) for name, path in paths.items()}
+        said = encoding(columns)
+        tables = {name: read_file(path, encoding=said) for name, path in paths.items()}
         if schema is None and columns is None:
             schema = schema_beside(train, tables["train"].frame)
         known = None if schema is None else Schema.load(schema)

@@ -78,7 +78,9 @@ def as_csv(table, path, **options):
         (["Москва", "Казань"], "koi8_r"), (["北京", "上海市", "糖尿病"], "gb18030"),
         (["男", "女"], "gb18030"), (["Köln", "北京"], "utf-8"), (["Köln", "Łódź"], "utf-16"),
         (["Łódź", "Gdańsk", "Żory"], "cp1250"), (["東京", "大阪"], "shift_jis"),
-        (["Αθήνα", "Πάτρα"], "cp1253"),
+        (["Αθήνα", "Πάτρα"], "cp1253"), (["İstanbul", "Şişli", "Kadın"], "cp1254"),
+        (["Győr", "Szűcs"], "cp1250"), (["Třebíč", "Plzeň"], "cp1250"),
+        (["37 °C", "5–9"], "cp1252"), (["1\u00a0234 €", "m²"], "cp1252"), (["Klaipėda", "Šiauliai"], "cp1257"),
     ],
 )  # fmt: skip
 def test_an_encoding_is_guessed_from_the_whole_file_and_said(
@@ -95,8 +97,28 @@ def test_an_encoding_is_guessed_from_the_whole_file_and_said(
 
 def test_an_encoding_that_cannot_be_told_is_refused(patients, tmp_path):
     path = as_csv(patients.assign(city="Köln"), tmp_path / "p.csv", encoding="cp850")
-    with pytest.raises(InputError, match="its encoding cannot be told; save it in UTF-8"):
+    with pytest.raises(InputError, match="its encoding cannot be told; .*save it in UTF-8"):
         read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("Größe", "cp1252"), ("été", "cp1252"), ("Näkö", "cp1252"), ("Płeć", "cp1250"),
+     ("m²", "cp1252"), ("Yaş", "cp1254"), ("kosten €", "cp1252"), ("Возраст", "cp1251"), ("Životnost", "cp1250")],
+)  # fmt: skip
+def test_letters_of_the_first_line_alone_tell_the_encoding(patients, tmp_path, name, encoding):
+    path = as_csv(patients.rename(columns={"crp": name}), tmp_path / "p.csv", encoding=encoding)
+    assert read(path)[1].names == ["died", "sex", "age", name]
+
+
+def test_a_person_may_say_the_encoding(patients, tmp_path):
+    table = patients.assign(born=["年齢"] * 100 + ["不明"] * 100)  # too few to tell
+    path = as_csv(table, tmp_path / "p.csv", encoding="shift_jis")
+    said = columns_file(tmp_path, **{"(file)": {"encoding": "shift_jis"}, "age": {"unit": "years"}})
+    schema = read(path, columns=said)[1]
+    assert set(schema["born"].categories) == {"年齢", "不明"} and schema["age"].unit == "years"
+    with pytest.raises(InputError, match=r"about \(file\); write it as"):
+        read(path, columns=columns_file(tmp_path, **{"(file)": {"encoding": "klingon"}}))
 
 
 @pytest.mark.parametrize("sep", [",", ";", "\t", "|"])

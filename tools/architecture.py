@@ -74,8 +74,8 @@ ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-
 # Folders inside of folders.
 INSIDE = {
     "sources.flat": (
-        "decimals", "text_file", "file", "columns_file", "reading", "units", "dates", "as_numbers",
-        "outcome", "column_reader", "applying", "who", "styles", "form", "table",
+        "words", "columns_file", "decimals", "text_file", "file", "reading", "units", "dates",
+        "as_numbers", "outcome", "column_reader", "applying", "who", "styles", "form", "table",
     ),
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",

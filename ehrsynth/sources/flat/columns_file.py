@@ -5,6 +5,7 @@ A small JSON or YAML file that maps names to a :class:`Wish`, such as
 not name is worked out from its values.
 """
 
+import codecs
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,24 @@ class Wish:
 
 
 NOTHING = Wish()
+FILE = "(file)"  # in the place of a name: what is said about the whole file
 KEYS = tuple(Wish.__dataclass_fields__)
+
+
+def encoding(path: str | Path | None) -> str | None:
+    """The encoding that a columns file says for a file that is not in UTF-8, if it says one."""
+    content = None if path is None else read_by_hand(path)
+    said = content.get(FILE) if isinstance(content, Mapping) else None
+    if said is None:
+        return None
+    try:
+        codecs.lookup(said["encoding"])
+    except (TypeError, KeyError, LookupError):
+        raise InputError(
+            f'{path} says {said!r} about {FILE}; write it as {{"encoding": "cp1254"}}, with a name '
+            "that Python knows."
+        ) from None
+    return str(said["encoding"])
 
 
 def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
@@ -50,6 +68,8 @@ def read(path: str | Path, names: Iterable[str], where: str) -> dict[str, Wish]:
         raise InputError(f"{path} should map the name of a column to what it is, as in {example}.")
     wishes = {}
     for name, said in content.items():
+        if name == FILE:
+            continue
         if name not in names:
             raise InputError(
                 f"{path} names the column {name!r}, which {where} does not have; "

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ...errors import InputError
 from ...files import TABLE_SUFFIXES, check_packed, read_table, reason
+from .columns_file import FILE
 from .decimals import sign_of_file
 from .text_file import encoding_of, header_of
 
@@ -74,8 +75,13 @@ class Raw:
         return self.dialect.kind.startswith(".csv")
 
 
-def read_file(data: str | Path | pd.DataFrame, where: str = "the table") -> Raw:
-    """The table of a CSV or Parquet file, or a DataFrame: at least one row, no name twice."""
+def read_file(
+    data: str | Path | pd.DataFrame, where: str = "the table", encoding: str | None = None
+) -> Raw:
+    """The table of a CSV or Parquet file, or a DataFrame: at least one row, no name twice.
+
+    The `encoding` of a CSV that is not in UTF-8 is guessed where nobody says it.
+    """
     if isinstance(data, pd.DataFrame):
         raw = _of_frame(data, where)
     else:
@@ -87,7 +93,7 @@ def read_file(data: str | Path | pd.DataFrame, where: str = "the table") -> Raw:
         if kind == ".parquet" and path.is_file():
             raw = _read_parquet(path)
         elif kind and path.is_file():
-            raw = _read_csv(path, kind)
+            raw = _read_csv(path, kind, encoding)
         else:
             read_table(path)  # says what is wrong
             raise AssertionError(path)
@@ -110,9 +116,9 @@ def _refuse_doubled(where: object, names: Iterable[str]) -> None:
         raise InputError(f"Column name {name!r} appears twice in {where}; rename one.")
 
 
-def _read_csv(path: Path, kind: str) -> Raw:
+def _read_csv(path: Path, kind: str, said: str | None) -> Raw:
     check_packed(path)
-    encoding = encoding_of(path)
+    encoding = encoding_of(path, said)
     delimiter, names = header_of(path, encoding)
     _refuse_doubled(path, [name for name in names if name])
     try:
@@ -129,7 +135,10 @@ def _read_csv(path: Path, kind: str) -> Raw:
     frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
     dialect = Dialect(kind, tuple(names), None, delimiter, encoding, sign_of_file(frame))
     if not encoding.startswith("utf-8"):
-        log.info("%s is read as text in %s; if that is wrong, save it in UTF-8.", path, encoding)
+        log.info(
+            "%s is read as text in %s; if that is wrong, say {\"%s\": {\"encoding\": NAME}} in a "
+            "columns file (--columns), or save it in UTF-8.", path, encoding, FILE,
+        )  # fmt: skip
     return Raw(_named(frame, str(path)), dialect, str(path))
 
 

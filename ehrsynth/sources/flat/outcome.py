@@ -7,7 +7,8 @@ import pandas as pd
 from ... import kinds
 from ...errors import InputError, first_bad
 from ...schema import Column
-from .reading import WORDS, Reading
+from .reading import Reading
+from .words import WORDS
 
 # Words that say that it happened, and that it did not.
 _YES, _NO = (set(WORDS[name].split()) for name in ("yes", "no"))

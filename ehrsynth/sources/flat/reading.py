@@ -2,11 +2,9 @@
 
 import json
 import re
-import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
 import pandas as pd
 
@@ -19,7 +17,6 @@ from ...schema import Column
 from .columns_file import NOTHING, Wish
 from .decimals import MARKS, sign_of_column, to_numbers
 
-WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
 # Numbers that name a place or a thing: no number lies between two of them.

@@ -65,7 +65,7 @@ def open_sheet(
     patient_id: str | None = None, positive: str | None = None, where: str = "the table",
 ) -> Sheet:  # fmt: skip
     """Read a table without learning anything from it; :func:`load` tells of the parameters."""
-    raw = data if isinstance(data, Raw) else read_file(data, where)
+    raw = data if isinstance(data, Raw) else read_file(data, where, columns_file.encoding(columns))
     table, where = raw.frame, raw.where
     for what, name in (("Outcome column", outcome), ("Patient key", patient_id)):
         if name is not None and name not in table.columns:

@@ -11,6 +11,8 @@ from typing import Any
 from charset_normalizer import from_bytes
 
 from ...errors import InputError
+from .columns_file import FILE
+from .words import WORDS
 
 _DELIMITERS = ",;\t|"
 _MARKS = {
@@ -23,6 +25,8 @@ _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257")
 _ALPHABETS = ("cp1251", "cp1253", "koi8_r", "cp866", "iso8859_5", "cp1255", "cp1256", "cp874")
 _PAIRS = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
 _WORD = re.compile(rb"[@-{}~\x80-\xff]*[\x80-\xff][@-{}~\x80-\xff]*")  # of pairs, too
+_SIGNS = re.compile(f"[{WORDS['signs']}]+")
+_BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _MOST_WORDS = 20_000  # different ones; more do not change the guess
 _ROWS_TO_GIVE_UP = 1_000  # after so many rows a delimiter that does not fit is left
@@ -34,11 +38,13 @@ def open_file(path: Path, mode: str, **options) -> Any:
     return gzip.open(path, mode, **options) if zipped else open(path, mode, **options)
 
 
-def encoding_of(path: Path) -> str:
-    """The encoding, by its mark, as UTF-8, or as the words beyond ASCII say."""
+def encoding_of(path: Path, said: str | None = None) -> str:
+    """The encoding, by its mark, as UTF-8, as somebody `said`, or as its words beyond ASCII say."""
     first: dict[bool, int] = {}  # line that has more than ASCII and is, or is not, in UTF-8
     words: set[bytes] = set()
     mark = ""
+    if said and re.match("utf.?(?:16|32)", said.lower()):
+        return said
     try:
         with open_file(path, "rb") as file:
             for number, line in enumerate(file, start=1):
@@ -57,14 +63,15 @@ def encoding_of(path: Path) -> str:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
     if False not in first:
         return mark or "utf-8"
-    guess = _guess(sorted(words))
+    guess = said or _guess(sorted(words))
     if not guess:
         raise InputError(
             f"{path} is not in UTF-8 (first in line {first[False]}), and its encoding cannot be "
-            "told; save it in UTF-8."
+            f'told; say {{"{FILE}": {{"encoding": NAME}}}} in a columns file (--columns), or save '
+            "it in UTF-8."
         )
     # Of a mixed file one half of the letters would be garbled. Two bytes of Chinese can be UTF-8.
-    if True in first and guess not in _PAIRS:
+    if True in first and guess not in _PAIRS and not said:
         raise InputError(
             f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
             f"{first[False]} is not; save all of it in UTF-8."
@@ -72,9 +79,27 @@ def encoding_of(path: Path) -> str:
     return guess
 
 
+def _by_alphabet(text: bytes) -> str:
+    """The encoding in which the words have the letters of one language and usual signs, or ""."""
+    for encoding, letters in (line.split() for line in WORDS["alphabets"].split("\n") if line):
+        read = text.decode(encoding, "replace").replace("İ", "ı").casefold()
+        words = [word for word in read.split() if not _SIGNS.fullmatch(word)]
+        mixed = sum(not word.isascii() and bool(re.search("[a-z]", word)) for word in words)
+        known = {*letters, *WORDS["signs"], "s"}  # of which ß is two
+        if (
+            mixed >= len(words) / 2
+            and all(c.isascii() or c in known for c in read)
+            and not _BETWEEN.search(read)
+        ):
+            return encoding
+    return ""
+
+
 def _guess(words: list[bytes]) -> str:
     """The encoding in which these words are words, or ""."""
     text = b" ".join(words)
+    if found := _by_alphabet(text):
+        return found
     high = b"".join(_HIGH.findall(text))
     order: tuple[str, ...] = (*_ALPHABETS, *_PAIRS, *_LATIN)
     if len(high) < 0.5 * sum(map(len, words)):
@@ -83,12 +108,12 @@ def _guess(words: list[bytes]) -> str:
     elif not all(byte >= 0xC0 or byte in b"\xa8\xb8" for byte in high):  # all in Cyrillic
         if all(len(run) % 2 == 0 for run in _HIGH.findall(text)):
             order = (*_PAIRS, *_ALPHABETS, *_LATIN)
-    found = {}
+    fits = {}
     for match in from_bytes(text, cp_isolation=list(order)):
         for name in set(match.could_be_from_charset) & set(order):
             if (share := _letters(text, name)) > 0.5:
-                found[name] = (-round(share, 2), round(match.chaos, 2), order.index(name))
-    return min(found, key=lambda name: found[name]) if found else ""
+                fits[name] = (-round(share, 2), round(match.chaos, 2), order.index(name))
+    return min(fits, key=lambda name: fits[name]) if fits else ""
 
 
 def _letters(text: bytes, encoding: str) -> float:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from .reading import WORDS
+from .words import WORDS
 
 _UNITS = {
     spelling: spellings.split()[0]
