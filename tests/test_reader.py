@@ -80,7 +80,8 @@ def as_csv(table, path, **options):
         (["Łódź", "Gdańsk", "Żory"], "cp1250"), (["東京", "大阪"], "shift_jis"),
         (["Αθήνα", "Πάτρα"], "cp1253"), (["İstanbul", "Şişli", "Kadın"], "cp1254"),
         (["Győr", "Szűcs"], "cp1250"), (["Třebíč", "Plzeň"], "cp1250"),
-        (["37 °C", "5–9"], "cp1252"), (["1\u00a0234 €", "m²"], "cp1252"), (["Klaipėda", "Šiauliai"], "cp1257"),
+        (["37 °C", "5–9"], "cp1252"), (["1\u00a0234 €", "m²"], "cp1252"),
+        (["Klaipėda", "Šiauliai"], "cp1257"),
     ],
 )  # fmt: skip
 def test_an_encoding_is_guessed_from_the_whole_file_and_said(
@@ -104,7 +105,8 @@ def test_an_encoding_that_cannot_be_told_is_refused(patients, tmp_path):
 @pytest.mark.parametrize(
     ("name", "encoding"),
     [("Größe", "cp1252"), ("été", "cp1252"), ("Näkö", "cp1252"), ("Płeć", "cp1250"),
-     ("m²", "cp1252"), ("Yaş", "cp1254"), ("kosten €", "cp1252"), ("Возраст", "cp1251"), ("Životnost", "cp1250")],
+     ("m²", "cp1252"), ("Yaş", "cp1254"), ("kosten €", "cp1252"),
+     ("Возраст", "cp1251"), ("Životnost", "cp1250")],
 )  # fmt: skip
 def test_letters_of_the_first_line_alone_tell_the_encoding(patients, tmp_path, name, encoding):
     path = as_csv(patients.rename(columns={"crp": name}), tmp_path / "p.csv", encoding=encoding)
