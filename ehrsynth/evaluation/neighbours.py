@@ -32,10 +32,10 @@ class Neighborhoods(NamedTuple):
         if not np.ptp(real, axis=0).any():
             raise NotComputable("all patients are the same")
         pairs = (real, real), (candidate, candidate), (real, candidate)
-        return cls.within(*(distances(*pair).astype(np.float32) for pair in pairs), k=k)
+        return cls.from_distances(*(distances(*pair).astype(np.float32) for pair in pairs), k=k)
 
     @classmethod
-    def within(cls, *apart: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
+    def from_distances(cls, *apart: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
         """The same from the distances; everybody is the nearest of his own."""
         last = min(k, min(map(len, apart[:2])) - 1)
         radius, radius_candidate = (np.partition(d, last, axis=1)[:, last] for d in apart[:2])
@@ -62,4 +62,4 @@ class Neighborhoods(NamedTuple):
         own = np.delete(np.delete(self.apart[axis], rows, 0), rows, 1)
         apart = [*self.apart[:2], np.delete(self.apart[2], rows, axis)]
         apart[axis] = own
-        return Neighborhoods.within(*apart, k=self.k)
+        return Neighborhoods.from_distances(*apart, k=self.k)
