@@ -88,7 +88,7 @@ $(COLAB_STAMP): pyproject.toml tests/colab-constraints.txt
 	@$(COLAB)/bin/python -m compileall -q -j 0 $(COLAB)/lib >/dev/null 2>&1 || true
 	@touch $@
 
-workshop-kit: slides  ## all for a class without a network, on a stick: _build/workshop-kit (1 to 2 GB)
+workshop-kit: slides  ## all for a class without a network, on a stick: _build/workshop-kit (about 1.1 GB)
 	@$(BIN)/python $(PIP_INSTALL) uv
 	@$(BIN)/python tools/workshop_kit.py $(KIT)
 

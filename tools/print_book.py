@@ -23,6 +23,9 @@ pre, code { font-size: 8pt !important; white-space: pre-wrap !important }
 img { max-width: 100% !important; break-inside: avoid }
 table { font-size: 8.5pt; break-inside: auto }
 h1 { break-before: page } h1, h2, h3 { break-after: avoid }
+section:first-of-type > h1:first-child { break-before: auto }
+pre, .highlight, .cell, .cell_input, .cell_output, div[class*="highlight-"] {
+  break-inside: auto !important; display: block !important }
 .cell_output, pre { overflow: visible !important }
 """
 
