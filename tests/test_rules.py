@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from toy import toy_schema
 
 from ehrsynth.errors import InputError
+from ehrsynth.generation.decode import violations
 from ehrsynth.rules import (
     DEATHS,
     Above,
@@ -156,3 +159,9 @@ def test_the_summary_says_how_many_and_of_what():
     assert summary({"a": 2, "b": 1200, "c": 0, "d": 3}, most=1) == (
         "1,205 repairs (b: 1,200; 2 more rules)."
     )
+
+
+def test_an_order_is_looked_for_in_a_plain_table_too():
+    """A reader's little ward has no schema; a rule that is given needs none."""
+    ward = pd.DataFrame({"out": [30.0, 8.0, np.nan], "come": [4.0, 12.0, 7.0]})
+    assert violations(ward, rules=[Above("out", "come")])["count"].tolist() == [1]

@@ -32,7 +32,8 @@ def violations(
     DataFrame
         rule, count, share (of the patients to whom the rule applies; 0 where there are none).
     """
-    schema = Schema.of(table) if schema is None else schema
+    if schema is None:  # a rule such as an order needs no more than its columns
+        schema = Schema.of(table) if rules is None else Schema.attached(table) or Schema(())
     rows = []
     for rule in clinical_rules(schema) if rules is None else rules:
         wrong, applies = rule.broken(table, schema)
