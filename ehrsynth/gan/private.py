@@ -57,7 +57,8 @@ def private_gradient(game: Game, real: Tensor, fake: Tensor, place: Tensor, most
         return {name: torch.nan_to_num(g * factor, 0.0, 0.0, 0.0) for name, g in own.items()}
 
     total = [torch.zeros_like(w) for w in weights.values()]
-    for rows in torch.arange(len(real), device=real.device).split(_AT_ONCE):
+    for start in range(0, len(real), _AT_ONCE):  # none, where nobody was drawn
+        rows = slice(start, start + _AT_ONCE)
         part = vmap(clipped)(real[rows], fake[rows], place[rows])
         total = [t + g.sum(dim=0) for t, g in zip(total, part.values(), strict=True)]
     return total
