@@ -1,5 +1,6 @@
 """Credentialed patients stay out of commits; the public demo's identifiers stand in for them."""
 
+import base64
 import gzip
 import json
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ehrsynth import datasets
@@ -76,7 +79,80 @@ CARRIERS = {
     "table.ipynb": lambda i: notebook(shown(f"<tr><td>{i}</td></tr>", "text/html")),
     "lines.ipynb": lambda i: notebook(shown(f"a  b\n1  {i}\n")),
     "source.ipynb": lambda i: notebook(source=f"patient = {i}"),
-}
+    # any ending, any place
+    "p.py": lambda i: f"seed = {i}\n".encode(),
+    "p.yml": lambda i: f"patients: [{i}]\n".encode(),
+    "p.svg": lambda i: f"<svg><text>{i}</text></svg>".encode(),
+    "p.dat": lambda i: f"{i} 50\n".encode(),
+    "p": lambda i: f"{i}\n".encode(),
+    "p.log": lambda i: f"subject {i}: left out".encode(),
+    "p.sql": lambda i: f"select * from patients where subject_id = {i};".encode(),
+    "p.R": lambda i: f"ids <- c({i})".encode(),
+    "hidden.csv.bak": lambda i: f"{i},50\n".encode(),
+    "gz-without-its-ending": lambda i: gzip.compress(f"a,{i}\n".encode()),
+    "zip.md": lambda i: zipped("inner.csv", f"{i},2\n"),
+    "parquet.txt": lambda i: parquet(pd.DataFrame({"x": [1, i]})),
+    "p.xlsx": lambda i: zipped("xl/sharedStrings.xml", f"<t>{i}</t>"),
+    "p.zip.gz": lambda i: gzip.compress(zipped("inner.csv", f"{i},2\n")),
+    # other ways to write it
+    "entity.html": lambda i: "".join(f"&#{ord(c)};" for c in str(i)).encode(),
+    "grouped.md": lambda i: f"patient {i:,} died".encode(),
+    "power.csv": lambda i: f"{i:.7e},50\n".encode(),
+    "path.md": lambda i: f"files/p{str(i)[:2]}/p{i}/s1.dat".encode(),
+    "encoded.json": lambda i: json.dumps({"a": encoded(f"subject_id\n{i}\n{i}\n")}).encode(),
+    "packed.html": lambda i: encoded(gzip.compress(f"subject_id,age\n{i},9".encode())).encode(),
+    "uri.svg": lambda i: b'<a href="data:text/csv;base64,%s"/>'
+    % encoded(f"id,age\n{i},50\n" * 3).encode(),
+    "metadata.parquet": lambda i: with_metadata(str(i)),
+    # notebooks
+    "image.ipynb": lambda i: notebook(shown(encoded(f"PNG tEXt{'x' * 40} {i} \n"), "image/png")),
+    "svg.ipynb": lambda i: notebook(shown(f"<svg><text>{i}</text></svg>", "image/svg+xml")),
+    "json.ipynb": lambda i: notebook(shown({"rows": [{"subject_id": i}]}, "application/json")),
+    "attached.ipynb": lambda i: attached(encoded(f"subject_id\n{i}\n" * 5)),
+    "widget.ipynb": lambda i: widget({"value": i}),
+    "meta.ipynb": lambda i: widget(f"about {i}"),
+    "error.ipynb": lambda i: notebook(
+        nbformat.v4.new_output("error", ename="Key", evalue=str(i), traceback=[f"Key: {i}"])
+    ),
+    "html.ipynb": lambda i: notebook(shown(["<td>", f"{i}", "</td>"], "text/html")),
+}  # fmt: skip
+PRODUCTS = {
+    "run.json": lambda: json.dumps({"version": "1", "settings": {}, "facts": {}, "finished": {}}),
+    "renamed.txt": lambda: json.dumps({"settings": {}, "facts": {}, "finished": {}}),
+    "schema.json": lambda: json.dumps({"columns": [{"name": "a", "kind": "b", "role": "c"}]}),
+    "gan.json": lambda: json.dumps({"recipe": "modern", "layout": [], "condition": None}),
+    "preprocessor.json": lambda: json.dumps({"options": {}, "schema": {}, "bins": {}}),
+    "form.json": lambda: json.dumps({"file": ".csv", "csv": {}, "arrow": "", "columns": []}),
+    "metrics.json": lambda: json.dumps({"verdicts": {}, "metrics": []}),
+    "manifest.json": lambda: json.dumps({"privacy": "good", "signed": {}, "files": {}}),
+    "book/card.md": lambda: "# Data-set card\n\nSynthetic patients\n",
+    "book/report.html": lambda: "<html><title>Report on synthetic patients</title>",
+    "gan.safetensors": lambda: "x", "book/synthetic.parquet": lambda: "x", "p.pkl": lambda: "x",
+    "book/p.duckdb": lambda: "", "model/gan.pt": lambda: "x", "p.json": lambda: "{}",
+    "p.csv": lambda: "a,b\n", "data/p.csv": lambda: "a,b\n", "p.csv.gz": lambda: "",
+    "book/picture.jpg": lambda: "x", "book/p.feather": lambda: "x", "p.unknown": lambda: "x",
+}  # fmt: skip
+
+
+def encoded(text):
+    return base64.b64encode(text if isinstance(text, bytes) else text.encode("latin-1")).decode()
+
+
+def with_metadata(said):
+    file = BytesIO()
+    table = pa.table({"x": [1]}).replace_schema_metadata({"patients": said})
+    pq.write_table(table, file)
+    return file.getvalue()
+
+
+def attached(text):
+    cell = nbformat.v4.new_markdown_cell("![](a.csv)", attachments={"a.csv": {"text/csv": text}})
+    return nbformat.writes(nbformat.v4.new_notebook(cells=[cell])).encode()
+
+
+def widget(state):
+    made = nbformat.v4.new_notebook(metadata={"widgets": {"application/x": {"state": state}}})
+    return nbformat.writes(made).encode()
 
 
 @pytest.mark.parametrize("name", CARRIERS)
@@ -93,26 +169,67 @@ def test_every_identifier_of_the_demo_is_found(shared_data, demo):
     assert "holds 100 numbers" in guard.complaint("p.csv", "\n".join(map(str, demo)).encode())
 
 
+@pytest.mark.parametrize("kind", [2, 3])
+def test_admissions_and_stays_are_found_too(demo, kind):
+    other = kind * 10**7 + demo[0] % 10**7
+    for name in ("p.csv", "p.json", "whole.parquet", "table.ipynb", "p.py"):
+        assert "holds 1 number like" in guard.complaint(name, CARRIERS[name](other))
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_what_a_run_leaves_and_what_nobody_needs_is_refused(name):
+    said = guard.complaint(name, PRODUCTS[name]().encode())
+    assert (
+        said.startswith(name)
+        and "that ehrsynth has made" in said
+        or "belongs here" in said
+        or ("cannot be looked into" in said)
+    )
+
+
+ID = "1001" + "4729"  # not a number of this file
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("p.csv", b"1001472,100147290,0.10014729,10014729.5,x10014729,2150-01-01"),
-        ("p.json", b'{"sha256": "ab10014729cd", "uuid": "10014729-aaaa-bbbb-cccc-dddddddddddd"}'),
-        ("p.html", b'<img src="data:image/png;base64,AAA+10014729/BBB=">'),
-        ("p.csv", b"20014729,30014729"),
-        ("p.csv", b"pharmacy_id,subject_id\n10014729,5\n"),
-        ("code.py", b"seed = 10014729"),
-        ("p.parquet", parquet(pd.DataFrame({"x": [10014729.5, 2e7], "y": ["a", "b"]}))),
-        ("p.ipynb", notebook(shown("aaaa+10014729/", "image/png"))),
+        ("book/p.csv", "1001472,{0}0,0.{0},{0}.5,x{0},2150-01-01"),
+        ("book/p.json", '{{"sha256": "ab{0}cd", "uuid": "{0}-aaaa-bbbb-cccc-dddddddddddd"}}'),
+        ("book/p.html", '<img src="data:image/png;base64,AAA+{0}/BBB=">'),
+        ("book/p.csv", "pharmacy_id,subject_id\n{0},5\n"),
+        ("book/p.md", "on 20240131 and of 10,000,000 or 16,777,216 patients 10000000"),
+        ("tests/test_a.py", "seed = {0}0"),
+        ("pyproject.toml", "x = 1"), (".gitignore", "*.csv"), ("tools/hooks/pre-commit", "#!"),
     ],
-)
+)  # fmt: skip
 def test_other_numbers_pass(name, content):
-    assert guard.complaint(name, content) == ""
+    assert guard.complaint(name, content.format(ID).encode()) == ""
+
+
+def test_pictures_and_fractions_pass():
+    assert guard.complaint("book/p.ipynb", notebook(shown(f"aaaa+{ID}/", "image/png"))) == ""
+    file = guard.ROOT / "ehrsynth" / "phecodes.parquet"
+    assert guard.complaint("ehrsynth/phecodes.parquet", file.read_bytes()) == ""
+    table = pd.DataFrame({"x": [int(ID) + 0.5, 4e7], "y": ["a", "b"]})
+    assert guard.identifiers("p.parquet", parquet(table)) == set()
+
+
+def test_nothing_of_the_open_data_sets_looks_like_a_product(shared_data):
+    """A page on the demo, on Diabetes-130 or on a simulated hospital may be committed."""
+    for name in ("simulated", "mimic-iv-demo", "diabetes130"):
+        facts = json.dumps(datasets.source(name))
+        assert guard.complaint("book/page.md", facts.encode()) == ""
+        assert guard.complaint("book/page.ipynb", notebook(shown(facts))) == ""
+
+
+def test_the_numbers_that_chapters_show_are_of_simulated_hospitals():
+    known = {int(line) for line in guard.SHOWN.read_text().split()[1:]}
+    assert known <= guard.simulated(100) | guard.simulated(200) | guard.simulated(4_000)
 
 
 def test_patients_of_the_simulated_hospital_pass_and_one_more_does_not(demo):
     known = sorted(guard.simulated(100))[:50]
-    assert guard.complaint("p.csv", "\n".join(map(str, known)).encode()) == ""
+    assert guard.complaint("book/p.csv", "\n".join(map(str, known)).encode()) == ""
     stranger = next(i for i in demo if i not in guard.simulated(4_000) | guard.simulated(100))
     content = "\n".join(map(str, [*known, stranger])).encode()
     assert "holds 1 number" in guard.complaint("p.csv", content)
@@ -120,8 +237,8 @@ def test_patients_of_the_simulated_hospital_pass_and_one_more_does_not(demo):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("p.pkl", b"x"), ("p.csv.gz", b"no gzip"), ("p.parquet", b"PAR1"), ("p.ipynb", b"{"),
-     ("p.zip", b"PK"), ("p.duckdb", b"")],
+    [("p.csv.gz", b"no gzip"), ("p.parquet", b"PAR1"), ("p.ipynb", b"{"), ("p.zip", b"PK\3\4"),
+     ("p.ipynb", b"[" * 100_000), ("bomb.md", gzip.compress(bytes(2**29)))],
 )  # fmt: skip
 def test_what_cannot_be_looked_into_is_refused(name, content):
     assert f"{name} cannot be looked into for patients" in guard.complaint(name, content)
@@ -131,7 +248,7 @@ def test_output_made_from_credentialed_data_is_refused_without_any_identifier():
     output = nbformat.v4.new_output("stream", text="42 patients\n")
     content = notebook(output, source='tables = es.load("mimic-iv", data=folder)')
     assert "holds output made from mimic-iv" in guard.complaint("n.ipynb", content)
-    assert guard.complaint("n.ipynb", notebook(source='es.load("mimic-iv")')) == ""
+    assert guard.complaint("book/n.ipynb", notebook(source='es.load("mimic-iv")')) == ""
 
 
 # -- in git ---------------------------------------------------------------------------------
@@ -172,6 +289,7 @@ def test_the_hook_refuses_what_is_staged_not_what_lies_there(repository, demo):
     assert refused.returncode != 0
     assert "patients.csv holds 1 number like a subject_id" in refused.stderr
     git("add", "patients.csv")
+    git("mv", "patients.csv", "patients.md")
     accepted = git("commit", "-m", "no patients")
     assert accepted.returncode == 0, accepted.stderr
 
