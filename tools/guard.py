@@ -67,7 +67,7 @@ _PRODUCTS = {
 }
 _TITLES = ("# Data-set card", "<title>Report on synthetic patients")
 # Templates and the description of a report, which say the same words.
-_OWN = ("ehrsynth/evaluation/",)
+_OWN = ("ehrsynth/",)
 _UNPACKED = 2**28  # bytes of one file
 
 # Not a part of a longer number, of a hash or of a UUID; after p or s as MIMIC's folders are called.
@@ -78,7 +78,7 @@ _IDENTIFIER = re.compile(
 )
 # First what is quick to find, then what is around it.
 _EIGHT = re.compile(r"[123]\d{7}")
-_GROUPED = re.compile(r"[123]\d[, \u202f']\d{3}[, \u202f']\d{3}(?![\w,.]\d|\d)")
+_GROUPED = re.compile(r"[123]\d[,\xa0\u202f']\d{3}[,\xa0\u202f']\d{3}(?![\w,.]\d|\d)")
 _POWER = re.compile(r"([123]\.\d{5,7})[eE]\+?0?7(?!\d)")
 _ENCODED = re.compile(r"[A-Za-z0-9+/\n\\]{24,}={0,2}")
 _SUBJECTS = ("subject_id", "hadm_id", "stay_id")
