@@ -143,7 +143,9 @@ def judge(answer, rng):
     copied = np.sort(rng.choice(120, 17, replace=False))
     rows = rng.integers(0, 2, (200, 15)).astype(float)
     rows[:, 0] = 200 + rng.normal(0, 9, 200).round()
-    rows[rng.choice(200, 17, replace=False)] = patients[copied]
+    rows[rng.choice(np.arange(20, 100), 17, replace=False)] = patients[copied]
+    rows[100:160] = patients[np.setdiff1d(np.arange(120), copied)[:60]]
+    rows[100:160, 7] = 1 - rows[100:160, 7]  # near, and not the same
     got = answer(patients.copy(), rows.copy())
     got = np.asarray(list(got) if isinstance(got, set) else got).ravel()
     if got.dtype == bool and len(got) == 120:
@@ -151,7 +153,9 @@ def judge(answer, rng):
     found = set(got.astype(int))
     if found == set(copied):
         return ""
-    if len(got) == 200 or found and max(found) >= 120:
+    if found & set(range(120, 200)) or found == set(
+        np.flatnonzero(nearest_distance(rows, patients) == 0)
+    ):
         return "these are rows of the release. Whom do you phone? A row of `patients`."
     if found == set(range(120)) - set(copied):
         return "these are all the others."
@@ -175,6 +179,11 @@ found = exposed(release.train.matrix, release.candidate.matrix)
 by_chance = len(set(found) - set(copied))
 print(f"{len(copied)} were copied, {len(found)} appear in the release")
 print(f"{by_chance} of these by chance (a generator may make a common row by itself)")
+
+
+# %% wrong: are phoned
+def exposed(patients, rows):
+    return np.flatnonzero(nearest_distance(patients, rows) < 1.2)
 
 
 # %% wrong: mask

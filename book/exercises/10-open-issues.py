@@ -238,6 +238,8 @@ def judge(answer, rng):
                 return says
         if abs(size - 1) > 0.06:
             return f"the noise is {size:.2f} times as large as it has to be."
+        if abs(noise.mean()) > 0.1 * scale:
+            return "the noise pushes all counts the same way; it has to go up as often as down."
         if abs((noise**2).mean() / scale**2 - 2) > 0.3:
             return "the noise has the right size, and another form than Laplace."
     again = np.asarray(answer(counts.copy(), 3, 2.0, np.random.default_rng(5)), dtype=float)
@@ -276,6 +278,11 @@ def noisy(counts, most, epsilon, rng):
 # %% wrong: form
 def noisy(counts, most, epsilon, rng):
     return counts + rng.normal(0, most / epsilon * np.sqrt(np.pi / 2), len(counts))
+
+
+# %% wrong: the same way
+def noisy(counts, most, epsilon, rng):
+    return np.abs(rng.laplace(0, most / epsilon, len(counts))) + counts
 
 
 # %% wrong: no noise
