@@ -30,7 +30,7 @@ from ehrsynth.statistics import NotComputable
 
 RESULTS = Path(__file__).with_suffix(".csv")
 MIN_PREVALENCE = 1e-3
-RIDGE = 5.0  # of the sequential generator
+RIDGE, WEAK = 5.0, 100.0  # of the sequential generator
 
 
 def patients(n: int) -> tuple[pd.DataFrame, Schema]:
@@ -56,11 +56,13 @@ def changed(rows: pd.DataFrame, schema: Schema, times: int, rng) -> pd.DataFrame
     return rows.assign(**dict(zip(names, values.T, strict=True)))
 
 
-def sequential(train: pd.DataFrame, schema: Schema, rng) -> pd.DataFrame:
+def sequential(
+    train: pd.DataFrame, schema: Schema, rng, ridge: float = RIDGE, times: int = 1
+) -> pd.DataFrame:
     """Each code drawn from a ridge regression on all columns before it, without a threshold."""
     names = codes(schema)
     names = list(train[names].mean().sort_values(ascending=False, kind="stable").index)
-    made = independent(train, len(train), rng)
+    made = independent(train, times * len(train), rng)
     numbers = [n for n in train if n not in names and schema[n].kind != "categorical"]
     start, begun = (
         np.column_stack([np.ones(len(t)), t[numbers].fillna(train[numbers].median())])
@@ -71,7 +73,7 @@ def sequential(train: pd.DataFrame, schema: Schema, rng) -> pd.DataFrame:
     drawn = np.column_stack([begun / scale, np.zeros((len(made), len(names)))])
     products = real.T @ real
     for k in range(start.shape[1], real.shape[1]):
-        chance = np.linalg.solve(products[:k, :k] + RIDGE * np.eye(k), products[:k, k])
+        chance = np.linalg.solve(products[:k, :k] + ridge * np.eye(k), products[:k, k])
         drawn[:, k] = rng.random(len(made)) < drawn[:, :k] @ chance
     values = drawn[:, start.shape[1] :].astype(np.uint8)
     return made.assign(**dict(zip(names, values.T, strict=True)))
@@ -104,6 +106,8 @@ LEAKS = {  # of train, holdout, fresh patients, schema and random numbers
     "sequential ridge": lambda t, h, f, s, rng: sequential(t, s, rng),
     "train and holdout, one code changed": lambda t, h, f, s, rng: changed(
         some(pd.concat([t, h]), len(t) / (len(t) + len(h)), rng), s, 1, rng),
+    "ten times the rows of a weak memorizer": lambda t, h, f, s, rng: sequential(
+        t, s, rng, ridge=WEAK, times=10),
     "the smallest near copies that power names": None,
 }  # fmt: skip
 
