@@ -54,7 +54,8 @@ def test_the_steps_of_the_fast_profile_buy_more_than_fewer_do(results):
     own = results[results["setting"] == "+ pairs of codes, trust 0.1"]
     told = own.pivot_table(index="steps", columns="data", values="C2ST", aggfunc="median")
     worst = told.dropna(axis=1).max(axis=1)
-    assert worst.idxmin() == price_list.PROFILES["fast"].steps
+    assert len(worst) > 2 and worst.idxmin() == price_list.PROFILES["fast"].steps
+    assert worst.sort_values().iloc[1] > worst.min() + 0.03
 
 
 def test_what_the_page_says_of_the_simulators(results):

@@ -14,6 +14,7 @@ _ROUNDS = 20  # at most, of setting all pairs of a code right
 _FEWEST = 20  # training patients with a code before it may shift another
 _NEAR = 0.02  # of the log odds
 _STREAM = 6  # sets these random numbers apart
+_BLOCK = 32  # codes, of those drawn in turn, that are shifted together
 _PATIENTS = 16_384  # at most, generated to find the shifts
 
 
@@ -40,22 +41,27 @@ class CodePairs:
         code where the uniform number is below the probability. `phase` as in
         :func:`ehrsynth.generation.draw.spread`.
         """
-        logits = logits[:, self.order].contiguous()
-        for start, group in zip(self.start, groups, strict=True):
-            logits[members(group, cell)] += start
-        by_cell = torch.argsort(cell, stable=True)
+        logits = logits.T[self.order]  # of a code the patients lie side by side in memory
+        who = [members(group, cell) for group in groups]
+        for start, rows in zip(self.start, who, strict=True):
+            logits[:, rows] += start.unsqueeze(1)
+        by_cell, codes = torch.argsort(cell, stable=True), torch.zeros_like(logits)
         chance, uniform = torch.empty_like(logits), torch.empty_like(logits)
         for i, place in enumerate(self.order.tolist()):
-            p = torch.sigmoid(logits[:, i])
+            first = i - i % _BLOCK  # what was drawn before these few shifts all of them at once
+            for shift, rows in zip(self.shifts, who if i == first else (), strict=False):
+                block = slice(first, first + _BLOCK)
+                logits[block, rows] += shift[:first, block].T @ codes[:first, rows]
+            p = torch.sigmoid(logits[i])
             own_phase = phase if isinstance(phase, torch.Generator) else phase[:, place]
             u = spread(p, cell, own_phase, by_cell).to(p.dtype)
-            chance[:, i], uniform[:, i] = p, u
-            have = torch.nonzero(u < p).squeeze(1)
+            chance[i], uniform[i], codes[i] = p, u, u < p
+            have, later = torch.nonzero(u < p).squeeze(1), slice(i + 1, first + _BLOCK)
             for shift, group in zip(self.shifts, groups, strict=True):
                 own = have[group[cell[have]]]
-                logits[own, i + 1 :] += shift[i, i + 1 :]
+                logits[later, own] += shift[i, later].unsqueeze(1)
         back = torch.argsort(self.order)
-        return chance[:, back], uniform[:, back]
+        return chance[back].T.contiguous(), uniform[back].T.contiguous()
 
 
 def calibrate_code_pairs(
