@@ -23,7 +23,7 @@ IDS = [f"{name}-{k + 1}" for name, k in ALL]
 
 @cache
 def names_of(name: str) -> dict:
-    if "torch" in SOURCES[name].prelude:
+    if name[:2] in ("02", "05", "06"):
         pytest.importorskip("torch", reason="this chapter's exercises need torch")
     return exercises.surroundings(SOURCES[name])
 
@@ -89,6 +89,7 @@ def test_the_chapter_is_in_step_with_its_source(name):
 
 
 def test_the_page_of_the_ledger_is_in_step():
+    pytest.importorskip("torch", reason="some chapters' exercises need torch")
     assert exercises.PAGE.read_text(encoding="utf-8") == exercises.page(list(SOURCES.values()))
 
 

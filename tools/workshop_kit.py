@@ -28,10 +28,13 @@ SYSTEMS = {
 }
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 # What a notebook needs around it.
-AROUND = ["jupyterlab", "ipykernel"]
+AROUND = ["jupyterlab>=4", "ipykernel"]
+# Of the version that is asked for, this patch or a newer one.
+PATCH = ".5"
 BEGIN = """# ehrsynth on a stick
 
-You need Python {python}, 64 bit. No network. Copy this folder to your disk first.
+You need Python {python} ({python}{patch} or newer), 64 bit, and no network. Copy this folder to
+your disk first.
 
 Linux and macOS, in a terminal in this folder:
 
@@ -83,7 +86,7 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
         wanted.write_text("\n".join([f"ehrsynth[gan] @ {wheel.as_uri()}", *AROUND]))
         run(
             *(sys.executable, "-m", "uv", "pip", "compile", "-q", wanted, "-o", pinned),
-            *("--python-version", python, "--python-platform", uv_name, "--no-header"),
+            *("--python-version", python + PATCH, "--python-platform", uv_name, "--no-header"),
             *("--only-binary", ":all:", "--index-strategy", "unsafe-best-match"),
             *(
                 "-c",
@@ -97,7 +100,7 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
         pinned.write_text("\n".join(lines))
         run(
             *(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-r", pinned),
-            *("-d", target, "--only-binary", ":all:", "--python-version", python),
+            *("-d", target, "--only-binary", ":all:", "--python-version", python + PATCH),
             *(word for name in platforms for word in ("--platform", name)),
             *(index + (found if system == "linux" else [])),
         )
@@ -137,7 +140,7 @@ def main() -> int:
         if made.exists():
             (given.out / "slides").mkdir(exist_ok=True)
             shutil.copy2(made, given.out / ("slides" if made.suffix == ".html" else "."))
-    begin = BEGIN.format(python=given.python, unix="linux")
+    begin = BEGIN.format(python=given.python, patch=PATCH, unix="linux")
     (given.out / "BEGIN-HERE.md").write_text(begin, encoding="utf-8")
     print(f"The kit is in {given.out}: {size(given.out)}.")
     return 0
