@@ -145,7 +145,7 @@ def _percent(values: np.ndarray) -> np.ndarray:
 def _edges(values: np.ndarray, decimals: int | None) -> np.ndarray:
     """Edges of 30 bins; whole numbers get a whole width, so that no bin is fuller by accident."""
     low, high = np.quantile(values, [0.001, 0.999]) if len(values) else (0, 1)
-    if decimals == 0 and len(values):
+    if decimals == 0 and len(values) and max(-low, high) < 2**52:  # beyond, halves are lost
         width = max(1, int(np.ceil((high - low) / 30)))
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + width + 0.5, width)
     return np.linspace(low, high if high > low else low + 1, 31)

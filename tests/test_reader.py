@@ -664,6 +664,17 @@ def test_evaluate_learns_the_schema_that_run_used(patients, tmp_path):
         assert learned_again(run) == (schema, schema), path.name
 
 
+def test_a_column_without_values_is_named_in_a_table_too_small_for_numbers(patients):
+    train, holdout, fresh = (patients[part::3] for part in range(3))
+    for synthetic, named in ((fresh, False), (fresh.assign(crp=np.nan), True)):
+        report = es.evaluate(**align(
+            {"train": train, "holdout": holdout, "synthetic": synthetic}, outcome="died"
+        ), profile="fast")  # fmt: skip
+        verdict = report.verdicts()["fidelity"]
+        assert ("any value of crp" in " ".join(verdict.sentences)) == named
+        assert (verdict.level == "care") >= named
+
+
 # -- the cases made after public reports ---------------------------------------------------
 
 

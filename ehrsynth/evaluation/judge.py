@@ -234,7 +234,9 @@ def _of_scene(scene: Setting) -> dict[str, Any]:
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:
-    """Codes and categories that no synthetic patient has, by more than chance: the share in train.
+    """What no synthetic patient has, by more than chance: a code or category, or any number.
+
+    With the share in train.
 
     Chance is that none of so many patients of both tables has fallen to the synthetic one, by
     Holm's correction for all codes and categories.
@@ -250,6 +252,11 @@ def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dic
             for category, share in train[column.name].value_counts(normalize=True).items():
                 shares.append((f"{column.title} {category}", float(share)))
                 missing.append(category not in made)
+        elif synthetic[column.name].nunique() < 2:
+            known, made = train[column.name].dropna(), synthetic[column.name].dropna().unique()
+            what = "more than one value of" if len(made) else "any value of"
+            shares.append((f"{what} {column.title}", float((~known.isin(made)).sum() / len(train))))
+            missing.append(True)
     if not shares:
         return {}
     have = np.round(np.array([share for _, share in shares]) * len(train))

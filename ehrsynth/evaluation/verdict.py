@@ -225,7 +225,8 @@ def _fidelity(found: Findings) -> Verdict:
     metrics = found.of("fidelity")
     shares = np.clip([m.share for m in metrics if m.share is not None], 0, 1)
     if len(shares) < 3:
-        return _verdict("fidelity", "unknown", [_say("too small")])
+        said = _missing(found)  # which needs no number to be certain
+        return _verdict("fidelity", "care" if said else "unknown", [*said, _say("too small")])
     way = float(np.mean(shares))
     behind = [m for m in metrics if m.notices]
     level = level_of(way)
