@@ -665,7 +665,8 @@ def test_evaluate_learns_the_schema_that_run_used(patients, tmp_path):
 
 
 def test_a_column_without_values_is_named_in_a_table_too_small_for_numbers(patients):
-    train, holdout, fresh = (patients[part::3] for part in range(3))
+    more = patients.assign(lab=NUMBERS, weight=np.roll(NUMBERS, 7))  # no two patients are alike
+    train, holdout, fresh = (more[part::3] for part in range(3))
     for synthetic, named in ((fresh, False), (fresh.assign(crp=np.nan), True)):
         report = es.evaluate(**align(
             {"train": train, "holdout": holdout, "synthetic": synthetic}, outcome="died"

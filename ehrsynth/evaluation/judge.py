@@ -234,9 +234,7 @@ def _of_scene(scene: Setting) -> dict[str, Any]:
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:
-    """What no synthetic patient has, by more than chance: a code or category, or any number.
-
-    With the share in train.
+    """What no synthetic patient has, by more than chance, such as a code: the share in train.
 
     Chance is that none of so many patients of both tables has fallen to the synthetic one, by
     Holm's correction for all codes and categories.

@@ -111,21 +111,15 @@ def refuse_icd_numbers(reading: Reading) -> None:
 
 
 def continuous(reading: Reading) -> Column:
-    """A column of numbers. Only an age has bounds: what was seen is not what is plausible."""
+    """A column of numbers, of which only an age has bounds; warns of values that stand for none."""
     name, present = reading.name, reading.present
-    numbers = pd.to_numeric(present, errors="coerce").astype("float64")
-    reading.refuse_first(present, numbers.isna(), "should hold numbers")
-    huge = numbers.abs() > kinds.LARGEST
+    values = pd.to_numeric(present, errors="coerce").astype("float64")
+    reading.refuse_first(present, values.isna(), "should hold numbers")
+    huge = values.abs() > kinds.LARGEST
     reading.refuse_first(present, huge, "should hold numbers, none infinite or beyond 1e100,")
-    places = kinds.decimals(numbers)
+    places, numbers = kinds.decimals(values), values.to_numpy()
     column = Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
-    return check_values(reading, column)
-
-
-def check_values(reading: Reading, column: Column) -> Column:
-    """The column, an age with its bounds; warns of values that stand for none."""
-    numbers = reading.present.to_numpy(float)
-    if _AGE.fullmatch(reading.name.lower()) and reading.wish.bounds is None and not reading.unit:
+    if _AGE.fullmatch(name.lower()) and reading.wish.bounds is None and not reading.unit:
         outside = numbers[(numbers < 0) | (numbers > _OLDEST)]
         near = np.unique(outside[(outside > _OLDEST) & (outside < 2 * _OLDEST)])
         if len(outside) <= len(numbers) / 4 and len(near) <= 5:  # else not in years
