@@ -224,14 +224,13 @@ def _defects(found: Findings) -> list[str]:
 def _fidelity(found: Findings) -> Verdict:
     metrics = found.of("fidelity")
     shares = np.clip([m.share for m in metrics if m.share is not None], 0, 1)
+    wrong = _missing(found)  # which is certain without any metric
     if len(shares) < 3:
-        said = _missing(found)  # which needs no number to be certain
-        return _verdict("fidelity", "care" if said else "unknown", [*said, _say("too small")])
+        return _verdict("fidelity", "care" if wrong else "unknown", [*wrong, _say("too small")])
     way = float(np.mean(shares))
     behind = [m for m in metrics if m.notices]
     level = level_of(way)
     # A mean hides the one thing that is badly wrong.
-    wrong = found.absent or _defects(found)
     if wrong or any(m.share is not None and m.share < CARE for m in behind):
         level = "bad" if level == "bad" else "care"
     said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
@@ -246,7 +245,7 @@ def _fidelity(found: Findings) -> Verdict:
             said.append(_say("below chance"))
     if behind:
         said.append(_say("behind", titles=_titles(behind)))
-    return _verdict("fidelity", level, said + _missing(found))
+    return _verdict("fidelity", level, said + wrong)
 
 
 def _utility(found: Findings) -> Verdict:
