@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import described
 from known_truth import population
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -105,7 +106,7 @@ def test_every_function_returns_axes_or_figure_and_never_shows(tables):
 
 
 def test_tables_without_continuous_columns_still_draw():
-    table = pd.DataFrame({"a": [0, 1] * 10, "b": [1, 0] * 10})
+    table = described(pd.DataFrame({"a": [0, 1] * 10, "b": [1, 0] * 10}))
     plots.distributions(table, table).canvas.draw()
 
 
