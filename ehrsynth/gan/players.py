@@ -14,7 +14,7 @@ from .monitor import Monitor
 from .networks import Columns, Critic, Generator
 from .recipe import Recipe
 
-_PART = 8_192  # patients counted at a time
+PART = 8_192  # patients counted at a time
 
 
 @dataclass
@@ -148,7 +148,7 @@ def column_means(data: Tensor) -> Tensor:
     """Mean of each matrix column; a few patients at a time, for the matrix is bytes.
     Chapter generation, "Calibration".
     """
-    parts = (part.sum(dim=0, dtype=torch.float32) for part in data.split(_PART))
+    parts = (part.sum(dim=0, dtype=torch.float32) for part in data.split(PART))
     return sum(parts, torch.zeros(data.shape[1], device=data.device)) / len(data)
 
 

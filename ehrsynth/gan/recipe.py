@@ -92,12 +92,10 @@ class Recipe:
             ("draws", ("even", "independent")),
             ("keep", ("last", "best", "smallest_loss")),
         ):
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}."
-                )
+            if (own := getattr(self, name)) not in known:
+                raise InputError(f"{name} is {own!r}; use one of {', '.join(known)}.")
         counts = dict.fromkeys(("latent", "width", "layers", "batch", "epochs", "critic_steps"), 1)
-        counts |= {"looks": 0, "patience": 0, "recoveries": 0}
+        counts |= dict.fromkeys(("looks", "patience", "recoveries", "pairs", "code_pairs"), 0)
         counts |= {} if self.steps is None else {"steps": 1}
         for name, least in counts.items():
             if getattr(self, name) < least:
@@ -107,9 +105,8 @@ class Recipe:
         if self.patience and self.keep != "best":
             raise InputError(f"patience is {self.patience}; it needs keep='best'.")
         if not 0 < self.penalty_share <= 1:
-            raise InputError(
-                f"penalty_share is {self.penalty_share}; use a share above 0 and at most 1."
-            )
+            share = f"penalty_share is {self.penalty_share}"
+            raise InputError(f"{share}; use a share above 0 and at most 1.")
 
     def total_steps(self, patients: int) -> int:
         """Generator steps for a table of this many training patients."""

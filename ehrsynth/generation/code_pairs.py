@@ -8,7 +8,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from scipy.special import expit
 from torch import Tensor
 
-from .draw import Phase, members, spread
+from .draw import Phase, spread
 
 _ROUNDS = 20  # at most, of setting all pairs of a code right
 _FEWEST = 20  # training patients with a code before it may shift another
@@ -42,7 +42,7 @@ class CodePairs:
         :func:`ehrsynth.generation.draw.spread`.
         """
         logits = logits.T[self.order]  # of a code the patients lie side by side in memory
-        who = [members(group, cell) for group in groups]
+        who = [torch.nonzero(group[cell]).squeeze(1) for group in groups]
         for start, rows in zip(self.start, who, strict=True):
             logits[:, rows] += start.unsqueeze(1)
         by_cell, codes = torch.argsort(cell, stable=True), torch.zeros_like(logits)

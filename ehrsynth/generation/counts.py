@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..gan.networks import Columns
+from ..gan.players import PART
 from ..protection import LEAST_PATIENTS, knots, mean
 from .calibration import PRIOR
 
 _STRATA = 5  # groups by the expected number of diagnoses, in each cell
-_PART = 8_192  # patients counted at a time
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Counts:
         groups, most = (int(real_cell.max()) + 1) * _STRATA, len(columns.counted)
         histograms = []
         for x, own in ((made, cell), (real, real_cell)):
-            parts = x.split(_PART)  # a sum of bytes is made from a copy eight times as large
+            parts = x.split(PART)  # a sum of bytes is made from a copy eight times as large
             number = torch.cat([part[:, columns.counted].sum(dim=1).long() for part in parts])
             group = counts.group(x, own)
             if x is real:
@@ -104,4 +104,4 @@ def _smooth(number: Tensor, group: Tensor, least: int) -> Tensor:
 
 def _score(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of each patient's matrix columns, which may be bytes; some at a time."""
-    return torch.cat([part.float() @ weights for part in x.split(_PART)])
+    return torch.cat([part.float() @ weights for part in x.split(PART)])

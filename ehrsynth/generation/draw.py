@@ -62,7 +62,7 @@ def draw_in_turn(
     new logits, and 0/1 of what was drawn. Chapter generation, "What belongs together".
     """
     drawn, logits = torch.zeros_like(logits), logits.clone()
-    who = [members(group, cell) for group in groups]
+    who = [torch.nonzero(group[cell]).squeeze(1) for group in groups]
     order = torch.argsort(cell, stable=True)
     for block in columns.turns:
         pick = draw_values(logits[:, block], order, rng)
@@ -70,13 +70,6 @@ def draw_in_turn(
         for table, own in zip(pairs, who, strict=True):
             logits.index_add_(0, own, table[block][pick[own]])
     return logits, drawn
-
-
-def members(group: Tensor, cell: Tensor) -> Tensor:
-    """Row numbers of the patients whose cell is in the group.
-    Chapter generation, "What belongs together".
-    """
-    return torch.nonzero(group[cell]).squeeze(1)
 
 
 def draw_values(logits: Tensor, order: Tensor, rng: torch.Generator) -> Tensor:

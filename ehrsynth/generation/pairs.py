@@ -8,7 +8,7 @@ from torch import Tensor
 from ..gan.networks import Columns
 from ..protection import LEAST_PATIENTS
 from .calibration import PRIOR, activate
-from .draw import draw_values, members
+from .draw import draw_values
 
 _ROUNDS = 12  # at most, of setting every pair right in turn
 _CLEAR = 3.0  # standard errors that make a pair's difference its own evidence
@@ -47,12 +47,13 @@ def calibrate_pairs(
         _Known(everyone, n, nobody, counted.sum(dim=0, keepdim=True), everybody, least),
         _Known(everyone, n, cell, counted, shift, least),
     ]
-    who = [(members(group, cell), float(counts[group].sum())) for group in groups]
+    sizes = [float(counts[group].sum()) for group in groups]
     order = torch.argsort(cell, stable=True)
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
         shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
         pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), order, rng)
-        for (own, size), counts_of, table in zip(who, both, pairs, strict=True):
+        for group, size, counts_of, table in zip(groups, sizes, both, pairs, strict=True):
+            own = torch.nonzero(group[cell]).squeeze(1)
             known.append(
                 _Known(own, size, pick[own], counts_of[block], table[block], least, shapes, trust)
             )

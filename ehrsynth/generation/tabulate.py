@@ -6,10 +6,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gan.networks import Columns
-from ..gan.players import column_means
+from ..gan.players import PART, column_means
 from ..preprocessing.matrix import Block, places
-
-_PART = 8192  # patients counted at a time
 
 
 def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,7 +64,7 @@ def co_occurrences(data: Tensor, columns: Columns, own: Tensor | None = None) ->
     """
     own = torch.ones(len(data), dtype=torch.bool, device=data.device) if own is None else own
     counts = torch.zeros(columns.width, columns.width, device=data.device)
-    for part, mine in zip(data.split(_PART), own.split(_PART), strict=True):
+    for part, mine in zip(data.split(PART), own.split(PART), strict=True):
         x = part[mine].float()
         for block in columns.turns:
             counts[block] += x[:, block].T @ x
