@@ -151,6 +151,9 @@ _Least = Annotated[
 ]
 _Runs = Annotated[int, Option(help="Models to train, one a core at a time; the best one is kept.")]
 _Format = Annotated[str | None, Option(help="parquet or csv; default: as the table that went in.")]
+_Raw = Annotated[
+    bool, Option("--raw", help="Put no apostrophe before what a spreadsheet would compute (CSV).")
+]
 _UseCase = Annotated[
     str, Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
 ]
@@ -183,6 +186,7 @@ def run(
     runs: _Runs = 1,
     use_case: _UseCase = "machine-learning development",
     format: _Format = None,
+    raw: _Raw = False,
     config: _Config = None,
     quiet: _Quiet = False,
     epsilon: _Epsilon = None,
@@ -209,7 +213,7 @@ def run(
         positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
         least_patients=least_patients, runs=runs, use_case=use_case, n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()],
-        progress=not quiet,
+        progress=not quiet, raw=raw,
         **given,
     ).run()  # fmt: skip
     say(f"Done. Read {out / 'report.html'} first.", quiet)
@@ -232,6 +236,7 @@ def generate(
         Option(help="JSON or YAML file of rules, beside those of the run, which it can drop."),
     ] = None,
     format: Annotated[str | None, Option(help="Of a folder's files: parquet or csv.")] = None,
+    raw: _Raw = False,
     config: _Config = None,
     quiet: _Quiet = False,
 ) -> None:
@@ -257,7 +262,7 @@ def generate(
     shown = not quiet
     try:
         like = form.load(model)
-        repaired = write(gan, prep, n, out, seed, condition, shown, kept, like, format)
+        repaired = write(gan, prep, n, out, seed, condition, shown, kept, like, format, raw)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import yaml
+from pandas.api.types import is_datetime64_any_dtype as is_datetime
 
 from .errors import InputError
 
@@ -166,6 +168,36 @@ def write_table(table: pd.DataFrame, path: str | Path, **options) -> None:
                 gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
             ):
                 table.to_csv(zipped, index=False, mode="wb", **options)
+
+
+# A cell of a CSV that a spreadsheet would compute: it begins so, and is no number.
+_FORMULA = re.compile(r"[=+\-@\t\r](?![\d.,' ]+(?:[eE][-+]?\d+)?%?$).", re.DOTALL)
+
+
+def escaped(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before what a spreadsheet would take for a formula."""
+    return _rewritten(table, lambda text: f"'{text}" if _FORMULA.match(text) else text)
+
+
+def unescaped(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the apostrophes of :func:`escaped`."""
+    return _rewritten(table, unescape)
+
+
+def unescape(text: str) -> str:
+    """A cell without the apostrophe of :func:`escaped`."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text, 1) else text
+
+
+def _rewritten(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    made = {}
+    for name, values in table.items():
+        if not pd.api.types.is_numeric_dtype(values) and not is_datetime(values):
+            texts = [one for one in values.dropna().unique() if isinstance(one, str)]
+            if other := {one: new for one in texts if (new := change(one)) != one}:
+                values = values.astype(object).map(lambda one, other=other: other.get(one, one))
+        made[change(str(name))] = values
+    return pd.DataFrame(made, index=table.index)
 
 
 def write_blocks(

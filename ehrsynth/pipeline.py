@@ -83,6 +83,7 @@ class Pipeline:
     use_case: str = next(iter(USE_CASES))  #: one of ``ehrsynth.evaluation.USE_CASES``
     #: of the synthetic patients, "parquet" or "csv"; by default that of the flat table that went in
     format: str | None = None
+    raw: bool = False  #: leave in a CSV what a spreadsheet would compute
     n_jobs: int | None = None  #: runs to train at the same time, -1 for one a core
     progress: bool = False  #: progress bars and a log
 
@@ -277,8 +278,7 @@ class Pipeline:
         broken = violations(train, schema, own)
         for rule, count in zip(broken["rule"], broken["count"], strict=True):
             if count:
-                said = told(count)
-                log.warning("  %s training patients break the rule %r; is it true?", said, rule)
+                log.warning("  %s training patients break the rule %r.", told(count), rule)
         write_table(train, self.out / "train.parquet")
         held_out = schema.plausible(fit_into(schema, holdout)[0])[0]
         write_table(held_out, self.out / "holdout.parquet")
@@ -328,7 +328,8 @@ class Pipeline:
         """Write what is kept in the form of the table that went in."""
         if self.files.released != self.files.inside:
             kept = self.schema.cast(read_table(self.out / self.files.inside))
-            form.write(kept, self.out / self.files.released, form.load(self.out / "model"))
+            like = form.load(self.out / "model")
+            form.write(kept, self.out / self.files.released, like, raw=self.raw)
 
     def _note_repairs(self, repaired: dict[str, int]) -> None:
         log.info("  %s", summary(repaired))

@@ -32,7 +32,7 @@ _JOB = "_job.json"  # readers of a folder of Parquet files pass over names that 
 def generate(
     gan: EMRWGAN, prep: Preprocessor, n: int, path: str | Path, seed: int = 0,
     where: dict | None = None, progress: bool = False, rules: bool | Iterable[Rule] = True,
-    form: dict[str, Any] | None = None, format: str | None = None,
+    form: dict[str, Any] | None = None, format: str | None = None, raw: bool = False,
 ) -> dict[str, int]:  # fmt: skip
     """Write `n` synthetic patients to a file or a folder, a chunk at a time.
 
@@ -54,6 +54,8 @@ def generate(
         As in :func:`ehrsynth.generation.decode.postprocess`.
     form, format : dict, {"parquet", "csv"}, optional
         Of the table that went in (:func:`ehrsynth.sources.flat.form.learn`); of a folder's files.
+    raw : bool
+        Leave in a CSV what a spreadsheet would compute, instead of an apostrophe before it.
 
     Returns
     -------
@@ -64,7 +66,11 @@ def generate(
     path, ending = Path(path), _checked_ending(path, format)
     rules = rules if isinstance(rules, bool) else list(rules)
     of_parts = ending or f".{format or FORMATS[0]}"
-    job = _job(gan, prep, n, seed, where, rules) | {"format": of_parts, "form": _hash(form)}
+    job = _job(gan, prep, n, seed, where, rules) | {
+        "format": of_parts,
+        "form": _hash(form),
+        "raw": raw,
+    }
     folder = path.with_name(f"{path.name}.parts") if ending else path
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
     parts = [folder / f"part-{i:05d}{of_parts}" for i in range(len(sizes))]
@@ -75,7 +81,7 @@ def generate(
             own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
             encoded = gan.sample(sizes[chunk], where=where, seed=own_seed)
             patients = postprocess(encoded, prep, own_seed, rules, repaired)
-            forms.write(patients, parts[chunk], form, head=chunk == 0 or not ending)
+            forms.write(patients, parts[chunk], form, chunk == 0 or not ending, raw)
             _note(folder, job, chunk + 1, repaired)
             work.at(sum(sizes[: chunk + 1]))
     if ending:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import InputError
-from ...files import TABLE_SUFFIXES, check_packed, read_table, reason
+from ...files import TABLE_SUFFIXES, check_packed, read_table, reason, unescape, unescaped
 from .columns_file import FILE
 from .decimals import sign_of_file
 from .text_file import encoding_of, header_of
@@ -105,6 +105,9 @@ def read_file(
 def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """The frame with text names, none of them twice."""
     frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
+    for number, name in enumerate(frame.columns, start=1):
+        if not name.isprintable():
+            raise InputError(f"{where} has a control character in the name of column {number}.")
     _refuse_doubled(where, frame.columns)
     return frame.reset_index(drop=True)
 
@@ -132,8 +135,11 @@ def _read_csv(path: Path, kind: str, said: str | None) -> Raw:
         raise InputError(
             f"{path} has rows with more values than its first row has names; correct the file."
         ) from error
+    frame = unescaped(frame)
     frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
-    dialect = Dialect(kind, tuple(names), None, delimiter, encoding, sign_of_file(frame))
+    dialect = Dialect(
+        kind, tuple(map(unescape, names)), None, delimiter, encoding, sign_of_file(frame)
+    )
     if not encoding.startswith("utf-8"):
         log.info(
             "%s is read as text in %s; if that is wrong, say {\"%s\": {\"encoding\": NAME}} in a "

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype
 
-from ...files import MISSING_TEXTS, atomic_path, read_json, table_ending, write_table
+from ...files import MISSING_TEXTS, atomic_path, escaped, read_json, table_ending, write_table
 from ...kinds import REST, category_text
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
@@ -243,11 +243,13 @@ def load(folder: str | Path) -> dict[str, Any] | None:
 
 
 def write(
-    table: pd.DataFrame, path: str | Path, form: dict[str, Any] | None = None, head: bool = True
-) -> None:
+    table: pd.DataFrame, path: str | Path, form: dict[str, Any] | None = None, head: bool = True,
+    raw: bool = False,
+) -> None:  # fmt: skip
     """Write patients, by the ending of `path`, in a form, or as they are where there is none.
 
-    Without `head`, they are to follow others in the same file.
+    Without `head`, they are to follow others in the same file. If `raw`, what a spreadsheet would
+    compute stands in a CSV as it is.
     """
     is_csv = table_ending(path) != ".parquet"
     options = {**_CSV, **(form["csv"] if form else {}), "header": head}
@@ -265,4 +267,5 @@ def write(
         with atomic_path(path) as temporary:
             pq.write_table(_arrow_table(table, form), temporary)
         return
+    table = escaped(table) if is_csv and not raw else table
     write_table(table, path, **(options if is_csv else {}))
