@@ -57,6 +57,12 @@ def test_levels_of_the_way(share, expected):
     assert level(findings(share=share), "utility") == expected
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.88, "good"), (0.6, "care")])
+def test_what_a_classifier_tells_apart_is_not_close_to_real_patients(share, expected):
+    test = metric("classifier_two_sample_test", "fidelity", 0.66, share=share, behind=True)
+    assert level(findings(test), "fidelity") == expected
+
+
 def test_copies_are_counted_beside_as_many_held_out_patients():
     same = metric("exact_copies", "privacy", 10 / 700, best=1 / 300)
     said = " ".join(findings(same).verdicts()["privacy"].sentences)

@@ -230,12 +230,12 @@ def _fidelity(found: Findings) -> Verdict:
     way = float(np.mean(shares))
     behind = [m for m in metrics if m.notices]
     level = level_of(way)
-    # A mean hides the one thing that is badly wrong.
-    if wrong or any(m.share is not None and m.share < CARE for m in behind):
+    # A mean hides the one thing that is badly wrong, and what only a classifier sees.
+    least = {"classifier_two_sample_test": GOOD}
+    if wrong or any(m.share is not None and m.share < least.get(m.name, CARE) for m in behind):
         level = "bad" if level == "bad" else "care"
     said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
-    test = found.known("classifier_two_sample_test")
-    if test:
+    if test := found.known("classifier_two_sample_test"):
         best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
         said.append(_say("classifier", auroc=test.value, best=best))
         value = _value(test)
@@ -372,15 +372,15 @@ def _attacks(found: Findings) -> list[str]:
     if alone := found.known("membership_of_most_exposed"):
         low, high = (100 * (b or 0) for b in (alone.ci_low, alone.ci_high))
         said.append(_say("lonely", value=100 * _value(alone), low=low, high=high))
-    rare = found.known("membership_inference_at_1_percent")
-    if rare:
+    if rare := found.known("membership_inference_at_1_percent"):
         said.append(_say("rare", found=_per_100(_value(rare))))
     if same := found.known("exact_copies"):
         rows = found.rows.get("synthetic", 0)
         chance = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
         chance = "" if same.best is None else chance
-        copies = round(_value(same) * rows)
-        said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
+        said.append(
+            _say("copies", copies=round(_value(same) * rows), synthetic=rows, chance=chance)
+        )
     if more := _more_rows(found):
         said.append(_say("more rows", **more))
     for row in found.facts.get(SHADOWS, []):
