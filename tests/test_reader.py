@@ -194,8 +194,16 @@ def test_signs_and_thousands_of_every_style_are_read_and_written_again(
     assert write_numbers(table["x"], number_style(pd.Series(texts), ".")).tolist() == texts
 
 
+def test_numbers_with_a_unit_have_signs_and_thousands_too(patients, tmp_path):
+    texts = [f"{v:,.1f} kg".replace(",", " ").replace("-", "−") for v in NUMBERS]
+    table, schema, _ = cells(patients, tmp_path, texts)
+    assert schema["x"].unit == "kg" and np.allclose(table["x"], NUMBERS)
+    assert write_numbers(table["x"], number_style(pd.Series(texts), ".")).tolist() == texts
+
+
 def test_what_only_looks_like_a_number_in_brackets_or_parts_stays(patients, tmp_path):
-    assert cells(patients, tmp_path, ["(1)", "(2)", "(3)"])[1]["x"].kind == "categorical"
+    for grades in (["(1)", "(2)", "(3)"], ["(1)", "2", "3"]):
+        assert cells(patients, tmp_path, grades)[1]["x"].categories == tuple(grades)
     codes = [f"{a} {b}" for a in (401, 250, 585, 272) for b in (403, 412, 296)]
     with pytest.raises(InputError, match="several codes in one cell"):
         cells(patients, tmp_path, codes)

@@ -132,7 +132,8 @@ def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) 
         return str(sex)
     parts = take_apart(pd.Series([plain]))
     if parts["unit"].notna()[0] and any(take_apart(pd.Series(list(known)))["unit"].notna()):
-        sized = f"{float(parts['number'][0].replace(',', '.')):g} {parts['unit'][0]}"
+        number = parts["number"].astype("str").str.replace(",", ".", regex=False)
+        sized = f"{to_numbers(number, '.')[0]:g} {parts['unit'][0]}"
         same = [level for level in known if level.casefold() == sized]
         if same:
             return same[0]

@@ -5,6 +5,7 @@ import pandas as pd
 MARKS = " '’\u00a0\u2009\u202f"  # that stand between thousands, and nowhere else in a number
 _ODD = rf"[−(]|-$|\d[{MARKS}]\d"
 _MARKED = rf"^([+-]?[1-9]\d{{0,2}})(?:[{MARKS}]\d{{3}})+(?:[.,]\d+)?$"
+_FEW = 8  # different texts
 _POWER = r"(?:[eE][+-]?\d+)?"
 _POINT_GROUPS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
 _COMMA_GROUPS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
@@ -52,7 +53,7 @@ def plain(texts: pd.Series) -> pd.Series:
     if odd.empty:
         return texts
     made = odd.str.replace("−", "-", regex=False)
-    if len(odd) < len(texts) or not odd.str.startswith("(").all():
+    if texts[~texts.index.isin(odd.index)].nunique() > _FEW:  # else (1), 2, 3 may be grades
         made = made.str.replace(r"^\(([^-].*)\)$", r"-\1", regex=True)
     made = made.str.replace(r"^(\d.*)-$", r"-\1", regex=True)
     first = made.str.extract(_MARKED)[0]

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import pandas as pd
 
+from .decimals import MARKS
 from .words import WORDS
 
 _UNITS = {
@@ -18,7 +19,10 @@ _UNITS = {
 }
 _ALIKE = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "⁹": "9", "×": "x", "℃": "c"})
 _SPAN = re.compile(r"\d+(?:h|min|d)")
-_FORM = r"^\s*(?P<number>[+-]?(?:\d+(?:[.,]\d+)*|\.\d+))\s*(?P<written>\D.*|10\D.*)$"
+_FORM = (
+    rf"^\s*(?P<number>[+−-]?(?:\d+(?:[.,]\d+|[{MARKS}]\d{{3}}(?!\d))*|\.\d+))\s*"
+    r"(?P<written>\D.*|10\D.*)$"
+)
 
 
 @lru_cache(maxsize=4096)
