@@ -94,7 +94,8 @@ def one_kill(
     job.send_signal(how)
     said = job.communicate()[0].decode()
     wrong = []
-    if how != signal.SIGKILL and job.returncode not in (0, 128 + how):
+    # Before its own code has begun, Python ends as the signal wants it.
+    if how != signal.SIGKILL and job.returncode not in (0, 128 + how, -how):
         wrong.append(f"ended with {job.returncode}: {said[-300:]}")
     if how != signal.SIGKILL and job.returncode != 0 and left_over(place / "x", temporary):
         wrong.append("left something in the temporary folder")

@@ -11,6 +11,7 @@ from toy import toy_patients
 
 import ehrsynth as es
 from ehrsynth import datasets
+from ehrsynth.cli import generate
 from ehrsynth.files import read_by_hand
 from ehrsynth.sources import engine
 
@@ -21,6 +22,7 @@ def saved(tmp_path_factory):
     train = toy_patients(200)
     prep = es.Preprocessor().fit(train)
     es.EMRWGAN(steps=2).fit(prep.transform(train)).save(folder)
+    prep.save(folder)
     return folder
 
 
@@ -98,3 +100,36 @@ def test_beside_a_duckdb_file_nothing_is_read(tmp_path):
     for query in (secret, "SET enable_external_access = true", "SET lock_configuration = false"):
         with pytest.raises(duckdb.Error):
             con.con.execute(query)
+
+
+DOCUMENTS = {
+    "gan.json": [
+        lambda known: [], lambda known: known | {"layout": 5}, lambda known: known | {"steps": {}},
+        lambda known: {k: v for k, v in known.items() if k != "layout"},
+        lambda known: known | {"layout": [{"name": "x"}]}, lambda known: known | {"recipe": "x"},
+        lambda known: known | {"history": {"a": [[1], 2]}},
+    ],
+    "preprocessor.json": [
+        lambda known: [], lambda known: known | {"options": 3}, lambda known: known | {"bins": []},
+        lambda known: known | {"schema": {"columns": [{"name": "../x"}]}},
+        lambda known: {k: v for k, v in known.items() if k != "steps"},
+    ],
+    "form.json": [
+        lambda known: [], lambda known: {}, lambda known: {"columns": 4, "csv": {}, "arrow": ""},
+        lambda known: {"file": ".csv", "csv": {"sep": 3}, "arrow": "AAAA", "columns": [{}]},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(name, i) for name, all_of in DOCUMENTS.items() for i in range(len(all_of))],
+)
+def test_a_strangers_model_is_used_or_refused_in_a_sentence(saved, tmp_path, name, number):
+    shutil.copytree(saved, tmp_path / "model")
+    path = tmp_path / "model" / name
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(DOCUMENTS[name][number](known)))
+    with pytest.raises(es.InputError) as refused:
+        generate(tmp_path / "model", 5, tmp_path / "more.csv")
+    assert len(str(refused.value)) < 2_000 and not (tmp_path / "more.csv").exists()

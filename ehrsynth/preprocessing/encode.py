@@ -321,7 +321,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             prep.dropped_ = pd.DataFrame(state["dropped"], columns=_DROPPED)
             prep.report_ = pd.DataFrame(state["report"], columns=_REPORT)
             prep.layout_ = tuple(prep._block(column) for column in prep.schema_.columns)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved preprocessor ({error}).") from error
         return prep
 
