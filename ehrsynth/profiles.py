@@ -30,9 +30,9 @@ class Profile:
 
 PROFILES = {
     # Networks this small learn as much in half the time when the time is short. The steps, and the
-    # trust in pairs (gan/recipe.py), are the cheapest in leakage at which the worst of three data
-    # sets is told apart with about 0.6 (benchmarks/price_list.py, benchmarks/tuning.py).
-    "fast": Profile(4_000, most=6_000, min_prevalence=0.01, steps=1_500, width=256, layers=3),
+    # trust in pairs (gan/recipe.py), are the fewest after which the worst of three data sets is
+    # told apart with about 0.6 (benchmarks/price_list.py, benchmarks/tuning.py).
+    "fast": Profile(4_000, most=6_000, min_prevalence=0.01, steps=1_200, width=256, layers=3),
     "full": Profile(20_000, most=None, min_prevalence=5e-5, steps=None),
 }
 

@@ -53,9 +53,10 @@ def test_the_modern_recipe_is_on_the_list_and_no_setting_of_its_weights_is_bette
 def test_the_steps_of_the_fast_profile_buy_more_than_fewer_do(results):
     own = results[results["setting"] == "+ pairs of codes, trust 0.1"]
     told = own.pivot_table(index="steps", columns="data", values="C2ST", aggfunc="median")
-    worst = told.dropna(axis=1).max(axis=1)
-    assert len(worst) > 2 and worst.idxmin() == price_list.PROFILES["fast"].steps
-    assert worst.sort_values().iloc[1] > worst.min() + 0.03
+    worst = told.dropna(axis=1).max(axis=1).sort_index()
+    chosen = price_list.PROFILES["fast"].steps
+    assert worst[worst.index < chosen].min() > worst[chosen] + 0.03
+    assert worst[worst.index > chosen].min() > worst[chosen] - 0.01  # more steps: chance
 
 
 def test_what_the_page_says_of_the_simulators(results):
