@@ -120,7 +120,8 @@ def _found(run: Path, package: Path, guaranteed: bool) -> list[str]:
         return _searched(run, [f for f in _files(package) if not any(map(f.match, made))])
     schema, settings = Schema.load(run / _SCHEMA), RunFolder(run).content()["settings"]
     least = max(LEAST_PATIENTS, settings.get("least_patients", 0))
-    train, holdout = (schema.cast(read_table(run / n), where=n) for n in (_TRAIN, _HOLDOUT))
+    train = schema.cast(read_table(run / _TRAIN), where=_TRAIN)
+    holdout = fit_into(schema, read_table(run / _HOLDOUT))[0]  # may have what train never has
     real = pd.concat([train, holdout], ignore_index=True)
     found = _searched(run, _files(package))
     inside = run / INSIDE

@@ -160,6 +160,15 @@ def test_a_good_verdict_needs_none(run, tmp_path):
     assert "Signed" not in (tmp_path / "out" / "card.md").read_text()
 
 
+def test_a_category_that_only_a_held_out_patient_has_stops_nothing(run, tmp_path):
+    holdout = pd.read_parquet(run / "holdout.parquet")
+    holdout["sex"] = holdout["sex"].astype(str)
+    holdout.loc[0, "sex"] = "X"
+    write_table(holdout, run / "holdout.parquet")
+    admit(run, "holdout.parquet")
+    release(run, tmp_path / "package", signed_by="A. Steward")
+
+
 def test_patients_in_the_file_that_is_handed_out_are_seen_too(run, tmp_path):
     """Whatever `inside` says: it is not what leaves."""
     train = pd.read_parquet(run / "train.parquet")
