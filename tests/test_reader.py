@@ -768,3 +768,20 @@ def test_case_fit_takes_encoded_patients(patients):
     pytest.importorskip("torch")
     with pytest.raises(InputError, match="Preprocessor"):
         es.EMRWGAN(seed=0, steps=5).fit(patients)
+
+
+def test_numbers_that_a_sheet_has_cut_are_no_dates():
+    """1.23457E+11 is a number of which the end is lost, whole seconds and days are dates."""
+    rng, n = np.random.default_rng(0), 300
+    table = pd.DataFrame(
+        {
+            "died": rng.integers(0, 2, n),
+            "moved": rng.integers(1_400_000_000, 1_700_000_000, n) * 1_000,
+            "opened": rng.integers(15_000, 19_000, n) * 86_400_000,
+            "cost": rng.integers(100_000, 999_999, n) * 1_000_000,
+        }
+    )
+    _, schema, _ = read(table)
+    units = {column.name: column.unit or "" for column in schema.columns}
+    assert "since" in units["moved"] and "since" in units["opened"]
+    assert "since" not in units["cost"]

@@ -140,6 +140,8 @@ def _from_numbers(reading: Reading, asked: bool) -> pd.Series | None:
         # A number that is given out may look like a time: the name, or whole seconds, must say it.
         said = asked or _NAMED_TIME.search(reading.name.lower())
         in_seconds = form == "ms" and np.all(numbers % 1000 == 0)
+        if np.all(numbers % 100_000 == 0):  # or days; else a number that a sheet cut to 1.23457E+11
+            in_seconds = in_seconds and np.all(numbers % 86_400_000 == 0)
         recent = numbers.abs() >= 1e-2 * EPOCH[form] if np.isfinite(EPOCH[form]) else numbers > 1e17
         if not (said or in_seconds) or recent.mean() < (0.5 if asked else 0.9):
             return None
