@@ -48,6 +48,10 @@ def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estim
     content = run.content()
     if late := [s for s in STAGES if s not in content["finished"]]:
         raise InputError(f"{folder} cannot be audited: {late[0]} is not finished; run it again.")
+    if "epsilon" in content["settings"]:
+        raise InputError(
+            f"{folder} has a guarantee and no network; shadow networks would say nothing about it."
+        )
     settings, report = content["settings"], Report.load(run.path / METRICS_FILE)
     schema = Schema.load(run.path / "schema.json")
     rules = read_rules(run.path / "model" / RULES_FILE)

@@ -250,9 +250,14 @@ def generate(
     from . import generate as write
     from .release import check_beside
     from .rules import FILE, chosen_rules, read_rules, summary
+    from .run_folder import NOISY_SUMS
     from .sources.flat import form
 
     check_beside(model)
+    if (model / NOISY_SUMS).is_file():
+        raise InputError(
+            f"{model} has a guarantee; only ehrsynth run --epsilon makes patients of it (--n)."
+        )
     prep = Preprocessor.load(model)
     of_run = (model / FILE).is_file()
     known = read_rules(model / FILE) if of_run else []

@@ -114,6 +114,9 @@ class RunFolder:
         """
         if self._file.exists():
             content = self.content()
+            if ("epsilon" in content["settings"]) != ("epsilon" in settings):
+                how = "without" if "epsilon" in settings else "with"
+                raise InputError(f"{self.path} holds a run {how} epsilon; choose another folder.")
             found = content["settings"] | {"version": content.get("version", "unknown")}
             for name, value in (settings | {"version": version}).items():
                 if found.get(name, value) != value:

@@ -1,13 +1,16 @@
 """A run with a guarantee: from the files that are read to the package that leaves."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from known_truth import population
 from test_release import admit
+from typer.testing import CliRunner
 
+from ehrsynth.audit import audit
 from ehrsynth.cli import app
 from ehrsynth.errors import InputError
 from ehrsynth.files import read_json, read_table
@@ -16,7 +19,9 @@ from ehrsynth.guarantee.declared import declared_table
 from ehrsynth.guarantee.run import PrivatePipeline, _publicly
 from ehrsynth.kinds import MISSING
 from ehrsynth.phecode import definitions
+from ehrsynth.pipeline import Pipeline
 from ehrsynth.profiles import PROFILES, Profile
+from ehrsynth.rare import Rare
 from ehrsynth.release import MANIFEST, problems, release
 from ehrsynth.schema import Schema
 
@@ -83,6 +88,40 @@ def test_what_leaves_is_accounted_for_and_nothing_else(finished, tmp_path):
     assert set(made["sex"]) == {"F", "M"}
 
 
+def test_the_card_says_what_one_patient_is_and_what_an_empty_cell_is(finished):
+    card = (finished / "guarantee.md").read_text()
+    assert "for each row and not for the patient" in card and "counts as no." in card
+    assert "inf" not in re.findall(r"factor of at most (\S+),", card)
+
+
+def test_what_is_for_networks_is_refused_in_a_sentence(finished, tmp_path):
+    with pytest.raises(InputError, match="has a guarantee and no network"):
+        audit(finished)
+    command = ["generate", "--model", str(finished / "model"), "--n", "5"]
+    said = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "a.csv")])
+    assert "only ehrsynth run --epsilon" in str(said.exception)
+
+
+def test_a_folder_holds_a_run_with_epsilon_or_one_without(finished, files, tmp_path):
+    same = (files / "patients.csv", files / "columns.json")
+    with pytest.raises(InputError, match="holds a run with epsilon; choose another folder"):
+        Pipeline(finished, "table", same[0], outcome="died", columns=same[1])
+    Pipeline(tmp_path / "run", "table", same[0], outcome="died", columns=same[1])
+    with pytest.raises(InputError, match="holds a run without epsilon; choose another folder"):
+        start(files, tmp_path / "run")
+
+
+def test_a_declared_bound_may_be_the_value_of_one_patient(files, tmp_path):
+    """What the columns file says is public, before anybody looks at the patients."""
+    bounds = {"kind": "continuous", "bounds": [0, 876543.21], "missing": ["-9"]}
+    (tmp_path / "columns.json").write_text(json.dumps(DESCRIBED | {"platelets": bounds}))
+    run = start(files, tmp_path / "run", columns=tmp_path / "columns.json")
+    run._finish("generation")
+    rare = Rare.load(tmp_path / "run")
+    assert rare.found_in(tmp_path / "run" / "schema.json") == []
+    assert "876543.21" in (tmp_path / "run" / "schema.json").read_text()
+
+
 def test_who_signs_is_written_down_and_nobody_has_to(finished, tmp_path):
     release(finished, tmp_path / "out", signed_by="A. Name")
     assert "**Signed**: A. Name" in (tmp_path / "out" / "card.md").read_text()
@@ -128,7 +167,9 @@ def test_rows_are_those_asked_for(files, tmp_path):
     [
         ({"epsilon": 0.0}, "epsilon is 0"),
         ({"epsilon": float("inf")}, "promises nothing"),
+        ({"epsilon": 100_000.0}, "at most 10, since"),
         ({"delta": 0.5}, "far below one"),
+        ({"delta": 2e-4}, "at most 0.0001"),
         ({"runs": 2}, "--runs"),
         ({"recipe": "paper"}, "--recipe"),
         ({"min_prevalence": 0.1}, "--min-prevalence"),
@@ -195,8 +236,6 @@ def test_the_columns_of_a_hospital_are_nobodys():
 
 
 def test_command_line(files, tmp_path):
-    from typer.testing import CliRunner
-
     runner = CliRunner()
     said = runner.invoke(app, ["run", "--out", str(tmp_path / "a"), "--delta", "1e-6"])
     assert isinstance(said.exception, InputError) and "--epsilon" in str(said.exception)
@@ -205,3 +244,45 @@ def test_command_line(files, tmp_path):
     assert "columns file" in str(said.exception)
     assert Budget(1.0).delta < 1 / 3000
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "dictionary"])
+def test_no_patient_decides_how_the_numbers_of_others_are_read(tmp_path, kind):
+    """Not by the decimals of a Parquet file's short numbers either."""
+    (tmp_path / "columns.json").write_text(
+        json.dumps({"lab": {"kind": "continuous", "bounds": [0, 100]}})
+    )
+    read = []
+    for other in (0.5, 0.12345679):
+        lab = pd.Series(
+            [9.3, 41.25, 0.1, np.nan, other] * 2, dtype=kind.replace("dictionary", "f4")
+        )
+        lab = lab.astype("category") if kind == "dictionary" else lab
+        pd.DataFrame({"lab": lab, "died": [0, 1] * 5}).to_parquet(tmp_path / "a.parquet")
+        table = declared_table(tmp_path / "a.parquet", tmp_path / "columns.json", "died", None)
+        read.append(table["lab"][:4].tolist())
+    assert read[0][:3] == read[1][:3] == [9.3, 41.25, 0.1] or kind == "float16"
+    np.testing.assert_array_equal(read[0], read[1])
+
+
+def test_no_patient_decides_on_encoding_delimiter_or_numbers(tmp_path):
+    columns = {"a;b": {"kind": "categorical"}, "c": {"kind": "continuous", "bounds": [0, 1e20]}}
+    columns |= {"(file)": {"encoding": "cp1252"}}
+    (tmp_path / "columns.json").write_text(json.dumps(columns))
+    read = []
+    for last in ("x,1,1", 'x;"y",-1,1', "\xe9,18446744073709551615,0"):
+        rows = ["a;b,c,died", "\xc3\xa9,9007199254740993,0", "x,0.1,1", last]
+        (tmp_path / "a.csv").write_bytes("\n".join(rows).encode("cp1252"))
+        table = declared_table(tmp_path / "a.csv", tmp_path / "columns.json", "died", None)
+        read.append(table.iloc[:2].astype(str).to_numpy().tolist())
+    assert read[0] == read[1] == read[2] and read[0][0][0] == "\xc3\xa9"
+
+
+@pytest.mark.parametrize("yes", ["1", "1.0", "True", "true", "yes"])
+@pytest.mark.parametrize("no", ["0", "0.0", "False", "", "no"])
+def test_yes_and_no_are_read_however_they_are_written(tmp_path, yes, no):
+    (tmp_path / "columns.json").write_text(json.dumps({"ill": {"kind": "binary"}}))
+    (tmp_path / "a.csv").write_text(f"ill,died\n{yes},{yes}\n{no},{no or 0}\n")
+    for positive in (None, yes):
+        table = declared_table(tmp_path / "a.csv", tmp_path / "columns.json", "died", positive)
+        assert table["ill"].tolist() == table["died"].tolist() == [1, 0]

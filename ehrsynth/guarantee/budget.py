@@ -18,7 +18,7 @@ from scipy.stats import norm
 from ..errors import InputError
 
 DELTA = 1e-6
-_LEAST_EPSILON, _MOST_DELTA = 0.01, 1e-3
+_LEAST_EPSILON, MOST_EPSILON, _MOST_DELTA = 0.01, 10.0, 1e-4
 
 
 def failure(strength: float, epsilon: float) -> float:

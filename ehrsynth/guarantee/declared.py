@@ -30,7 +30,7 @@ def declared_table(
         )
     if data is None:
         raise InputError("A table needs a file; give it with --data FILE.")
-    raw = read_file(data)
+    raw = read_file(data, encoding=columns_file.encoding(columns), guess=False)
     wishes = columns_file.read(columns, raw.frame.columns, raw.where)
     if outcome not in raw.frame:
         raise InputError(f"The outcome {outcome!r} is no column; name one with --outcome COLUMN.")
@@ -45,7 +45,7 @@ def declared_table(
         wish, texts = wishes.get(name, NOTHING), _texts(raw.frame[name], wishes.get(name, NOTHING))
         if name == outcome:
             value = positive or wish.positive
-            yes = texts == str(value) if value else texts.map(_is_yes)
+            yes = texts.map(_plain) == _plain(str(value)) if value else texts.map(_is_yes)
             found[name] = yes.astype("uint8")
             described.append(Column(name, "binary", "outcome", wish.label))
         else:
@@ -61,8 +61,22 @@ def _texts(values: pd.Series, wish: Wish) -> pd.Series:
     return texts.mask(texts.isin([category_text(value) for value in wish.missing]), "")
 
 
+def _number(text: str) -> float:
+    """The number that one text is, NaN where it is none; pandas would look at all of them."""
+    try:
+        return float(text) if "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _plain(text: str) -> str:
+    """The same text for 1.0, 1 and "True", and for 0.0, 0 and "False"."""
+    plain = {"true": 1.0, "false": 0.0}.get(text.casefold(), _number(text))
+    return category_text(plain) if plain in (0, 1) else text
+
+
 def _is_yes(text: str) -> bool:
-    return text == "1" or says_yes(text) is True
+    return _plain(text) == "1" or says_yes(text) is True
 
 
 def _column(name: str, wish: Wish, texts: pd.Series, columns: Path) -> Column:
@@ -91,5 +105,5 @@ def _values(column: Column, texts: pd.Series) -> pd.Series:
         return texts.replace("", MISSING)
     if column.kind == "binary":
         return texts.map(_is_yes).astype("uint8")
-    numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+    numbers = texts.map(_number).astype("float64")
     return pd.Series(column.within(np.where(np.isfinite(numbers), numbers, np.nan)))

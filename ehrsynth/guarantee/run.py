@@ -13,7 +13,7 @@ import pandas as pd
 from .. import __version__, datasets
 from ..cohort import DEMOGRAPHICS, check_outcome
 from ..errors import InputError
-from ..files import atomic_path, read_json, read_table, write_json, write_table
+from ..files import atomic_path, read_by_hand, read_json, read_table, write_json, write_table
 from ..gan.recipe import DEFAULT
 from ..generation.decode import repair
 from ..kinds import MISSING, REST
@@ -26,7 +26,7 @@ from ..rules import chosen_rules, write_rules
 from ..run_folder import GUARANTEE, GUARANTEE_CARD, NOISY_SUMS, STAGES, RunFiles
 from ..schema import AGE, DIE_1Y, DIE_ANY, VISIT_1Y, Column, Schema
 from ..sources.tables import EVENTS, MEASUREMENTS
-from .budget import DELTA, Budget, Look
+from .budget import DELTA, MOST_EPSILON, Budget, Look
 from .declared import declared_table
 from .pairs import MOST_CODES, fit_pairs, load_pairs, save_pairs
 
@@ -69,6 +69,12 @@ class PrivatePipeline(Pipeline):
         Budget(self.epsilon, self.delta)
         if not np.isfinite(self.epsilon):
             raise InputError("epsilon is infinite, which promises nothing; leave out --epsilon.")
+        if self.epsilon > MOST_EPSILON:
+            raise InputError(
+                f"epsilon is {self.epsilon:g}; use at most {MOST_EPSILON:g}, since above it a "
+                "release may be more than 22,000 times as likely with a patient as without him, "
+                "which is no promise that could stand in for a search and a signature."
+            )
         if self.dataset in datasets.DATASETS and self.dataset not in PREPARED:
             raise InputError(
                 f"The reader of {self.dataset} learns categories from all patients, so it cannot "
@@ -143,7 +149,8 @@ class PrivatePipeline(Pipeline):
         write_rules(rules, self.out / "model" / RULES_FILE)
         source = {} if self.dataset == "table" else self._source
         read = tables_of(self.dataset, source, self._inputs)
-        Rare.of(read, self.least_patients, [str(self._settings())]).save(self.out)
+        said = None if self.columns is None else read_by_hand(self.columns)  # public as well
+        Rare.of(read, self.least_patients, [str(self._settings()), str(said)]).save(self.out)
         noted = asdict(budget) | {"patients": told, "spent": budget.spent()}
         write_json(noted, self.out / GUARANTEE)
         self._folder.note(facts=facts)

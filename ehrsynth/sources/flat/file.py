@@ -76,11 +76,13 @@ class Raw:
 
 
 def read_file(
-    data: str | Path | pd.DataFrame, where: str = "the table", encoding: str | None = None
-) -> Raw:
+    data: str | Path | pd.DataFrame, where: str = "the table", encoding: str | None = None,
+    guess: bool = True,
+) -> Raw:  # fmt: skip
     """The table of a CSV or Parquet file, or a DataFrame: at least one row, no name twice.
 
-    The `encoding` of a CSV that is not in UTF-8 is guessed where nobody says it.
+    The `encoding` of a CSV that is not in UTF-8 is guessed where nobody says it. Without `guess` no
+    row has a say in how the others are read: UTF-8 unless said, the delimiter by the names.
     """
     if isinstance(data, pd.DataFrame):
         raw = _of_frame(data, where)
@@ -93,7 +95,7 @@ def read_file(
         if kind == ".parquet" and path.is_file():
             raw = _read_parquet(path)
         elif kind and path.is_file():
-            raw = _read_csv(path, kind, encoding)
+            raw = _read_csv(path, kind, encoding, guess)
         else:
             read_table(path)  # says what is wrong
             raise AssertionError(path)
@@ -119,10 +121,10 @@ def _refuse_doubled(where: object, names: Iterable[str]) -> None:
         raise InputError(f"Column name {name!r} appears twice in {where}; rename one.")
 
 
-def _read_csv(path: Path, kind: str, said: str | None) -> Raw:
+def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
     check_packed(path)
-    encoding = encoding_of(path, said)
-    delimiter, names = header_of(path, encoding)
+    encoding = encoding_of(path, said) if guess else said or "utf-8-sig"
+    delimiter, names = header_of(path, encoding, guess)
     _refuse_doubled(path, [name for name in names if name])
     try:
         with warnings.catch_warnings():
@@ -240,10 +242,10 @@ def _of_dictionary(values: pa.ChunkedArray) -> pd.Series:
 
 
 def _widened(values: pd.Series) -> pd.Series:
-    """Short floating-point numbers as the decimals they were written as: 9.3 stays 9.3."""
+    """Short floating-point numbers, each as the decimals it was written as: 9.3 stays 9.3."""
     exact = values.astype("float64")
-    for places in range(7):
+    made = exact.copy()
+    for places in range(6, -1, -1):  # so that the fewest that say the same number remain
         rounded = exact.round(places)
-        if (rounded.astype(values.dtype).eq(values) | values.isna()).all():
-            return rounded
-    return exact
+        made = made.mask(rounded.astype(values.dtype).eq(values), rounded)
+    return made

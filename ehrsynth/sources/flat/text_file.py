@@ -122,13 +122,17 @@ def _letters(text: bytes, encoding: str) -> float:
     return sum(c.isalpha() and c != "\ufffd" for c in characters) / max(len(characters), 1)
 
 
-def header_of(path: Path, encoding: str) -> tuple[str, list[str]]:
-    """The delimiter that cuts the rows into as many values as there are names, and the names."""
+def header_of(path: Path, encoding: str, by_rows: bool = True) -> tuple[str, list[str]]:
+    """The delimiter that cuts the rows into as many values as there are names, and the names.
+
+    Not `by_rows`, it is the one that makes the most names.
+    """
     names = {}
     for delimiter in _DELIMITERS:
         names[delimiter] = next(_rows(path, encoding, delimiter), [])
     likely = [delimiter for delimiter in _DELIMITERS if len(names[delimiter]) > 1]
-    fits = {d: _fit(path, encoding, d, len(names[d])) if len(likely) > 1 else 1.0 for d in likely}
+    many = by_rows and len(likely) > 1
+    fits = {d: _fit(path, encoding, d, len(names[d])) if many else 1.0 for d in likely}
     best = max(likely, key=lambda d: (round(fits[d], 2), len(names[d])), default=",")
     return best, [name.strip() for name in names[best]]
 
