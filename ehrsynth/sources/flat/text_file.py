@@ -154,4 +154,4 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
         with open_file(path, "rt", encoding=encoding, newline="") as file:
             yield from csv.reader(file, delimiter=delimiter, skipinitialspace=True)
     except (UnicodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a text file: {error}.") from error
+        raise InputError(f"{path} is not a text file in {encoding}: {error}.") from error
