@@ -16,7 +16,7 @@ from known_truth import noisy_copy, population
 import ehrsynth
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
-from ehrsynth.evaluation.alignment import DEFECTS
+from ehrsynth.evaluation.alignment import DEFECTS, IN_TRAIN, LACKING, UNJUDGED, not_compared
 from ehrsynth.evaluation.judge import _absent
 from ehrsynth.evaluation.privacy.success import ALARMS
 from ehrsynth.evaluation.setting import Encoder, independent
@@ -279,6 +279,34 @@ def test_columns_only_in_one_table_are_left_out_and_named(people):
     }  # fmt: skip
     page = report.to_html(pictures=False)
     assert "bmi, phe_7.9" in page and "extra" in page
+    first = " ".join(report.answer())
+    assert "use them: extra" in first and "bmi (no such column), phe_7.9" in first
+    assert report.verdicts()["privacy"].level != "good"
+
+
+def test_an_identifier_that_the_columns_file_drops_is_not_released_in_silence(
+    people, tmp_path, caplog
+):
+    drop = tmp_path / "columns.json"
+    drop.write_text('{"patient_id": {"drop": true}}')
+    tables = dict(zip(("train", "holdout"), people, strict=True))
+    keys = {role: [f"P{len(t) * 7 + 3 * i}" for i in range(len(t))] for role, t in tables.items()}
+    real = {role: t.assign(patient_id=keys[role]) for role, t in tables.items()}
+    made = population(300, 30, seed=3)
+    for ids, expected in ((keys["train"][:300], 100.0), (["P7"] * 300, 0.0)):
+        given = align(real | {"synthetic": made.assign(note="seen", patient_id=ids)},
+                      None, "DIE_1y", columns=drop)  # fmt: skip
+        shared = given["schema"]
+        assert "patient_id" not in shared
+        tables = {role: given[role] for role in (*real, "synthetic")}
+        rows = not_compared(tables, shared, shared)[UNJUDGED]
+        assert {row["column"]: row[IN_TRAIN] for row in rows} == {
+            "note": None, "patient_id": expected,
+        }  # fmt: skip
+    assert "patient_id" in caplog.text and "note" in caplog.text
+    tables["synthetic"] = tables["synthetic"].assign(DIE_1y=0)
+    (lacking,) = not_compared(tables, shared, shared)[LACKING]
+    assert lacking["outcome"] and lacking["what"] == "one value only"
 
 
 def test_tiny_tables_give_a_report_that_says_so():

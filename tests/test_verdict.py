@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from ehrsynth.evaluation.alignment import IN_TRAIN, LACKING, UNJUDGED
 from ehrsynth.evaluation.metric import Metric, descriptions
 from ehrsynth.evaluation.privacy.more_rows import MORE_ROWS, SHADOWS
 from ehrsynth.evaluation.privacy.success import ALARMS
@@ -61,6 +62,35 @@ def test_levels_of_the_way(share, expected):
 def test_what_a_classifier_tells_apart_is_not_close_to_real_patients(share, expected):
     test = metric("classifier_two_sample_test", "fidelity", 0.66, share=share, behind=True)
     assert level(findings(test), "fidelity") == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.99, "bad"), (0.9, "bad"), (0.89, "good")])
+def test_what_a_classifier_always_tells_apart_is_not_like_real_patients(value, expected):
+    test = metric("classifier_two_sample_test", "fidelity", value, 0.01, share=0.9, best=0.52)
+    assert level(findings(test), "fidelity") == expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(None, "unknown"), (0.5, "unknown"), (90, "bad")])
+def test_columns_that_nobody_judged_are_named_first_and_never_shared(share, expected):
+    rows = [{"column": "patient_id", IN_TRAIN: share}, {"column": "note", IN_TRAIN: None}]
+    left_out = {"train": [], "holdout": [], "synthetic": ["patient_id", "note"]}
+    found = findings(left_out=left_out, facts={UNJUDGED: rows})
+    assert level(found, "privacy") == expected
+    assert " ".join(found.answer()).count("patient_id, note. Remove these columns") == 1
+    said = " ".join(found.verdicts()["privacy"].sentences)
+    assert "patient_id, note" in said and ("in 90 of 100 rows" in said) == (expected == "bad")
+    assert not any("Sharing" in use for use in found.advice()["good"])
+    assert "patient_id, note" in " ".join(dataclasses.replace(found, overlap=3).answer())
+
+
+def test_a_column_that_is_lacking_costs_and_without_an_outcome_there_is_no_model():
+    for outcome in (False, True):
+        row = {"column": "died", "what": "no such column", "outcome": outcome}
+        found = findings(facts={LACKING: [row]})
+        assert level(found, "fidelity") == "care"
+        assert level(found, "utility") == ("bad" if outcome else "good")
+        assert "died (no such column)" in " ".join(found.answer())
+    assert "No model" in found.verdicts()["utility"].sentences[0]
 
 
 def test_copies_are_counted_beside_as_many_held_out_patients():

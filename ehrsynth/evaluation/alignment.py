@@ -1,5 +1,6 @@
 """Three tables made comparable: read alike, given one schema, and what does not fit counted."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import InputError, some
-from ..kinds import is_plain_number
+from ..kinds import category_text, is_plain_number
 from ..schema import FEWEST_ROWS, Schema
 from ..sources.flat.applying import NEW, OTHERWISE, far_out, fit_into, widest
 from ..sources.flat.columns_file import NOTHING, read
@@ -16,7 +17,13 @@ from ..sources.flat.reading import Reading, tidy
 from ..sources.flat.table import learn, open_sheet, records
 from ..sources.quality import Finding
 
-DEFECTS = "what does not fit"  # where a report's facts have it
+log = logging.getLogger(__name__)
+
+# Where a report's facts have it.
+DEFECTS = "what does not fit"
+UNJUDGED, LACKING = "columns that were not judged", "what the synthetic table lacks"
+IN_TRAIN = "its values are those of used patients (% of rows)"
+DISTINCT = 0.9  # of a column's values in train: from so many on a value names a patient
 
 
 def align(
@@ -52,7 +59,10 @@ def align(
                                  positive))  # fmt: skip
         schema, hints = known.schema, known.readings
         facts["columns of the file"] = records(known.columns)
-        left_out = known.columns.loc[known.columns["kind"] == "dropped", "column"]
+        dropped = known.columns.loc[known.columns["kind"] == "dropped", "column"]
+        # What the synthetic table has all the same stays, as nobody judges it, and that is said.
+        made = raws["synthetic"].frame
+        left_out = [name for name in dropped if name not in made or _counts_rows(made[name])]
         raws = {role: _without(raw, left_out) for role, raw in raws.items()}
     synthetic = raws["synthetic"].frame
     common = [n for n in schema.names if n in train and n in holdout and n in synthetic]
@@ -109,6 +119,40 @@ def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:
         tidy(reading)
         values[column.name] = reading.values
     return pd.DataFrame(values, index=raw.frame.index)
+
+
+def not_compared(tables: Mapping, schema: Schema, shared: Schema) -> dict[str, list[dict]]:
+    """What synthetic has and nobody judges, and what of `schema` it lacks: a report's lists.
+    Chapter utility, "Tables of known quality".
+    """
+    train, made, outcome = tables["train"], tables["synthetic"], shared.outcome
+    extra = [{"column": name, IN_TRAIN: _of_train(train.get(name), made[name])}
+             for name in made if name not in shared]  # fmt: skip
+    lost = [n for n in schema.names if n in train and n in tables["holdout"] and n not in made]
+    there = "no such column"
+    lacking = [{"column": n, "what": there, "outcome": n == schema.outcome} for n in lost]
+    if outcome and made[outcome].nunique() < 2 <= train[outcome].nunique():
+        lacking.append({"column": outcome, "what": "one value only", "outcome": True})
+    facts: dict[str, list[dict]] = {UNJUDGED: extra, LACKING: lacking}
+    for what, rows in facts.items():
+        if names := [row["column"] for row in rows]:
+            log.warning("%s (%d): %s", what, len(rows), some(names, 12))
+    return {what: rows for what, rows in facts.items() if rows}
+
+
+def _of_train(real: pd.Series | None, made: pd.Series) -> float | None:
+    """Per cent of the rows whose value is one of train's; None where no value names a patient."""
+    if real is None or _counts_rows(made):
+        return None
+    known, texts = (column.dropna().map(category_text) for column in (real, made))
+    names = len(known) and known.nunique() >= DISTINCT * len(known)
+    return round(100 * float(texts.isin(set(known)).sum() / len(made)), 1) if names else None
+
+
+def _counts_rows(values: pd.Series) -> bool:
+    """Whether these are the numbers of the rows, from 0 or 1 on, which are nobody's."""
+    texts = values.map(category_text).tolist()
+    return any(texts == [str(i + first) for i in range(len(texts))] for first in (0, 1))
 
 
 def schema_beside(path: Path, train: pd.DataFrame) -> Path | None:

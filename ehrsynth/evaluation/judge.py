@@ -18,7 +18,7 @@ from ..relations import Rule
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, holm, mean_of
 from . import fairness, fidelity, inference, kept, learners, marginals, survival, utility
-from .alignment import align
+from .alignment import align, not_compared
 from .effort import PROFILES
 from .farthest import farthest
 from .kept import LEAKS, RELATIONS, in_each_table, to_keep
@@ -109,8 +109,8 @@ def compare(
     for candidate, synthetic in candidates.items():
         given = {"train": train, "holdout": holdout, "synthetic": synthetic}
         aligned = align(given, schema)
-        _, odd = aligned.pop("schema"), aligned.pop("facts")
-        shared = Schema.of(aligned["train"])
+        odd, shared = aligned.pop("facts"), Schema.of(aligned["train"])
+        odd |= not_compared(aligned, aligned.pop("schema"), shared)
         cleaned = {role: shared.plausible(t[shared.names]) for role, t in aligned.items()}
         tables = {role: table for role, (table, _) in cleaned.items()}
         scenes, leaking = _scenes(tables, shared, profile, seed, rules)

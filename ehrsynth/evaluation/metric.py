@@ -178,3 +178,8 @@ def number_text(value: float | None) -> str:
         return f"{value:.1e}"
     text = f"{value:.{max(0, 2 - int(np.floor(np.log10(abs(value)))))}f}"
     return text.replace("-", "−")
+
+
+def per_100(share: float) -> str:
+    """So many of 100. Chapter choosing-and-releasing, "Releasing: what travels with the data"."""
+    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"

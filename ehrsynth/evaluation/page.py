@@ -17,7 +17,7 @@ from ..protection import LEAST_PATIENTS, told
 from ..schema import Schema
 from .metric import Metric, number_text
 from .privacy.success import ALARMS
-from .verdict import FAMILIES, SENTENCES, Findings, level_of
+from .verdict import FAMILIES, SENTENCES, TOLD_APART, Findings, level_of
 
 
 def render(found: Findings, pictures: bool = True) -> str:
@@ -28,7 +28,7 @@ def render(found: Findings, pictures: bool = True) -> str:
         "report.html", found, pictures=_pictures(found) if pictures else {}, lists=lists,
         facts={name: value for name, value in facts.items() if name not in lists},
         number=number_text, track=_track, some=some,
-        alarms=ALARMS, today=date.today().isoformat(), versions=_versions(),
+        alarms=ALARMS, told_apart=TOLD_APART, today=date.today().isoformat(), versions=_versions(),
     )  # fmt: skip
 
 

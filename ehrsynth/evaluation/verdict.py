@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import some
-from .alignment import DEFECTS
+from .alignment import DEFECTS, IN_TRAIN, LACKING, UNJUDGED
 from .kept import LEAKS
-from .metric import Metric, number_text
-from .privacy.more_rows import MORE_ROWS, SHADOWS
+from .metric import Metric, number_text, per_100
+from .privacy.more_rows import SHADOWS, audited, exposing_rows
 from .privacy.success import ALARMS
 
 FAMILIES = {
@@ -27,6 +27,7 @@ FAMILIES = {
 
 # So well a classifier tells held-out from used patients only if they were not parted by chance.
 UNLIKE = 0.7
+TOLD_APART = 0.9  # so well a classifier tells synthetic from real patients: these are not alike
 GOOD, CARE = 0.85, 0.5  # of the way from the worst reference to the best
 LEAK = 0.05  # near copies of so many used patients must be noticed before silence is good
 SAME = 0.05  # of the rows: so many copies need no reference to be bad
@@ -143,12 +144,13 @@ class Findings:
         doubts = _doubts(self)
         if doubts:
             share = [_say("no sharing")] if level["privacy"] == "bad" else []
-            return [*doubts, *share, _say("repeat")]
+            return [*doubts, *share, _say("repeat"), *_unjudged(self)]
         use = _WORDS["fidelity", level["fidelity"]]["answer"]
         if level["fidelity"] in ("good", "care"):
             use += _WORDS["utility", level["utility"]]["answer"]
         private = _WORDS["privacy", level["privacy"]]["answer"].format(**_words_of(self))
-        return [private, use, *_missing(self)]
+        more = [said for said in _unjudged(self) if said not in private]
+        return [private, use, *more, *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
@@ -159,7 +161,7 @@ class Findings:
         if _doubts(self):
             advice["bad"].append(_say("no reference"))
             return advice
-        if more := _more_rows(self):
+        if more := exposing_rows(self.facts):
             advice["bad"].append(_say("keep the model", **more))
         spots = _weak_spots(self)
         place = "" if levels["privacy"] == "good" else " inside the institution"
@@ -209,16 +211,24 @@ def _doubts(found: Findings) -> list[str]:
 
 def _missing(found: Findings) -> list[str]:
     said = [_say("absent", absent=_absent(found))] if found.absent else []
-    if defects := _defects(found):
-        said.append(_say("defects", defects=some(defects, 4)))
-    return said
+    if lacks := [f"{row['column']} ({row['what']})" for row in found.facts.get(LACKING, [])]:
+        said.append(_say("lacks", count=len(lacks), columns=some(lacks, 12)))
+    defects = [f"{one['what']} ({one['rows']:,} of {one['of']:,} patients)"
+               for one in found.facts.get(DEFECTS, []) if one["table"] == "synthetic"]  # fmt: skip
+    return said + ([_say("defects", defects=some(defects, 4))] if defects else [])
 
 
-def _defects(found: Findings) -> list[str]:
-    """What a generator made that its columns cannot hold, in words."""
-    rows = found.facts.get(DEFECTS, [])
-    return [f"{one['what']} ({one['rows']:,} of {one['of']:,} patients)" for one in rows
-            if one["table"] == "synthetic"]  # fmt: skip
+def _unjudged(found: Findings) -> list[str]:
+    """Which columns nobody looked at, as sentences."""
+    names = found.left_out.get("synthetic", [])
+    return [_say("not judged", count=len(names), columns=some(names, 12))] if names else []
+
+
+def _named(found: Findings) -> list[str]:
+    """Which of these columns name patients whose data was used, as sentences."""
+    least = 100 * float(ALARMS["exact_copies"]["bad"])
+    rows = [row for row in found.facts.get(UNJUDGED, []) if (row[IN_TRAIN] or 0) >= least]
+    return [_say("named", column=row["column"], share=row[IN_TRAIN]) for row in rows]
 
 
 def _fidelity(found: Findings) -> Verdict:
@@ -240,6 +250,9 @@ def _fidelity(found: Findings) -> Verdict:
         said.append(_say("classifier", auroc=test.value, best=best))
         value = _value(test)
         high = value if test.ci_high is None else test.ci_high
+        if value >= TOLD_APART:
+            level = "bad"
+            said.append(_say("told apart", limit=TOLD_APART))
         if value + MANY * (high - value) < 0.5:
             level = "bad" if level == "bad" else "care"
             said.append(_say("below chance"))
@@ -250,6 +263,8 @@ def _fidelity(found: Findings) -> Verdict:
 
 def _utility(found: Findings) -> Verdict:
     test = found.known("tstr_auroc")
+    if any(row["outcome"] for row in found.facts.get(LACKING, [])):
+        return _verdict("utility", "bad", [_say("no model")])
     if test is None:
         reasons = [m.reason for m in found.of("utility") if m.name == "tstr_auroc" and m.reason]
         why = reasons[0] if reasons else "there is no value"
@@ -317,16 +332,18 @@ def _alarm(found: Findings, metric: Metric) -> int:
 def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     metrics = [m for m in found.of("privacy") if m.value is not None]
     alarms = {m.name: _alarm(found, m) for m in metrics}
-    worst = max([*alarms.values(), audit := _audited(found)])
-    said = _attacks(found)
-    if worst:
+    named = _named(found)
+    worst = max([*alarms.values(), audit := audited(found.facts), 2 * bool(named)])
+    said = named + _attacks(found)
+    if max([*alarms.values(), audit]):
         loud = [m.title.lower() for m in metrics if alarms[m.name]] + [SHADOWS] * bool(audit)
         said.append(_say("loud", titles=", ".join(loud)))
     said += [m.note for m in metrics if m.name == "membership_of_most_exposed" and m.note]
     if doubts and alarms.get("holdout_exposure") == 2:
         return Verdict("bad", "Held-out patients are exposed: do not release", doubts + said)
     same = found.known("exact_copies")
-    if doubts and not (same and _value(same) > SAME):
+    said += _unjudged(found) if doubts or worst else []
+    if doubts and not (named or (same and _value(same) > SAME)):
         return Verdict("unknown", _CANNOT_BE_JUDGED, doubts + said)
     if doubts or worst:
         return _verdict("privacy", "bad" if doubts or worst == 2 else "care", said)
@@ -338,7 +355,7 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
 
 def _unproven(found: Findings) -> list[str]:
     """Why silence of all attacks is no proof, as sentences."""
-    why, power = [], found.tried.get("power")
+    why, power = _unjudged(found), found.tried.get("power")
     if how := found.tried.get("incomparable"):
         why.append(_say("incomparable", how=some(how, 4)))
     needed = [name for name, row in ALARMS.items() if row["needed"] and not found.known(name)]
@@ -346,7 +363,7 @@ def _unproven(found: Findings) -> list[str]:
         titles = dict.fromkeys(m.title.lower() for m in found.of("privacy") if m.name in needed)
         why.append(_say("not tried", titles=some(list(titles) or ["the family of attacks"], 9)))
     elif (power["near"] or 1) > LEAK or power["auroc"] > float(ALARMS["moments_attack"]["bad"]):
-        leak = "none" if power["near"] is None else f"only copies of {_per_100(power['near'])} %"
+        leak = "none" if power["near"] is None else f"only copies of {per_100(power['near'])} %"
         rows = {role: found.rows.get(role, 0) for role in ("train", "holdout")}
         why.append(_say("too few", leak=leak, auroc=100 * power["auroc"], **rows))
     return why
@@ -355,7 +372,7 @@ def _unproven(found: Findings) -> list[str]:
 def _words_of(found: Findings) -> dict[str, object]:
     """What the sentences about privacy name: what was tried, what would have been noticed."""
     power = found.tried.get("power") or {}
-    leak = f"near copies of {_per_100(power.get('near') or 1)} of 100 used patients"
+    leak = f"near copies of {per_100(power.get('near') or 1)} of 100 used patients"
     tried = sum(found.known(name) is not None for name in ALARMS)
     return {"leak": leak, "tried": tried, "why": " ".join(_unproven(found)[:1])}
 
@@ -373,7 +390,7 @@ def _attacks(found: Findings) -> list[str]:
         low, high = (100 * (b or 0) for b in (alone.ci_low, alone.ci_high))
         said.append(_say("lonely", value=100 * _value(alone), low=low, high=high))
     if rare := found.known("membership_inference_at_1_percent"):
-        said.append(_say("rare", found=_per_100(_value(rare))))
+        said.append(_say("rare", found=per_100(_value(rare))))
     if same := found.known("exact_copies"):
         rows = found.rows.get("synthetic", 0)
         chance = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
@@ -381,7 +398,7 @@ def _attacks(found: Findings) -> list[str]:
         said.append(
             _say("copies", copies=round(_value(same) * rows), synthetic=rows, chance=chance)
         )
-    if more := _more_rows(found):
+    if more := exposing_rows(found.facts):
         said.append(_say("more rows", **more))
     for row in found.facts.get(SHADOWS, []):
         value, low, high = (100 * row[name] for name in ("AUROC", "from", "to"))
@@ -389,27 +406,13 @@ def _attacks(found: Findings) -> list[str]:
     power = found.tried.get("power")
     if power and not any(_alarm(found, m) for m in found.of("privacy") if m.value is not None):
         exact, near = (
-            f"{_per_100(share)} % of train" if (share := power[kind]) else "no share of train"
+            f"{per_100(share)} % of train" if (share := power[kind]) else "no share of train"
             for kind in ("exact", "near")
         )
         changed = "a value" if power["changed"] == 1 else "two values"
         auroc = 100 * power["auroc"]
         said.append(_say("power", exact=exact, near=near, changed=changed, auroc=auroc))
     return said
-
-
-def _audited(found: Findings) -> int:
-    """0 nothing seen by shadow models, or none trained; 1 care, 2 do not release."""
-    limits = [float(ALARMS["moments_attack"][level]) for level in ("care", "bad")]
-    return max([sum(row["AUROC"] >= limit and row["from"] > 0.5 for limit in limits)
-                for row in found.facts.get(SHADOWS, [])], default=0)  # fmt: skip
-
-
-def _more_rows(found: Findings) -> dict[str, float]:
-    """From how many rows, with the model at hand, an attack is right how often; {} if it is not."""
-    rows = [row for row in found.facts.get(MORE_ROWS, []) if row["from"] > 0.5]
-    more = [row for row in rows if row["AUROC"] >= float(ALARMS["moments_attack"]["care"])]
-    return {"rows": more[-1]["rows"], "value": 100 * more[-1]["AUROC"]} if more else {}
 
 
 def _weak_spots(found: Findings) -> dict[str, str | float]:
@@ -425,7 +428,7 @@ def _weak_spots(found: Findings) -> dict[str, str | float]:
         spots["pairs"] = 100 * max(pairs.share, 0)
     broken = found.known("clinical_knowledge_violation")
     if broken and (broken.ci_low or 0) > (broken.best or 0):
-        spots["broken"] = _per_100(_value(broken))
+        spots["broken"] = per_100(_value(broken))
     return spots
 
 
@@ -439,12 +442,8 @@ def _value(metric: Metric) -> float:
 
 def _absent(found: Findings) -> str:
     shares = found.absent.items()
-    return some([f"{name} ({_per_100(share)} of 100 real ones)" for name, share in shares], 4)
+    return some([f"{name} ({per_100(share)} of 100 real ones)" for name, share in shares], 4)
 
 
 def _titles(metrics: list[Metric]) -> str:
     return some([m.title[:1].lower() + m.title[1:] for m in metrics], 6)
-
-
-def _per_100(share: float) -> str:
-    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"

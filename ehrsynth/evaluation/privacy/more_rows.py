@@ -14,7 +14,7 @@ from ..effort import PROFILES
 from ..setting import with_references
 from . import moments
 from .reference import Shape, attacked
-from .success import attack_auroc
+from .success import ALARMS, attack_auroc
 
 MORE_ROWS = "membership by moments, as more rows are released"  # where a report's facts have it
 SHADOWS = "audit by shadow models"
@@ -45,3 +45,17 @@ def by_rows(
             value, low, high = attack_auroc(score[used], score[~used])
             found.append({"rows": made.n, "AUROC": value, "from": low or 0.0, "to": high or 1.0})
     return [{k: float(f"{v:.4g}") if k != "rows" else v for k, v in row.items()} for row in found]
+
+
+def exposing_rows(facts: dict) -> dict[str, float]:
+    """Rows that expose, {} for none. Chapter privacy, "What these tests cannot show"."""
+    rows = [row for row in facts.get(MORE_ROWS, []) if row["from"] > 0.5]
+    more = [row for row in rows if row["AUROC"] >= float(ALARMS["moments_attack"]["care"])]
+    return {"rows": more[-1]["rows"], "value": 100 * more[-1]["AUROC"]} if more else {}
+
+
+def audited(facts: dict) -> int:
+    """0 nothing seen, 1 care, 2 no release. Chapter privacy, "What these tests cannot show"."""
+    limits = [float(ALARMS["moments_attack"][level]) for level in ("care", "bad")]
+    return max([sum(row["AUROC"] >= limit and row["from"] > 0.5 for limit in limits)
+                for row in facts.get(SHADOWS, [])], default=0)  # fmt: skip
