@@ -8,6 +8,8 @@ import jsonschema
 import matplotlib
 
 matplotlib.use("Agg")
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +17,19 @@ from known_truth import noisy_copy, population
 
 import ehrsynth
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import SPECS, Estimate, Metric, Report, align, compare, evaluate
+from ehrsynth.evaluation import (
+    SPECS,
+    Estimate,
+    Metric,
+    Report,
+    align,
+    compare,
+    evaluate,
+    fairness,
+)  # fmt: skip
 from ehrsynth.evaluation.alignment import DEFECTS, IN_TRAIN, LACKING, UNJUDGED, not_compared
 from ehrsynth.evaluation.judge import _absent
+from ehrsynth.evaluation.privacy import scores
 from ehrsynth.evaluation.privacy.success import ALARMS
 from ehrsynth.evaluation.setting import Encoder, independent
 from ehrsynth.files import write_json
@@ -280,8 +292,23 @@ def test_columns_only_in_one_table_are_left_out_and_named(people):
     page = report.to_html(pictures=False)
     assert "bmi, phe_7.9" in page and "extra" in page
     first = " ".join(report.answer())
-    assert "use them: extra" in first and "bmi (no such column), phe_7.9" in first
+    assert "use them: extra" in first and "bmi (not there), phe_7.9" in first
     assert report.verdicts()["privacy"].level != "good"
+
+
+def test_notes_leave_out_what_is_empty_and_what_nobody_lost(monkeypatch):
+    whom = SimpleNamespace(patients=np.zeros((20, 2)), to_others=np.arange(20.0))
+    schema = Schema((Column("a", "continuous"), Column("b", "binary")))
+    encoder = SimpleNamespace(is_kind=lambda kind: np.array([False, True]), schema=schema)
+    scene = SimpleNamespace(once=lambda compute: whom, encoder=encoder)
+    assert scores._who_is_exposed(scene) == "Most exposed are patients unlike others."
+    whom.patients[-2:, 1] = 1
+    assert "with 1 codes (all: 0)." in scores._who_is_exposed(scene)
+    table = pd.DataFrame({"auroc": [0.66, 0.7], "auroc_real": [0.6, 0.6]}, index=["sex = F", "M"])
+    monkeypatch.setattr(fairness, "by_group", lambda setting: table)
+    assert fairness._worst_auroc(scene).startswith("Nothing is lost in any judged group")
+    table.loc["M", "auroc"] = 0.5
+    assert fairness._worst_auroc(scene) == "Most is lost for M: 0.50 instead of 0.60."
 
 
 def test_an_identifier_that_the_columns_file_drops_is_not_released_in_silence(

@@ -1,7 +1,7 @@
 """Three tables made comparable: read alike, given one schema, and what does not fit counted."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,7 @@ from ..sources.quality import Finding
 
 log = logging.getLogger(__name__)
 
-# Where a report's facts have it.
-DEFECTS = "what does not fit"
+DEFECTS = "what does not fit"  # where a report's facts have it
 UNJUDGED, LACKING = "columns that were not judged", "what the synthetic table lacks"
 IN_TRAIN = "its values are those of used patients (% of rows)"
 DISTINCT = 0.9  # of a column's values in train: from so many on a value names a patient
@@ -40,9 +39,7 @@ def align(
     """
     names = {role: role + " table" for role in tables} | (names or {})
     if not isinstance(schema, Schema | None):
-        raise InputError(
-            f"The schema is {_kind(schema)}; give a Schema, or none and it is inferred."
-        )
+        raise InputError(f"The schema is {_kind(schema)}; give a Schema, or none to infer it.")
     raws = {role: _read(table, names[role]) for role, table in tables.items()}
     train, holdout = raws["train"].frame, raws["holdout"].frame
     both = f"{names['train']} and {names['holdout']}"
@@ -55,15 +52,16 @@ def align(
     if schema is not None and outcome not in (None, schema.outcome):
         schema = None  # another question is asked
     if schema is None:
-        known = learn(open_sheet(_common(raws["train"], holdout), outcome, columns, patient_id,
-                                 positive))  # fmt: skip
+        both_have = replace(raws["train"], frame=train[[name for name in train if name in holdout]])
+        known = learn(open_sheet(both_have, outcome, columns, patient_id, positive))
         schema, hints = known.schema, known.readings
         facts["columns of the file"] = records(known.columns)
         dropped = known.columns.loc[known.columns["kind"] == "dropped", "column"]
         # What the synthetic table has all the same stays, as nobody judges it, and that is said.
         made = raws["synthetic"].frame
         left_out = [name for name in dropped if name not in made or _counts_rows(made[name])]
-        raws = {role: _without(raw, left_out) for role, raw in raws.items()}
+        raws = {role: replace(raw, frame=raw.frame.drop(columns=left_out, errors="ignore"))
+                for role, raw in raws.items()}  # fmt: skip
     synthetic = raws["synthetic"].frame
     common = [n for n in schema.names if n in train and n in holdout and n in synthetic]
     if not common:
@@ -122,30 +120,24 @@ def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:
 
 
 def not_compared(tables: Mapping, schema: Schema, shared: Schema) -> dict[str, list[dict]]:
-    """What synthetic has and nobody judges, and what of `schema` it lacks: a report's lists.
-    Chapter utility, "Tables of known quality".
-    """
+    """What nobody judges, and what is lacking. Chapter utility, "Tables of known quality"."""
     train, made, outcome = tables["train"], tables["synthetic"], shared.outcome
-    extra = [{"column": name, IN_TRAIN: _of_train(train.get(name), made[name])}
-             for name in made if name not in shared]  # fmt: skip
+    known = {n: train.get(n, made[n][:0]) for n in made if n not in shared}
+    extra = [{"column": n, IN_TRAIN: _of_train(real, made[n])} for n, real in known.items()]
     lost = [n for n in schema.names if n in train and n in tables["holdout"] and n not in made]
-    there = "no such column"
-    lacking = [{"column": n, "what": there, "outcome": n == schema.outcome} for n in lost]
+    lacking = [{"column": n, "what": "not there", "outcome": n == schema.outcome} for n in lost]
     if outcome and made[outcome].nunique() < 2 <= train[outcome].nunique():
         lacking.append({"column": outcome, "what": "one value only", "outcome": True})
-    facts: dict[str, list[dict]] = {UNJUDGED: extra, LACKING: lacking}
-    for what, rows in facts.items():
-        if names := [row["column"] for row in rows]:
-            log.warning("%s (%d): %s", what, len(rows), some(names, 12))
-    return {what: rows for what, rows in facts.items() if rows}
+    found = {what: rows for what, rows in ((UNJUDGED, extra), (LACKING, lacking)) if rows}
+    for what, rows in found.items():
+        log.warning("%s (%d): %s", what, len(rows), some([str(row["column"]) for row in rows], 12))
+    return found
 
 
-def _of_train(real: pd.Series | None, made: pd.Series) -> float | None:
+def _of_train(real: pd.Series, made: pd.Series) -> float | None:
     """Per cent of the rows whose value is one of train's; None where no value names a patient."""
-    if real is None or _counts_rows(made):
-        return None
     known, texts = (column.dropna().map(category_text) for column in (real, made))
-    names = len(known) and known.nunique() >= DISTINCT * len(known)
+    names = len(known) and known.nunique() >= DISTINCT * len(known) and not _counts_rows(made)
     return round(100 * float(texts.isin(set(known)).sum() / len(made)), 1) if names else None
 
 
@@ -165,15 +157,6 @@ def schema_beside(path: Path, train: pd.DataFrame) -> Path | None:
     except InputError:  # another program's
         fits = False
     return beside if fits else None
-
-
-def _common(raw: Raw, holdout: pd.DataFrame) -> Raw:
-    """Train's columns that the holdout has, too."""
-    return replace(raw, frame=raw.frame[[name for name in raw.frame if name in holdout]])
-
-
-def _without(raw: Raw, names: Iterable[str]) -> Raw:
-    return replace(raw, frame=raw.frame.drop(columns=list(names), errors="ignore"))
 
 
 def _kind(thing: object) -> str:

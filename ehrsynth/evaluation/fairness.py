@@ -130,7 +130,9 @@ def _worst_auroc(setting: Setting) -> str:
     table = by_group(setting)
     name = (table["auroc_real"] - table["auroc"]).idxmax()
     lost = "{auroc:.2f} instead of {auroc_real:.2f}.".format(**table.loc[name])
-    return f"Most is lost for {name}: {lost}{_small_groups(table)}"
+    gained = table["auroc"][name] >= table["auroc_real"][name]
+    said = "Nothing is lost in any judged group; least is gained" if gained else "Most is lost"
+    return f"{said} for {name}: {lost}{_small_groups(table)}"
 
 
 def _worst_risk(setting: Setting) -> str:

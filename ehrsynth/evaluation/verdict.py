@@ -149,8 +149,7 @@ class Findings:
         if level["fidelity"] in ("good", "care"):
             use += _WORDS["utility", level["utility"]]["answer"]
         private = _WORDS["privacy", level["privacy"]]["answer"].format(**_words_of(self))
-        more = [said for said in _unjudged(self) if said not in private]
-        return [private, use, *more, *_missing(self)]
+        return [private, use, *(s for s in _unjudged(self) if s not in private), *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
@@ -395,9 +394,8 @@ def _attacks(found: Findings) -> list[str]:
         rows = found.rows.get("synthetic", 0)
         chance = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
         chance = "" if same.best is None else chance
-        said.append(
-            _say("copies", copies=round(_value(same) * rows), synthetic=rows, chance=chance)
-        )
+        copies = round(_value(same) * rows)
+        said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
     if more := exposing_rows(found.facts):
         said.append(_say("more rows", **more))
     for row in found.facts.get(SHADOWS, []):

@@ -111,14 +111,15 @@ def _who_is_exposed(setting: Setting) -> str:
     whom, encoder = setting.once(attacked), setting.encoder
     alone, said = lonely(whom), []
     if (codes := encoder.is_kind("binary")).any():
-        number = whom.patients[:, codes].sum(axis=1)
-        said.append(f"{number[alone].mean():.0f} codes (all: {number.mean():.0f})")
+        said.append(("codes", whom.patients[:, codes].sum(axis=1)))
     for name in encoder.schema.of_role("demographic"):
         if encoder.schema[name].unit == "years":
             low, span, _ = encoder.scale[name]
-            years = low + span * whom.patients[:, encoder.columns(name)[0]]
-            said.append(f"{years[alone].mean():.0f} years (all: {years.mean():.0f})")
-    return f"Most exposed are patients unlike others, on average with {' and '.join(said)}."
+            said.append(("years", low + span * whom.patients[:, encoder.columns(name)[0]]))
+    means = [(what, f"{n[alone].mean():.0f}", f"{n.mean():.0f}") for what, n in said]
+    unlike = " and ".join(f"{few} {what} (all: {of_all})" for what, few, of_all in means
+                          if few != of_all)  # fmt: skip
+    return f"Most exposed are patients unlike others{unlike and ', on average with '}{unlike}."
 
 
 COMPUTE = {
