@@ -18,7 +18,6 @@ from ..sources.flat.table import learn, open_sheet, records
 from ..sources.quality import Finding
 
 log = logging.getLogger(__name__)
-
 DEFECTS = "what does not fit"  # where a report's facts have it
 UNJUDGED, LACKING = "columns that were not judged", "what the synthetic table lacks"
 IN_TRAIN = "its values are those of used patients (% of rows)"
@@ -57,7 +56,6 @@ def align(
         schema, hints = known.schema, known.readings
         facts["columns of the file"] = records(known.columns)
         dropped = known.columns.loc[known.columns["kind"] == "dropped", "column"]
-        # What the synthetic table has all the same stays, as nobody judges it, and that is said.
         made = raws["synthetic"].frame
         left_out = [name for name in dropped if name not in made or _counts_rows(made[name])]
         raws = {role: replace(raw, frame=raw.frame.drop(columns=left_out, errors="ignore"))
@@ -89,8 +87,7 @@ def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wish
     result: dict = {}
     for role, table in fitted.items():
         rest = raws[role].frame.drop(columns=common)
-        kept = fit_into(wide, table)[0]
-        result[role] = wide.attach(pd.concat([kept, rest], axis=1))
+        result[role] = wide.attach(pd.concat([fit_into(wide, table)[0], rest], axis=1))
     own = {odd.column for odd in misfits["train"]}  # which train writes in several ways itself
     held_out = {text for odd in misfits["holdout"] for text in odd.texts}
     found = []

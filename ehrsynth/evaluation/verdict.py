@@ -197,8 +197,7 @@ def _doubts(found: Findings) -> list[str]:
     """Why the held-out patients are no reference, as sentences; then no number can be believed."""
     doubts = []
     if found.overlap:
-        held_out = found.rows.get("holdout", 0)
-        doubts.append(_say("used", overlap=found.overlap, holdout=held_out))
+        doubts.append(_say("used", overlap=found.overlap, holdout=found.rows.get("holdout", 0)))
     exposed = found.known("holdout_exposure")
     if exposed and _alarm(found, exposed) == 2:
         doubts.append(_say("exposed"))

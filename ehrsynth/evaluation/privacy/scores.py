@@ -117,8 +117,7 @@ def _who_is_exposed(setting: Setting) -> str:
             low, span, _ = encoder.scale[name]
             said.append(("years", low + span * whom.patients[:, encoder.columns(name)[0]]))
     means = [(what, f"{n[alone].mean():.0f}", f"{n.mean():.0f}") for what, n in said]
-    unlike = " and ".join(f"{few} {what} (all: {of_all})" for what, few, of_all in means
-                          if few != of_all)  # fmt: skip
+    unlike = " and ".join(f"{few} {what} (all: {n})" for what, few, n in means if few != n)
     return f"Most exposed are patients unlike others{unlike and ', on average with '}{unlike}."
 
 
