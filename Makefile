@@ -15,7 +15,6 @@ PORT ?= 8000
 TORCH ?=
 # make workshop-kit KIT="--python 3.12 --systems windows": for whom the kit is.
 KIT ?=
-TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 NEED_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 # The first Python that is new enough. Say PYTHON=... to choose another.
@@ -49,7 +48,8 @@ $(STAMP): pyproject.toml constraints.txt
 		exit 1; }
 	@echo "Installing the packages into $(VENV) (a minute or two, the first time only) ..."
 	@if [ "$(TORCH)" = cpu ]; then \
-		$(BIN)/python $(PIP_INSTALL) -c constraints.txt --index-url $(TORCH_INDEX) torch; fi
+		$(BIN)/python $(PIP_INSTALL) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/python \
+			--torch-backend=cpu -c constraints.txt torch; fi
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[gan,book,test]"
 	@$(BIN)/python -m compileall -q -j 0 ehrsynth $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@

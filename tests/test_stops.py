@@ -89,7 +89,7 @@ def test_names_from_files_do_not_play_with_the_terminal(tmp_path):
     job = start("run", "--dataset", "table", "--data", tmp_path / "t.csv", "--outcome", "c",
                 "--out", tmp_path / "run")  # fmt: skip
     said = job.communicate(timeout=60)[1]
-    assert job.returncode == 2 and "Outcome column 'c'" in said
+    assert job.returncode == 2 and "control character in the name of column 1" in said
     assert not set("\x1b\x07\u202e") & set(said)
 
 

@@ -54,11 +54,11 @@ def test_nothing_was_measured_twice():
     assert control["moments, 5,000 new"].between(0.47, 0.53).all()
 
 
-def test_the_fast_profile_has_the_fewest_steps_that_are_enough():
-    """With the worse of the seeds; chance moves one test by about 0.012."""
+def test_without_pairs_of_codes_more_steps_are_needed_than_the_fast_profile_has():
+    """With the worse of the seeds; test_price_list has the profile as it is, with pairs of codes."""
     results = pd.read_csv(tuning.RESULTS)
     fast = results[(results["train"] == tuning.SMALL) & (results["generator"] == tuning.NETWORKS)]
     told = fast.pivot_table(index="steps", columns="data", values="C2ST", aggfunc="max")
     enough = (told["simulated"] <= 0.60) & (told["second"] <= 0.62)
-    assert enough[enough].index.min() == tuning.PROFILES["fast"].steps
+    assert enough[enough].index.min() > tuning.PROFILES["fast"].steps
     assert told.loc[50, "second"] > 0.7 and told.loc[50, "simulated"] > 0.7

@@ -26,7 +26,9 @@ SYSTEMS = {
     "windows": ("windows", ["win_amd64"]),
     "macos": ("aarch64-apple-darwin", ["macosx_14_0_arm64", "macosx_11_0_arm64"]),
 }
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+# Where PyTorch's wheels for processors are, as its installation page says; without it a kit for Linux
+# has those for graphics cards, which are gigabytes.
+TORCH_INDEX = os.environ.get("TORCH_INDEX", "")
 # What a notebook needs around it.
 AROUND = ["jupyterlab>=4", "ipykernel"]
 # Of the version that is asked for, this patch or a newer one.
@@ -80,7 +82,7 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy2(wheel, target)
     found = [word for link in links for word in ("--find-links", link)]
-    index = ["--extra-index-url", TORCH_INDEX] if system == "linux" and not links else []
+    index = ["--extra-index-url", TORCH_INDEX] if TORCH_INDEX and system == "linux" else []
     with tempfile.TemporaryDirectory() as scratch:
         wanted, pinned = Path(scratch) / "wanted.in", Path(scratch) / "pinned.txt"
         wanted.write_text("\n".join([f"ehrsynth[gan] @ {wheel.as_uri()}", *AROUND]))
