@@ -57,8 +57,10 @@ def slider(
     ]
     width, height = pictures[-1][1]
     label, alt, src = (html.escape(text) for text in rows[-1])
+    number = hashlib.sha256(json.dumps([name, *rows]).encode()).hexdigest()[:8]
     page = _SLIDER.substitute(
-        id="slider-" + hashlib.sha256(json.dumps([name, *rows]).encode()).hexdigest()[:8],
+        # In letters only: eight digits would look like a patient's number.
+        id="slider-" + number.translate(str.maketrans("0123456789", "ghijklmnop")),
         name=html.escape(name), label=label, alt=alt, src=src,
         width=width, height=height, last=len(rows) - 1,
         # In a script, "</script>" would end it: no angle bracket is left there.

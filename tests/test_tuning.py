@@ -55,7 +55,7 @@ def test_nothing_was_measured_twice():
 
 
 def test_without_pairs_of_codes_more_steps_are_needed_than_the_fast_profile_has():
-    """With the worse of the seeds; test_price_list has the profile as it is, with pairs of codes."""
+    """With the worse of the seeds; test_price_list has the profile with pairs of codes."""
     results = pd.read_csv(tuning.RESULTS)
     fast = results[(results["train"] == tuning.SMALL) & (results["generator"] == tuning.NETWORKS)]
     told = fast.pivot_table(index="steps", columns="data", values="C2ST", aggfunc="max")

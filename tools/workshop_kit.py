@@ -5,8 +5,9 @@
 `make workshop-kit` calls this after `make book`. It holds the wheels of the package and of all it
 needs, for one version of Python on each system (processors only, no graphics cards), the
 chapters, the public sample of the data, the built book and a page that says how to begin. Only
-this step needs a network. Where PyTorch's own index cannot be reached, --find-links names a
-folder with its wheels.
+this step needs a network. On Linux the usual PyTorch is for graphics cards (gigabytes): set
+PIP_EXTRA_INDEX_URL and UV_EXTRA_INDEX_URL to the address of its wheels for processors, which
+its installation page says, or name a folder that holds them with --find-links.
 """
 
 import argparse
@@ -26,9 +27,6 @@ SYSTEMS = {
     "windows": ("windows", ["win_amd64"]),
     "macos": ("aarch64-apple-darwin", ["macosx_14_0_arm64", "macosx_11_0_arm64"]),
 }
-# Where PyTorch's wheels for processors are, as its installation page says; without it a kit for Linux
-# has those for graphics cards, which are gigabytes.
-TORCH_INDEX = os.environ.get("TORCH_INDEX", "")
 # What a notebook needs around it.
 AROUND = ["jupyterlab>=4", "ipykernel"]
 # Of the version that is asked for, this patch or a newer one.
@@ -82,7 +80,6 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy2(wheel, target)
     found = [word for link in links for word in ("--find-links", link)]
-    index = ["--extra-index-url", TORCH_INDEX] if TORCH_INDEX and system == "linux" else []
     with tempfile.TemporaryDirectory() as scratch:
         wanted, pinned = Path(scratch) / "wanted.in", Path(scratch) / "pinned.txt"
         wanted.write_text("\n".join([f"ehrsynth[gan] @ {wheel.as_uri()}", *AROUND]))
@@ -94,7 +91,6 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
                 "-c",
                 ROOT / "constraints.txt",
                 "--no-annotate",
-                *index,
                 *(found if system == "linux" else []),
             ),
         )
@@ -104,7 +100,7 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
             *(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-r", pinned),
             *("-d", target, "--only-binary", ":all:", "--python-version", python + PATCH),
             *(word for name in platforms for word in ("--platform", name)),
-            *(index + (found if system == "linux" else [])),
+            *(found if system == "linux" else []),
         )
 
 
