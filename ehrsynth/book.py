@@ -65,30 +65,6 @@ def say(text: str) -> None:
     display(Markdown(text))
 
 
-def check(name: str, test: Callable[[], object], hint: str = "") -> None:
-    """Say whether an exercise is solved. Never stops the notebook.
-
-    Parameters
-    ----------
-    name : str
-        What the reader sees, e.g. "Exercise 1".
-    test, hint : callable, str
-        Solved when it returns something true, an error is not; what to try next.
-    """
-    try:
-        solved, reason = bool(test()), ""
-    except AssertionError as error:
-        solved, reason = False, str(error)
-    except Exception as error:  # whatever the reader's code raises is part of the exercise
-        solved, reason = False, f"{type(error).__name__}: {error}"
-    if solved:
-        print(f"{name}: correct.")
-        return
-    print(" ".join(part for part in (f"{name}: not yet.", hint) if part))
-    if reason:
-        print(f"  (What the check met: {reason})")
-
-
 class Exercise:
     """An exercise that marks itself and never stops the notebook.
 

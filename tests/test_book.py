@@ -10,36 +10,6 @@ import pytest
 from ehrsynth import book
 
 
-@pytest.mark.parametrize(
-    ("test", "verdict"),
-    [
-        (lambda: True, "correct."),
-        (lambda: 1 + 1 == 2, "correct."),
-        (lambda: False, "not yet."),
-        (lambda: None, "not yet."),
-        (lambda: 1 / 0, "not yet."),
-        (lambda: ... + 1, "not yet."),
-    ],
-)
-def test_check_says_whether_an_exercise_is_solved(test, verdict, capsys):
-    assert book.check("Exercise 1", test) is None  # nothing that Jupyter would show below
-    assert capsys.readouterr().out.startswith(f"Exercise 1: {verdict}")
-
-
-def test_check_shows_the_hint_only_until_the_exercise_is_solved(capsys):
-    book.check("Exercise 2", lambda: False, hint="Divide by n.")
-    book.check("Exercise 2", lambda: True, hint="Divide by n.")
-    assert capsys.readouterr().out == "Exercise 2: not yet. Divide by n.\nExercise 2: correct.\n"
-
-
-def test_check_shows_what_it_met(capsys):
-    def test():
-        raise AssertionError("the shares add up to 0.9")
-
-    book.check("Exercise 1", test)
-    assert "the shares add up to 0.9" in capsys.readouterr().out
-
-
 @pytest.fixture
 def fake_pipeline(monkeypatch):
     """Record what the workspace asks of the pipeline, without running one."""
