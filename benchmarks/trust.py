@@ -5,7 +5,7 @@
 
 New patients of the simulated hospital are drawn once and parted at random into train, holdout and
 a release, which is left as it is or spoiled in one known way. Only privacy is judged, as a report
-does. Writes ``benchmarks/trust.csv``, one row a case and size.
+does. Writes ``book/trust.csv``, one row a case and size.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import NotComputable
 
-RESULTS = Path(__file__).with_suffix(".csv")
+RESULTS = Path(__file__).resolve().parents[1] / "book" / "trust.csv"
 MIN_PREVALENCE = 1e-3
 RIDGE, WEAK = 5.0, 100.0  # of the sequential generator
 

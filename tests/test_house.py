@@ -243,6 +243,19 @@ def test_stubs_fail_and_solutions_pass(name):
             assert "hide-cell" in notebooks.tags(cell)
 
 
+def test_what_a_page_takes_in_lies_in_the_books_folder():
+    """The site is built from a copy of ``book/`` alone."""
+    book = ROOT / "book"
+    taken = [
+        (page.name, page.parent / name)
+        for page in book.rglob("*.md")
+        for name in re.findall(r"^:file: (\S+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(taken) >= 12
+    for page, path in taken:
+        assert path.is_file() and path.resolve().is_relative_to(book), f"{page} takes in {path}"
+
+
 def test_every_cited_doi_is_in_the_bibliography():
     bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8").lower()
     known = set(re.findall(r"doi = \{([^}]+)\}", bibliography))
