@@ -113,6 +113,7 @@ lint: $(STAMP)  ## check style, types, docstrings, the house and the committed c
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
 	@$(BIN)/python tools/docstrings.py
 	@$(BIN)/python tools/architecture.py --check
 	@$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml

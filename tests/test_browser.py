@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,6 +61,15 @@ def address():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe-core, from the package that carries it."""
+    try:
+        return resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    except ImportError:
+        do_without("axe-playwright-python, which carries axe-core, is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +138,50 @@ def test_page(browser, address, page_name, size):
     assert formulas_failed == 0, "a formula cannot be read"
     unnamed = [alt for alt in alts if GENERIC_ALT.match(alt.strip()) or len(alt.split()) < 5]
     assert not unnamed, f"pictures without alt text that says what is to be seen: {unnamed}"
+
+
+FAULTS_FOUND = """async tags => {
+    document.querySelectorAll('details').forEach(fold => fold.open = true);
+    const found = await axe.run(document, {runOnly: tags, resultTypes: ['violations']});
+    return found.violations.filter(v => ['serious', 'critical'].includes(v.impact))
+        .flatMap(v => v.nodes.map(n => `${v.impact} ${v.id}: ${n.html.slice(0, 120)}`));
+}"""
+WCAG_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def found_by_axe(page, script: str) -> dict[str, list[str]]:
+    """What axe-core finds serious or critical in each theme, everything unfolded."""
+    page.evaluate(script)
+    found = {}
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        found[theme] = page.evaluate(FAULTS_FOUND, WCAG_AA)
+    return found
+
+
+@pytest.mark.parametrize("page_name", [*PAGES, "search.html"])
+def test_page_for_everybody(browser, address, axe, page_name):
+    """WCAG AA by axe-core, light and dark: nothing serious and nothing critical."""
+    page, _, _ = visit(browser, address, page_name, "desktop")
+    page.set_default_timeout(120_000)
+    found = found_by_axe(page, axe)
+    page.context.close()
+    assert found == {"light": [], "dark": []}
+
+
+def test_axe_notices_what_cannot_be_read(browser, address, axe):
+    page, _, _ = visit(browser, address, PAGES[-1], "desktop")
+    page.evaluate("""() => {
+        const faint = document.createElement('p');
+        faint.innerHTML = 'Faint words<img src="">';
+        faint.style = 'color: #999; background: #bbb';
+        document.querySelector('main').append(faint);
+    }""")
+    found = found_by_axe(page, axe)
+    page.context.close()
+    assert {fault.split(":")[0] for fault in found["light"]} >= {
+        "serious color-contrast", "critical image-alt",
+    }  # fmt: skip
 
 
 def test_index_leads_to_the_book(browser, address):

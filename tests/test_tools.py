@@ -315,6 +315,28 @@ def test_a_checked_cell_without_output_is_found(write):
     assert "no text to compare" in found
 
 
+def real_patients(text: str):
+    notebook = committed("x = 1")
+    cell = notebook.cells[-1]
+    cell.metadata = nbformat.from_dict({"tags": [notebooks.REAL_TAG]})
+    cell.outputs = [stream(text)]
+    return notebook
+
+
+def test_a_chapter_run_without_the_public_data_is_found(write):
+    missing = f"{notebooks.NOT_AT_HAND} here: fetch them\n"
+    (found,) = notebooks.problems(write(real_patients(missing)), REPOSITORY)
+    assert "EHRSYNTH_SHARED_DATA" in found
+    assert notebooks.problems(write(real_patients("85 patients\n")), REPOSITORY) == []
+
+
+def test_a_page_shows_real_patients_also_where_they_are_not_at_hand():
+    kept, new = real_patients("85 patients\n"), real_patients("86 patients\n")
+    without = real_patients(f"{notebooks.NOT_AT_HAND} here\n")
+    assert build_book.with_committed(without, kept).cells[-1].outputs[0].text == "85 patients\n"
+    assert build_book.with_committed(new, kept).cells[-1].outputs[0].text == "86 patients\n"
+
+
 # -- badges -------------------------------------------------------------------------------
 
 

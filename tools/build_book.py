@@ -115,10 +115,21 @@ def run_chapters(parameters: dict, at_once: int) -> list[Run]:
     return sorted(runs, key=lambda run: run.name)
 
 
+def with_committed(executed, committed):
+    """A chapter with the committed results of the real patients that this machine does not hold."""
+    kept = {c.id: c.outputs for c in committed.cells if notebooks.REAL_TAG in notebooks.tags(c)}
+    for cell in executed.cells:
+        shown = "".join(notebooks.text_of(output) for output in cell.get("outputs", []))
+        if cell.id in kept and notebooks.NOT_AT_HAND in shown:
+            cell.outputs = kept[cell.id]
+    return executed
+
+
 def place_chapters() -> None:
     """Put the executed chapters into the copy."""
     for path in notebooks.chapters():
-        notebook = notebooks.normalize(notebooks.read(EXECUTED / path.name))
+        executed = notebooks.normalize(notebooks.read(EXECUTED / path.name))
+        notebook = with_committed(executed, notebooks.read(path))
         put(SOURCE / path.relative_to(ROOT), notebooks.dumps(notebook).encode())
 
 

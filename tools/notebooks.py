@@ -44,6 +44,8 @@ README_PICTURE, README_TAG = ROOT / "book" / "_static" / "readme.png", "readme-p
 
 SETUP_ID, BADGES_ID = "setup", "badges"
 CHECK_TAG = "nbval-check-output"
+# Cells that set real patients beside the simulated ones, and what they say where there are none.
+REAL_TAG, NOT_AT_HAND = "real-data", "Real patients are not at hand"
 # Data sets whose use agreement forbids publishing anything computed from their rows.
 CREDENTIALED = ("mimic-iv",)
 # The book promises that a chapter runs in a minute with the fast profile.
@@ -500,6 +502,8 @@ def problems(path: Path, repository: Repository) -> list[str]:
             say(cell, f"holds output made from {used}, which must not be published; clear it.")
         if len(cell.source.splitlines()) > 40:
             say(cell, "has more than 40 lines.")
+        if REAL_TAG in tags(cell) and any(NOT_AT_HAND in text_of(o) for o in cell.outputs):
+            say(cell, "was run without the public data; set EHRSYNTH_SHARED_DATA and run it again.")
         if CHECK_TAG in tags(cell) and not any(text_of(o).strip() for o in cell.outputs):
             say(cell, f"is tagged {CHECK_TAG} but has no text to compare.")
         pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]

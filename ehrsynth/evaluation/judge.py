@@ -64,7 +64,7 @@ def evaluate(
     profile : {"full", "fast"}
         How many patients the slow metrics look at.
     facts : dict, optional
-        Known figures of the source and its licence, shown in the report.
+        Known figures of the source and its license, shown in the report.
 
     Returns
     -------
