@@ -81,6 +81,17 @@ def test_papermill_simulated(name, tmp_path, work):
             assert ": correct." in shown and "not yet" not in shown, shown
 
 
+def test_the_competition_throws_the_copy_out(tmp_path, work):
+    (source,) = notebooks.ALSO
+    assert notebooks.problems(source, notebooks.Repository.read()) == []
+    target = tmp_path / source.name
+    (result,) = notebooks.execute([(source, target, {})], work, 1)
+    assert not result.error, result.error
+    (board,) = (cell for cell in notebooks.read(target).cells if cell.id == "board")
+    rows = board.outputs[0].data["text/plain"]
+    assert "a copy" in rows and "bad" in rows
+
+
 @pytest.mark.parametrize("dataset", REAL_DATA)
 @pytest.mark.parametrize("name", REAL_DATA_CHAPTERS)
 def test_papermill_real(name, dataset, tmp_path, work, shared_data):

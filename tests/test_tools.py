@@ -20,7 +20,7 @@ import docstrings  # noqa: E402
 import mutations  # noqa: E402
 import notebooks  # noqa: E402
 
-REPOSITORY = notebooks.Repository("https://github.com/someone/ehrsynth", "main")
+REPOSITORY = notebooks.Repository("https://github.com/someone/ehrsynth", "main", "1.2.3")
 
 
 def chapter(*code: str, parameters: str = 'dataset = "simulated"\nseed = 0'):
@@ -61,18 +61,18 @@ def run(path: Path, tmp_path: Path, **parameters):
 def test_sync_puts_setup_and_badges_in_and_is_stable():
     once = notebooks.sync(chapter(), "01-test", REPOSITORY)
     assert [cell.id for cell in once.cells] == ["title", "badges", "setup", "parameters"]
-    assert "github/someone/ehrsynth/blob/main/book/chapters/01-test.ipynb" in once.cells[1].source
+    assert "github/someone/ehrsynth/blob/v1.2.3/book/chapters/01-test.ipynb" in once.cells[1].source
     assert "reading 5 min" in once.cells[1].source
     again = notebooks.sync(copy.deepcopy(once), "01-test", REPOSITORY)
     assert notebooks.dumps(again) == notebooks.dumps(once)
 
 
 def test_sync_follows_the_address():
-    moved = notebooks.Repository("https://github.com/else/ehrsynth", "dev")
+    moved = notebooks.Repository("https://github.com/else/ehrsynth", "dev", "2.0.0")
     notebook = notebooks.sync(chapter(), "01-test", REPOSITORY)
     text = notebooks.dumps(notebooks.sync(notebook, "01-test", moved))
     assert "someone/ehrsynth" not in text
-    assert "https://github.com/else/ehrsynth/archive/refs/heads/dev.zip" in text
+    assert "https://github.com/else/ehrsynth/archive/refs/tags/v2.0.0.zip" in text
 
 
 def test_sync_writes_the_address_into_other_files(tmp_path):
@@ -97,7 +97,7 @@ class Pip:
         self.installed.append(line)
 
 
-def run_setup(monkeypatch, folder: Path, found: bool) -> list[str]:
+def run_setup(monkeypatch, folder: Path, found: bool, reached: bool = True) -> list[str]:
     """Run the setup cell as a plain script in `folder`; returns what it pip-installed."""
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -110,8 +110,11 @@ def run_setup(monkeypatch, folder: Path, found: bool) -> list[str]:
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
-        lambda name, *rest: real(name, *rest) if found or in_a_clone else None,
+        lambda name, *rest: (
+            real(name, *rest) if found or in_a_clone or (shell.installed and reached) else None
+        ),
     )
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     exec(compile(source, "setup", "exec"), {"get_ipython": lambda: shell})
     return shell.installed
 
@@ -127,8 +130,13 @@ def test_setup_uses_the_installed_package(monkeypatch, tmp_path):
 
 def test_setup_installs_on_colab_from_the_repository_and_nothing_else(monkeypatch, tmp_path):
     (line,) = run_setup(monkeypatch, tmp_path, found=False)
-    archive = "https://github.com/someone/ehrsynth/archive/refs/heads/main.zip"
+    archive = "https://github.com/someone/ehrsynth/archive/refs/tags/v1.2.3.zip"
     assert line == f'install --quiet "ehrsynth[gan] @ {archive}"'
+
+
+def test_setup_says_what_to_do_when_the_address_is_not_reached(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="ehrsynth 1.2.3 could not be installed.*/v1.2.3.zip"):
+        run_setup(monkeypatch, tmp_path, found=False, reached=False)
 
 
 # -- normalize ----------------------------------------------------------------------------

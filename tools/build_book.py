@@ -26,6 +26,8 @@ BUILD = ROOT / "_build"
 SOURCE = BUILD / "source"
 EXECUTED = BUILD / "executed"
 INDEX_MARK = "<!-- chapters -->"
+# Pages that the build makes.
+MADE = ("run-times.md", "flashcards.md")
 
 
 def digest(*parts: bytes) -> str:
@@ -56,7 +58,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def copy_source() -> None:
-    """Bring _build/source in line with _config.yml and book/, notebooks aside."""
+    """Bring _build/source in line with _config.yml and book/, chapters aside."""
     put(SOURCE / "_config.yml", (ROOT / "_config.yml").read_bytes())
     wanted = set()
     for path in sorted((ROOT / "book").rglob("*")):
@@ -65,10 +67,10 @@ def copy_source() -> None:
             continue
         target = SOURCE / path.relative_to(ROOT)
         wanted.add(target)
-        if path.suffix != ".ipynb" and path.name != "index.md":
+        if path.parent != notebooks.CHAPTERS and path.name != "index.md":
             put(target, path.read_bytes())
     for path in (SOURCE / "book").rglob("*"):
-        generated = "mathjax" in path.parts or path.name == "run-times.md"
+        generated = "mathjax" in path.parts or path.name in MADE
         if path.is_file() and path not in wanted and not generated:
             path.unlink()
 
@@ -185,6 +187,22 @@ def run_times_page(runs: list[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def flashcards_page(glossary: str) -> str:
+    """A card for each word of the glossary: the word, and what it means when it is opened."""
+    lines = [
+        "# Flashcards",
+        "",
+        "A card for each word of the [glossary](glossary.md). Say aloud what the word means, then",
+        "open the card. Knew it? On to the next. Did not? Come back to it tomorrow.",
+        "",
+    ]
+    for entry in re.split(r"^## ", glossary, flags=re.MULTILINE)[1:]:
+        word, meaning = entry.split("\n", 1)
+        meaning = re.sub(r"\]\(#", "](glossary.md#", meaning.strip())
+        lines += [f"<details><summary>{word.strip()}</summary>", "", meaning, "", "</details>", ""]
+    return "\n".join(lines)
+
+
 def check_toc() -> None:
     """Every page in the contents exists, every chapter is in the contents."""
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
@@ -192,7 +210,7 @@ def check_toc() -> None:
     on_disk = {f"book/chapters/{path.stem}" for path in notebooks.chapters()}
     for name in listed:
         page = ROOT / name
-        made = name == "book/run-times"
+        made = f"{name.removeprefix('book/')}.md" in MADE
         if not (made or page.with_suffix(".md").exists() or page.with_suffix(".ipynb").exists()):
             raise SystemExit(f"book/_toc.yml lists {name}, which does not exist.")
     missing = sorted(on_disk - set(listed))
@@ -253,6 +271,8 @@ def main() -> int:
     place_chapters()
     put(SOURCE / "book" / "index.md", index_page().encode())
     put(SOURCE / "book" / "run-times.md", run_times_page(runs).encode())
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    put(SOURCE / "book" / "flashcards.md", flashcards_page(glossary).encode())
     status = build_site()
     if status == 0:
         page = (BUILD / "html" / "index.html").relative_to(ROOT)

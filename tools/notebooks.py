@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ROOT / "book" / "chapters"
+# Notebooks that are no chapters: shown as committed, run by a test.
+ALSO = [ROOT / "book" / "workshops" / "competition.ipynb"]
 
 # Files for people and machines that cannot read _config.yml.
 WITH_ADDRESS = [ROOT / "README.md", ROOT / "CITATION.cff"]
@@ -55,13 +58,22 @@ SETUP_TEMPLATE = """\
 # @title Setup (the same in every chapter)
 # Uses this clone or the installed package; where there is neither, as on Colab, installs it.
 import importlib.util
+import os
 import pathlib
 import sys
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other cost minutes
 here = pathlib.Path.cwd()
 sys.path += [str(p) for p in (here, *here.parents) if (p / "ehrsynth" / "book.py").is_file()]
 if importlib.util.find_spec("ehrsynth") is None:
     %pip install --quiet "ehrsynth[gan] @ {archive}"
+    importlib.invalidate_caches()
+if importlib.util.find_spec("ehrsynth") is None:
+    raise SystemExit(
+        "ehrsynth {version} could not be installed: the address above was not reached. Try again, "
+        "or download that file elsewhere, put it beside this notebook, and run: "
+        "%pip install 'ehrsynth[gan] @ file:///FOLDER/{file}'"
+    )
 
 from ehrsynth import book
 
@@ -83,11 +95,13 @@ class Repository:
 
     url: str
     branch: str
+    version: str  # of the package, and so of the pages
 
     @classmethod
     def read(cls, config: Path = ROOT / "_config.yml") -> "Repository":
         repository = yaml.safe_load(config.read_text(encoding="utf-8"))["repository"]
-        return cls(repository["url"].rstrip("/"), repository["branch"])
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return cls(repository["url"].rstrip("/"), repository["branch"], project["version"])
 
     @property
     def slug(self) -> str:
@@ -96,14 +110,14 @@ class Repository:
 
     @property
     def archive(self) -> str:
-        """What pip installs: needs no git on the learner's machine."""
-        return f"{self.url}/archive/refs/heads/{self.branch}.zip"
+        """What pip installs, the version of the page: needs no git on the learner's machine."""
+        return f"{self.url}/archive/refs/tags/v{self.version}.zip"
 
     def source(self, name: str) -> str:
         return f"{self.url}/blob/{self.branch}/book/chapters/{name}.ipynb"
 
     def colab(self, name: str) -> str:
-        path = f"{self.slug}/blob/{self.branch}/book/chapters/{name}.ipynb"
+        path = f"{self.slug}/blob/v{self.version}/book/chapters/{name}.ipynb"
         return f"https://colab.research.google.com/github/{path}"
 
 
@@ -118,7 +132,8 @@ def chapters(names: list[str] | None = None, folder: Path = CHAPTERS) -> list[Pa
     chosen = []
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
-        hits = [path for path in found if path.stem.startswith(stem)]
+        also = ALSO if folder == CHAPTERS else []
+        hits = [path for path in [*found, *also] if path.stem.startswith(stem)]
         if not hits:
             known = ", ".join(path.stem for path in found) or "none yet"
             raise SystemExit(f"There is no chapter {name!r}; the chapters are: {known}.")
@@ -173,7 +188,11 @@ def sync_address(path: Path, repository: Repository) -> bool:
 
 def setup_cell(repository: Repository):
     return nbformat.v4.new_code_cell(
-        SETUP_TEMPLATE.format(archive=repository.archive).rstrip("\n"),
+        SETUP_TEMPLATE.format(
+            archive=repository.archive,
+            version=repository.version,
+            file=repository.archive.rsplit("/", 1)[-1],
+        ).rstrip("\n"),
         id=SETUP_ID,
         metadata={
             "cellView": "form",
@@ -202,11 +221,12 @@ def badges_cell(name: str, about: dict, repository: Repository):
 def sync(notebook, name: str, repository: Repository):
     """Put the setup cell and the badge line in, or bring them up to date.
 
-    The badge line stands below the title cell, the setup cell above the parameters cell.
-    Outputs and execution counts stay.
+    The badge line of a chapter stands below the title cell, the setup cell above the parameters
+    cell. Outputs and execution counts stay.
     """
     about = notebook.metadata.get("ehrsynth", {})
-    _place(notebook, badges_cell(name, about, repository), lambda cells: 1)
+    if name[:2].isdigit():
+        _place(notebook, badges_cell(name, about, repository), lambda cells: 1)
     _place(notebook, setup_cell(repository), _parameters_index)
     return notebook
 
@@ -634,6 +654,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     paths = chapters(given.names)
     repository = Repository.read()
+    if not given.names and given.action in ("sync", "normalize", "check"):
+        paths += ALSO
     if given.action == "sync":
         changed = [p.name for p in paths if write(sync(read(p), p.stem, repository), p)]
         changed += [path.name for path in WITH_ADDRESS if sync_address(path, repository)]
@@ -648,7 +670,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if given.action == "check":
         found = [line for path in paths for line in problems(path, repository)]
-        print("\n".join(found) or f"  {len(paths)} chapters are fine")
+        print("\n".join(found) or f"  {len(paths)} notebooks are fine")
         return 1 if found else 0
     if given.action == "refresh":
         return refresh(paths, given.work, given.jobs)

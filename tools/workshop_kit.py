@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import notebooks
 from build_book import BUILD
 from notebooks import ROOT
 
@@ -131,6 +132,8 @@ def main() -> int:
     for name, source in (("chapters", ROOT / "book" / "chapters"), ("data", ROOT / "data")):
         shutil.rmtree(given.out / name, ignore_errors=True)
         shutil.copytree(source, given.out / name, ignore=shutil.ignore_patterns("work", ".*"))
+    for also in notebooks.ALSO:
+        shutil.copy2(also, given.out / "chapters")
     shutil.rmtree(given.out / "book", ignore_errors=True)
     if (BUILD / "html" / "index.html").exists():
         shutil.copytree(BUILD / "html", given.out / "book")
