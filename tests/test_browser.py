@@ -234,6 +234,36 @@ WITH_SLIDER = [
 ]
 
 
+CANNOT_BE_READ = """() => {
+    document.querySelectorAll('details').forEach(fold => fold.open = true);
+    const scrolls = e => e.tagName !== 'MAIN' && (
+        ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+    return [...document.querySelectorAll('main pre, main table')].filter(box => {
+        const seen = box.getBoundingClientRect(), words = box.querySelector('td') || box;
+        const cut = seen.right > innerWidth + 1 || box.scrollWidth > box.clientWidth + 1;
+        return seen.width && ((cut && !scrolls(box))
+            || parseFloat(getComputedStyle(words).fontSize) < 10.5);
+    }).map(box => box.innerText.slice(0, 80));
+}"""
+
+
+@pytest.mark.parametrize("page_name", PAGES)
+def test_code_and_tables_on_a_phone(browser, address, page_name):
+    """What is wider than 420 pixels scrolls inside itself, in letters that can be read."""
+    page, _, _ = visit(browser, address, page_name, "phone")
+    found = page.evaluate(CANNOT_BE_READ)
+    page.evaluate("""() => {
+        const cut = document.createElement('pre');
+        cut.textContent = 'x'.repeat(200);
+        cut.style = 'overflow-x: hidden; white-space: pre';
+        document.querySelector('main p').after(cut);
+    }""")
+    noticed = page.evaluate(CANNOT_BE_READ)
+    page.context.close()
+    assert found == []
+    assert noticed == ["x" * 80]
+
+
 @pytest.mark.parametrize("page_name", WITH_SLIDER or ["none built"])
 def test_slider_moves_through_the_frames(browser, address, page_name):
     """Every slider of the page, by keyboard; each frame has its own picture and words."""
@@ -301,3 +331,39 @@ def test_quiz_marks_itself(browser, address, page_name):
     page.context.close()
     assert right >= 5 and f"of {right} at the first try" in told
     assert not complaints and not strangers
+
+
+@pytest.mark.parametrize("word", ["membership", "phecode"])
+def test_search_finds_pages(browser, address, word):
+    page, complaints, strangers = visit(browser, address, f"search.html?q={word}", "desktop")
+    found = page.locator("#search-results li a")
+    found.first.wait_for(timeout=60_000)
+    found.first.click()
+    page.wait_for_load_state()
+    assert word in page.inner_text("main").lower()
+    page.context.close()
+    assert not complaints and not strangers
+
+
+def test_search_says_when_nothing_is_found(browser, address):
+    page, _, _ = visit(browser, address, "search.html?q=qwertzuiop", "desktop")
+    page.get_by_text("did not match any documents").wait_for(timeout=60_000)
+    assert page.locator("#search-results li a").count() == 0
+    page.context.close()
+
+
+def test_dark_mode_is_a_button_that_is_remembered(browser, address):
+    page, complaints, _ = visit(browser, address, PAGES[-1], "desktop")
+    theme = "document.documentElement.dataset.theme"
+    button = page.locator("button.theme-switch-button:visible").first
+    seen = []
+    for _ in range(3):
+        button.press("Enter")
+        seen.append(page.evaluate(theme))
+    assert set(seen) == {"light", "dark"}
+    while page.evaluate("document.documentElement.dataset.mode") != "dark":
+        button.press("Enter")
+    page.goto(f"{address}/search.html")
+    assert page.evaluate(theme) == "dark"
+    page.context.close()
+    assert not complaints
