@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
+from private_training import train_private, without_looks
 
 from ehrsynth.gan.networks import Columns
 from ehrsynth.gan.players import column_means, new_game, stream
-from ehrsynth.gan.private import train_private, without_looks
 from ehrsynth.gan.recipe import MODERN, Recipe
 from ehrsynth.generation.calibration import calibrate, refresh_statistics
 from ehrsynth.guarantee.budget import Budget

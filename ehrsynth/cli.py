@@ -359,6 +359,12 @@ def release(
         str | None,
         Option(help="Name of who answers for it, where the privacy verdict is not good."),
     ] = None,
+    recipient: Annotated[
+        str | None, Option(help="For whom it is, and for what: goes into the card.")
+    ] = None,
+    license: Annotated[
+        str | None, Option(help="License of the source, for the card, where none is known.")
+    ] = None,
 ) -> None:
     """Pack what may leave the house, checked for single patients.
 
@@ -370,7 +376,7 @@ def release(
     from .release import digest
     from .release import release as pack
 
-    packed = pack(run, out, with_model, signed_by)
+    packed = pack(run, out, with_model, signed_by, recipient, license)
     say(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
     say(f"Tell who receives it, by another way than the files: the digest is {digest(out)}")
 

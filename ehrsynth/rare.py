@@ -36,7 +36,7 @@ MOST_BYTES = 2**28  # of a packed file of a hospital; larger ones are known by t
 _KEYS = ("subject_id", "person_id", "patient_nbr", "patient_id")
 _WHO = "\u2063who"  # a name that no file has
 _COMPUTED = 8  # decimals; a number with more is a fraction of small ones, as 7/13
-_LETTERS = 4  # of a word that is looked for inside of others; a shorter one as a whole only
+_LETTERS = 4  # of a word that is looked for by itself; a shorter one only as all that a cell says
 _LARGE = 1_000.0  # weights are smaller, so that none of them meets such a number by chance
 _LONGEST = 5  # words in a row
 _APART = 500  # a whole number of six or seven digits is a name where so few of them are in use
@@ -175,8 +175,12 @@ def _said(text: str) -> set[str]:
         return {_spelled(text)} - {""} | (_dates(text) if len(text) == 8 else set())
     if _DAY.fullmatch(text):
         return {text}
-    words = _words(text)
-    return _dates(text) | _numbers(text) | set(_rows(words)) | ({_cell(words)} if words else set())
+    words, (last, comma, first) = _words(text), text.partition(",")
+    cells = {_cell(words)} if words else set()
+    if comma and 1 < len(words) <= _LONGEST:  # the last name first
+        turned = _words(f"{first} {last}")
+        cells |= {_cell(turned), *_rows(turned)}
+    return _dates(text) | _numbers(text) | set(_rows(words)) | cells
 
 
 def _of_column(table: engine.Table, name: str, key: str, least: int) -> _Counts:
@@ -195,17 +199,23 @@ def _of_column(table: engine.Table, name: str, key: str, least: int) -> _Counts:
     return counts
 
 
-def _names_nobody(one: str, own: frozenset[str]) -> bool:
-    """Whether this is met by chance: short words, and words that stand in every report."""
+def _names_nobody(one: str, own: frozenset[str], whole: frozenset[str]) -> bool:
+    """Whether this is met by chance: short words, and words that stand in every report.
+
+    All that a cell says (`whole`) is somebody's name even of short words; one of these words, and
+    two initials, are not.
+    """
     if one in own:
         return True
     if one.startswith("="):
         return len(one) < 3
     words = one.split(" ")
+    if len(words) > 1 and one in whole and len(one) > 3:
+        return False
     if re.fullmatch(r"\d{4}-01-01", one):  # where days are counted from
         return True
-    if len(words) == 1:
-        return len(one) < _LETTERS
+    if len(words) == 1:  # in other scripts names are shorter, and chance has more letters
+        return len(one) < (_LETTERS if one.isascii() else 2)
     return len(words) < 4 and all(word in own or len(word) < _LETTERS for word in words)
 
 
@@ -246,7 +256,8 @@ class Rare:
         own = _own_rows() | {one for text in (*public, *names) for one in _said(str(text))}
         own |= {one.casefold() for one in (MISSING, REST)}
         rare -= common
-        rare = {one for one in rare if not _names_nobody(one, own)}
+        whole = frozenset(one[1:] for one in rare if one.startswith("="))
+        rare = {one for one in rare if not _names_nobody(one, own, whole)}
         rare -= _too_close(rare)
         rare |= {_short(float(one)) for one in rare if _spelled(one)}
         # Made of what is noted, so that the same data leave the same file.

@@ -41,15 +41,17 @@ _OURS = (".lock", ".gitignore", RUN_FILE)  # in a run's folder, beside what its 
 
 
 def release(
-    run: str | Path, out: str | Path, with_model: bool = False, signed_by: str | None = None
-) -> list[str]:
+    run: str | Path, out: str | Path, with_model: bool = False, signed_by: str | None = None,
+    recipient: str | None = None, license: str | None = None,
+) -> list[str]:  # fmt: skip
     """Pack what may leave of a finished run into a new folder, or say why it may not.
 
     The synthetic table (in the form of what was read), the card, the report with its numbers and
     the columns' description; the model only if asked for. Train, holdout, checkpoints and critics
     stay. A privacy verdict that is not good needs a person's name; what gives a single patient away
     (:mod:`ehrsynth.traces`) is refused, whoever signs. Of a run with a guarantee the report stays,
-    and the card says what is guaranteed. The names of what was packed.
+    and the card says what is guaranteed. What only people know (for whom it is, the license where
+    none is known) goes into the card here, before its hash is taken. The names of what was packed.
     """
     run, out = Path(run), Path(out)
     if out.is_symlink() or run.resolve() in (out.resolve(), *out.resolve().parents):
@@ -76,7 +78,7 @@ def release(
         _pack(run, package, with_model, bool(guarantee))
         if found := _found(run, package, bool(guarantee)):
             raise InputError(f"{run} cannot be released, also if signed: {'; '.join(found)}.")
-        _close(package, signature, verdict)
+        _close(package, signature, verdict, _plainly(recipient), _plainly(license))
         os.replace(package, out)
     finally:
         shutil.rmtree(package, ignore_errors=True)
@@ -85,7 +87,7 @@ def release(
 
 def _signature(signed_by: str | None, verdict: dict, needed: bool) -> dict[str, str]:
     """Who signed and when, or why somebody must."""
-    name = " ".join(re.sub(r"[^\w .,'@()-]", " ", signed_by or "").split())
+    name = _plainly(signed_by)
     if not name and (signed_by is not None or needed and verdict["level"] != "good"):
         said = verdict["headline"][:1].lower() + verdict["headline"][1:]
         raise InputError(
@@ -93,6 +95,11 @@ def _signature(signed_by: str | None, verdict: dict, needed: bool) -> dict[str, 
             "somebody answers for it: read the report, then give a name with --signed-by NAME."
         )
     return {"name": name, "date": date.today().isoformat()} if name else {}
+
+
+def _plainly(said: str | None) -> str:
+    """What somebody has typed, without signs that mean something to a page."""
+    return " ".join(re.sub(r"[^\w .,:;'/@()-]", " ", said or "").split())
 
 
 def _pack(run: Path, package: Path, with_model: bool, guaranteed: bool) -> None:
@@ -149,21 +156,31 @@ def _searched(run: Path, leaving: list[Path]) -> list[str]:
     return [said for file in leaving for said in rare.found_in(file, counted)]
 
 
-def _close(package: Path, signature: dict, verdict: dict) -> None:
-    """Write who signed on top of card and report, then the manifest; let everybody read."""
-    level = verdict["level"]
-    if signature:
-        said = (
-            f"{signature['name']} has released this data on {signature['date']} and answers for "
-            f"it. The privacy verdict was: {level} ({verdict['headline']})."
-        )
-        tops = {CARD_FILE: ("# Data-set card\n", f"\n**Signed**: {said}\n"),
-                REPORT_FILE: ("<body>\n", f'<p class="careful">{escape(said)}</p>\n')}  # fmt: skip
-        for name, (top, line) in tops.items():
-            if not (package / name).is_file():
-                continue
-            head, found, rest = (package / name).read_text(encoding="utf-8").partition(top)
-            (package / name).write_text(head + found + line + rest, encoding="utf-8")
+def _close(package: Path, signature: dict, verdict: dict, recipient: str, license: str) -> None:
+    """Write who signed on top of card and report, and what was left open below; then the manifest.
+    Let everybody read.
+    """
+    level, name, day = verdict["level"], signature.get("name", ""), signature.get("date", "")
+    said = (
+        f"{name} has released this data on {day} and answers for it. The privacy verdict was: "
+        f"{level} ({verdict['headline']})."
+    )
+    tops = {CARD_FILE: ("# Data-set card\n", f"\n**Signed**: {said}\n"),
+            REPORT_FILE: ("<body>\n", f'<p class="careful">{escape(said)}</p>\n')}  # fmt: skip
+    rows = {"Intended recipient and purpose": recipient, "Reviewed by (name, role)": name}
+    lines = {"License of the source": license, "Intended recipient": recipient,
+             "Reviewed by, on": name and f"{name}, {day}"}  # fmt: skip
+    for file, (top, line) in ((package / name, both) for name, both in tops.items()):
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            text = text.replace(top, top + line, 1) if signature else text
+            for label, value in rows.items():
+                empty = f"<td>{label}</td><td></td>"
+                text = text.replace(empty, empty.replace("<td></td>", f"<td>{escape(value)}</td>"))
+            for label, value in lines.items():
+                open_line = rf"(?m)^(- \*\*{label}\*\*: not stated):.*$"
+                text = re.sub(open_line, rf"- **{label}**: {value}" if value else r"\1", text)
+            file.write_text(text, encoding="utf-8")
     hashes = {file.relative_to(package).as_posix(): sha256(file) for file in _files(package)}
     write_json({"privacy": level, "signed": signature, "files": hashes}, package / MANIFEST)
     for place in (package, *package.rglob("*")):

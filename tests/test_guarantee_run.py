@@ -2,7 +2,9 @@
 
 import json
 import re
+from pathlib import Path
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from known_truth import population
 from test_release import admit
 from typer.testing import CliRunner
 
+import ehrsynth
 from ehrsynth.audit import audit
 from ehrsynth.cli import app
 from ehrsynth.errors import InputError
@@ -92,6 +95,26 @@ def test_the_card_says_what_one_patient_is_and_what_an_empty_cell_is(finished):
     card = (finished / "guarantee.md").read_text()
     assert "for each row and not for the patient" in card and "counts as no." in card
     assert "inf" not in re.findall(r"factor of at most (\S+),", card)
+
+
+def test_the_card_says_how_exact_it_is_and_when_it_is_mostly_noise(finished, tmp_path):
+    noted = read_json(finished / "guarantee.json")
+    off = 200 * noted["looks"][0]["noise"] / noted["patients"]
+    card = (finished / "guarantee.md").read_text()
+    assert f"is off by up to {off:.2g} percentage points" in card and "Mostly noise" not in card
+    release(finished, tmp_path / "out", recipient="Team 7")
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "Intended recipient**: Team 7\n" in card and card.rstrip().endswith("on**: not stated")
+    assert problems(tmp_path / "out") == []
+    budget = Budget(1.0)
+    budget.look("margins", 6.0, 0.3)
+    few = {"rows": 70, "columns": 9, "facts": {}, "patients": 70, "factor": 3, "spent": 1.0}
+    template = (Path(ehrsynth.__file__).parent / "guarantee/card.md").read_text()
+    card = jinja2.Environment(trim_blocks=True).from_string(template).render(budget=budget, **few)
+    off = 200 * budget.looks[0].noise / 70
+    said = f"what is said here of a share of the patients is off by up to {off:.0f} percentage"
+    assert off > 100 and f"**Mostly noise**: {said}" in card
+    assert card.startswith("# Data-set card\n") and "How exact" not in card
 
 
 def test_what_is_for_networks_is_refused_in_a_sentence(finished, tmp_path):

@@ -13,17 +13,18 @@ from ehrsynth.errors import InputError
 from ehrsynth.gan.losses import critic_loss
 from ehrsynth.gan.networks import Columns
 from ehrsynth.gan.players import column_means, critic_step, generator_step, new_game
-from ehrsynth.gan.private import (
-    private_critic_step,
-    private_gradient,
-    train_private,
-    without_looks,
-)
 from ehrsynth.gan.recipe import MODERN
 from ehrsynth.guarantee.budget import Budget, Look
 from ehrsynth.preprocessing.encode import Preprocessor
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from private_training import (
+    private_critic_step,
+    private_gradient,
+    train_private,
+    without_looks,
+)
 
 SMALL = without_looks(replace(MODERN, width=16, layers=1, latent=8, batch=64))
 
@@ -131,9 +132,9 @@ def test_patients_are_drawn_each_for_himself(played, monkeypatch):
     game, data = copy.deepcopy(played[0]), played[1]
     drawn = []
     monkeypatch.setattr(
-        "ehrsynth.gan.private.private_critic_step", lambda g, d, who, *rest: drawn.append(who)
+        "private_training.private_critic_step", lambda g, d, who, *rest: drawn.append(who)
     )
-    monkeypatch.setattr("ehrsynth.gan.private.generator_step", lambda *_: None)
+    monkeypatch.setattr("private_training.generator_step", lambda *_: None)
     train_private(game, data, 500, 0.25, 16.0, 1.0, 1.0, torch.Generator().manual_seed(0))
     sizes = np.array([len(who) for who in drawn])
     assert sizes.mean() == pytest.approx(16, abs=0.6)

@@ -1,7 +1,9 @@
 """What few patients have in any column of the source is found in whatever leaves, and no more."""
 
+import base64
 import gzip
 import json
+import struct
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,12 @@ from safetensors.numpy import save_file
 from ehrsynth.errors import InputError
 from ehrsynth.files import write_table
 from ehrsynth.rare import FILE, Rare, _said, tables_of
+from ehrsynth.traces import contents
 
 FIRST = "Ada Bo Cyd Dorrit Esmeralda Fenno Gwydion Hjalmar Ilka Jolanda".split()
 LAST = "Aardenburg Brzeczek Czornyj Dlamini Eerkens Fjellstad Gbadamosi Hruska".split()
+# Whom no word of four letters names, or words only that stand in every report.
+SHORT = {20: "Bo Li", 21: "Wu, An Ma", 22: "J. Ng", 23: "Mark Young", 24: "李明", 25: "B. L."}
 
 
 def hospital(n=400):
@@ -24,6 +29,7 @@ def hospital(n=400):
         {
             "died": rng.integers(0, 2, n),
             "name": [f"{FIRST[i % 10]} {LAST[i % 8]}{'aeiou'[i % 5]}x{i}z" for i in range(n)],
+            "called": [SHORT.get(i, f"Qu{i}o Zwx") for i in range(n)],
             "mrn": rng.choice(10**9, n, replace=False) + 10**9,
             "born": born.strftime("%d.%m.%Y"),
             "ward": np.where(np.arange(n) < 3, "Quarantine 7b", rng.choice(["North", "South"], n)),
@@ -60,6 +66,11 @@ PLANTED = {
     "a day in American words": lambda t: day(t, "%B %d, %Y"),
     "a day without signs": lambda t: day(t, "%Y%m%d"),
     "a rare ward": lambda t: "Quarantine 7b",
+    "a name of short words": lambda t: t["called"][20],
+    "a name as it is spoken": lambda t: "An Ma Wu",
+    "a name with an initial": lambda t: "J Ng",
+    "a name of common words": lambda t: t["called"][23],
+    "a name in another script": lambda t: t["called"][24],
     "common words in a rare row": lambda t: "he was the mayor of our town",
 }
 
@@ -118,7 +129,8 @@ def test_whatever_is_planted_is_found_in_whatever_leaves(source, rare, tmp_path,
 @pytest.mark.parametrize("carrier", CARRIERS)
 @pytest.mark.parametrize(
     "said",
-    ["no note", "North", "the ward book", "Berta Nobody", "4711471147", "1919-12-31", "1920-01-01",
+    ["no note", "North", "the ward book", "Bo", "the Li of B. L. an", "Young",
+     "Berta Nobody", "4711471147", "1919-12-31", "1920-01-01",
      "The privacy verdict is good; patients of the training data", "0.123456789"],
 )  # fmt: skip
 def test_what_many_have_or_nobody_is_no_find(rare, tmp_path, carrier, said):
@@ -192,3 +204,18 @@ def test_the_notes_hold_hashes_only_and_the_same_data_leave_the_same(source, rar
 )
 def test_spellings(written, said):
     assert _said(written) == said
+
+
+def test_short_names_are_not_found_in_pixels(source, rare):
+    """Between random bytes stand all words of two letters; what a picture says is no pixel."""
+    named = source["called"].iloc[20]
+    pixels, said = (b"\0" + f"x {named} x".encode() + b"\0" for _ in range(2))
+    parts = {"IHDR": b"0" * 13, "IDAT": pixels, "tEXt": b"", "IEND": b""}
+    for searched in ("IDAT", "tEXt"):
+        parts["tEXt"] = said if searched == "tEXt" else b""
+        chunks = [struct.pack(">I", len(d)) + k.encode() + d + b"0000" for k, d in parts.items()]
+        png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
+        text = "\n".join(
+            c.text for c in contents("a.html", f"data:image/png;base64,{png}".encode())
+        )
+        assert (named in text) == (searched == "tEXt")

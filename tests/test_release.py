@@ -154,6 +154,36 @@ def test_a_verdict_that_is_not_good_needs_a_name(run, tmp_path, level):
     assert read_json(tmp_path / "out" / MANIFEST)["signed"]["name"] == "A. Name b"
 
 
+def test_what_only_people_know_goes_into_the_card_and_the_package_is_whole(run, tmp_path):
+    """What the card leaves open is told to release; written by hand, it would be a change."""
+    opened = (run / "card.md").read_text()
+    assert opened.count("not stated: tell ehrsynth release") == 3 and "write it here" not in opened
+    said = {"recipient": "Team 7, for a course <b>|*", "license": "Data use agreement 12/3"}
+    release(run, tmp_path / "out", signed_by="A. Name", **said)
+    card, page = ((tmp_path / "out" / name).read_text() for name in ("card.md", "report.html"))
+    today = read_json(tmp_path / "out" / MANIFEST)["signed"]["date"]
+    for line in ("Intended recipient**: Team 7, for a course b\n", f"on**: A. Name, {today}\n",
+                 "License of the source**: Data use agreement 12/3\n"):  # fmt: skip
+        assert line in card
+    assert "purpose</td><td>Team 7, for a course b</td>" in page
+    assert "role)</td><td>A. Name</td>" in page
+    assert problems(tmp_path / "out") == [] and (run / "card.md").read_text() == opened
+    release(run, tmp_path / "bare", signed_by="A. Name")
+    bare = (tmp_path / "bare" / "card.md").read_text()
+    assert bare.count(": not stated\n") == 2 and "tell ehrsynth" not in bare
+    (tmp_path / "bare" / "card.md").write_text(bare.replace("not stated", "Team 7"))
+    assert problems(tmp_path / "bare") == ["card.md is changed"]
+
+
+def test_a_license_that_is_known_stays(run, tmp_path):
+    card = (run / "card.md").read_text().replace("source**: not stated: tell ehrsynth release",
+                                                 "source**: CC BY 4.0")  # fmt: skip
+    (run / "card.md").write_text(card)
+    admit(run, "card.md")
+    release(run, tmp_path / "out", signed_by="A. Name", license="another")
+    assert "source**: CC BY 4.0\n" in (tmp_path / "out" / "card.md").read_text()
+
+
 def test_a_good_verdict_needs_none(run, tmp_path):
     judge(run, "good")
     release(run, tmp_path / "out")

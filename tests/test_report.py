@@ -336,6 +336,18 @@ def test_an_identifier_that_the_columns_file_drops_is_not_released_in_silence(
     assert lacking["outcome"] and lacking["what"] == "one value only"
 
 
+@pytest.mark.parametrize("given", ["learned", "schema"])
+def test_a_column_that_is_the_same_everywhere_tells_of_nobody(people, given):
+    """And one that differs in a single row of one table does."""
+    tables = dict(zip(("train", "holdout"), people, strict=True)) | {"synthetic": people[0].copy()}
+    schema = Schema.of(people[0]) if given == "schema" else None
+    tables = {role: pd.DataFrame(t).assign(site="North", year=2020.0) for role, t in tables.items()}
+    aligned = align(tables, schema, "DIE_1y" if schema is None else None)
+    assert not {"site", "year"} & set(aligned["synthetic"]) and not {"site"} & set(aligned["train"])
+    tables["synthetic"].loc[3, "site"] = "South"
+    assert "site" in align(tables, schema, "DIE_1y" if schema is None else None)["synthetic"]
+
+
 def test_tiny_tables_give_a_report_that_says_so():
     tables = population(58, 30, seed=1), population(25, 30, seed=4), population(58, 30, seed=3)
     report = complete(evaluate(*tables, profile="fast"), pictures=True)

@@ -110,13 +110,14 @@ def test_what_more_rows_give_away_is_said_and_speaks_against_passing_on_the_mode
     more = [{"rows": n, "AUROC": a, "from": a - 0.02, "to": a + 0.02}
             for n, a in ((700, 0.51), (2_100, 0.54), (7_000, 0.60))]  # fmt: skip
     found = findings(facts={MORE_ROWS: more})
-    assert "from 7,000 rows an attacker is right in 60 of 100" in " ".join(
+    assert "right in 51 of 100 pairs from 700 rows, and in 60 from 7,000." in " ".join(
         found.verdicts()["privacy"].sentences
     )
     assert any("model" in use and "7,000 rows" in use for use in found.advice()["bad"])
     assert level(found, "privacy") == "good"  # of these rows
-    found = findings(facts={MORE_ROWS: more[:1]})
-    assert not any("model, or" in use for use in found.advice()["bad"])
+    for rows in (more[:1], [more[2] | {"rows": 700}, more[1], more[1]]):  # which give no more away
+        found = findings(facts={MORE_ROWS: rows})
+        assert not any("model, or" in use for use in found.advice()["bad"])
 
 
 @pytest.mark.parametrize(

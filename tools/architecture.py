@@ -45,7 +45,7 @@ HOUSE = {
     "gan-architecture": {
         "gan": (
             "losses", "networks", "recipe", "pairs_only", "monitor", "players",
-            "checkpoint", "train", "private",
+            "checkpoint", "train",
         )
     },
     "generation": {

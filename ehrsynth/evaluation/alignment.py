@@ -58,8 +58,8 @@ def align(
         dropped = known.columns.loc[known.columns["kind"] == "dropped", "column"]
         made = raws["synthetic"].frame
         left_out = [name for name in dropped if name not in made or _counts_rows(made[name])]
-        raws = {role: replace(raw, frame=raw.frame.drop(columns=left_out, errors="ignore"))
-                for role, raw in raws.items()}  # fmt: skip
+        raws = _without(raws, left_out)
+    raws = _without(raws, [n for n in raws["train"].frame if n not in schema and _same(raws, n)])
     synthetic = raws["synthetic"].frame
     common = [n for n in schema.names if n in train and n in holdout and n in synthetic]
     if not common:
@@ -142,6 +142,19 @@ def _counts_rows(values: pd.Series) -> bool:
     """Whether these are the numbers of the rows, from 0 or 1 on, which are nobody's."""
     texts = values.map(category_text).tolist()
     return any(texts == [str(i + first) for i in range(len(texts))] for first in (0, 1))
+
+
+def _without(raws: dict[str, Raw], names: list[str]) -> dict[str, Raw]:
+    return {role: replace(raw, frame=raw.frame.drop(columns=names, errors="ignore"))
+            for role, raw in raws.items()}  # fmt: skip
+
+
+def _same(raws: dict[str, Raw], name: str) -> bool:
+    """Whether a column has one value in all rows of all tables, so that it tells of nobody."""
+    if not all(name in raw.frame for raw in raws.values()):
+        return False
+    columns = (raw.frame[name] for raw in raws.values())
+    return len({category_text(value) for column in columns for value in column.unique()}) == 1
 
 
 def schema_beside(path: Path, train: pd.DataFrame) -> Path | None:

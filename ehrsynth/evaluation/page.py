@@ -34,7 +34,10 @@ def render(found: Findings, pictures: bool = True) -> str:
 
 def card(found: Findings) -> str:
     """The data-set card, in Markdown: one page that travels with the synthetic data."""
-    unknown = "not stated: write it here before you pass the data on"
+    of_run = "training patients" in found.facts  # whose files may not be changed by hand
+    unknown = "not stated: " + (
+        "tell ehrsynth release" if of_run else "write it here before you pass the data on"
+    )
     return _fill("card.md", found, facts=plain(found.facts), unknown=unknown)
 
 
@@ -55,6 +58,8 @@ def plain(value: Any) -> Any:
         rows = value.get("rows")
         if isinstance(rows, int) and value.get("table", "synthetic") != "synthetic":
             value["rows"] = rows if rows >= LEAST_PATIENTS else told(rows)
+            if value.get("of", LEAST_PATIENTS) < LEAST_PATIENTS:  # no more than that is known
+                value["of"] = ""
         return value
     if isinstance(value, np.generic):
         value = value.item()

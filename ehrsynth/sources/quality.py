@@ -34,7 +34,8 @@ class Finding(NamedTuple):
     done: str
 
     def __str__(self) -> str:
-        where = f"in {told(self.rows)} of {self.of:,} rows of {self.table}"
+        among = f" of {self.of:,}" if self.of >= LEAST_PATIENTS else ""
+        where = f"in {told(self.rows)}{among} rows of {self.table}"
         return f"{self.what[0].upper()}{self.what[1:]} {where}: {self.done}."
 
 

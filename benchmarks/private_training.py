@@ -13,19 +13,17 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from ..errors import InputError
-from .losses import critic_loss, slope_penalty
-from .players import Game, generator_step
-from .recipe import Recipe
-from .train import average, set_rates
+from ehrsynth.errors import InputError
+from ehrsynth.gan.losses import critic_loss, slope_penalty
+from ehrsynth.gan.players import Game, generator_step
+from ehrsynth.gan.recipe import Recipe
+from ehrsynth.gan.train import average, set_rates
 
 _AT_ONCE = 64  # gradients of patients held at a time
 
 
 def without_looks(recipe: Recipe) -> Recipe:
-    """The recipe without what looks at the patients outside of the critic's step.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """The recipe without what looks at the patients outside of the critic's step."""
     return replace(
         recipe, penalty_share=1.0, condition=False, keep="last", looks=0, patience=0, recoveries=0,
         half_precision=False, calibration="none", pairs=False, code_counts=False, code_pairs=0.0,
@@ -38,7 +36,6 @@ def private_gradient(game: Game, real: Tensor, fake: Tensor, place: Tensor, most
 
     Of a patient it is the gradient of his critic loss, gradient penalty and all, with a fake
     patient of his own, at the `place` between the two. One list entry for each weight.
-    Chapter open-issues, "What a guarantee costs".
     """
     weights = {name: w.detach() for name, w in game.critic.named_parameters()}
 
