@@ -358,6 +358,31 @@ def test_the_stated_run_time_is_true_and_stays_while_it_is(old, measured, new):
     assert notebooks.measured(about, result)["seconds"] == new
 
 
+def test_each_chapter_is_measured_alone_and_keeps_its_outputs(tmp_path, monkeypatch):
+    paths, folders = [], []
+    for name in ("01-test", "02-test"):
+        paths.append(tmp_path / f"{name}.ipynb")
+        notebooks.write(committed("print(1)"), paths[-1])
+    before = notebooks.read(paths[0])
+
+    def execute(jobs, work, at_once):
+        assert len(jobs) == at_once == 1
+        folders.append(work)
+        return [
+            notebooks.Run(
+                jobs[0][0].stem, 70, 47.0, 800, error="" if "01" in jobs[0][0].stem else "no"
+            )
+        ]
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    assert notebooks.measure(paths) == 1  # the second failed
+    assert len(set(folders)) == 2 and not any(folder.exists() for folder in folders)
+    after = notebooks.read(paths[0])
+    assert "alone: under 60 s of processor time, 1000 MB" in after.cells[1].source
+    assert after.cells[3:] == before.cells[3:]
+    assert "alone" not in notebooks.read(paths[1]).cells[1].source
+
+
 # -- the builder --------------------------------------------------------------------------
 
 
