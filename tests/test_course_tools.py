@@ -92,6 +92,23 @@ def test_the_exercises_that_a_workshop_names_are_there():
             )
 
 
+def test_the_kit_is_tried_where_there_is_no_network(tmp_path, monkeypatch):
+    import workshop_kit
+
+    reach = "import socket; socket.create_connection(('192.0.2.1', 80), 1)"
+    monkeypatch.setenv("PIP_FIND_LINKS", "elsewhere")
+    seen = "import os; print(os.environ.get('PIP_FIND_LINKS'), os.getcwd())"
+    told = workshop_kit.without_network([sys.executable, "-c", seen], tmp_path)
+    if told.returncode and "unshare" in told.stderr:
+        pytest.skip("this machine gives no network namespace")
+    assert told.stdout.strip() == f"None {tmp_path}"
+    refused = workshop_kit.without_network([sys.executable, "-c", reach], tmp_path)
+    assert refused.returncode and "unreachable" in refused.stderr.lower()
+    (tmp_path / "chapters").mkdir()
+    with pytest.raises(SystemExit, match="Without a network the packages failed"):
+        workshop_kit.check(tmp_path, [])
+
+
 def test_a_browser_test_that_cannot_look_fails_when_it_was_asked_for(tmp_path):
     """`make test-browser` must not pass by skipping."""
     code = (

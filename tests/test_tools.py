@@ -426,6 +426,15 @@ def test_colab_versions_that_changed_are_named():
     assert colab.CONSTRAINTS.exists()
 
 
+def test_references_have_no_roles_that_are_not_so():
+    body = (
+        '<div role="list" class="citation-list"><div class="citation" id="a"'
+        ' role="doc-biblioentry"></div></div><div role="list">'
+    )
+    left = '<div class="citation-list"><div class="citation" id="a"></div></div><div role="list">'
+    assert chapter_links.without_false_roles(body) == left
+
+
 def test_a_docstring_that_names_its_chapter_links_to_it():
     linked = chapter_links.link_chapters('Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
     assert ':doc:`Chapter 7, "One column" </book/chapters/07-utility>`' in linked

@@ -1,13 +1,16 @@
 """A folder for a stick, from which a class installs and learns without a network.
 
     python tools/workshop_kit.py --python 3.12 [--systems linux windows macos] [--out FOLDER]
+    python tools/workshop_kit.py --check [01 05 08]       on Linux, as root or with unshare -r
 
 `make workshop-kit` calls this after `make book`. It holds the wheels of the package and of all it
 needs, for one version of Python on each system (processors only, no graphics cards), the
 chapters, the public sample of the data, the built book and a page that says how to begin. Only
 this step needs a network. On Linux the usual PyTorch is for graphics cards (gigabytes): set
 PIP_EXTRA_INDEX_URL and UV_EXTRA_INDEX_URL to the address of its wheels for processors, which
-its installation page says, or name a folder that holds them with --find-links.
+its installation page says, or name a folder that holds them with --find-links. --check installs
+the kit that is there into a new environment and runs chapters of it, each in an empty folder, in a
+network namespace that has no network.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import notebooks
@@ -105,6 +109,48 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
         )
 
 
+def without_network(command: list[str | Path], folder: Path) -> subprocess.CompletedProcess:
+    """Run a command in `folder` where there is no network and nothing of this repository."""
+    kept = ("EHRSYNTH", "PYTHON", "PIP_", "UV_", "VIRTUAL_ENV")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(kept)}
+    environment |= {"HOME": str(folder), "PIP_CONFIG_FILE": os.devnull, "OMP_NUM_THREADS": "1"}
+    inner = 'ip link set lo up && exec "$@"'  # a kernel talks to its notebook by the loopback
+    namespace = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+    return subprocess.run(
+        [*namespace, "sh", "-c", inner, "sh", *map(str, command)],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def check(kit: Path, names: list[str]) -> int:
+    """Install the kit without a network and run these chapters; says what did not work."""
+    with tempfile.TemporaryDirectory() as scratch:
+        here = Path(scratch)
+        pip = [here / "venv" / "bin" / "pip", "install", "-q", "--no-index", "--find-links"]
+        steps = {
+            "a new environment": [sys.executable, "-m", "venv", here / "venv"],
+            "the packages": [*pip, kit / "wheels" / "linux", "ehrsynth[gan]", "jupyterlab"],
+            "ehrsynth doctor": [here / "venv" / "bin" / "ehrsynth", "doctor"],
+        }
+        for path in notebooks.chapters(names, kit / "chapters"):
+            folder = here / path.stem
+            folder.mkdir()
+            shutil.copy2(path, folder)
+            steps[path.stem] = [
+                *(here / "venv" / "bin" / "jupyter", "nbconvert", "--execute", "--to", "notebook"),
+                *("--output", "done", "--ExecutePreprocessor.timeout=-1", folder / path.name),
+            ]
+        for name, command in steps.items():
+            folder = here / name if (here / name).is_dir() else here
+            started = time.perf_counter()
+            done = without_network(command, folder)
+            if done.returncode:
+                told = (done.stderr or done.stdout).strip().splitlines()[-12:]
+                raise SystemExit("\n".join([f"Without a network {name} failed:", *told]))
+            print(f"  {name}: {time.perf_counter() - started:.0f} s without a network", flush=True)
+    return 0
+
+
 def size(folder: Path) -> str:
     """The size of a folder, in words."""
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -120,7 +166,10 @@ def main() -> int:
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--out", type=Path, default=BUILD / "workshop-kit")
     parser.add_argument("--find-links", nargs="*", default=[], metavar="FOLDER")
+    parser.add_argument("--check", nargs="*", metavar="CHAPTER")
     given = parser.parse_args()
+    if given.check is not None:
+        return check(given.out.resolve(), given.check or ["01", "05", "08"])
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         wheel = own_wheel(Path(scratch))
