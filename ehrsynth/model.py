@@ -23,9 +23,9 @@ from .gan.recipe import CHECKPOINT, DEFAULT, SETTINGS, WEIGHTS, Recipe, named
 from .gan.train import RECORD_EVERY, train
 from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
-from .generation.code_pairs import CodePairs, calibrate_code_pairs
+from .generation.code_pairs import CodePairs, fit_code_pairs
 from .generation.counts import Counts
-from .generation.draw import Phase, choose_cells, draw_in_turn, spread
+from .generation.draw import Phase, choose_cells, draw_in_turn, span, spread
 from .generation.pairs import calibrate_pairs
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
@@ -116,8 +116,9 @@ class EMRWGAN(BaseEstimator):
         self.prevalence_ = (self.counts_ @ self.of_cells_ / self.counts_.sum()).unsqueeze(0)
 
         def look(step: int, game: Game) -> None:
-            self._finish(game, data, game.chosen if recipe.averaging else game.generator)
-            watch(step, self)  # type: ignore[misc]
+            if step < steps:
+                self._finish(game, data, game.chosen if recipe.averaging else game.generator)
+                watch(step, self)  # type: ignore[misc]
 
         self.history_ = train(
             game, data, steps, self.seed, progress, checkpoint,
@@ -126,6 +127,8 @@ class EMRWGAN(BaseEstimator):
         )  # fmt: skip
         with at_work("Calibration", shown=progress):
             self._finish(game, data, game.chosen)
+        if watch is not None and self.history_["step"].iloc[-1] == steps:
+            watch(steps, self)  # the model itself, which need not be made ready twice
         return self
 
     def _settle(self, layout: tuple[Block, ...]) -> None:
@@ -178,8 +181,7 @@ class EMRWGAN(BaseEstimator):
         cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
         member, groups, drawn = tabulate.cell_of(data, columns, self.cells_), self._groups(), None
-        own = (group[member] for group in groups)
-        both = torch.stack([tabulate.co_occurrences(data, columns, who) for who in own])
+        both = torch.stack([tabulate.co_occurrences(data, columns, g[member]) for g in groups])
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
                 columns, logits, cell, self.counts_, self.of_cells_, both, groups, rng,
@@ -188,14 +190,14 @@ class EMRWGAN(BaseEstimator):
             self.shift_, logits = self.shift_ + shift, logits + shift[cell]
             logits, drawn = draw_in_turn(columns, logits, cell, self.pairs_, groups, rng)
         if recipe.pairs and recipe.code_pairs and len(columns.yes_no) > 1:
-            self.code_pairs_ = calibrate_code_pairs(
+            self.code_pairs_ = fit_code_pairs(
                 logits[:, columns.yes_no], cell, data[:, columns.yes_no], member, groups,
                 recipe.code_pairs, self.seed,
             )  # fmt: skip
         if recipe.code_counts and len(columns.counted) > 1:
-            made = columns.draw(p := columns.probabilities(logits), rng)
+            made = columns.draw(columns.probabilities(logits), rng)
             made = made if drawn is None else torch.where(columns.in_turn, drawn, made)
-            chance, uniform = self._toss(logits, p, cell, self._phase(rng))
+            chance, uniform = self._toss(logits, cell, self._phase(rng))
             made[:, columns.yes_no] = (uniform < chance).to(made.dtype)
             least = self.least_patients
             self.code_counts_ = Counts.fit(columns, made, cell, data, member, both[0], least)
@@ -262,22 +264,22 @@ class EMRWGAN(BaseEstimator):
         """
         allowed, seed, rng = self._asked(where, seed)
         phase = self._phase(stream(seed, "phase", device=self.shift_.device))
-        logits, cell, _ = self._imagine(n, allowed, rng)
+        logits, cell, _, back = self._imagine(n, allowed, rng)
         p = self._given(self.columns_.probabilities(logits), cell)
-        p[:, self.columns_.yes_no], _ = self._toss(logits, p, cell, phase)
-        return Encoded(p.cpu().numpy(), self.layout_)
+        p[:, self.columns_.yes_no], _ = self._toss(logits, cell, phase)
+        return Encoded(p[back].cpu().numpy(), self.layout_)
 
     @torch.no_grad()
     def _imagine(
         self, n: int, allowed: Tensor, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits of `n` patients, their cells, and the blocks drawn in turn, if any."""
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Logits of `n` patients, cell after cell; cells; blocks drawn in turn; a random order."""
         cell = choose_cells(torch.where(allowed, self.counts_, 0), n, rng)
         logits, drawn = self._logits(cell, rng), None
         if self.pairs_ is not None:
             groups = self._groups()
             logits, drawn = draw_in_turn(self.columns_, logits, cell, self.pairs_, groups, rng)
-        return logits, cell, drawn
+        return logits, cell, drawn, torch.randperm(n, generator=rng, device=cell.device)
 
     def _given(self, p: Tensor, cell: Tensor) -> Tensor:
         """The same, in place, with the given columns of the cells."""
@@ -291,38 +293,40 @@ class EMRWGAN(BaseEstimator):
         shape = len(self.cells_), len(self.columns_.yes_no)
         return torch.rand(shape, dtype=torch.double, generator=rng, device=rng.device)
 
-    def _toss(self, logits: Tensor, p: Tensor, cell: Tensor, phase: Phase) -> tuple[Tensor, Tensor]:
+    def _toss(self, logits: Tensor, cell: Tensor, phase: Phase) -> tuple[Tensor, Tensor]:
         """Probabilities of the yes/no columns, as each is drawn, and uniform numbers."""
-        own = self.columns_.yes_no
+        logits = logits[:, span(self.columns_.yes_no)]
         if self.code_pairs_ is None:
-            return p[:, own], spread(p[:, own], cell, phase)
-        return self.code_pairs_.draw(logits[:, own], cell, self._groups(), phase)
+            return (p := torch.sigmoid(logits)), spread(p, cell, phase)
+        return self.code_pairs_.draw(logits, cell, self._groups(), phase)
 
     def _logits(self, cell: Tensor, rng: torch.Generator) -> Tensor:
         """Calibrated logits of new patients in these cells."""
         given = self.cells_[cell].float()
         noise = torch.randn(len(cell), self.recipe_.latent, generator=rng, device=given.device)
-        return self.generator_(noise, given) + self.shift_[cell]
+        return self.generator_(noise, given).add_(self.shift_[cell])
 
     @torch.no_grad()
     def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Phase) -> Encoded:
         columns = self.columns_
-        logits, cell, drawn = self._imagine(n, allowed, rng)
-        p = self._given(columns.probabilities(logits), cell)
-        if self.recipe_.sampled_codes:
-            x = columns.draw(p, rng) if drawn is None else torch.where(columns.in_turn, drawn, p)
-            chance, uniform = self._toss(logits, p, cell, phase)
-            codes = (uniform < chance).to(p.dtype)
-            if self.code_counts_ is not None:
-                own = torch.isin(columns.yes_no, columns.counted)
-                group = self.code_counts_.group(x, cell)
-                codes[:, own] = self.code_counts_.draw(chance[:, own], uniform[:, own], group, rng)
-            x[:, columns.yes_no] = codes
+        logits, cell, x, back = self._imagine(n, allowed, rng)
+        if not self.recipe_.sampled_codes:
+            x = columns.round(self._given(columns.probabilities(logits), cell))
         else:
-            x = columns.round(p)
+            if x is None:
+                x = columns.draw(columns.probabilities(logits), rng)
+            elif bool(columns.is_scalar.any()):
+                x[:, columns.is_scalar] = torch.sigmoid(logits[:, columns.is_scalar])
+            chance, uniform = self._toss(logits, cell, phase)
+            x[:, span(columns.yes_no)] = uniform < chance
+            if self.code_counts_ is not None:
+                own, group = span(columns.counted), self.code_counts_.group(x, cell)
+                some = span(torch.nonzero(torch.isin(columns.yes_no, columns.counted)).squeeze(1))
+                chance, uniform = chance[:, some], uniform[:, some]
+                x[:, own] = self.code_counts_.draw(chance, uniform, group, rng)
         x = self._given(x, cell)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
-        return Encoded(x.cpu().numpy(), self.layout_)
+        return Encoded(x[back].cpu().numpy(), self.layout_)
 
     def _matched(
         self, n: int, block: Block, rng: torch.Generator, phase: Phase, size: int

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_matrix
 from scipy.special import logit
 
 from ehrsynth.generation.code_pairs import CodePairs, fit_code_pairs
@@ -21,17 +20,16 @@ def tied(n: int, seed: int) -> np.ndarray:
 def fit(real: np.ndarray, n: int = 16_000, died: np.ndarray | None = None, trust=1.0):
     """Shifts for a model that has the prevalences right and nothing else; its logits and cells."""
     logits = np.tile(logit(real.mean(axis=0)), (n, 1)).astype(np.float32)
-    members, cell = np.ones((1, len(real)), bool), np.zeros(n, int)
-    inside = np.ones((1, n), bool)
+    member, cell = torch.zeros(len(real), dtype=torch.long), np.zeros(n, int)
+    groups = torch.ones(1, 1, dtype=torch.bool)
     if died is not None:
-        cell[: round(n * died.mean())] = 1
-        members, inside = np.stack([members[0], died]), np.stack([inside[0], cell == 1])
+        cell[n - round(n * died.mean()) :] = 1  # cell after cell
+        member, groups = torch.from_numpy(died).long(), torch.tensor([[True, True], [False, True]])
         for value in (0, 1):
             logits[cell == value] = logit(real[died == value].mean(axis=0))
-    found = fit_code_pairs(
-        logits, inside, csr_matrix(real), members, trust, np.random.default_rng(0)
-    )
-    return found, torch.from_numpy(logits), torch.from_numpy(cell)
+    tensors = torch.from_numpy(logits), torch.from_numpy(cell)
+    found = fit_code_pairs(*tensors, torch.from_numpy(real), member, groups, trust, seed=0)
+    return found, *tensors
 
 
 def draw(found: CodePairs, logits: torch.Tensor, cell: torch.Tensor) -> tuple:

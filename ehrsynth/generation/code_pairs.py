@@ -15,7 +15,6 @@ _FEWEST = 20  # training patients with a code before it may shift another
 _NEAR = 0.02  # of the log odds
 _STREAM = 6  # sets these random numbers apart
 _BLOCK = 32  # codes, of those drawn in turn, that are shifted together
-_PATIENTS = 16_384  # at most, generated to find the shifts
 
 
 @dataclass
@@ -35,67 +34,52 @@ class CodePairs:
     def draw(
         self, logits: Tensor, cell: Tensor, groups: Tensor, phase: Phase
     ) -> tuple[Tensor, Tensor]:
-        """Draw the codes of patients with these `logits`, shape (n, k).
+        """Draw the codes of patients with these `logits`, shape (n, k), who lie cell after cell.
 
         Probabilities as they were when each code was drawn, and uniform numbers; a patient has the
         code where the uniform number is below the probability. `phase` as in
         :func:`ehrsynth.generation.draw.spread`.
         """
-        logits = logits.T[self.order]  # of a code the patients lie side by side in memory
-        who = [torch.nonzero(group[cell]).squeeze(1) for group in groups]
-        for start, rows in zip(self.start, who, strict=True):
-            logits[:, rows] += start.unsqueeze(1)
-        by_cell, codes = torch.argsort(cell, stable=True), torch.zeros_like(logits)
-        chance, uniform = torch.empty_like(logits), torch.empty_like(logits)
+        ends = torch.bincount(cell, minlength=groups.shape[1]).cumsum(dim=0).tolist()
+        own = [slice(*both) for both in zip([0, *ends], ends, strict=False)]
+        start, tables = (torch.tensordot(groups.T.to(x), x, 1) for x in (self.start, self.shifts))
+        # Of a code the patients lie side by side in memory.
+        logits = logits.T.contiguous()[self.order]
+        for shift, part in zip(start, own, strict=True):
+            logits[:, part] += shift.unsqueeze(1)
+        codes, chance, uniform = (torch.zeros_like(logits) for _ in range(3))
         for i, place in enumerate(self.order.tolist()):
             first = i - i % _BLOCK  # what was drawn before these few shifts all of them at once
-            for shift, rows in zip(self.shifts, who if i == first else (), strict=False):
-                block = slice(first, first + _BLOCK)
-                logits[block, rows] += shift[:first, block].T @ codes[:first, rows]
-            p = torch.sigmoid(logits[i])
+            block, later = slice(first, first + _BLOCK), slice(i + 1, first + _BLOCK)
+            for table, part in zip(tables, own if i == first else (), strict=False):
+                logits[block, part].addmm_(table[:first, block].T, codes[:first, part])
+            torch.sigmoid(logits[i], out=chance[place])
             own_phase = phase if isinstance(phase, torch.Generator) else phase[:, place]
-            u = spread(p, cell, own_phase, by_cell).to(p.dtype)
-            chance[i], uniform[i], codes[i] = p, u, u < p
-            have, later = torch.nonzero(u < p).squeeze(1), slice(i + 1, first + _BLOCK)
-            for shift, group in zip(self.shifts, groups, strict=True):
-                own = have[group[cell[have]]]
-                logits[later, own] += shift[i, later].unsqueeze(1)
-        back = torch.argsort(self.order)
-        return chance[back].T.contiguous(), uniform[back].T.contiguous()
-
-
-def calibrate_code_pairs(
-    logits: Tensor, cell: Tensor, data: Tensor, member: Tensor, groups: Tensor, trust: float,
-    seed: int,
-) -> CodePairs:  # fmt: skip
-    """:func:`fit_code_pairs` of tensors: generated logits and train's codes, shape (n, k) both.
-
-    `cell` and `member` are the cells of either's patients, `groups` says which cells belong to each
-    group. Chapter generation, "What belongs together".
-    """
-    groups = groups.cpu()
-    codes = csr_matrix(data.cpu().numpy().astype(np.float32))
-    inside, members = (groups[:, own.cpu()].numpy() for own in (cell, member))
-    rng = np.random.default_rng([seed, _STREAM])
-    found = fit_code_pairs(logits.cpu().numpy(), inside, codes, members, trust, rng)
-    return CodePairs(*(part.to(data.device) for part in vars(found).values()))
+            uniform[place] = spread(chance[place], cell, own_phase)
+            torch.lt(uniform[place], chance[place], out=codes[i])
+            for table, part in zip(tables, own, strict=True):
+                logits[later, part].addr_(table[i, later], codes[i, part])
+        return chance.T.contiguous(), uniform.T.contiguous()
 
 
 def fit_code_pairs(
-    logits: np.ndarray, inside: np.ndarray, data: csr_matrix, members: np.ndarray, trust: float,
-    rng: np.random.Generator,
+    logits: Tensor, cell: Tensor, data: Tensor, member: Tensor, groups: Tensor, trust: float,
+    seed: int,
 ) -> CodePairs:  # fmt: skip
     """Find the shifts at which codes and pairs of codes are as frequent as in train.
 
     `logits` (n, k) are of generated patients, as frequent in every group as in train; `data`
-    (patients, k) has train's codes; `inside` and `members` say who of either belongs to each group.
-    With a `trust` of 1 in train's pairs the shifts are the likeliest (empirical Bayes), which tell
-    most about who was in train; less is more cautious. Chapter generation, "What belongs together".
+    (patients, k) has train's codes; `cell` and `member` are the cells of either, and `groups` says
+    which cells belong to each group. With a `trust` of 1 in train's pairs the shifts are the
+    likeliest (empirical Bayes), which tell most about who was in train; less is more cautious.
+    Chapter generation, "What belongs together".
     """
-    logits, inside = logits[:_PATIENTS], inside[:, :_PATIENTS]
-    order = np.argsort(-np.asarray(data.sum(axis=0)).ravel(), kind="stable")
-    data, n, size = data[:, order], len(logits), len(order)
-    both = [np.asarray((part := data[own]).T @ part.toarray()) for own in members]
+    generated, rng = logits.cpu().numpy(), np.random.default_rng([seed, _STREAM])
+    inside, members = (groups[:, own].cpu().numpy() for own in (cell, member))
+    real = csr_matrix(data.cpu().numpy().astype(np.float32))
+    order = np.argsort(-np.asarray(real.sum(axis=0)).ravel(), kind="stable")
+    real, n, size = real[:, order], len(generated), len(order)
+    both = [np.asarray((part := real[own]).T @ part.toarray()) for own in members]
     start = np.zeros((len(members), size), np.float32)
     shifts = np.zeros((len(members), size, size), np.float32)
     number = np.ones(n, np.float32)  # of the codes that each patient has, and one
@@ -104,14 +88,15 @@ def fit_code_pairs(
         drawn = csc_matrix((np.ones(len(rows), np.float32), rows, ends), shape=(n, i))
         wanted = [table[: i + 1, i] for table in both]
         part, own_start, own_shifts = _fit_one(
-            logits[:, place].astype(np.float32), drawn, number, inside, wanted,
+            generated[:, place].astype(np.float32), drawn, number, inside, wanted,
             [table.diagonal()[:i] >= _FEWEST for table in both], members.sum(axis=1), trust,
         )  # fmt: skip
         start[:, i], shifts[:, :i, i] = own_start, own_shifts
         have = np.flatnonzero(rng.random(n) < expit(part)).astype(np.int32)
         number[have] += 1
         rows, ends = np.append(rows, have), [*ends, len(rows) + len(have)]
-    return CodePairs(*(torch.from_numpy(part) for part in (order, start, shifts)))
+    parts = (torch.from_numpy(part).to(data.device) for part in (order, start, shifts))
+    return CodePairs(*parts)
 
 
 def _fit_one(

@@ -77,17 +77,16 @@ class Counts:
         patient keeps that many of the codes that came closest.
         """
         made, wanted = self.tables[:, group]
-        p = probabilities.clamp(1e-7, 1 - 1e-7)
-        margin = p.logit() - uniform.clamp(1e-12, 1 - 1e-12).logit().to(p.dtype)
-        number = (margin > 0).sum(dim=1, keepdim=True)  # above zero means yes
-        upper = made.gather(1, number)
-        lower = torch.where(number > 0, made.gather(1, (number - 1).clamp_min(0)), 0.0)
-        place = torch.rand(number.shape, generator=rng, device=p.device)
+        margin = torch.logit(probabilities, 1e-7) - torch.logit(uniform, 1e-12)
+        before = (margin > 0).float().sum(dim=1, keepdim=True).long()  # above zero means yes
+        upper = made.gather(1, before)
+        lower = torch.where(before > 0, made.gather(1, (before - 1).clamp_min(0)), 0.0)
+        place = torch.rand(before.shape, generator=rng, device=lower.device)
         number = torch.searchsorted(wanted, lower + place * (upper - lower))
-        number = number.clamp_max(p.shape[1])
+        number = number.clamp_max(margin.shape[1])
         best = margin.topk(int(number.max()), dim=1).indices if len(number) else number
-        rank = torch.arange(best.shape[1], device=p.device)
-        return torch.zeros_like(p).scatter_(1, best, (rank < number).to(p.dtype))
+        keep = torch.arange(best.shape[1], device=best.device) < number
+        return torch.zeros_like(probabilities).scatter_(1, best, keep.to(probabilities.dtype))
 
 
 def _smooth(number: Tensor, group: Tensor, least: int) -> Tensor:

@@ -48,10 +48,9 @@ def calibrate_pairs(
         _Known(everyone, n, cell, counted, shift, least),
     ]
     sizes = [float(counts[group].sum()) for group in groups]
-    order = torch.argsort(cell, stable=True)
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
         shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
-        pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), order, rng)
+        pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), rng)
         for group, size, counts_of, table in zip(groups, sizes, both, pairs, strict=True):
             own = torch.nonzero(group[cell]).squeeze(1)
             known.append(
