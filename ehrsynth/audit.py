@@ -32,7 +32,7 @@ from .profiles import PROFILES
 from .progress import each
 from .rules import FILE as RULES_FILE
 from .rules import read_rules
-from .run_folder import STAGES, RunFolder
+from .run_folder import RunFolder
 from .schema import Schema
 from .sources.flat.applying import fit_into
 from .statistics import Estimate, auroc_parts, nearest_distance, normal_interval
@@ -46,8 +46,8 @@ def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estim
     """
     run = RunFolder(Path(folder))
     content = run.content()
-    if late := [s for s in STAGES if s not in content["finished"]]:
-        raise InputError(f"{folder} cannot be audited: {late[0]} is not finished; run it again.")
+    if wrong := run.faults():
+        raise InputError(f"{folder} cannot be audited: {wrong[0]}; run it again.")
     if "epsilon" in content["settings"]:
         raise InputError(
             f"{folder} has a guarantee and no network; shadow networks would say nothing about it."

@@ -154,6 +154,7 @@ _Format = Annotated[str | None, Option(help="parquet or csv; default: as the tab
 _Raw = Annotated[
     bool, Option("--raw", help="Put no apostrophe before what a spreadsheet would compute (CSV).")
 ]
+_Anyway = Annotated[bool, Option("--anyway", help="Go on where memory or disk seem too small.")]
 _UseCase = Annotated[
     str, Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
 ]
@@ -187,6 +188,7 @@ def run(
     use_case: _UseCase = "machine-learning development",
     format: _Format = None,
     raw: _Raw = False,
+    anyway: _Anyway = False,
     config: _Config = None,
     quiet: _Quiet = False,
     epsilon: _Epsilon = None,
@@ -213,7 +215,7 @@ def run(
         positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
         least_patients=least_patients, runs=runs, use_case=use_case, n_jobs=-1, format=format,
         include=[name.strip() for name in with_.split(",") if name.strip()],
-        progress=not quiet, raw=raw,
+        progress=not quiet, raw=raw, anyway=anyway,
         **given,
     ).run()  # fmt: skip
     say(f"Done. Read {out / 'report.html'} first.", quiet)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import InputError
+from .profiles import free_memory
 from .sources.fetch import fetched, registry
 
 # A fast run takes so many seconds where `_work` takes so many; a chapter takes so much memory.
@@ -52,17 +53,10 @@ def _packages() -> list[Finding]:
     return [Finding("packages", not bad, f"{good} of {good + len(bad)} are there"), *bad]
 
 
-def _room(name: str, have: float | None, least: float, advice: str) -> Finding:
-    if have is None:
+def _room(name: str, have: float, least: float, advice: str) -> Finding:
+    if have == float("inf"):
         return Finding(name, True, "this system does not tell")
     return Finding(name, have >= least, f"{have:.1f} GB free", "" if have >= least else advice)
-
-
-def _memory() -> float | None:
-    """Gigabytes that a new program may use, where the system tells."""
-    file = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s+(\d+)", file.read_text()) if file.exists() else None
-    return int(found[1]) / 1e6 if found else None
 
 
 def _work() -> float:
@@ -93,7 +87,7 @@ def examine(folder: str | Path = ".") -> list[Finding]:
         Finding("Python", True, f"{platform.python_version()} on {platform.system()}"),
         *_packages(),
         Finding("processors", True, f"{os.cpu_count()}, threads: {threads or 'not set'}", slow),
-        _room("memory", _memory(), _MEMORY_GB, "close other programs"),
+        _room("memory", free_memory(), _MEMORY_GB, "close other programs"),
         _room("disk", shutil.disk_usage(folder).free / 1e9, _DISK_GB, "choose another folder"),
         *map(_data, public),
         Finding("time", True, f"ehrsynth run --profile fast: about {minutes} min"),

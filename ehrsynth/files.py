@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import yaml
@@ -27,6 +30,9 @@ FORMATS = ("parquet", "csv")
 # What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
+# What a file can do that is not what its name says, or was cut short.
+UNREADABLE = OSError, EOFError, ValueError, zlib.error
+NOT_UNZIPPED = OSError, EOFError, zlib.error, RuntimeError, zipfile.BadZipFile  # or with a password
 _ROOM, _TIMES = 2**28, 200  # bytes, and times its size, to which a file may unpack unasked
 _DOCUMENT = 2**26  # bytes of a JSON or YAML file
 _PART = ".part"  # how the names of unfinished files end; they begin with a dot
@@ -98,6 +104,13 @@ def sweep(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def check_file(path: Path) -> Path:
+    """The path, unless what is there is no file: a pipe or a device may never end."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file.")
+    return path
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal digits."""
     try:
@@ -138,10 +151,11 @@ class _Plain(yaml.SafeLoader):
 
 
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
+    path = Path(path)
     try:
-        if Path(path).stat().st_size > _DOCUMENT:
+        if check_file(path).stat().st_size > _DOCUMENT:
             raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
-        return parse(Path(path).read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the name.") from error
     except RecursionError as error:
@@ -251,7 +265,7 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
             return pd.read_parquet(path)
         missing = {"keep_default_na": False, "na_values": list(MISSING_TEXTS)}
         return pd.read_csv(path, **(missing | csv_options))
-    except (OSError, ValueError, EOFError) as error:  # a ValueError: of pandas or pyarrow
+    except UNREADABLE as error:  # a ValueError: of pandas or pyarrow
         why = reason(error).removeprefix("Error tokenizing data. C error: ")
         raise InputError(f"{path} cannot be read as {suffix}: {why}.") from error
 
@@ -267,14 +281,33 @@ def check_packed(path: Path) -> None:
                     length += len(part)
                 check_room(path, file.tell(), length)
         elif path.name.lower().endswith(".parquet"):
-            about = pq.read_metadata(path)
-            types = about.schema.to_arrow_schema().types
-            width = sum(t.bit_width if pa.types.is_primitive(t) else 64 for t in types)
-            check_room(path, size, about.num_rows * width // 8)
+            for length in _unpacked(path):
+                check_room(path, size, length)
     except InputError:
         raise
-    except (OSError, EOFError, ValueError):
+    except UNREADABLE:
         return  # it is not what its name says, which whoever reads it says
+
+
+def _unpacked(path: Path) -> Iterator[int]:
+    """Bytes that a Parquet file takes: all but its texts, and then with them, more and more.
+
+    A text that a million rows share is written once.
+    """
+    about, schema = pq.read_metadata(path), pq.read_schema(path)
+    bits = [t.bit_width if pa.types.is_primitive(t) else 64 for t in schema.types]
+    if len(bits) != about.num_columns:  # some are lists
+        bits = [64] * about.num_columns
+    groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    length = sum(g.column(i).num_values * b for g in groups for i, b in enumerate(bits)) // 8
+    yield length
+    texts = [f.name for f in schema if f.type in (pa.string(), pa.large_string(), pa.binary())]
+    if texts:
+        for batch in pq.ParquetFile(path, read_dictionary=texts).iter_batches(columns=texts):
+            for column in batch.columns:
+                of_each = pc.binary_length(column.dictionary).take(column.indices)
+                length += pc.sum(of_each).as_py() or 0
+            yield length
 
 
 def read_columns(
@@ -293,7 +326,7 @@ def read_columns(
     except pa.ArrowKeyError as error:
         missing = [name for name in names if f"'{name}'" in str(error)] or [str(error)]
         raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error
-    except (OSError, EOFError, pa.ArrowInvalid) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as CSV: {reason(error)}.") from error
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from .errors import InputError, check_count
-from .files import atomic_path, read_json, reason, write_json
+from .files import atomic_path, check_file, read_json, reason, write_json
 from .gan.checkpoint import Checkpoint, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
@@ -378,14 +378,14 @@ class EMRWGAN(BaseEstimator):
             if (part := getattr(self, f"{name}_")) is not None:
                 tensors |= {f"{name}.{k}": v for k, v in vars(part).items()}
         with atomic_path(folder / WEIGHTS) as temporary:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+            temporary.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
+        history = self.history_.drop(columns="seconds", errors="ignore")  # same seed, same file
         write_json(
             {
                 "recipe": self.recipe if isinstance(self.recipe, str) else asdict(self.recipe),
                 "seed": self.seed, "steps": self.steps, "condition": self.condition,
                 "layout": [asdict(block) for block in self.layout_],
-                "history": self.history_.astype(object).where(self.history_.notna(), None)
-                .to_dict("list"),
+                "history": history.astype(object).where(history.notna(), None).to_dict("list"),
             },
             folder / SETTINGS,
         )  # fmt: skip
@@ -407,10 +407,11 @@ class EMRWGAN(BaseEstimator):
             gan._settle(tuple(Block(**block) for block in state["layout"]))
             gan.history_ = pd.DataFrame(state["history"]).apply(pd.to_numeric)
             where = gan._device()
-            tensors = load_file(folder / WEIGHTS, device=str(where))
+            tensors = load_file(check_file(folder / WEIGHTS), device=str(where))
             for name, tensor in tensors.items():
                 if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                     raise ValueError(f"{name} has values that are no numbers")
+            _check_size(gan.recipe_, gan.layout_, under(tensors, "generator"))
             gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, gan.columns_)
             gan.generator_.load_state_dict(under(tensors, "generator"))
@@ -435,6 +436,14 @@ class EMRWGAN(BaseEstimator):
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:
+    """Refuse settings that ask for much larger networks than those whose weights are there."""
+    asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
+    widest = max(max(len(block.labels), len(block.scores)) for block in layout)
+    if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:  # in pairs
+        raise ValueError("its settings ask for larger networks than those it holds")
 
 
 def _check_patients(encoded) -> None:

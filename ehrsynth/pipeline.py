@@ -33,7 +33,7 @@ from .gan.recipe import CHECKPOINT, DEFAULT, named
 from .generation.decode import violations
 from .phenotype import read as read_phenotype
 from .preprocessing.encode import Preprocessor
-from .profiles import PROFILES, peak_memory
+from .profiles import PROFILES, check_fits, estimate, peak_memory
 from .progress import at_work
 from .protection import LEAST_PATIENTS, told
 from .rules import FILE as RULES_FILE
@@ -86,6 +86,7 @@ class Pipeline:
     raw: bool = False  #: leave in a CSV what a spreadsheet would compute
     n_jobs: int | None = None  #: runs to train at the same time, -1 for one a core
     progress: bool = False  #: progress bars and a log
+    anyway: bool = False  #: go on where the memory or the disk seems too small
 
     def __post_init__(self):
         self.out = Path(self.out)
@@ -215,6 +216,12 @@ class Pipeline:
         try:
             if self._stale("generation"):
                 _ = es.EMRWGAN  # where PyTorch is missing, it is said before the work begins
+            self._finish("data")
+            if self._stale("evaluation"):
+                real, columns = (len(self.train), len(self.holdout)), len(self.schema.names)
+                recipe = named(self.recipe) if self.files.stages["training"] else None
+                needed = estimate(real, columns, self.n, PROFILES[self.profile], recipe, self.runs)
+                check_fits(needed, self.out, self.anyway)
             self._finish("evaluation")
         except InputError:
             self._folder.leave_if_empty()
@@ -396,7 +403,7 @@ class Pipeline:
     def _settings(self) -> dict:
         """What makes a run this run, as ``run.json`` notes it."""
         settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("out", "n_jobs", "progress"):
+        for name in ("out", "n_jobs", "progress", "anyway"):
             del settings[name]
         for name in ("data", "columns"):
             if is_url(settings[name]):
@@ -414,7 +421,7 @@ class Pipeline:
             for name in STAGES:
                 if name not in self._seen:
                     if why := self._stale(name):
-                        self._forget(name, why)
+                        self._folder.restart(name, why)
                         self._run_stage(name)
                     elif self.progress:
                         log.info("%s: already finished, kept.", name.capitalize())
@@ -423,13 +430,6 @@ class Pipeline:
                         self._folder.remove(CHECKPOINT)
                 if name == stage:
                     return
-
-    def _forget(self, stage: str, why: str) -> None:
-        if stage in self._folder.noted("finished"):
-            log.warning("%s %s: made again, and what follows.", stage.capitalize(), why)
-            if stage == "data":
-                self._folder.remove(CHECKPOINT)
-        self._folder.forget(list(STAGES)[list(STAGES).index(stage) :])
 
     def _run_stage(self, name: str) -> None:
         log.info("%s ...", name.capitalize())

@@ -216,9 +216,10 @@ def _differences(folder: Path, unfinished: bool) -> list[str]:
         return _compare(folder, _known(folder), (MANIFEST,))
     if not (folder / RUN_FILE).is_file():
         raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
-    done = RunFolder(folder).content()["finished"]
-    missing = [f"{stage} is not finished" for stage in STAGES if stage not in done]
-    return (missing if unfinished else []) + _compare(folder, _known(folder), _OURS)
+    run = RunFolder(folder)
+    told = [stage for stage in STAGES if unfinished or stage in run.noted("finished")]
+    wrong = [f"{stage} {why}" for stage in told if (why := run.stale(stage, ()))]
+    return wrong + _compare(folder, _known(folder), _OURS)
 
 
 def _known(folder: Path) -> dict[str, str]:
@@ -256,8 +257,9 @@ def check_beside(path: str | Path) -> None:
         if (folder / MANIFEST).is_file() or (folder / RUN_FILE).is_file():
             name = path.relative_to(folder).as_posix()
             known = {
-                n: d for n, d in _known(folder).items() if n == name or n.startswith(f"{name}/")
-            }
+                n: d for n, d in _known(folder).items()
+                if ".." not in n.split("/") and (n == name or n.startswith(f"{name}/"))
+            }  # fmt: skip
             if wrong := [n for n, d in known.items() if not _is(folder / n, d)]:
                 raise InputError(
                     f"{some(wrong, 3)} in {folder} is not what its manifest says; take it from "

@@ -4,6 +4,9 @@ It says which run the folder holds, by which version, from which inputs, how far
 each stage has left, with the SHA-256 of every file.
 """
 
+import hashlib
+import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +18,7 @@ from filelock import FileLock
 from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, private_folder, read_json, sha256, table_ending, write_json
-from .gan.recipe import MODEL_FILES
+from .gan.recipe import CHECKPOINT, MODEL_FILES
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .rare import FILE as RARE_FILE
 from .rules import FILE as RULES_FILE
@@ -37,6 +40,7 @@ STAGES = {
     "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
 }  # fmt: skip
 _GIT_IGNORE, _IGNORE_ALL = ".gitignore", "*\n"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,11 @@ class RunFolder:
 
         Git is to overlook a new folder that is `private`: real patients will lie in it.
         """
+        if links := sorted(p.name for p in self.path.rglob("*") if p.is_symlink()):
+            raise InputError(
+                f"{self.path} holds links to elsewhere ({some(links, 4)}); nothing in it was "
+                "touched: choose another folder, or put the files themselves there."
+            )
         if self._file.exists():
             content = self.content()
             if ("epsilon" in content["settings"]) != ("epsilon" in settings):
@@ -134,8 +143,7 @@ class RunFolder:
         if self.path.exists() and not there:
             self.path.chmod(0o700)
         private_folder(self.path)
-        content = {"version": version, "settings": settings, "facts": {}, "finished": {}}
-        write_json(content, self._file)
+        self._write({"version": version, "settings": settings, "facts": {}, "finished": {}})
         if private and _GIT_IGNORE not in there:
             with atomic_path(self.path / _GIT_IGNORE) as temporary:
                 temporary.write_text(_IGNORE_ALL, encoding="utf-8")
@@ -152,16 +160,41 @@ class RunFolder:
 
     def stale(self, stage: str, files: Iterable[str]) -> str:
         """Why what a stage has left cannot be used, or nothing."""
-        noted = self.noted("finished").get(stage)
-        if noted is None:
+        left = self._left(stage)
+        if left is None:
             return "is not finished"
-        return next(filter(None, (self._differs(name, noted) for name in files)), "")
+        if stage == "data" and self.changed():
+            return f"left other notes than those in {FILE}"
+        if self.noted("finished")[stage].get("made_of") != self._before(stage):
+            return "was made of other files than those that are there"
+        return next(filter(None, (self._differs(name, left) for name in files)), "")
 
-    def _differs(self, name: str, noted: dict) -> str:
+    def _left(self, stage: str) -> dict[str, str] | None:
+        """The SHA-256 of every file that a stage has left; None of one that is not finished."""
+        noted = self.noted("finished").get(stage)
+        files = noted.get("files") if isinstance(noted, dict) else None
+        return files if isinstance(files, dict) else None
+
+    def changed(self) -> bool:
+        """Whether ``run.json`` says something else than was noted."""
+        content = self.content()
+        return content.get("digest") != _digest(content)
+
+    def _before(self, stage: str) -> str:
+        """The digest of all that the stages before this one have left."""
+        names = list(STAGES)[: list(STAGES).index(stage)]
+        return _digest({name: self._left(name) for name in names})
+
+    def faults(self) -> list[str]:
+        """Which stages are not finished, or not as they were left, and why."""
+        why = {stage: self.stale(stage, self._left(stage) or ()) for stage in STAGES}
+        return [f"{stage} {said}" for stage, said in why.items() if said]
+
+    def _differs(self, name: str, left: dict[str, str]) -> str:
         path = self.path / name
         if not path.is_file():
             return f"has lost {name}"
-        if noted.get("files", {}).get(name) != sha256(path):
+        if left.get(name) != sha256(path):
             return f"left another {name} than the one that is there"
         return ""
 
@@ -176,14 +209,18 @@ class RunFolder:
 
     def finish(self, stage: str, files: Iterable[str], **figures) -> None:
         """Note that a stage is done, what it took, and the SHA-256 of what it left."""
-        left = {"files": {name: sha256(self.path / name) for name in files}}
+        left = {"files": {n: sha256(self.path / n) for n in files}, "made_of": self._before(stage)}
         self.note(finished=self.noted("finished") | {stage: figures | left})
 
-    def forget(self, stages: Iterable[str]) -> None:
-        """Take back that these stages are done."""
-        gone = set(stages)
-        kept = {name: done for name, done in self.noted("finished").items() if name not in gone}
-        self.note(finished=kept)
+    def restart(self, stage: str, why: str) -> None:
+        """Take back that a stage is done, and those that follow."""
+        done = self.noted("finished")
+        if stage in done:
+            log.warning("%s %s: made again, and what follows.", stage.capitalize(), why)
+            if stage == "data":
+                self.remove(CHECKPOINT)
+        before = list(STAGES)[: list(STAGES).index(stage)]
+        self.note(finished={name: done[name] for name in before if name in done})
 
     def remove(self, name: str) -> None:
         """Remove every file of this name, and a folder that held nothing else."""
@@ -211,4 +248,15 @@ class RunFolder:
 
     def note(self, **changes) -> None:
         """Put something into ``run.json``."""
-        write_json(read_json(self._file) | changes, self._file)
+        self._write(self.content() | changes)
+
+    def _write(self, content: dict) -> None:
+        content = json.loads(json.dumps(content))  # as it is read again
+        write_json(content | {"digest": _digest(content)}, self._file)
+
+
+def _digest(content: dict) -> str:
+    """Of what a manifest says that is held against nothing else: settings, inputs and files are."""
+    known = ("version", "settings", "inputs", "finished", "digest")
+    said = {name: value for name, value in content.items() if name not in known}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -1,5 +1,8 @@
 """Several models of the same patients, trained side by side."""
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +46,7 @@ def fit_runs(
     return joblib.Parallel(n_jobs, verbose=10 if progress and not alone else 0)(
         joblib.delayed(_fit)(
             clone(model).set_params(seed=seed), encoded, f"Run {run} of {runs}", progress and alone,
-            None if checkpoint_dir is None else Path(checkpoint_dir) / str(run),
+            None if checkpoint_dir is None else Path(checkpoint_dir) / str(run), os.getpid(),
         )
         for run, seed in enumerate(seeds, start=1)
     )  # fmt: skip
@@ -57,8 +60,11 @@ def run_seeds(seed: int, runs: int) -> list[int]:
 
 
 def _fit(
-    model: EMRWGAN, encoded: Encoded, name: str, progress: bool, checkpoint_dir: Path | None
-) -> EMRWGAN:
+    model: EMRWGAN, encoded: Encoded, name: str, progress: bool, checkpoint_dir: Path | None,
+    parent: int,
+) -> EMRWGAN:  # fmt: skip
+    if os.getpid() != parent:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if not encoded.values.flags.writeable:  # memory shared between processes; torch wants its own
         encoded = Encoded(encoded.values.copy(), encoded.layout)
     try:
@@ -66,6 +72,13 @@ def _fit(
             return model.fit(encoded, progress=progress, checkpoint_dir=checkpoint_dir)
     except InputError as error:
         raise type(error)(f"{name} (seed {model.seed}): {error}") from error
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, which may have been killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 @contextmanager

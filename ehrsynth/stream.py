@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import InputError, check_choice, check_count
-from .files import FORMATS, atomic_path, read_json, sweep, table_ending, write_json
+from .files import FORMATS, atomic_path, read_json, sha256, sweep, table_ending, write_json
 from .generation.decode import postprocess
 from .model import EMRWGAN
 from .preprocessing.encode import Preprocessor
@@ -74,15 +74,16 @@ def generate(
     folder = path.with_name(f"{path.name}.parts") if ending else path
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
     parts = [folder / f"part-{i:05d}{of_parts}" for i in range(len(sizes))]
-    done, repaired = _start(folder, parts, job, discard=bool(ending))
-    with at_work("Generating", n, "patients", sum(sizes[:done]), progress) as work:
-        for chunk in range(done, len(parts)):
+    made, repaired = _start(folder, parts, job, discard=bool(ending))
+    with at_work("Generating", n, "patients", sum(sizes[: len(made)]), progress) as work:
+        for chunk in range(len(made), len(parts)):
             # One seed a chunk: the chunks differ, and each can be made again alone.
             own_seed = int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
             encoded = gan.sample(sizes[chunk], where=where, seed=own_seed)
             patients = postprocess(encoded, prep, own_seed, rules, repaired)
             forms.write(patients, parts[chunk], form, chunk == 0 or not ending, raw)
-            _note(folder, job, chunk + 1, repaired)
+            made.append(sha256(parts[chunk]))
+            _note(folder, job, made, repaired)
             work.at(sum(sizes[: chunk + 1]))
     if ending:
         _join(parts, path)
@@ -128,14 +129,15 @@ def _hash(what: object) -> str:
 
 def _start(
     folder: Path, parts: Sequence[Path], job: dict, discard: bool
-) -> tuple[int, dict[str, int]]:
-    """How many parts are finished, and what was repaired in them; 0 in a new folder."""
+) -> tuple[list[str], dict[str, int]]:
+    """The SHA-256 of each finished part, and what was repaired in them; none in a new folder."""
     if folder.is_dir():
         sweep(folder)  # also of a process that was killed before its first note
     for leftover in folder.parent.glob(f".{folder.name.removesuffix('.parts')}.{'?' * 8}.part"):
         leftover.unlink(missing_ok=True)
     if (folder / _JOB).is_file():
-        found = read_json(folder / _JOB)
+        found = _noted(folder / _JOB)
+        known = found["finished"]
         differ = [name for name in job if found["job"].get(name) != job[name]]
         if differ and not discard:
             name = differ[0]
@@ -146,15 +148,23 @@ def _start(
         if differ:
             log.info("%s is of another job (%s); starting over.", folder, ", ".join(differ))
             shutil.rmtree(folder)
-        elif all(part.is_file() for part in parts[: found["finished"]]):
-            return found["finished"], found["repaired"]
+        elif all(p.is_file() and sha256(p) == h for p, h in zip(parts, known, strict=False)):
+            return known, found["repaired"]
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already and not ours; choose another name.")
-    _note(folder, job, 0, {})
-    return 0, {}
+    _note(folder, job, [], {})
+    return [], {}
 
 
-def _note(folder: Path, job: dict, finished: int, repaired: dict[str, int]) -> None:
+def _noted(path: Path) -> dict[str, Any]:
+    """What :func:`_note` wrote; of a file that is not ours nothing agrees with any job."""
+    found, kinds = read_json(path), {"job": dict, "finished": list, "repaired": dict}
+    if isinstance(found, dict) and all(isinstance(found.get(n), k) for n, k in kinds.items()):
+        return found
+    return {"job": {}, "finished": [], "repaired": {}}
+
+
+def _note(folder: Path, job: dict, finished: list[str], repaired: dict[str, int]) -> None:
     write_json({"job": job, "finished": finished, "repaired": repaired}, folder / _JOB)
 
 

@@ -1,11 +1,12 @@
 """How the command line talks: a log, one sentence for an error, exit codes, options from a file."""
 
 import logging
+import os
 import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,9 +14,9 @@ import typer
 
 from .errors import InputError, some
 from .files import read_by_hand
+from .stops import SIGNALS, STOPPED
 
 _LONGEST = 5_000  # letters of a sentence that says what is wrong
-_STOPS = (signal.SIGINT, signal.SIGTERM)
 # What moves a terminal's cursor, hides text or turns its direction.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -31,25 +32,32 @@ class _Plain(logging.Formatter):
         return _plain(super().format(record))
 
 
+_stopped: list[int] = []  # by which signals
+
+
 def _stop(number: int, _frame: object) -> NoReturn:
     """End as an error would: everything that is open is closed and removed."""
+    _stopped.append(number)
     sys.exit(128 + number)
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Say in a sentence what of the user's cannot be used, or that it was stopped."""
-    for number in _STOPS:
-        signal.signal(number, _stop)
+    before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
         yield
-    except InputError as error:
+    except BaseException as error:
+        if _stopped:  # whatever a library has made of it
+            typer.echo(STOPPED, err=True)
+            sys.exit(128 + _stopped[0])
+        if not isinstance(error, InputError):
+            raise
         typer.echo(f"Error: {' '.join(_plain(str(error)).split())[:_LONGEST]}", err=True)
         sys.exit(2)
-    except SystemExit as end:
-        if end.code in [128 + number for number in _STOPS]:
-            typer.echo("Stopped. The same command goes on from here.", err=True)
-        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def start_log() -> None:
@@ -61,9 +69,12 @@ def start_log() -> None:
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """Print a line, unless it is to be quiet."""
-    if not quiet:
-        typer.echo(_plain(text))
+    """Print a line, unless it is to be quiet or nobody is there any more to read it."""
+    with suppress(OSError):
+        if not quiet:
+            typer.echo(_plain(text))
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python can close it
 
 
 def hush(quiet: bool) -> bool:

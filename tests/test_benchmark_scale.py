@@ -64,3 +64,31 @@ def test_figures_keep_the_promises():
         assert wanted[name] == pytest.approx(
             many[name] * scale.WANTED / scale.GENERATED[1], rel=0.05
         )
+
+
+def test_the_page_shows_what_was_measured_and_what_follows():
+    """Of ten million patients: what was run, and its projection, from the benchmarks' files."""
+    page = " ".join((REPOSITORY / "book" / "on-a-server.md").read_text("utf-8").split())
+    read = pd.read_csv(REPOSITORY / "benchmarks" / "extraction.csv")
+    ours = read[read["method"] == "ehrsynth"].set_index("patients")
+    few, many = ours.loc[50_000], ours.loc[180_000]
+    said = f"180,000 patients, {many['diagnoses']:,} diagnoses: {many['seconds']} s"
+    assert f"{said}, {many['peak_gb']} GB" in page
+    assert f"| {many['seconds'] * 1e7 / 180_000 / 60:.0f} minutes; " in page
+    grown = many["peak_gb"] + (many["peak_gb"] - few["peak_gb"]) / 130_000 * (1e7 - 180_000)
+    assert f"; {grown:.0f} GB if memory grows" in page
+    rows = pd.read_csv(scale.RESULTS)
+    prepared = rows[rows["what"] == "preparation"].sort_values("added_gb")
+    low, high = prepared["added_gb"] * 1e7 / prepared["train"]
+    times = sorted(prepared["seconds"] * 1e7 / prepared["train"] / 60)
+    assert f"{times[0]:.0f} to {times[1]:.0f} minutes, {low:.0f} to {high:.0f} GB: more" in page
+    assert f"a million ({low / 10:.0f} to {high / 10:.0f} GB)" in page
+    modern = rows[(rows["recipe"] == "modern") & (rows["threads"] == 1)].set_index("what")
+    whole = modern.loc["a whole training, 4,000 steps, 4 epochs", "seconds"]
+    assert f"300 steps: {modern.loc['a training of 300 steps', 'seconds']:.0f} s; " in page
+    assert f"all 4,000 are projected to {whole:.0f} s" in page
+    made = modern.loc["3,000,000 patients"]
+    run = f"584 columns: {made['seconds']:.0f} s, {made['peak_gb']} GB, {made['disk_gb']} GB"
+    assert run in page and made["columns"] == 584
+    disk = f"{made['peak_gb']} GB, {made['disk_gb'] * 10 / 3:.2f} GB of disk"
+    assert f"| {made['seconds'] * 10 / 3 / 60:.0f} minutes, {disk} |" in page

@@ -33,9 +33,9 @@ def test_a_missing_and_an_old_package_are_named_with_the_cure(monkeypatch):
     assert "pandas" not in found
 
 
-@pytest.mark.parametrize(("have", "good"), [(0.5, False), (50.0, True), (None, True)])
+@pytest.mark.parametrize(("have", "good"), [(0.5, False), (50.0, True), (float("inf"), True)])
 def test_too_little_memory_is_a_fault_and_not_knowing_is_none(have, good, monkeypatch):
-    monkeypatch.setattr(doctor, "_memory", lambda: have)
+    monkeypatch.setattr(doctor, "free_memory", lambda: have)
     finding = by_name()["memory"]
     assert finding.good is good and bool(finding.advice) is not good
 

@@ -1,9 +1,12 @@
 """Downloading from a server on this machine that can be made to misbehave."""
 
+import contextlib
 import hashlib
+import itertools
 import logging
 import re
 import threading
+import time
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +16,7 @@ import pytest
 
 from ehrsynth import datasets
 from ehrsynth.errors import InputError
+from ehrsynth.sources import fetch as fetching
 from ehrsynth.sources.fetch import FOLDER_VARIABLE, URL_VARIABLE, registry
 from ehrsynth.sources.fetch import fetch as fetch_data
 
@@ -187,8 +191,74 @@ def test_the_environment_names_mirror_and_folder(demo, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(demo, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="Cannot make .*file"):
+    with pytest.raises(InputError, match="Cannot write .*file"):
         fetch_data("mimic-iv-demo", tmp_path / "file" / "folder", demo.url)
+
+
+def answering(serve, folder, headers, parts):
+    """A server that answers everything with these parts, after these headers."""
+    folder.mkdir()
+    server = serve(folder)
+
+    def answer(handler):
+        handler.send_response(200)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for part in parts():
+                handler.wfile.write(part)
+                server.sent += len(part)
+
+    server.sent = 0
+    server.RequestHandlerClass = type("Other", (Handler,), {"do_GET": answer})
+    return server
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": str(10**12)}])
+@pytest.mark.parametrize("name", ["mimic-iv-demo", "diabetes130"])
+def test_a_server_that_never_ends_is_left_at_the_known_size(serve, tmp_path, headers, name):
+    server = answering(
+        serve, tmp_path / "site", headers, lambda: itertools.repeat(b"0" * 2**16, 10_000)
+    )
+    with pytest.raises(InputError, match="is longer than the .* bytes that it should have"):
+        fetch_data(name, tmp_path / "out", server.url)
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    assert server.sent < 2**26
+
+
+def test_a_server_that_sends_a_byte_at_a_time_is_left(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_PATIENCE", 1)
+
+    def slowly():
+        for _ in range(30):
+            time.sleep(0.2)
+            yield b"0"
+
+    server = answering(serve, tmp_path / "site", {}, slowly)
+    before = time.monotonic()
+    with pytest.raises(InputError, match="Cannot download .*LICENSE.txt"):
+        fetch_data("mimic-iv-demo", tmp_path / "out", server.url)
+    assert time.monotonic() - before < 5
+
+
+def test_a_bomb_is_not_unpacked(serve, tmp_path, monkeypatch):
+    """What says that it is larger than the file is known to be is not opened at all."""
+    entry = registry()["diabetes130"]
+    (tmp_path / "site").mkdir()
+    with zipfile.ZipFile(tmp_path / "site" / entry["archive"], "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("diabetic_data.csv", "0" * (entry["sizes"]["diabetic_data.csv"] + 1))
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(InputError, match="diabetic_data.csv in .* does not have the published"):
+        fetch_data("diabetes130", tmp_path / "out", serve(tmp_path / "site").url)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_registry_knows_the_size_of_every_file(shared_data):
+    for entry in registry().values():
+        assert set(entry.get("sizes", {})) == set(entry.get("files", {}))
+    for file, size in registry()["mimic-iv-demo"]["sizes"].items():
+        assert (shared_data / "mimic-iv-demo-2.2" / file).stat().st_size == size
 
 
 def test_credentialed_data_is_explained():

@@ -1,20 +1,24 @@
 """The whole job: its files, resuming after a kill, and errors that name the thing."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import ehrsynth as es
-from ehrsynth import pipeline, rules, run_folder
+from ehrsynth import pipeline, profiles, rules, run_folder
 from ehrsynth import stream as streaming
+from ehrsynth.gan import recipe as recipes
 from ehrsynth.profiles import PROFILES, Profile
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 # A CSV went in: one comes out, and what is evaluated lies inside.
 FILES = [
     *(name for names in run_folder.STAGES.values() for name in names),
@@ -193,6 +197,46 @@ def test_conditions_hold_in_every_generated_row(tmp_path, small):
     assert (made["died"] == 1).all() and (made["sex"] == "F").all()
     with pytest.raises(es.InputError):
         es.generate(job.gan, job.prep, 50, tmp_path / "x.parquet", where={"sex": "unknown"})
+
+
+# -- what it will take ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "free"),
+    [("memory", {"memory": 0.1}), ("disk", {"disk": 0.001}), ("", {"memory": 2.0, "disk": 2.0})],
+)
+def test_what_does_not_fit_is_refused_before_the_training(tmp_path, small, monkeypatch, what, free):
+    memory, disk = free.get("memory", 9.0), free.get("disk", 9.0)
+    monkeypatch.setattr(profiles, "free_memory", lambda: memory)
+    usage = shutil.disk_usage(tmp_path)._replace(free=disk * 1e9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(es.Pipeline, "_make_training", lambda _: pytest.fail("it began"))
+    job = run(tmp_path / "a", small)
+    if what:
+        with pytest.raises(es.InputError, match=f"GB of {what} and 0.. GB are free; .*--anyway"):
+            job.run()
+        assert (tmp_path / "a" / "train.parquet").is_file()
+    for asked in [job] * (not what) + [run(tmp_path / "a", small, anyway=True)]:
+        with pytest.raises(pytest.fail.Exception, match="it began"):
+            asked.run()
+
+
+def test_the_estimate_is_near_what_was_measured():
+    """Of training at the paper's size, and of a million patients, within a factor of two."""
+    known = pd.read_csv(REPOSITORY / "benchmarks" / "scale.csv").set_index("what")
+    one = known[(known["recipe"] == "modern") & (known["threads"] == 1)]
+    full, recipe = PROFILES["full"], recipes.named("modern")
+    row = one.loc["a whole training, 4,000 steps, 4 epochs"]
+    size = (int(row["train"]), 0), int(row["columns"])
+    found, judged = (profiles.estimate(*size, 1, full, trained) for trained in (recipe, None))
+    assert 0.5 < (found.minutes - judged.minutes) * 60 / row["seconds"] < 2
+    assert 0.5 < found.memory / one.loc["a training of 300 steps", "peak_gb"] < 2
+    row = one.loc["1,000,000 patients"]
+    size = (int(row["train"]), 0), int(row["columns"])
+    found, none = (profiles.estimate(*size, made, full) for made in (10**6, 1))
+    assert 0.5 < (found.minutes - none.minutes) * 60 / row["seconds"] < 2
+    assert 0.5 < found.memory / row["peak_gb"] < 2 and found.disk > row["disk_gb"]
 
 
 # -- several runs ----------------------------------------------------------------------------

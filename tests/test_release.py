@@ -17,6 +17,7 @@ from ehrsynth.files import read_json, sha256, write_json, write_table
 from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.rare import Rare, tables_of
 from ehrsynth.release import MANIFEST, check_beside, digest, problems, release
+from ehrsynth.run_folder import RunFolder
 from ehrsynth.traces import alone, copied_numbers, repeated
 
 
@@ -60,10 +61,13 @@ def run(finished, tmp_path):
 
 def admit(run, *names):
     """Take what lies there for what the run has left, as an intruder would."""
-    noted = read_json(run / "run.json")
-    for stage in noted["finished"].values():
-        stage["files"] |= {n: sha256(run / n) for n in names if n in stage["files"]}
-    write_json(noted, run / "run.json")
+    folder = RunFolder(run)
+    for stage, noted in folder.noted("finished").items():
+        files, figures = noted["files"], {k: v for k, v in noted.items() if k != "files"}
+        folder.finish(stage, files, **figures)
+        kept = folder.noted("finished")
+        kept[stage]["files"] |= {n: h for n, h in files.items() if n not in names}
+        folder.note(finished=kept)
 
 
 def judge(run, level):

@@ -9,9 +9,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from toy import toy_patients
 
-from ehrsynth import files
+import ehrsynth as es
+from ehrsynth import files, terminal
 from ehrsynth.errors import InputError
+from ehrsynth.runs import _end_with
 
 
 def start(*arguments, **options):
@@ -43,6 +46,56 @@ def test_a_run_that_is_stopped_says_that_it_goes_on(data, tmp_path, number, code
     assert job.returncode == code and "Traceback" not in said
     assert said.strip().endswith("Stopped. The same command goes on from here.")
     assert not list(tmp_path.rglob("*.part")) and not list(temporary.iterdir())
+
+
+def caught(process, number):
+    """Whether a process has a handler of its own for a signal."""
+    try:
+        status = open(f"/proc/{process.pid}/status").read()
+    except OSError:
+        return False
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs Linux's /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
+def test_who_stops_it_while_it_still_imports_is_answered_too(tmp_path, number, code, wait):
+    command = [sys.executable, "-m", "ehrsynth", "run", "--out", str(tmp_path / "run")]
+    job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not caught(job, signal.SIGTERM):  # which Python itself does not catch
+        assert job.poll() is None
+        time.sleep(0.002)
+    time.sleep(wait)
+    job.send_signal(number)
+    said = job.communicate(timeout=60)[1]
+    assert job.returncode == code and said == "Stopped. The same command goes on from here.\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_is_a_stop_whatever_a_library_makes_of_it(monkeypatch, capsys, number, code):
+    """What a library calls when it is stopped may be swallowed there, and end as its own error."""
+    monkeypatch.setattr(terminal, "_stopped", [])
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as end, terminal.one_sentence():
+        try:
+            signal.raise_signal(number)
+        except SystemExit:
+            raise InputError("model does not hold a saved model") from None
+    assert end.value.code == code and capsys.readouterr().err == f"{terminal.STOPPED}\n"
+    assert signal.getsignal(number) == before
+
+
+def test_a_process_of_its_own_ends_with_the_one_that_started_it(monkeypatch):
+    """Also where that was killed and could tell nobody."""
+    parents = iter([7, 7, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    with pytest.raises(SystemExit) as end:
+        _end_with(7)
+    assert end.value.code == 1 and next(parents, None) is None
 
 
 def test_what_a_killed_process_had_unpacked_goes_with_the_next(tmp_path, monkeypatch):
@@ -103,3 +156,33 @@ def test_a_bomb_is_what_unpacks_far_beyond_its_size(packed, unpacked, refused):
             files.check_room("a.gz", packed, unpacked)
     else:
         files.check_room("a.gz", packed, unpacked)
+
+
+@pytest.mark.parametrize("ending", ["full", "closed"])
+def test_a_job_whose_reader_is_gone_is_done_all_the_same(tmp_path, ending):
+    """The disk behind stdout is full, or nobody reads it any more."""
+    code = "from ehrsynth import __main__, terminal; terminal.say('done'); print(5, flush=True)"
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = writer if ending == "closed" else os.open("/dev/full", os.O_WRONLY)
+    made = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE,
+                          text=True, check=False)  # fmt: skip
+    os.close(writer)
+    assert (made.returncode, made.stderr) == (0, "")
+
+
+def test_a_full_disk_is_said_wherever_weights_are_written(tmp_path):
+    resource = pytest.importorskip("resource")
+    train = toy_patients(200)
+    encoded = es.Preprocessor().fit(train).transform(train)
+    gan = es.EMRWGAN(steps=2).fit(encoded)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(InputError, match="Cannot write .*: File too large; choose a folder"):
+            gan.save(tmp_path / "model")
+        with pytest.raises(InputError, match="Cannot write .*: File too large; choose a folder"):
+            es.EMRWGAN(steps=2).fit(encoded, checkpoint_dir=tmp_path / "checkpoint")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..errors import InputError
 from ..files import atomic_path, read_json, write_json
 from . import page
 from .metric import Metric
@@ -69,9 +70,12 @@ class Report(Findings):
         path : path
         """
         content = read_json(path)
-        content.pop("verdicts")  # said again by what the numbers say
-        metrics = [Metric(**metric) for metric in content.pop("metrics")]
-        return cls(metrics=metrics, **content)
+        try:
+            content.pop("verdicts")  # said again by what the numbers say
+            metrics = [Metric(**metric) for metric in content.pop("metrics")]
+            return cls(metrics=metrics, **content)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise InputError(f"{path} holds no report of ehrsynth; make it again.") from error
 
     def save(self, folder: str | Path) -> None:
         """Write ``metrics.json``, ``report.html`` and ``card.md``.

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import InputError
@@ -91,7 +91,7 @@ class Checkpoint:
             "data": self.data, "step": step, "history": history, "game": numbers,
         }  # fmt: skip
         with atomic_path(self.path) as temporary:
-            save_file(tensors, temporary, metadata={"state": json.dumps(state)})
+            temporary.write_bytes(save(tensors, metadata={"state": json.dumps(state)}))
 
     def load(self, game: Game) -> tuple[list[dict], int]:
         """Put the game in the saved state; return the history and the steps done."""

@@ -2,19 +2,24 @@
 
 import logging
 import os
+import threading
+import time
 import zipfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
-from ..files import atomic_path, read_json
+from ..files import NOT_UNZIPPED, atomic_path, read_json, sha256
+from ..progress import at_work
 
 log = logging.getLogger(__name__)
 
 URL_VARIABLE = "EHRSYNTH_DATA_URL"  # takes the place of the registry's address (a mirror)
 FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of the user's cache
-# Give up after so many seconds without a byte; bytes come as published, or checksums are wrong.
-_REQUEST = {"timeout": 30, "headers": {"Accept-Encoding": "identity"}}
+# Bytes come as published, or checksums are wrong. In so many seconds that many have to come.
+_PATIENCE, _LEAST = 15, 1_000
+_REQUEST: dict[str, Any] = {"timeout": _PATIENCE, "headers": {"Accept-Encoding": "identity"}}
 
 
 @cache
@@ -80,70 +85,108 @@ def fetch(
     log.info("License: %s, %s", entry["license"], entry["license_url"])
     log.info("Please cite: %s", entry["attribution"])
     url = (base_url or os.environ.get(URL_VARIABLE) or entry["url"]).rstrip("/") + "/"
+    files, sizes = entry["files"], entry["sizes"]
+    missing = {file: known for file, known in files.items() if not _right(folder / file, known)}
     if "archive" not in entry:
-        _download(name, entry["files"], url, folder, progress)
-    elif not all(_right(folder / file, sha256) for file, sha256 in entry["files"].items()):
+        for file, known in missing.items():
+            _download(name, url + file, folder / file, sizes[file], known, progress)
+    elif missing:  # no archive is longer than what is in it, and its table of contents
         archive = folder / entry["archive"]
-        archive.unlink(missing_ok=True)  # one that could not be used
-        _download(name, {archive.name: None}, url, folder, progress)
         try:
-            _unpack(archive, entry["files"], folder, f"{url}{archive.name}")
+            most = sum(sizes.values()) + 2**16
+            _download(name, url + archive.name, archive, most, None, progress)
+            _unpack(archive, missing, sizes, folder, url + archive.name)
         finally:
             archive.unlink(missing_ok=True)
     return folder
 
 
-def _download(name: str, hashes: dict, url: str, folder: Path, progress: bool) -> None:
-    """Download these files unless they are there and right; a hash of None is not checked."""
-    import pooch
+def _download(
+    name: str, address: str, path: Path, most: int, known: str | None, progress: bool
+) -> None:
+    """Download a file of at most so many bytes, and with this checksum if it is known."""
     import requests
 
-    pooch.get_logger().setLevel("WARNING")
-    known = {file: sha256 and f"sha256:{sha256}" for file, sha256 in hashes.items()}
-    keeper = pooch.create(folder, url, registry=known, retry_if_failed=1)
-    downloader = pooch.HTTPDownloader(progressbar=progress, **_REQUEST)
-    for file in hashes:
+    with atomic_path(path) as temporary:
         try:
-            keeper.fetch(file, downloader=downloader)
+            _save(address, temporary, most, progress)
         except requests.HTTPError as error:
             answer = str(error).partition(" for url")[0]
             raise InputError(
-                f"{url}{file} answers {answer}; the address may have changed, so download it by "
+                f"{address} answers {answer}; the address may have changed, so download it by "
                 "hand and give the folder with --data."
             ) from error
         except requests.RequestException as error:
             raise InputError(
-                f"Cannot download {url}{file} (no connection?); go online and run 'ehrsynth fetch "
+                f"Cannot download {address} (no connection?); go online and run 'ehrsynth fetch "
                 f"{name}' again, what is there is kept."
             ) from error
-        except ValueError as error:  # pooch's word for a wrong checksum
-            raise _wrong(f"{url}{file}") from error
-        except OSError as error:
-            raise InputError(
-                f"Cannot make {folder / file}: {error.strerror or error}; choose a folder you can "
-                "write to with enough free space."
-            ) from error
+        if known is not None and not _right(temporary, known):
+            raise _wrong(address)
 
 
-def _unpack(archive: Path, hashes: dict[str, str], folder: Path, where: str) -> None:
+def _save(address: str, path: Path, most: int, progress: bool) -> None:
+    """Save what an address answers, as long as it comes, and is no longer than it may be."""
+    import requests
+
+    ended: list[Exception | None] = []
+
+    def work() -> None:
+        try:
+            with requests.get(address, stream=True, **_REQUEST) as answer, open(path, "wb") as file:
+                answer.raise_for_status()
+                told = int(answer.headers.get("Content-Length", 0))
+                parts = answer.iter_content(2**14)
+                while told <= most and file.tell() <= most and (part := next(parts, b"")):
+                    file.write(part)
+                if max(told, file.tell()) > most:
+                    raise InputError(
+                        f"{address} is longer than the {most:,} bytes that it should have; it was "
+                        "not kept. Try again later, or download it by hand."
+                    )
+            if path.stat().st_size < told:
+                raise requests.ConnectionError("it ended too early")
+            ended.append(None)
+        except Exception as error:
+            ended.append(error)
+
+    # In a thread of its own: what comes a byte at a time is waited for without end.
+    threading.Thread(target=work, daemon=True).start()
+    before, since = 0, time.monotonic()
+    with at_work(f"Downloading {address}", shown=progress):
+        while not ended:
+            time.sleep(0.05)
+            if time.monotonic() - since > _PATIENCE:
+                size, since = path.stat().st_size, time.monotonic()
+                if size - before < _LEAST:
+                    raise requests.ConnectionError("it comes too slowly")
+                before = size
+    if ended[0] is not None:
+        raise ended[0]
+
+
+def _unpack(
+    archive: Path, hashes: dict[str, str], sizes: dict[str, int], folder: Path, where: str
+) -> None:
+    """Unpack what is known, after a look at how large each says it is."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = {Path(member).name: member for member in packed.namelist()}
-            for file, sha256 in hashes.items():
+            members = {Path(member.filename).name: member for member in packed.infolist()}
+            for file, known in hashes.items():
                 if file not in members:
                     raise InputError(f"{file} is not in {where}; the publisher changed it.")
+                if members[file].file_size > sizes[file]:
+                    raise _wrong(f"{file} in {where}")
                 with atomic_path(folder / file) as temporary:
                     temporary.write_bytes(packed.read(members[file]))
-                    if not _right(temporary, sha256):
+                    if not _right(temporary, known):
                         raise _wrong(f"{file} in {where}")
-    except zipfile.BadZipFile as error:
+    except NOT_UNZIPPED as error:
         raise InputError(f"{where} is not a zip file; try again later.") from error
 
 
-def _right(path: Path, sha256: str) -> bool:
-    import pooch
-
-    return path.is_file() and pooch.file_hash(str(path), alg="sha256") == sha256
+def _right(path: Path, known: str) -> bool:
+    return path.is_file() and sha256(path) == known
 
 
 def _wrong(what: str) -> InputError:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import TABLE_SUFFIXES, check_room, reason, temporary_folder
+from ..files import NOT_UNZIPPED, TABLE_SUFFIXES, check_room, reason, temporary_folder
 from . import cells, engine
 from .engine import Table
 from .quality import Finding
@@ -70,13 +70,18 @@ def _finder(con, path: Path):
     weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
 
     def find(name: str):
-        with zipfile.ZipFile(path) as zipped:
-            for member in zipped.namelist():
-                # Apple's archiver adds a hidden twin of every file.
-                if _table_of(member) == name and "__MACOSX" not in member:
-                    about = zipped.getinfo(member)
-                    check_room(f"{member} in {path}", about.compress_size, about.file_size)
-                    zipped.extract(member, folder)
+        try:
+            with zipfile.ZipFile(path) as zipped:
+                for member in zipped.namelist():
+                    # Apple's archiver adds a hidden twin of every file.
+                    if _table_of(member) == name and "__MACOSX" not in member:
+                        about = zipped.getinfo(member)
+                        check_room(f"{member} in {path}", about.compress_size, about.file_size)
+                        zipped.extract(member, folder)
+        except NOT_UNZIPPED as error:
+            raise InputError(
+                f"{path} cannot be unpacked ({reason(error)}); pack it anew."
+            ) from error
         return _file(con, folder, path, name)
 
     return find

@@ -154,16 +154,16 @@ def _read_parquet(path: Path) -> Raw:
     check_packed(path)
     try:
         table = pq.read_table(path)
-    except (OSError, ValueError) as error:
+        meta = table.schema.pandas_metadata or {}
+        told = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as .parquet: {reason(error)}.") from error
-    meta = table.schema.pandas_metadata or {}
     index = [name for name in meta.get("index_columns", []) if isinstance(name, str)]
     table = table.drop_columns([name for name in index if name in table.column_names])
     _refuse_doubled(path, [name.strip() for name in table.column_names])
     columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
     frame = _named(pd.DataFrame(columns), str(path))
-    attributes = (table.schema.metadata or {}).get(b"PANDAS_ATTRS")
-    frame.attrs = json.loads(attributes) if attributes else {}
+    frame.attrs = told if isinstance(told, dict) else {}
     notes = tuple(f"the index {name!r} was left out" for name in index if "__index" not in name)
     dialect = Dialect(".parquet", tuple(table.column_names), table.schema)
     return Raw(frame, dialect, str(path), notes)

@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def encoding_of(path: Path, said: str | None = None) -> str:
                     first.setdefault(fits, number)
                     if len(words) < _MOST_WORDS:
                         words.update(_WORD.findall(line))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
     if False not in first:
         return mark or "utf-8"

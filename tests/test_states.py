@@ -1,0 +1,389 @@
+"""What became of a run's folder since: never "Done" over what is stale, damaged or not its own.
+
+One run is finished once; each state is a copy of it that something happened to. ``verify`` says so,
+and the same command either makes what is wrong again, with the same bytes, or refuses in a sentence
+and touches nothing.
+"""
+
+import json
+import os
+import shutil
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+import ehrsynth as es
+from ehrsynth import pipeline
+from ehrsynth import stream as streaming
+from ehrsynth.audit import audit
+from ehrsynth.errors import InputError
+from ehrsynth.evaluation.report import Report
+from ehrsynth.files import sha256
+from ehrsynth.profiles import PROFILES, Profile
+from ehrsynth.release import problems, release
+from ehrsynth.schema import Schema
+
+FILES = (
+    "train.parquet", "holdout.parquet", "schema.json", "model/preprocessor.json",
+    "model/rules.json", "model/form.json", "inside/rare.parquet", "model/gan.json",
+    "model/gan.safetensors", "inside/synthetic.parquet", "synthetic.csv", "metrics.json",
+    "report.html", "card.md",
+)  # fmt: skip
+
+
+def table(seed=0, n=200):
+    rng = np.random.default_rng(seed)
+    ill = rng.random(n) < 0.3
+    codes = {f"code{i}": (rng.random(n) < 0.1 + 0.3 * ill).astype(int) for i in range(3)}
+    sex = rng.choice(["F", "M"], n)
+    return pd.DataFrame({"died": ill * 1, "age": rng.normal(60, 9, n).round(1), "sex": sex} | codes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """A short training; the same tables are evaluated once, and no report draws pictures."""
+    known, compare, draw = {}, pipeline.compare, Report.to_html
+
+    def once(*tables, **options):
+        key = joblib.hash([tables, {n: v for n, v in options.items() if n != "schema"}])
+        if key not in known:
+            known[key] = compare(*tables, **options)
+        return dict(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "fast", Profile(300, 6_000, min_prevalence=0.01, steps=20))
+        patch.setattr(pipeline, "compare", once)
+        patch.setattr(pipeline.Pipeline, "_more_rows", lambda _: [])
+        patch.setattr(Report, "to_html", lambda report: draw(report, pictures=False))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, and another whose files could be taken for its own."""
+    folder = tmp_path_factory.mktemp("finished")
+    table().to_csv(folder / "patients.csv", index=False)
+    (folder / "columns.yaml").write_text("code0: {kind: binary}\n")
+    start(folder, "run").run()
+    start(folder, "seed", seed=1).run()
+    return folder
+
+
+def start(folder, name="run", **options):
+    table = {"dataset": "table", "outcome": "died", "columns": folder / "columns.yaml"}
+    return es.Pipeline(out=folder / name, data=folder / "patients.csv", **table, **options)
+
+
+@pytest.fixture
+def place(finished, tmp_path):
+    """A copy of everything, in which the run's files lie where they were made."""
+    for name in ("run", "patients.csv", "columns.yaml"):
+        copy = shutil.copytree if (finished / name).is_dir() else shutil.copy2
+        copy(finished / name, tmp_path / name)
+    noted = (tmp_path / "run" / "run.json").read_text()
+    (tmp_path / "run" / "run.json").write_text(noted.replace(str(finished), str(tmp_path)))
+    return tmp_path
+
+
+def bytes_of(run):
+    """Every file's hash, but for what a manifest measures."""
+    left = {p.relative_to(run).as_posix(): p for p in run.rglob("*") if p.is_file()}
+    return {n: sha256(p) for n, p in left.items() if n not in ("run.json", ".lock")}
+
+
+def content_of(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+# -- one file ----------------------------------------------------------------------------------
+
+
+def truncated(path, other):
+    path.write_bytes(path.read_bytes()[: max(1, path.stat().st_size // 2)])
+
+
+def emptied(path, other):
+    path.write_bytes(b"")
+
+
+def flipped(path, other):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def lost(path, other):
+    path.unlink()
+
+
+def swapped(path, other):
+    """By that of another run, or where the two are the same, by its model's."""
+    if other.read_bytes() == path.read_bytes():
+        run = next(p for p in other.parents if (p / "run.json").is_file())
+        other = run / "model" / "gan.json"
+    shutil.copyfile(other, path)
+
+
+DAMAGE = (truncated, emptied, flipped, lost, swapped)
+STATES = [(name, damage) for name in FILES for damage in DAMAGE]
+
+
+def test_there_are_more_states_than_promised():
+    assert len(STATES) + len(OTHER) + len(REFUSED) > 80
+
+
+@pytest.mark.parametrize(("name", "damage"), STATES)
+def test_a_damaged_file_is_noticed(place, finished, name, damage):
+    """By verify, by whoever would release or audit it, and by the run itself."""
+    damage(place / "run" / name, finished / "seed" / name)
+    said = problems(place / "run")
+    assert len(said) == 1 and said[0] in (f"{name} is changed", f"{name} is missing")
+    job = start(place)
+    stale = [stage for stage, files in job.files.stages.items() if name in files]
+    assert [bool(job._stale(stage)) for stage in job.files.stages] == [
+        stage in stale for stage in job.files.stages
+    ]
+    with pytest.raises(InputError, match=name):
+        release(place / "run", place / "out", signed_by="A. Name")
+    with pytest.raises(InputError, match=f"cannot be audited: .*{name}"):
+        audit(place / "run")
+
+
+@pytest.mark.parametrize("first", range(0, len(FILES), 4))
+def test_damaged_files_are_made_again_with_the_same_bytes(place, finished, first):
+    expected = bytes_of(place / "run")
+    for i, name in enumerate(FILES[first : first + 4]):
+        DAMAGE[(first + i) % len(DAMAGE)](place / "run" / name, finished / "seed" / name)
+    start(place).run()
+    assert bytes_of(place / "run") == expected and problems(place / "run") == []
+
+
+# -- several, and what is no file of a stage -------------------------------------------------------
+
+
+def change_notes(place, change):
+    path = place / "run" / "run.json"
+    noted = json.loads(path.read_text())
+    change(noted)
+    path.write_text(json.dumps(noted))
+
+
+def swap_model(place, finished):
+    """All of another model, with what the manifest of its own run says of it."""
+    shutil.rmtree(place / "run" / "model")
+    shutil.copytree(finished / "seed" / "model", place / "run" / "model")
+
+
+def swap_stage(place, finished):
+    """A stage with its line of another manifest: the files agree with that, and with no run."""
+    other = json.loads((finished / "seed" / "run.json").read_text())["finished"]["generation"]
+    for name in other["files"]:
+        shutil.copyfile(finished / "seed" / name, place / "run" / name)
+    change_notes(place, lambda noted: noted["finished"].update(generation=other))
+
+
+OTHER = {
+    "another model": swap_model,
+    "the evaluation of another run": lambda place, finished: [
+        shutil.copyfile(finished / "seed" / name, place / "run" / name)
+        for name in ("metrics.json", "report.html", "card.md")
+    ],
+    "train and holdout in each other's place": lambda place, _: (
+        os.replace(place / "run/train.parquet", place / "run/x"),
+        os.replace(place / "run/holdout.parquet", place / "run/train.parquet"),
+        os.replace(place / "run/x", place / "run/holdout.parquet"),
+    ),
+    "train in the place of the synthetic patients": lambda place, _: shutil.copyfile(
+        place / "run/train.parquet", place / "run/inside/synthetic.parquet"
+    ),
+    "no model": lambda place, _: shutil.rmtree(place / "run" / "model"),
+    "a fact that nobody noted": lambda place, _: change_notes(
+        place, lambda noted: noted["facts"].update(patients=5)
+    ),
+    "a note that is gone": lambda place, _: change_notes(
+        place, lambda noted: noted.pop("relations")
+    ),
+    "no stage finished": lambda place, _: change_notes(
+        place, lambda noted: noted.update(finished={})
+    ),
+    "a stage that says nothing": lambda place, _: change_notes(
+        place, lambda noted: noted["finished"].update(training=None)
+    ),
+    "a stage without files": lambda place, _: change_notes(
+        place, lambda noted: noted["finished"]["generation"].pop("files")
+    ),
+    "files that are no hashes": lambda place, _: change_notes(
+        place, lambda noted: noted["finished"]["data"].update(files=["train.parquet"])
+    ),
+    "another input": lambda place, _: change_notes(
+        place, lambda noted: noted["inputs"].update({str(place / "patients.csv"): "0" * 64})
+    ),
+    "a half-written part": lambda place, _: (
+        (place / "run" / ".train.parquet.0123abcd.part").write_text("half"),
+        (place / "run" / "model" / ".gan.json.0123abcd.part").write_text("half"),
+    ),
+    "a checkpoint of a training that is over": lambda place, _: (
+        (place / "run" / "model" / "checkpoint").mkdir(),
+        (place / "run" / "model" / "checkpoint" / "checkpoint.safetensors").write_text("old"),
+    ),
+}
+
+
+LEFT_OVER = ("a half-written part", "a checkpoint of a training that is over")
+MENDED = (*LEFT_OVER, "another model", "files that are no hashes", "a note that is gone")
+
+
+@pytest.mark.parametrize("state", OTHER)
+def test_what_happened_to_a_run_is_noticed(place, finished, state):
+    OTHER[state](place, finished)
+    try:
+        said = problems(place / "run", unfinished=True)
+    except InputError as error:
+        said = str(error)
+    assert said or state == "another input"  # which only who has the input can know
+    job = start(place)
+    assert any(map(job._stale, job.files.stages)) == (state not in LEFT_OVER)
+
+
+@pytest.mark.parametrize("state", MENDED)
+def test_what_happened_to_a_run_is_mended(place, finished, state):
+    expected = bytes_of(place / "run")
+    OTHER[state](place, finished)
+    start(place).run()
+    assert bytes_of(place / "run") == expected and problems(place / "run", unfinished=True) == []
+
+
+def test_a_stage_of_another_run_with_its_line_in_the_manifest(place, finished):
+    """Its files are those that the manifest names; that the next stage read others shows it."""
+    expected = bytes_of(place / "run")
+    swap_stage(place, finished)
+    assert "made of other files" in start(place)._stale("evaluation")
+    assert "made of other files" in problems(place / "run")[0]
+    start(place).run()
+    assert bytes_of(place / "run") == expected
+
+
+def test_a_changed_input_makes_another_run_of_it(place):
+    expected = bytes_of(place / "run")
+    (place / "columns.yaml").write_text("code0: {kind: binary, label: of the heart}\n")
+    assert "columns.yaml" in start(place)._stale("data")
+    table(2).to_csv(place / "patients.csv", index=False)
+    start(place).run()
+    made = bytes_of(place / "run")
+    assert all(made[name] != expected[name] for name in ("train.parquet", "synthetic.csv"))
+    assert "of the heart" in (place / "run" / "schema.json").read_text()
+    assert problems(place / "run") == []
+
+
+# -- refused, and nothing touched ------------------------------------------------------------------
+
+
+def link(place, name):
+    """A file of the run that lies elsewhere, where somebody keeps his own."""
+    os.replace(place / "run" / name, place / "theirs")
+    (place / "run" / name).symlink_to(place / "theirs")
+
+
+REFUSED = {
+    "another seed": lambda run, _: change_notes(
+        run.parent, lambda noted: noted["settings"].update(seed=7)
+    ),
+    "another version": lambda run, _: change_notes(
+        run.parent, lambda noted: noted.update(version="0.0.1")
+    ),
+    "another outcome": lambda run, _: change_notes(
+        run.parent, lambda noted: noted["settings"].update(outcome="code0")
+    ),
+    "no settings": lambda run, _: change_notes(run.parent, lambda noted: noted.pop("settings")),
+    "a manifest of something else": lambda run, _: (run / "run.json").write_text('{"a": 1}'),
+    "a list as a manifest": lambda run, _: (run / "run.json").write_text("[]"),
+    "half a manifest": lambda run, _: truncated(run / "run.json", None),
+    "an empty manifest": lambda run, _: emptied(run / "run.json", None),
+    "the manifest of another run": lambda run, finished: shutil.copyfile(
+        finished / "seed" / "run.json", run / "run.json"
+    ),
+    "no manifest": lambda run, _: (run / "run.json").unlink(),
+    "a folder as a manifest": lambda run, _: (
+        (run / "run.json").unlink(), (run / "run.json").mkdir()
+    ),
+    "a link to the same file": lambda run, _: link(run.parent, "train.parquet"),
+    "a link to the same folder": lambda run, _: link(run.parent, "model"),
+    "a link as a lock": lambda run, _: (
+        (run / ".lock").unlink(missing_ok=True), (run / ".lock").symlink_to(run.parent / "mine")
+    ),
+    "a person's own files": lambda run, _: (
+        shutil.rmtree(run), run.mkdir(), (run / "train.parquet").write_text("mine")
+    ),
+    "a person's own file": lambda run, _: (shutil.rmtree(run), run.write_text("mine")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", REFUSED)
+def test_what_is_not_this_run_is_refused_and_not_touched(place, finished, state):
+    (place / "mine").write_text("of the person")
+    REFUSED[state](place / "run", finished)
+    before = content_of(place)
+    with pytest.raises(InputError) as refused:
+        start(place).run()
+    assert "\n" not in str(refused.value) and str(place) in str(refused.value)
+    assert content_of(place) == before
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(place):
+    (place / "run" / "card.md").unlink()
+    (place / "run" / "card.md" / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"card\.md"):
+        start(place).run()
+    assert (place / "run" / "card.md" / "mine").is_dir()
+
+
+# -- who reads a file without its run --------------------------------------------------------------
+
+READERS = {
+    "metrics.json": Report.load, "schema.json": Schema.load,
+    "model/gan.json": lambda path: es.EMRWGAN.load(path.parent),
+    "model/gan.safetensors": lambda path: es.EMRWGAN.load(path.parent),
+    "model/preprocessor.json": lambda path: es.Preprocessor.load(path.parent),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("damage", [truncated, emptied, lost, "{}", "[]", "null", '{"a": 1}'])
+def test_what_is_read_alone_is_refused_in_a_sentence(place, name, damage):
+    path = place / "run" / name
+    READERS[name](path)
+    damage(path, None) if callable(damage) else path.write_text(damage)
+    with pytest.raises(InputError) as refused:
+        READERS[name](path)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
+
+
+# -- parts of what is generated --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["", ".csv", ".parquet"])
+@pytest.mark.parametrize("damage", [truncated, emptied, flipped, lost, swapped])
+def test_a_damaged_part_is_not_joined(place, monkeypatch, ending, damage):
+    monkeypatch.setattr(streaming, "CHUNK", 40)
+    gan, prep = (kind.load(place / "run" / "model") for kind in (es.EMRWGAN, es.Preprocessor))
+    es.generate(gan, prep, 120, place / f"whole{ending}")
+    stop = streaming._note
+
+    def stopped(folder, job, finished, *more):
+        stop(folder, job, finished, *more)
+        if len(finished) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(streaming, "_note", stopped)
+        es.generate(gan, prep, 120, place / f"again{ending}")
+    first, second = sorted((place / (f"again{ending}.parts" if ending else "again")).glob("part-*"))
+    damage(first, second)
+    es.generate(gan, prep, 120, place / f"again{ending}")
+    if ending:
+        assert sha256(place / f"again{ending}") == sha256(place / f"whole{ending}")
+    else:
+        whole, again = (bytes_of(place / name) for name in ("whole", "again"))
+        assert whole == again and len(whole) == 3 + 1
