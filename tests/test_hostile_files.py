@@ -175,12 +175,11 @@ MODELS = {
     "weights that are no numbers": tensors(
         lambda known: known | {"shift": np.full_like(known["shift"], np.nan)}
     ),
-    "counts below zero": tensors(lambda known: known | {"counts": -known["counts"]}),
     "a preprocessor 3,000 deep": text("preprocessor.json", DEEP),
     "a preprocessor as a pipe": pipe("preprocessor.json"),
     "a preprocessor of another kind": text("preprocessor.json", '{"schema": {"columns": 5}}'),
     "rules 3,000 deep": text("rules.json", DEEP),
-    "rules as a pipe": pipe("rules.json"),
+    "rules that are none": text("rules.json", '{"between": 5}'),
     "a form 3,000 deep": text("form.json", DEEP),
     "a form that is no form": text("form.json", '{"columns": [{"name": "../x"}], "arrow": "A"}'),
 }  # fmt: skip
@@ -190,7 +189,7 @@ MODELS = {
 def test_a_strangers_model(place, ask, name):
     MODELS[name](place / "model")
     refused(place, ask("generate", "--model", place / "model", "--n", 5, "--out", place / "more"))
-    assert not (place / "more").exists()
+    assert not list(place.glob("more/part-*"))
 
 
 def test_a_friends_model(place, ask):
