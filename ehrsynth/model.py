@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .errors import InputError, check_count
 from .files import atomic_path, check_file, read_json, reason, write_json
-from .gan.checkpoint import Checkpoint, fingerprint, under
+from .gan.checkpoint import Checkpoint, check_size, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import CHECKPOINT, DEFAULT, SETTINGS, WEIGHTS, Recipe, named
@@ -411,7 +411,7 @@ class EMRWGAN(BaseEstimator):
             for name, tensor in tensors.items():
                 if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                     raise ValueError(f"{name} has values that are no numbers")
-            _check_size(gan.recipe_, gan.layout_, under(tensors, "generator"))
+            check_size(gan.recipe_, gan.layout_, under(tensors, "generator"))
             gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, gan.columns_)
             gan.generator_.load_state_dict(under(tensors, "generator"))
@@ -436,14 +436,6 @@ class EMRWGAN(BaseEstimator):
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:
-    """Refuse settings that ask for much larger networks than those whose weights are there."""
-    asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
-    widest = max(max(len(block.labels), len(block.scores)) for block in layout)
-    if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:  # in pairs
-        raise ValueError("its settings ask for larger networks than those it holds")
 
 
 def _check_patients(encoded) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import atomic_path
+from ..preprocessing.matrix import Block
 from .players import Game
 from .recipe import Recipe, differences
 
@@ -128,3 +129,13 @@ def fingerprint(data: Tensor, layout: tuple) -> str:
     digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
     digest.update(data.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]
+
+
+def check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:
+    """Refuse settings that ask for much larger networks than those whose weights are there.
+    Chapter training, "Stop and resume".
+    """
+    asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
+    widest = max(max(len(block.labels), len(block.scores)) for block in layout)
+    if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:  # in pairs
+        raise ValueError("its settings ask for larger networks than those it holds")
