@@ -5,10 +5,12 @@
 
 New patients of the simulated hospital are drawn once and parted at random into train, holdout and
 a release, which is left as it is or spoiled in one known way. Only privacy is judged, as a report
-does. Writes ``book/trust.csv``, one row a case and size.
+does. Writes ``book/trust.csv``, one row a case and size,
+with the commit it was measured on.
 """
 
 import argparse
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -169,6 +171,10 @@ def main() -> None:
     options = parser.parse_args()
     sizes = options.train, options.holdout
     pool, schema = patients(3 * options.train + 6 * options.holdout + 2_000)
+    state = subprocess.run(
+        ["git", "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True,
+        cwd=RESULTS.parent,
+    ).stdout.strip()  # fmt: skip
     rows = []
     for case in options.cases:
         levels = Counter(
@@ -178,7 +184,7 @@ def main() -> None:
         told = {level: levels[level] for level in ("good", "care", "bad", "unknown")}
         size = {"train": sizes[0], "holdout": sizes[1], "columns": len(schema.names)}
         size |= {"profile": options.profile, "replications": options.replications}
-        rows.append({"release": case, **size, **told})
+        rows.append({"release": case, **size, **told, "state": state})
         print(rows[-1], flush=True)
         before = [pd.read_csv(RESULTS)] if RESULTS.is_file() else []
         keys = ["release", "train", "holdout", "profile"]
