@@ -5,8 +5,8 @@
 Each job is first done in peace. Then it is killed again and again, each time at a moment drawn
 anew, and taken up by the same command; some are killed a second time on the way. Its files are
 compared with those of the job in peace. What differs, what is left over (parts of files, unpacked
-rows, processes) and what did not end well stands in `kills.csv`, a row a kill. Times, memory and
-what a manifest says of them are not compared.
+rows, processes) and what did not end well stands in `kills.csv`, a row a kill; rows of other seeds
+stay. Times, memory and what a manifest says of them are not compared.
 
 A moment is so much processor time of the job, so a busy machine kills where an idle one does. The
 job is the command line in a process made by fork, which has imported all it needs; "imports" are
@@ -23,6 +23,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -117,7 +118,8 @@ def start(arguments: list[str], temporary: Path, said: Path, bare: bool = False)
             command.main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        atexit._run_exitfuncs()  # as Python does at the end of a process
+        threading._shutdown()  # as Python does at the end of a process
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -287,15 +289,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
-    rows = []
+    rows: list[dict] = []
+    others = pd.read_csv(asked.out) if asked.out.is_file() else pd.DataFrame({"seed": []})
+    others = others[others["seed"] != asked.seed]
     with tempfile.TemporaryDirectory() as folder:
-        for row in kills(asked.kills, asked.seed, Path(folder)):
+        for row in kills(asked.kills, asked.seed, Path(folder), tuple(asked.jobs)):
             rows.append({"seed": asked.seed, "kill": len(rows) + 1} | row)
             print(" ".join(map(str, rows[-1].values())), "" if row["wrong"] else "the same")
             sys.stdout.flush()
-            pd.DataFrame(rows).to_csv(asked.out, index=False)
+            pd.concat([others, pd.DataFrame(rows)]).to_csv(asked.out, index=False)
     bad = sum(bool(row["wrong"]) for row in rows)
     print(f"{len(rows) - bad} of {len(rows)} kills ended with the same files.")
     return 1 if bad else 0

@@ -75,7 +75,7 @@ def estimate(
     seconds = 10 + steps * runs * (0.01 + 1.5e-5 * columns)  # training
     seconds += 2e-7 * cells + 1e-7 * new + 9e-6 * runs * min(cells, 2e7)
     memory = 0.7 + 1e-8 * max(cells, min(new, 100_000 * columns))
-    return Estimate(seconds / 60, memory, 0.05 + 1e-10 * cells + 5e-9 * new)
+    return Estimate(max(seconds / 60, 1), memory, 0.05 + 1e-10 * cells + 5e-9 * new)
 
 
 def check_fits(needed: Estimate, folder: Path, anyway: bool = False) -> None:

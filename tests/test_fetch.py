@@ -215,7 +215,9 @@ def answering(serve, folder, headers, parts):
     return server
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content-Length": str(10**12)}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Length": str(10**12)}, {"Content-Length": "many"}]
+)
 @pytest.mark.parametrize("name", ["mimic-iv-demo", "diabetes130"])
 def test_a_server_that_never_ends_is_left_at_the_known_size(serve, tmp_path, headers, name):
     server = answering(

@@ -19,7 +19,9 @@ URL_VARIABLE = "EHRSYNTH_DATA_URL"  # takes the place of the registry's address 
 FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of the user's cache
 # Bytes come as published, or checksums are wrong. In so many seconds that many have to come.
 _PATIENCE, _LEAST = 15, 1_000
-_REQUEST: dict[str, Any] = {"timeout": _PATIENCE, "headers": {"Accept-Encoding": "identity"}}
+_REQUEST: dict[str, Any] = {
+    "timeout": _PATIENCE, "headers": {"Accept-Encoding": "identity"}, "stream": True
+}  # fmt: skip
 
 
 @cache
@@ -133,10 +135,10 @@ def _save(address: str, path: Path, most: int, progress: bool) -> None:
 
     def work() -> None:
         try:
-            with requests.get(address, stream=True, **_REQUEST) as answer, open(path, "wb") as file:
+            with requests.get(address, **_REQUEST) as answer, open(path, "wb", 0) as file:
                 answer.raise_for_status()
-                told = int(answer.headers.get("Content-Length", 0))
-                parts = answer.iter_content(2**14)
+                length = answer.headers.get("Content-Length", "")
+                told, parts = int(length) if length.isdecimal() else 0, answer.iter_content(2**10)
                 while told <= most and file.tell() <= most and (part := next(parts, b"")):
                     file.write(part)
                 if max(told, file.tell()) > most:
