@@ -4,6 +4,7 @@ import base64
 import copy
 import importlib.util
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -381,6 +382,15 @@ def test_each_chapter_is_measured_alone_and_keeps_its_outputs(tmp_path, monkeypa
     assert "alone: under 60 s of processor time, 1000 MB" in after.cells[1].source
     assert after.cells[3:] == before.cells[3:]
     assert "alone" not in notebooks.read(paths[1]).cells[1].source
+
+
+def test_every_word_of_the_glossary_is_a_card():
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    page = build_book.flashcards_page(glossary)
+    words = re.findall(r"^## (.+)$", glossary, re.M)
+    assert re.findall(r"<summary>(.+)</summary>", page) == words and len(words) > 50
+    assert "](#" not in page and "](glossary.md#" in page  # links lead to the glossary
+    assert page.count("<details>") == page.count("</details>") == len(words)
 
 
 # -- the builder --------------------------------------------------------------------------
