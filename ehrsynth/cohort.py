@@ -413,14 +413,17 @@ def _drugs(
     return _events(name, given["row"].to_numpy(), given["event"].to_numpy(), codes, n)
 
 
-def check_outcome(patients: pd.DataFrame) -> pd.DataFrame:
-    """The table itself, unless its outcome is the same for everybody.
+def check_outcome(patients: pd.DataFrame, least: int = 1) -> pd.DataFrame:
+    """The table itself, unless fewer than `least` patients have one of the outcome's two values.
     Chapter data-types, "The patient table and its schema".
     """
     schema = Schema.of(patients)
-    if schema.outcome is not None and len(set(values := schema.outcome_values(patients))) == 1:
-        raise InputError(
-            f"Outcome {schema.outcome!r} is {values[0]} for all {len(values)} patients; "
-            "choose another outcome or more patients."
-        )
+    if schema.outcome is not None:
+        few, most = np.sort(counts := np.bincount(schema.outcome_values(patients), minlength=2))
+        if few < least:
+            but = f" but {told(few)}" if few else ""
+            raise InputError(
+                f"Outcome {schema.outcome!r} is {counts.argmax()} for all {few + most} patients"
+                f"{but}; choose another outcome or more patients."
+            )
     return patients

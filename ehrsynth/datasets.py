@@ -17,6 +17,7 @@ from .errors import InputError, check_choice
 from .files import sha256
 from .phecode import map_icd, unmapped
 from .phenotype import Phenotype
+from .protection import LEAST_PATIENTS
 from .schema import BMI, FEWEST_ROWS, SEX, SYSTOLIC, Schema
 from .sources import diabetes130
 from .sources.engine import collect, is_url, lazy, without_password
@@ -106,7 +107,7 @@ def split_patients(source: Mapping, patients: pd.DataFrame, seed: int) -> list[p
             f"{len(train) + len(holdout)} patients leave {len(holdout)} for the holdout and "
             f"{len(train)} for training, and each needs at least {FEWEST_ROWS}; give more patients."
         )
-    return [check_outcome(train), check_outcome(holdout)]
+    return [check_outcome(train, LEAST_PATIENTS), check_outcome(holdout)]
 
 
 def scan(name: str, data: str | Path | None = None, progress: bool = False, **options) -> dict:

@@ -344,4 +344,7 @@ def table_ending(path: str | Path) -> str:
 def _suffix(path: str | Path) -> str:
     if ending := table_ending(path):
         return ending
-    raise InputError(f"{path} has an unknown ending; use one of {', '.join(TABLE_SUFFIXES)}.")
+    raise InputError(
+        f"{path} has an unknown ending; use one of {', '.join(TABLE_SUFFIXES)} (a spreadsheet can "
+        "be saved as CSV in UTF-8)."
+    )

@@ -27,7 +27,7 @@ ROLES = (
 SEX, RACE, AGE = "sex", "race", "age"
 BMI, SYSTOLIC, DIASTOLIC = "bmi", "systolic", "diastolic"
 DIE_1Y, DIE_ANY, VISIT_1Y = "DIE_1y", "DIE_any", "VISIT_1y"
-SEX_NAMES = (SEX, "gender")
+SEX_NAMES = (SEX, "gender", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "płeć", "пол")
 _DEMOGRAPHIC_NAMES = (*SEX_NAMES, RACE, "ethnicity", AGE)
 _ATTRIBUTE = "ehrsynth_schema"
 FEWEST_ROWS = 5  # of each table that is evaluated
@@ -247,10 +247,9 @@ class Schema:
         missing = [name for name in self.names if name not in table.columns]
         if missing:
             raise InputError(f"Column {missing[0]!r} is missing from {where}.")
-        columns = {
-            c.name: cast(table[c.name], c.kind, c.categories, f"Column {c.name!r} of {where}")
-            for c in self.columns
-        }
+        columns, of = {}, f"of {where}"
+        for c in self.columns:
+            columns[c.name] = cast(table[c.name], c.kind, c.categories, f"Column {c.name!r} {of}")
         return self.attach(pd.DataFrame(columns, index=table.index))
 
     def plausible(self, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

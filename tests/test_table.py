@@ -165,8 +165,13 @@ def with_column(patients, values, name="x"):
         ([*map(str, range(50)), "N/A"], "continuous", "'N/A' read as missing"),
         ([*map(str, range(50)), "."], "continuous", "'.' read as missing"),
         ([*map(str, range(50)), *["-"] * 50], "continuous", "'-' read as missing"),
-        ([f"{i:05}" for i in range(900, 1000)], "categorical", "joined as Other"),
-        ([f"C{i}" for i in range(100)], "categorical", "60 rarer values joined as Other"),
+        ([f"{i:05}" for i in [*[900] * 99, *range(901, 1000)]], "categorical", "joined as Other"),
+        (
+            [f"C{i}" for i in [*[7] * 60, *[8] * 40, *range(100)]],
+            "categorical",
+            "98 rarer values joined as Other",
+        ),
+        ([f"C{i}" for i in range(100)], "dropped", "100 values of too few patients each"),
         ([f"2020-01-{1 + i % 31:02}" for i in range(60)], "continuous", "days since 2020-01-01"),
         (["2020-01-31 10:00", "2020-02-01T22:30:00Z"], "continuous", "days since 2020-01-01"),
         (["31/01/2020", "01/02/2020"], "continuous", "days since 2020-01-01"),
@@ -379,11 +384,15 @@ def test_row_numbers_are_dropped_with_a_word(patients, tmp_path):
 
 
 def test_a_ward_number_is_a_code_and_a_long_one_is_grouped(patients, tmp_path):
-    table = patients.assign(hospital_id=[100 + i % 70 for i in range(300)])
+    ward = [100 + i % 70 for i in range(150)] + [101] * 80 + [102] * 70
+    table = patients.assign(hospital_id=ward)
     _, schema, listed = read(table, tmp_path)
-    assert schema["hospital_id"].kind == "categorical"
-    assert len(schema["hospital_id"].categories) == 41
-    assert "30 rarer values joined as Other" in listed.loc["hospital_id", "notes"]
+    assert schema["hospital_id"].categories == ("101", "102", "Other")
+    assert "68 rarer values joined as Other" in listed.loc["hospital_id", "notes"]
+    said = tmp_path / "columns.json"
+    said.write_text(json.dumps({"hospital_id": {"kind": "categorical"}}))
+    asked = read(table, tmp_path, columns=said)[1]
+    assert len(asked["hospital_id"].categories) == 41
 
 
 # -- how the file is written ---------------------------------------------------------------

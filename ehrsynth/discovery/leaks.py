@@ -38,13 +38,7 @@ class Leak(NamedTuple):
 def leaks(table: pd.DataFrame, schema: Schema, found: Iterable[Found] = ()) -> list[Leak]:
     """The columns that nearly determine the outcome, but for those that a person vouches for.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Training patients.
-    schema : Schema
-    found : iterable of Found, optional
-        Relations: what is computed from the time of the outcome tells as much as the time.
+    By the relations `found`, what is computed from the time of the outcome tells as much as it.
     """
     if schema.outcome is None or table[schema.outcome].nunique() < 2:
         return []

@@ -4,7 +4,8 @@ What metrics share: the encoding, and what is computed only once, of a table (:c
 the tables together (:meth:`Setting.once`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -14,12 +15,15 @@ import numpy as np
 import pandas as pd
 
 from ..discovery.cells import Found
+from ..kinds import REST
 from ..schema import Schema
+from ..sources.flat.applying import NEW
 from ..statistics import NotComputable, nearest_distance
 from . import learners
 from .effort import Effort
 
 _AT_A_TIME = 16_384  # rows turned into numbers at once
+_RARE = 10  # patients of train and holdout: a category of fewer may be in one of them by chance
 _FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
 _Kept = TypeVar("_Kept")
@@ -29,7 +33,8 @@ _Kept = TypeVar("_Kept")
 class Encoder:
     """The one encoding of patients for distances and learners.
 
-    A categorical with two categories is one 0/1 column, with more it is one a category. Continuous
+    A categorical with two categories is one 0/1 column, with more it is one a category; what few
+    patients of the first two tables have, or train does not, is one together. Continuous
     columns are min-max scaled by the table the encoder was fitted on and cut at 1,000 ranges; a
     missing value is the median, with a 0/1 column beside it that says so where any is missing.
     Chapter utility, "Tables of known quality".
@@ -39,17 +44,27 @@ class Encoder:
     scale: dict[str, tuple[float, float, float]]  # low, range, middle by continuous column
     missing: frozenset[str]  # continuous columns that get a missingness column
     unused: frozenset[str] = frozenset()  # columns that models of the outcome do not see
+    rare: Mapping[str, set[str]] = field(default_factory=dict)  # categories that share a column
 
     @classmethod
     def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
-        """Take ranges from `table`; look for missing values in `others` too."""
+        """Take ranges from `table`; look for missing values in `others` too.
+
+        What is rare is asked of `table` and the first of them together, so that both are alike.
+        """
         scale, names, tables = {}, schema.of_kind("continuous"), [table, *others]
         for name in names:
             values = table[name].dropna()
             low, middle, high = values.quantile([0, 0.5, 1]) if len(values) else (0.0, 0.0, 1.0)
             scale[name] = (low, high - low or 1.0, middle)
         missing = (name for name in names if any(t[name].isna().any() for t in tables))
-        return cls(schema, scale, frozenset(missing))
+        rare = {}
+        for name in set(schema.of_kind("categorical")) - {schema.outcome}:
+            counts = Counter(pd.concat([t[name].astype(str) for t in tables[:2]]))
+            few = {c for c in schema[name].categories if counts[c] < _RARE or c == NEW}
+            if len(few) > 1 and len(schema[name].categories) > 2:
+                rare[name] = few
+        return cls(schema, scale, frozenset(missing), rare=rare)
 
     @cached_property
     def layout(self) -> list[tuple[str, str, str]]:
@@ -65,7 +80,9 @@ class Encoder:
             elif len(column.categories) <= 2:
                 layout.append((column.name, "category", column.categories[-1]))
             else:
-                layout.extend((column.name, "category", label) for label in column.categories)
+                rare = self.rare.get(column.name, set())
+                known = dict.fromkeys(REST if c in rare else c for c in column.categories)
+                layout.extend((column.name, "category", label) for label in known)
         return layout
 
     @cached_property
@@ -96,10 +113,11 @@ class Encoder:
             for start in range(0, len(table), _AT_A_TIME):
                 rows = slice(start, start + _AT_A_TIME)
                 out[rows, at] = values.iloc[rows].to_numpy(np.float32)
-        texts = {n: table[n].astype(str).to_numpy() for n in self.schema.of_kind("categorical")}
+        texts = {n: table[n].astype(str) for n in self.schema.of_kind("categorical")}
+        texts |= {n: texts[n].mask(texts[n].isin(few), REST) for n, few in self.rare.items()}
         for i, (name, kind, label) in enumerate(self.layout):
             if kind == "category":
-                out[:, i] = texts[name] == label
+                out[:, i] = texts[name].to_numpy() == label
             elif kind == "continuous":
                 low, span, middle = self.scale[name]
                 scaled = (table[name].fillna(middle).to_numpy(float) - low) / span

@@ -187,9 +187,8 @@ def _iso(cell: Value) -> Value:
 
 def _parts(pattern: str, year: int, month: int, day: int, cell: Value) -> Value:
     """The groups of a pattern as a date."""
-    text = (
-        cell.try_cast("int64").cast("string") if cell.type().is_numeric() else cell.cast("string")
-    )
+    whole_text = cell.try_cast("int64") if cell.type().is_numeric() else cell
+    text = whole_text.cast("string")
     part = partial(text.re_extract, pattern)
     spelled = part(month)
     if "A-Z" in pattern:

@@ -7,25 +7,16 @@ its own name and listed, never dropped in silence.
 """
 
 import re
+import tomllib
 from functools import cache, lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 _MOST_WORDS = 5  # of a name in the list
-_BRACKETS = re.compile(r"\(([^)]*)\)|\*[^*]*\*")
-# What rinses or fills a line is no treatment.
-_FLUSH = re.compile(r"\b(flush|dwell|lock|priming)\b")
-_DISSOLVED = re.compile(r"\bin\b.*")  # "... in 0.9% Sodium Chloride"
-_STRENGTH = re.compile(
-    r"[0-9.,/\-]+ ?(?:%|mcg|mg|gm?|ml|units?|meq|mmol|l|hr?|unt)\b[a-z0-9/.]*|[0-9.]+ ?%"
-)
-_FORM = re.compile(
-    r"\b(?:tablets?|tab|capsules?|cap|oral|iv|inj|injection|soln|solution|suspension|susp|syringe|"
-    r"vial|patch|cream|ointment|oint|ophth|neb|nebs|inhaler|inhalation|gel|liquid|powder|drip|bag|"
-    r"bolus|desensitization|ec|er|xr|xl|sr|cr|la|odt)\b"
-)
-_NO_DRUG = {"", "sw", "water", "sterile water", "sterile", "orthopedic", "bulk", "diluent"}
+_WRITTEN = tomllib.loads(Path(__file__).with_name("drugs.toml").read_text("utf-8"))
+_NO_DRUG = set(_WRITTEN.pop("no_drug"))
+_BRACKETS, _FLUSH, _DISSOLVED, _STRENGTH, _FORM = map(re.compile, _WRITTEN.values())
 
 
 @cache

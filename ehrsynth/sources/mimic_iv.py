@@ -18,7 +18,7 @@ from ..progress import each
 from ..schema import BMI as MEASURED_BMI
 from ..schema import DIASTOLIC, SYSTOLIC
 from . import cells, engine, quality
-from .engine import Table, Value
+from .engine import Table
 from .quality import Finding
 from .tables import UNITS, check_included, columns_of
 
@@ -192,16 +192,16 @@ def _measurements(omr: Table) -> tuple[Table, list[Finding]]:
     omr = omr.filter(omr["result_value"].notnull())
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
     values = {
-        MEASURED_BMI: (omr.filter(omr["result_name"] == BMI), _number),
-        SYSTOLIC: (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 1))),
-        DIASTOLIC: (pressure, lambda text: _number(text.re_extract(_PRESSURE_TEXT, 2))),
+        MEASURED_BMI: (omr.filter(omr["result_name"] == BMI), lambda text: text),
+        SYSTOLIC: (pressure, lambda text: text.re_extract(_PRESSURE_TEXT, 1)),
+        DIASTOLIC: (pressure, lambda text: text.re_extract(_PRESSURE_TEXT, 2)),
     }
     parts: list[Table] = []
     found: list[Finding] = []
     for name, (rows, value) in values.items():
         part = rows.select(
             "subject_id", engine.ROW, time="chartdate", name=engine.literal(name),
-            value=value(rows["result_value"]), unit=engine.literal(UNITS[name]),
+            value=value(rows["result_value"]).try_cast("float64"), unit=engine.literal(UNITS[name]),
         )  # fmt: skip
         unreadable = part["value"].isnull()
         if name != DIASTOLIC:  # it is written with the other one
@@ -280,7 +280,3 @@ def _checked(name: str, make, columns: Mapping[str, str], where: object, con) ->
         return table, found
     table, twice = cells.once(name, _KEYS.get(name), table, where)
     return table, found + twice
-
-
-def _number(text: Value) -> Value:
-    return text.try_cast("float64")

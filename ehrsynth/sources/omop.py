@@ -6,6 +6,7 @@ concept is a column of its own. Nothing is left out in silence: what has neither
 """
 
 import logging
+import tomllib
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
@@ -13,44 +14,18 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import InputError, check_choice
-from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from . import engine, quality
 from .engine import Table
 from .omop_files import read
-from .tables import ASIAN, BLACK, HISPANIC, OTHER, UNITS, WHITE, check_included
+from .tables import HISPANIC, UNITS, check_included
 
 log = logging.getLogger(__name__)
 
-_INCLUDED = {  # the table, what its concepts are called, and the day
-    "procedures": ("procedure_occurrence", "procedure_concept_id", "procedure_date"),
-    "medications": ("drug_exposure", "drug_concept_id", "drug_exposure_start_date"),
-    "labs": ("measurement", "measurement_concept_id", "measurement_date"),
-}
-
 # Standard concepts, whose numbers are the same in every OMOP database.
-_SEXES = {8507: "M", 8532: "F"}
-_RACES = {8527: WHITE, 8516: BLACK, 8515: ASIAN, 8557: OTHER, 8657: OTHER}
-_HISPANIC = 38003563
-_INPATIENT = (9201, 262, 8717, 32037, 581379)
-_MEASURED = {  # concept, LOINC code, and the hospital tables' name
-    3038553: ("39156-5", BMI),
-    3004249: ("8480-6", SYSTOLIC),
-    3012888: ("8462-4", DIASTOLIC),
-}
-# Source values of a database without source concepts are taken for ICD codes by their looks; the
-# letters E and V begin codes of both versions, which the day of the change tells apart.
-_ICD_LOOKS = {
-    9: r"^([0-9]{3}(\.?[0-9]{1,2})?|V[0-9]{2}(\.?[0-9]{1,2})?|E[89][0-9]{2}(\.?[0-9])?)$",
-    10: r"^[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?$",
-}
+_KNOWN = tomllib.loads(Path(__file__).with_name("omop.toml").read_text("utf-8"))
+_SEXES, _RACES = ({int(k): v for k, v in _KNOWN[name].items()} for name in ("sexes", "races"))
 _ICD10_SINCE = "2015-10-01"
-# Kinds of visit, the most telling first; the first that at least this share of the people with a
-# condition has is used.
-VISITS = {
-    "inpatient": "inpatient stays",
-    "all": "visits of every kind, of which few are inpatient",
-    "days": "days with a condition, since few people have a visit",
-}
+VISITS = _KNOWN["visits"]
 _ENOUGH = 0.5
 
 
@@ -93,7 +68,7 @@ def scan(
     """
     check_included(include)
     con = engine.connect() if con is None else con
-    raw, found = read(con, data, [_INCLUDED[name][0] for name in include])
+    raw, found = read(con, data, [_KNOWN["included"][name][0] for name in include])
     named = {"concept_name": raw["concept"]["concept_name"].min()}  # one name for each concept
     concepts = raw["concept"].group_by("concept_id").aggregate(**named)
     conditions = engine.store(con, _conditions(raw["condition_occurrence"], raw["concept"]))
@@ -147,7 +122,7 @@ def _race(person: Table, concepts: Table) -> Table:
     race = named.coalesce(table["race_source_value"])
     for number, name in _RACES.items():
         race = (concept == number).fill_null(False).ifelse(name, race)
-    hispanic = (table["ethnicity_concept_id"] == _HISPANIC).fill_null(False)
+    hispanic = (table["ethnicity_concept_id"] == _KNOWN["hispanic"]).fill_null(False)
     return table.select("person_id", race=hispanic.ifelse(HISPANIC, race))
 
 
@@ -162,8 +137,8 @@ def _conditions(condition: Table, concept: Table) -> Table:
     no_concept = table["condition_source_concept_id"].fill_null(0) == 0
     old = table["condition_start_date"] < engine.literal(_ICD10_SINCE).cast("timestamp")
     both = value.re_search("^[EV]")
-    looks = {v: (value.re_search(pattern) & no_concept).fill_null(False)
-             for v, pattern in _ICD_LOOKS.items()}  # fmt: skip
+    looks = {int(v): (value.re_search(pattern) & no_concept).fill_null(False)
+             for v, pattern in _KNOWN["icd"].items()}  # fmt: skip
     nine = looks[9] & (~looks[10] | ~both | old)
     ten = looks[10] & ~nine
     from_concept = table["vocabulary"].notnull()
@@ -197,7 +172,7 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
     days = conditions.select("subject_id", "time").distinct().select(
         "subject_id", hadm_id=engine.literal(0), admit_time="time", discharge_time="time"
     )  # fmt: skip
-    inpatient = table.filter(table["kind"].isin(_INPATIENT))
+    inpatient = table.filter(table["kind"].isin(_KNOWN["inpatient"]))
     return {"inpatient": inpatient.drop("kind"), "all": table.drop("kind"), "days": days}
 
 
@@ -205,10 +180,8 @@ def _kind(kinds: Mapping[str, Table], wanted: str | None) -> tuple[str, Table]:
     """The kind of visits that is wanted, else the most telling one that is common enough."""
     if wanted is not None:
         check_choice("kind of visits", wanted, kinds)
-    people = {
-        name: int(engine.collect(t.aggregate(n=t["subject_id"].nunique()))["n"].iloc[0])
-        for name, t in kinds.items()
-    }
+    counted = {name: t.aggregate(n=t["subject_id"].nunique()) for name, t in kinds.items()}
+    people = {name: int(engine.collect(count)["n"].iloc[0]) for name, count in counted.items()}
     enough = [name for name, n in people.items() if n and n >= _ENOUGH * people["days"]]
     if not enough:
         raise InputError("The OMOP database has no visits and no conditions; check its tables.")
@@ -219,7 +192,7 @@ def _kind(kinds: Mapping[str, Table], wanted: str | None) -> tuple[str, Table]:
 
 def _measurements(raw: Mapping[str, Table]) -> Table:
     table, parts = raw["measurement"], []
-    for concept, (loinc, name) in _MEASURED.items():
+    for name, (concept, loinc) in _KNOWN["measured"].items():
         by_concept = (table["measurement_concept_id"] == concept).fill_null(False)
         by_loinc = (table["measurement_source_value"] == loinc).fill_null(False)
         rows = table.filter(by_concept | by_loinc, table["value_as_number"].notnull())
@@ -232,7 +205,7 @@ def _measurements(raw: Mapping[str, Table]) -> Table:
 
 def _included(name: str, raw: Mapping[str, Table], concepts: Table) -> Table:
     """``subject_id``, ``time``, ``code`` and ``label`` of procedures, medications or labs."""
-    table, concept, day = _INCLUDED[name]
+    table, concept, day = _KNOWN["included"][name]
     events = raw[table].filter(raw[table][concept].fill_null(0) != 0)
     named = {"subject_id": "person_id", "time": day, "code": concept}
     if name != "labs":

@@ -67,16 +67,10 @@ def settle(
 ) -> tuple[Table, Table, list[Finding]]:
     """Patients and admissions that can be true, and what could not be.
 
-    Parameters
-    ----------
-    patients, admissions : Table
-        As :mod:`ehrsynth.sources.tables` describes them.
-    events : mapping of str to Table
-        What is looked through for rows of nobody, or at no age; they stay as they are.
-    kind : {"hospital", "inpatient", "visits"}
-        Who is admitted to the hospital itself cannot have died before. A database of many sources
-        goes on after a death, with paperwork that is left out: stays that begin later, and other
-        visits from the day itself.
+    The `events` are looked through for rows of nobody, or at no age; they stay as they are. `kind`
+    is "hospital", "inpatient" or "visits". Who is admitted to the hospital itself cannot have died
+    before. A database of many sources goes on after a death, with paperwork that is left out: stays
+    that begin later, and other visits from the day itself.
     """
     life = patients["death_date"].year() - _born(patients)
     never = (~life.between(0, LONGEST_LIFE)).fill_null(False)

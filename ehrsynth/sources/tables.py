@@ -32,13 +32,9 @@ MEASUREMENTS = tuple(
 )  # fmt: skip
 UNITS = {column.name: column.unit for column in MEASUREMENTS}
 # What can have happened beside the diagnoses: the role and the beginning of its columns' names.
-EVENTS = {
-    "concepts": ("diagnosis", "con"),
-    "procedures": ("procedure", "pro"),
-    "medications": ("medication", "med"),
-    "labs": ("lab", "lab"),
-}
-INCLUDABLE = tuple(name for name in EVENTS if name != "concepts")  # which are always there
+INCLUDABLE = ("procedures", "medications", "labs")  # concepts are always there
+EVENTS = {"concepts": ("diagnosis", "con")}
+EVENTS |= {name: (name.removesuffix("s"), name[:3]) for name in INCLUDABLE}
 
 
 def columns_of(source: str) -> dict[str, dict[str, str]]:

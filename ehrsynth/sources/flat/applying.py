@@ -3,6 +3,7 @@
 What no column of the schema knows becomes a level of its own, so that it counts in every metric.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from .reading import Reading, is_missing_word
 from .units import take_apart, unit_of
 
 NEW, OTHERWISE = "(not in train)", "written otherwise"
+_BEGINS = set("0123456789+-−.,$€£")  # of a number
 _DAY, _MOST_DAYS = pd.Timedelta(days=1), 1e6
 
 
@@ -130,20 +132,27 @@ def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) 
     sex = SEXES.get(plain.casefold())
     if sex in known and {"F", "M"} <= set(known):
         return str(sex)
-    parts = take_apart(pd.Series([plain]))
-    if parts["unit"].notna()[0] and any(take_apart(pd.Series(list(known)))["unit"].notna()):
-        number = parts["number"].astype("str").str.replace(",", ".", regex=False)
-        sized = f"{to_numbers(number, '.')[0]:g} {parts['unit'][0]}"
-        same = [level for level in known if level.casefold() == sized]
-        if same:
-            return same[0]
-    numbers = pd.to_numeric(pd.Series([plain, *known], dtype="object"), errors="coerce")
-    if (same := numbers[1:] == numbers[0]).sum() == 1:
-        return known[int(np.argmax(same))]
+    if plain[:1] in _BEGINS and (same := _same_number(plain, known)):
+        return same
     if column.kind == "binary" or known == ("0", "1"):
         truth = says_yes(plain)
         return NEW if truth is None else str(int(truth))
     return OTHER if OTHER in known else NEW
+
+
+def _same_number(text: str, known: tuple[str, ...]) -> str:
+    """The category that is the same number, also with its unit, in another spelling, or ""."""
+    numbers = pd.to_numeric(pd.Series([text, *known], dtype="object"), errors="coerce")
+    if (same := numbers[1:] == numbers[0]).sum() == 1:
+        return known[int(np.argmax(same))]
+    if not re.search(r"[^\d.,+-]", text):
+        return ""  # without a unit
+    parts = take_apart(pd.Series([text, *known]))
+    if parts["unit"].notna()[0] and parts["unit"][1:].notna().any():
+        number = parts["number"].astype("str").str.replace(",", ".", regex=False)
+        sized = f"{to_numbers(number[:1], '.')[0]:g} {parts['unit'][0]}"
+        return next((level for level in known if level.casefold() == sized), "")
+    return ""
 
 
 def _numbers(column: Column, values: pd.Series, hint: Reading):

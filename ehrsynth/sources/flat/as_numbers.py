@@ -14,16 +14,14 @@ from .dates import origin_of
 from .decimals import plain, sign_of_column, to_numbers
 from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
 from .units import take_apart
+from .words import WORDS
 
 FEW = 8  # whole numbers of few values are codes or grades: each value is a category of its own
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
 _NO_COMMAS = "write 1,5 as 1.5 and 1,234 as 1234"
-_AGE = re.compile(r"(?:.*_)?age(?:_at_\w+|_in_years|_years|_yrs)?|alter|edad")
+_AGE, _SENTINEL = re.compile(WORDS["age"]), re.compile(WORDS["sentinel"])
 _OLDEST = 120
-_SENTINEL = re.compile(
-    r"-?(?:7|8|9|1|0)|-?(?:7+|8+|9+)|-?9+[0-8]|-?9+\.9+"
-)  # what stands for no value
 _MOST_SENTINELS = 3  # at either end
 
 
@@ -32,7 +30,11 @@ def take_unit(reading: Reading) -> None:
     text, asked = reading.present.astype(str), reading.wish.kind == "continuous"
     parts, words = take_apart(text), is_missing_word(text)
     counts = parts["unit"].value_counts()
-    if counts.empty or (counts.sum() < kinds.NUMERIC_SHARE * (~words).sum() and not asked):
+    if counts.empty:
+        return
+    bare = parts["unit"].isna() & to_numbers(text, sign_of_column(text, reading.sign)).notna()
+    there = counts.sum() + (bare.sum() if len(counts) == 1 else 0)  # or in some cells only
+    if there < kinds.NUMERIC_SHARE * (~words).sum() and not asked:
         return
     if len(counts) > 1:
         first, other = counts.index[:2]
@@ -43,7 +45,11 @@ def take_unit(reading: Reading) -> None:
             f"first in row {row}); write all in one unit, or {reading.say(kind='categorical')}."
         )
     unit, holds = _spelled(parts, counts.index[0]), "should hold numbers in "
-    reading.refuse_first(text, parts["unit"].isna() & ~words, holds + unit)
+    if asked:
+        parts.loc[bare, "number"], parts.loc[bare, "unit"] = text[bare], counts.index[0]
+    advice = f"write the unit, or {reading.say(kind='continuous')} if all are in {unit}"
+    wrong = parts["unit"].isna() & ~words
+    reading.refuse_first(text, wrong, holds + unit, advice if bare[wrong].head(1).any() else "")
     written = parts["number"].dropna().astype("str")
     numbers = to_numbers(written, sign_of_column(written, reading.sign)).reindex(parts.index)
     unclear = parts["number"].notna() & numbers.isna()
@@ -98,11 +104,14 @@ def _note_missing(reading: Reading, words: pd.Series) -> None:
 def refuse_icd_numbers(reading: Reading) -> None:
     """Refuse ICD codes that have become numbers: 250 and 250.00 are two, and 38 was 038."""
     present = reading.present
-    if not (ICD_NAME.search(reading.name.lower()) and kinds.is_number(present)):
+    if not ICD_NAME.search(reading.name.lower()):
+        return
+    floats = reading.is_text and present.astype("str").str.fullmatch(r"\d+\.0").all()
+    if not (floats or kinds.is_number(present)):
         return
     numbers = present.to_numpy(float)
     few = 2 if "icd" in reading.name.lower() else FEW
-    if present.nunique() > few and (np.any(numbers % 1) or numbers.min() < 100):
+    if present.nunique() > few and (floats or np.any(numbers % 1) or numbers.min() < 100):
         raise InputError(
             f"Column {reading.name!r} holds ICD codes as numbers, and 250 and 250.00 are different "
             f"codes and 38 was 038; write it as text, or {reading.say(kind='continuous')} if these "

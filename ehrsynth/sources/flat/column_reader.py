@@ -18,15 +18,15 @@ from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_
 from .columns_file import NOTHING
 from .dates import take_time
 from .outcome import read_outcome
+from .persons import identifying, join_persons
 from .reading import CODE_NAME, CODE_NUMBER, Reading
+from .words import WORDS
 
-SEXES = {"f": "F", "female": "F", "woman": "F", "m": "M", "male": "M", "man": "M"}
+SEXES = {word: name[0].upper() for name in ("f", "m") for word in WORDS[name].split()}
 OTHER = "Other"
 _KEPT_CODES = 40
-_ROW_NUMBERS = re.compile(
-    r"unnamed: \d+|index|level_\d+|_+index_level_\d+_*|row|row[ _.]?(?:names?|id|nr|no|num|number)|"
-    r"obs|_n_|lfd[ _.]?nr|x"
-)
+_HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
+_ROW_NUMBERS = re.compile(WORDS["row_numbers"])
 _TWO_NUMBERS = r"\d+(?:\.\d+)?\s*/\s*\d+(?:\.\d+)?\D*"  # a blood pressure
 _MANY_ROWS = 20  # so many different values are in order by chance never
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
@@ -45,7 +45,7 @@ def understand(reading: Reading, outcome: bool) -> None:
     if outcome:
         read_outcome(reading)
     else:
-        reading.dropped = _of_no_use(reading)
+        reading.dropped = identifying(reading) or _of_no_use(reading)
         if not reading.dropped:
             _feature(reading)
     if reading.column is not None:
@@ -96,6 +96,8 @@ def _feature(reading: Reading) -> None:
         reading.values = texts.astype(object)
     if reading.is_text:
         _take_texts(reading, allowed)
+        if reading.dropped:
+            return
         if reading.values.nunique() == 1 and reading.values.notna().all():
             reading.dropped = "one value only is left"
             return
@@ -144,10 +146,9 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     """Texts as categories: spellings joined, sexes as F and M, rare codes as Other."""
     if reading.name.lower() in SEX_NAMES:
         plain = reading.values.str.lower().map(SEXES)
-        if plain.notna().equals(reading.values.notna()):
-            reading.spelled = tuple(reading.present.unique())
-            reading.values = plain.astype(object)
-            return
+        if {"F", "M"} <= set(plain) or plain.notna().equals(reading.values.notna()):
+            reading.spelled = tuple(reading.values[plain.notna()].unique())
+            reading.values = plain.fillna(reading.values).astype(object)  # and "divers" stays
     if reading.blanks and reading.values.dtype == object:
         reading.warnings.append(
             f"{', '.join(map(repr, reading.blanks))} counts as missing; if that is a value, "
@@ -157,11 +158,13 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     present = reading.present
     if not allowed:
         _refuse_two(reading, present)
+        join_persons(reading, OTHER)
     distinct = present.nunique()
     if distinct <= kinds.MAX_CATEGORIES:
         return
     long = present.str.len().mean() > _NOTE_LENGTH
-    if not allowed and (distinct > len(present) / 2 or (long and distinct > 200)):
+    many = distinct > len(present) / 2 and not CODE_NAME.search(reading.name.lower())
+    if not allowed and (many or (long and distinct > 200)):
         _refuse_identifier(reading)
     _join_rare(reading)
 
@@ -221,9 +224,32 @@ def _join_rare(reading: Reading) -> None:
     counts = values[values != OTHER].value_counts()
     # Equal counts in order of the text, so that the order of the rows does not matter.
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")
-    kept = set(counts.index[:_KEPT_CODES])
+    most = _KEPT_CODES if reading.wish.kind == "categorical" else _not_by_chance(counts.to_numpy())
+    kept = set(counts.index[:most])
+    if not kept:
+        reading.dropped = (
+            f"{len(counts):,} values of too few patients each; group them (a code by its first "
+            f"signs), or {reading.say(kind='categorical')}"
+        )
     reading.notes.append(f"{len(counts) - len(kept):,} rarer values joined as {OTHER}")
     reading.values = values.where(values.isna() | values.isin(kept), OTHER)
+
+
+def _not_by_chance(counts: np.ndarray) -> int:
+    """How many of the most frequent values may be kept, by their falling counts.
+
+    Chosen by train's counts, they are rarer in other patients: if all with a count of c or more are
+    kept, by c times the number of values whose count is c (Robbins 1956). That must be small beside
+    what the share of the others varies anyway between train and a holdout.
+    """
+    for k in range(min(_KEPT_CODES, len(counts) - 1), 0, -1):
+        least, share = counts[k - 1], counts[:k].sum() / counts.sum()
+        near = np.abs(counts - least) <= np.sqrt(least)
+        chosen = least * near.sum() / (2 * int(np.sqrt(least)) + 1)
+        varies = np.sqrt(counts.sum() * share * (1 - share) / _HOLDOUT)
+        if least >= LEAST_PATIENTS and chosen <= _CHOSEN * varies:
+            return k
+    return 0
 
 
 # -- the column of a kind ------------------------------------------------------------------

@@ -8,34 +8,19 @@ import pandas as pd
 from ...errors import InputError
 from ...protection import ends
 from .reading import Reading, is_missing_word
+from .words import WORDS
 
-_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_WEEKDAY = r"(?i:mon|tue|wed|thu|fri|sat|sun)"
 _ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}(?!\d)"  # 3/4/2020
-# What strftime calls each part of a date; what is none of it stays.
+# Each part of a date, and what strftime calls it; what is none of it stays.
 _PARTS = tuple((re.compile(part), form) for part, form in (
-    (r"(\d)( ?)(?:UTC|GMT|Z|[+-]\d\d:?\d\d)$", r"\1\2%z"),
-    (r"(?<!\d)\d{1,2}:\d\d:\d\d\.\d+", "%H:%M:%S.%f"),
-    (r"(?<!\d)\d{1,2}:\d\d:\d\d", "%H:%M:%S"), (r"(?<!\d)\d{1,2}:\d\d", "%H:%M"),
-    (r"[AaPp][Mm](?=$|%z)", "%p"), (r"(?<=\dT)\d{6}(?=$|%z)", "%H%M%S"),
-    (r"(?<=\dT)\d{4}(?=$|%z)", "%H%M"), (r"^\d{8}(?=T)", "%Y%m%d"),
-    (r"^\d{4}([-/.])\d{1,2}([-/.])\d{1,2}(?!\d)", r"%Y\1%m\2%d"),
-    (r"^\d{4}-(?:0[1-9]|1[0-2])$", "%Y-%m"),
-    (r"^\d{1,2}([/.])\d{1,2}([/.])\d\d(?!\d)", r"%d\1%m\2%y"),
-    (rf"^{_WEEKDAY}(?=\W)", "%a"), (rf"^{_WEEKDAY}[a-z]+", "%A"),
-    (rf"{_MONTH}(?![A-Za-z])", "%b"), (rf"{_MONTH}[a-z]+", "%B"),
-    (r"^(.*%[bB].*?)\d{4}", r"\1%Y"), (r"^(\d{1,2}[- ]?%[bB][- ]?)\d\d$", r"\1%y"),
-    (r"^(.*?)(?<!\d)\d{1,2}(?!\d)(?=.*%[yY])", r"\1%d"),
+    line.split("  ") for line in WORDS["dates"].strip().split("\n")
 ))  # fmt: skip
 _WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T])*")
 _LONGEST = 48  # characters
 # Numbers that are dates: the digits of one, or the time since 1970.
 _DIGITS = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number that is too large
-_NAMED_TIME = re.compile(
-    r"(?:^|[_ ])(?:time|date|ts|dt|dttm|epoch|unix|dob|dod|birth|death)(?:$|[_ ])"
-    r"|(?:time|date|stamp|_at)$"
-)
+_NAMED_TIME = re.compile(WORDS["time"])
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 HOURS, DAYS, _SINCE = "hours after midnight", "days", "days since "
 _DAY, _PLACES = pd.Timedelta(days=1), 5  # to the second
@@ -127,9 +112,8 @@ def of_numbers(numbers: pd.Series) -> pd.Series:
 
 def _parsed(numbers: pd.Series, form: str) -> pd.Series:
     text = numbers.where(numbers % 1 == 0).astype("Int64").astype("str")
-    found = pd.to_datetime(
-        text.where(text.str.len() == _DIGITS[form]), format=form, errors="coerce"
-    )
+    text = text.where(text.str.len() == _DIGITS[form])
+    found = pd.to_datetime(text, format=form, errors="coerce")
     return found.where(found.dt.year.between(*_YEARS))
 
 

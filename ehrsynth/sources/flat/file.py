@@ -48,11 +48,9 @@ class Dialect:
         facts = {"file type": self.kind or "DataFrame"}
         if self.kind.startswith(".csv"):
             signs = {",": "comma", ".": "point", "": "comma in some columns, point in others"}
-            facts |= {
-                "encoding": self.encoding,
-                "delimiter": {"\t": "tab"}.get(self.delimiter, self.delimiter),
-                "decimal sign": signs[self.decimal],
-            }
+            delimiter = {"\t": "tab"}.get(self.delimiter, self.delimiter)
+            facts |= {"encoding": self.encoding, "delimiter": delimiter}
+            facts["decimal sign"] = signs[self.decimal]
         return facts
 
 
@@ -135,7 +133,8 @@ def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
             )  # fmt: skip
     except pd.errors.ParserWarning as error:
         raise InputError(
-            f"{path} has rows with more values than its first row has names; correct the file."
+            f"{path} has rows with more values than its first row has names; correct the file, or "
+            "take out what stands above the names (a title, sep=;)."
         ) from error
     frame = unescaped(frame)
     frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
@@ -144,8 +143,9 @@ def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
     )
     if not encoding.startswith("utf-8"):
         log.info(
-            "%s is read as text in %s; if that is wrong, say {\"%s\": {\"encoding\": NAME}} in a "
-            "columns file (--columns), or save it in UTF-8.", path, encoding, FILE,
+            "%s is read as text in %s%s; if that is wrong, say {\"%s\": {\"encoding\": NAME}} in a "
+            "columns file (--columns), or save it in UTF-8.", path, encoding,
+            "".join(f", with a column {n!r}" for n in names if not n.isascii()), FILE,
         )  # fmt: skip
     return Raw(_named(frame, str(path)), dialect, str(path))
 
@@ -222,9 +222,8 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
     elif pa.types.is_date(kind):
         values = values.cast(pa.timestamp("ms"))
     elif pa.types.is_time(kind):
-        return (
-            values.cast(pa.time64("us")).to_pandas().map(lambda t: str(t)[:8], na_action="ignore")
-        )
+        times = values.cast(pa.time64("us")).to_pandas()
+        return times.map(lambda t: str(t)[:8], na_action="ignore")
     elif pa.types.is_integer(kind) and _is_exact(values.drop_null().to_pandas()):
         values = values.cast(pa.string())
     plain = values.to_pandas()
@@ -243,9 +242,4 @@ def _of_dictionary(values: pa.ChunkedArray) -> pd.Series:
 
 def _widened(values: pd.Series) -> pd.Series:
     """Short floating-point numbers, each as the decimals it was written as: 9.3 stays 9.3."""
-    exact = values.astype("float64")
-    made = exact.copy()
-    for places in range(6, -1, -1):  # so that the fewest that say the same number remain
-        rounded = exact.round(places)
-        made = made.mask(rounded.astype(values.dtype).eq(values), rounded)
-    return made
+    return pd.Series(values.to_numpy().astype("U").astype("float64"), values.index)

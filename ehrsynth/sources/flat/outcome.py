@@ -12,17 +12,8 @@ from .words import WORDS
 
 # Words that say that it happened, and that it did not.
 _YES, _NO = (set(WORDS[name].split()) for name in ("yes", "no"))
-_NEGATION = re.compile(r"^(?:no|not|non|without|kein|keine|nicht|ohne|pas de|sans|sin)[\s_-]+(.+)$")
+_NEGATION, _DENIED, _UNKNOWN = (re.compile(WORDS[w]) for w in ("negation", "denied", "unknown"))
 _WORD = r"[^\W_]+"
-# What is denied within a text: "has not relapsed", "disease-free", "cancer ruled out".
-_DENIED = re.compile(
-    rf"(?<![^\W_])(?:no|not|never|without|free[\W_]+of|free[\W_]+from)[\W_]+{_WORD}"
-    rf"|(?:{_WORD}[\W_]+)?(?<![^\W_])(?:free|excluded|ruled[\W_]+out)(?![^\W_])"
-)
-_UNKNOWN = re.compile(
-    r"(?<![^\W_])(?:unknown|unk|not[\W_]known|missing|lost|unclear|undetermined|indeterminate"
-    r"|unspecified|pending|n/a|\?)(?![^\W_])"
-)
 _LETTERS = 2  # one letter alone, such as F, means too little to decide
 
 
@@ -99,10 +90,8 @@ def _why_last(other: str, one: str) -> str:
 def _means(level: str) -> bool | None:
     """Whether a value says that the outcome happened (True), that it did not, or nothing."""
     text = level.casefold().strip()
-    if text in _YES:
-        return True
-    if text in _NO:
-        return False
+    if (said_so := says_yes(text)) is not None:
+        return said_so
     if negation := _NEGATION.match(text):
         return _means(negation[1]) is False  # as "not well"
     words = re.findall(_WORD, text)

@@ -16,14 +16,11 @@ from ...protection import LEAST_PATIENTS, ends, is_shared
 from ...schema import Column
 from .columns_file import NOTHING, Wish
 from .decimals import MARKS, sign_of_column, to_numbers
+from .words import WORDS
 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
-# Numbers that name a place or a thing: no number lies between two of them.
-CODE_NAME = re.compile(
-    r"zip|postal|postcode|plz|(?:^|_)(?:code|icd\w*|cpt|drg|ndc|site|ward|dx_?\d*|diag\w*)$|_id$"
-)
-ICD_NAME = re.compile(r"(?:^|_)(?:icd\w*|dx_?\d*|diag\w*)$")
+CODE_NAME, ICD_NAME = re.compile(WORDS["code"]), re.compile(WORDS["icd"])
 _TRUTH = {"true": True, "false": False}
 
 
@@ -70,11 +67,8 @@ class Reading:
             shared = is_shared(values, bad.value)
             other = "another text" if isinstance(bad.value, str) else "another number"
             shown = repr(text[:40]) if shared else other
-            again = (
-                f", leave it empty, or {self.say(missing=[text])}"
-                if shared
-                else " or leave it empty"
-            )
+            or_say = f", leave it empty, or {self.say(missing=[text])}"
+            again = or_say if shared else " or leave it empty"
             raise InputError(
                 f"Column {self.name!r} {holds} but has {shown} in row {bad.label + 1}; "
                 f"{advice or f'correct it{again}'}."
@@ -108,10 +102,10 @@ class Reading:
             more = f" and {len(known) - len(told)} more" if len(known) > len(told) else ""
             return ", ".join(told) + more
         numbers = column.within(self.values.dropna().astype("float64"))
-        low, high = ends(pd.Series(numbers).dropna())
+        low, high = (float(f"{end:.4g}") for end in ends(pd.Series(numbers).dropna()))
         unit = f" {column.unit}" if column.unit else ""
         whole = ", whole numbers" if column.decimals == 0 else ""
-        return f"{low:.4g} to {high:.4g}{unit}{whole}"
+        return f"{low:g} to {high:g}{unit}{whole}"
 
 
 def is_missing_word(text: pd.Series) -> pd.Series:
@@ -217,15 +211,9 @@ def _note_spellings(reading: Reading, text: pd.Series, numbers: pd.Series) -> No
     several = several[several.str.contains(r"\.\d", regex=True)]
     if len(several) < 2:
         return
-    shown = [
-        t
-        for t in sorted(several)
-        if counts[t] >= LEAST_PATIENTS and of[several].eq(of[t]).sum() > 1
-    ]
+    often = (t for t in sorted(several) if counts[t] >= LEAST_PATIENTS)
+    shown = [t for t in often if of[several].eq(of[t]).sum() > 1]
     said = f"{' and '.join(shown[:2])} are" if len(shown) > 1 else "numbers in two spellings are"
-    told = (
-        reading.warnings
-        if len(shown) > 1 and len(counts) <= kinds.MAX_CATEGORIES
-        else reading.notes
-    )
+    few = len(shown) > 1 and len(counts) <= kinds.MAX_CATEGORIES
+    told = reading.warnings if few else reading.notes
     told.append(f"{said} read as one; where they are not, {reading.say(kind='categorical')}")

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,11 +23,13 @@ from .column_reader import understand
 from .columns_file import NOTHING, Wish
 from .file import Raw, read_file
 from .outcome import read_outcome
+from .persons import PERSONAL
 from .reading import Reading, tidy
 from .who import settle_identity
 
 log = logging.getLogger(__name__)
 
+_WIDTH = 72  # of a cell in the list of columns
 Data: TypeAlias = str | Path | pd.DataFrame | Raw
 
 
@@ -76,10 +79,8 @@ def open_sheet(
         raise InputError(f"{columns} drops the outcome {outcome!r}; name another outcome.")
     if outcome is not None and positive is not None:
         wishes[outcome] = replace(wishes.get(outcome, NOTHING), positive=positive)
-    readings = [
-        Reading(name, values, wishes.get(name, NOTHING), raw.is_text, raw.dialect.decimal or ".")
-        for name, values in table.items()
-    ]
+    how = raw.is_text, raw.dialect.decimal or "."
+    readings = [Reading(n, v, wishes.get(n, NOTHING), *how) for n, v in table.items()]
     _each(readings, tidy, where)
     # The patients who have a value in every column that the columns file wants one of.
     rows = pd.Series(True, index=table.index)
@@ -216,6 +217,11 @@ def tables_of(
     for reading in known.readings.values():
         for warning in reading.warnings:
             log.warning("Column %r: %s.", reading.name, warning)
+    for name, why in known.columns.loc[
+        known.columns["kind"] == "dropped", ["column", "notes"]
+    ].values:
+        if why.startswith(PERSONAL):
+            log.warning("Column %r is left out: it %s.", name, why)
     plain, result = sheet.frame, {"columns": known.columns, "file": _facts(sheet.raw)}
     table, _ = fit_into(known.schema, plain.loc[train], known.readings)
     result["table"] = known.schema.cast(table, where=sheet.raw.where)
@@ -268,7 +274,8 @@ def show(columns: pd.DataFrame, most: int = 60) -> list[str]:
     """The list of columns as lines of text, those with a note first when there are many."""
     if len(columns) > most:
         columns = columns.sort_values("notes", key=lambda notes: notes == "", kind="stable")
-    cells = columns.head(most).astype(object).fillna("").map(lambda value: str(value)[:48])
+    texts = columns.head(most).astype(object).fillna("")
+    cells = texts.map(lambda value: shorten(str(value), _WIDTH, placeholder=" ..."))
     lines = cells.T.reset_index().T  # the names as first line
     lines = lines.apply(lambda column: column.str.ljust(column.str.len().max()))
     shown = ["  ".join(line).rstrip() for line in lines.to_numpy()]

@@ -20,11 +20,7 @@ _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-# Equally clean guesses are taken in this order: of words that mix their letters with ASCII's, of
-# words in an alphabet of their own, and of words in pairs of bytes.
-_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257")
-_ALPHABETS = ("cp1251", "cp1253", "koi8_r", "cp866", "iso8859_5", "cp1255", "cp1256", "cp874")
-_PAIRS = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
+_LATIN, _ALPHABETS, _PAIRS = (tuple(WORDS[n].split()) for n in ("latin", "own", "pairs"))
 _WORD = re.compile(rb"[@-{}~\x80-\xff]*[\x80-\xff][@-{}~\x80-\xff]*")  # of pairs, too
 _SIGNS = re.compile(f"[{WORDS['signs']}]+")
 _BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")

@@ -11,17 +11,9 @@ from ...errors import InputError
 from ...schema import RACE, SEX_NAMES
 from .columns_file import NOTHING
 from .reading import Reading
+from .words import WORDS
 
-_PERSON = re.compile(
-    r"(?:.*_)?(?:patient|subject|person|pat|proband|participant|member|bene\w*|case|record|"
-    r"encounter|visit|stay|admission|hadm|study)_?(?:id|ids|no|nr|num|number|key|code|hash|pseudonym)"
-    r"|(?:.*_)?(?:mrn|ssn|pid|uuid|guid|empi|nhs_number|fallnummer|patientennummer)|id|ids|key"
-    r"|patients?|subjects?|persons?|pat|pseudonym"
-)
-_ANOTHER = re.compile(
-    r"(?:^|_)(?:match\w*|control|mother|father|parent|sibling|twin|spouse|partner|donor|recipient"
-    r"|pair|doctor|physician|provider|nurse)(?:_|s?$)"
-)
+_PERSON, _ANOTHER = re.compile(WORDS["person"]), re.compile(WORDS["another"])
 _LEAST_DIFFERENT = 10  # fewer are groups, not patients
 _MOST_ROWS = 50  # of one patient on average; more are a ward or a doctor
 
