@@ -399,7 +399,7 @@ def test_a_ward_number_is_a_code_and_a_long_one_is_grouped(patients, tmp_path):
 
 
 def test_codes_that_mostly_look_like_numbers_stay_codes(patients, tmp_path):
-    codes = [str(100 + i % 80) for i in range(len(patients))]
+    codes = [str(100 + i % 80 * (i % 2)) for i in range(len(patients))]
     codes[5:9] = ["V57", "E885.9", "V10", "?"]
     tables = datasets.load("table", data=write(patients.assign(x=codes), tmp_path / "p.csv"),
                            outcome="died")  # fmt: skip
@@ -445,7 +445,7 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         ([str(10**25 + 7 * i) for i in range(300)], "'x' has 300 different texts, .*identifier"),
         (["13/04/20", "15/06/20"], "'x' holds dates with two digits for the year, such as"),
         (["2020-01-01"] * 20 + ["2020-02-31"], "'x' holds dates but has '2020-02-31' in row 21"),
-        ([f"fell on day {i} and was seen at home" for i in range(250)], "'x' has 250 different"),
+        ([f"fell in corridor {i}" for i in range(250)], "'x' has 250 different"),
         (
             [1.0, 2.0, float("inf"), 3.0],
             "'x' should hold numbers, none infinite or beyond 1e100, but has 'inf' in row 3",

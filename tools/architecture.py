@@ -77,7 +77,8 @@ ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-
 INSIDE = {
     "sources.flat": (
         "words", "columns_file", "decimals", "text_file", "file", "reading", "units", "dates",
-        "as_numbers", "outcome", "column_reader", "applying", "who", "styles", "form", "table",
+        "as_numbers", "outcome", "persons", "column_reader", "applying", "who", "styles", "form",
+        "table",
     ),
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",

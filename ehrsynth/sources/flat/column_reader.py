@@ -224,7 +224,7 @@ def _join_rare(reading: Reading) -> None:
     counts = values[values != OTHER].value_counts()
     # Equal counts in order of the text, so that the order of the rows does not matter.
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")
-    most = _KEPT_CODES if reading.wish.kind == "categorical" else _not_by_chance(counts.to_numpy())
+    most = _KEPT_CODES if reading.wish.kind else _not_by_chance(counts.to_numpy())
     kept = set(counts.index[:most])
     if not kept:
         reading.dropped = (
