@@ -6,10 +6,15 @@
 Both get the same patients, the same public columns (the commonest codes, said before) and the same
 epsilon and delta. Codes that one of them drops count as never there. Needs the extra ``dp``. Writes
 ``benchmarks/guarantee.csv``, a row for each generator, epsilon and seed of the noise; rows that are
-there already stay.
+there already stay. MST, a program of others, needs a Python that has it (`dpmm_mst.py` says how):
+
+    python benchmarks/guarantee.py --only MST --dpmm mst/bin/python --epsilons 1 3 10 --seeds 0
 """
 
 import argparse
+import json
+import subprocess
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +36,8 @@ from ehrsynth.sources.flat.applying import fit_into
 
 RESULTS = Path(__file__).with_suffix(".csv")
 PAGE_TABLE = Path(__file__).resolve().parents[1] / "book" / "guarantee.csv"
-PAIRS, NETWORK = "private pairs", "private GAN"
+PAIRS, NETWORK, MST = "private pairs", "private GAN", "MST"
+CELLS, STEPS = 32, 1_000  # of a number for MST, and of its inference
 HOSPITALS = ("first", "second")
 CODES, DELTA = 60, 1e-6
 # The tutorial's ten metrics in their corrected form (the last of each name), and two of ours.
@@ -72,6 +78,39 @@ def make(
     return network.fit(train, budget, rng).sample(len(train), seed)
 
 
+def by_mst(train: pd.DataFrame, budget: Budget, seed: int, python: str) -> pd.DataFrame:
+    """As many patients of MST, which knows the same public columns, categories and bounds."""
+    schema, rng = Schema.of(train), np.random.default_rng([8, seed])
+    codes, widths, edges = {}, {}, {}
+    for column in schema.columns:
+        values = train[column.name]
+        if column.kind == "categorical":
+            codes[column.name] = values.cat.codes.to_numpy()
+            widths[column.name] = len(values.cat.categories)
+        elif column.kind == "continuous":
+            edges[column.name] = np.linspace(column.lower, column.upper, CELLS + 1)
+            cells = np.clip(np.digitize(values, edges[column.name]) - 1, 0, CELLS - 1)
+            codes[column.name] = np.where(values.isna(), CELLS, cells)
+            widths[column.name] = CELLS + 1
+        else:
+            codes[column.name], widths[column.name] = values.to_numpy(int), 2
+    with tempfile.TemporaryDirectory() as folder:
+        table, known, out = (str(Path(folder) / name) for name in ("in.csv", "in.json", "out.csv"))
+        pd.DataFrame(codes).to_csv(table, index=False)
+        Path(known).write_text(json.dumps(widths), encoding="utf-8")
+        options = [budget.epsilon, budget.delta, len(train), seed, STEPS]
+        program = Path(__file__).with_name("dpmm_mst.py")
+        subprocess.run([python, str(program), table, known, out, *map(str, options)], check=True)
+        made = pd.read_csv(out)
+    for name, ends in edges.items():
+        place = np.minimum(made[name].to_numpy(), CELLS - 1)
+        values = rng.uniform(ends[place], ends[place + 1])
+        made[name] = np.where(made[name] == CELLS, np.nan, values)
+    for name in schema.of_kind("categorical"):
+        made[name] = train[name].cat.categories.to_numpy()[made[name]]
+    return made
+
+
 def scores(
     train: pd.DataFrame, holdout: pd.DataFrame, made: pd.DataFrame, profile: str, seed: int
 ) -> dict[str, float]:
@@ -96,7 +135,7 @@ SHOWN = (
 def page_table(results: pd.DataFrame) -> pd.DataFrame:
     """The table of the page: the mean over the seeds of the noise, texts."""
     rows = []
-    order = {name: place for place, name in enumerate((PAIRS, NETWORK, FRESH))}
+    order = {name: place for place, name in enumerate((PAIRS, MST, NETWORK, FRESH))}
     for key, part in results.groupby(["hospital", "generator", "epsilon"], sort=False):
         hospital, generator, epsilon = key
         none = "-" if generator == FRESH else "none"
@@ -128,6 +167,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=13_000)
     parser.add_argument("--steps", type=int, default=1_000)
     parser.add_argument("--profile", default="fast")
+    parser.add_argument("--dpmm", help="a Python that has the package dpmm, for MST")
     options = parser.parse_args()
     for hospital in options.hospitals:
         train, holdout, fresh = patients(hospital, options.patients)
@@ -140,11 +180,14 @@ def main() -> None:
                 continue
             start, budget = time.perf_counter(), Budget(epsilon, DELTA)
             made = fresh
-            if generator != FRESH:
+            if generator == MST:
+                made = by_mst(train, budget, seed, options.dpmm)
+            elif generator != FRESH:
                 made = make(generator, train, budget, seed, options.steps)
+            spent = epsilon if generator == MST else budget.spent()
             row = key | {
                 "delta": DELTA, "train": len(train), "columns": train.shape[1],
-                "dropped": train.shape[1] - made.shape[1], "spent": round(budget.spent(), 4),
+                "dropped": train.shape[1] - made.shape[1], "spent": round(spent, 4),
                 "seconds": round(time.perf_counter() - start, 1),
             }  # fmt: skip
             row |= {
