@@ -1,5 +1,6 @@
 """Reading and writing tables and JSON so that no file is ever left half-written."""
 
+import atexit
 import gzip
 import hashlib
 import json
@@ -86,7 +87,9 @@ def temporary_folder() -> Path:
             shutil.rmtree(old, ignore_errors=True)
         except OSError:  # somebody else's
             continue
-    return Path(tempfile.mkdtemp(prefix=f"ehrsynth-{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"ehrsynth-{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def check_room(what: object, packed: int, unpacked: int) -> None:

@@ -109,6 +109,14 @@ def test_what_a_killed_process_had_unpacked_goes_with_the_next(tmp_path, monkeyp
     assert left == {f"ehrsynth-{os.getpid()}-x", "ehrsynth-mine", "other-1-x"}
 
 
+def test_what_a_process_has_unpacked_goes_when_it_is_stopped(tmp_path):
+    """At whatever line that is: nobody else may know of the folder yet."""
+    code = "from ehrsynth import files; files.temporary_folder(); raise SystemExit(130)"
+    made = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)},
+                          check=False)  # fmt: skip
+    assert made.returncode == 130 and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("said", "code", "words"),
     [
