@@ -1,7 +1,4 @@
-"""The command ``ehrsynth``, also ``python -m ehrsynth``.
-
-All that it imports takes a second. Who stops it before that is over is answered, too.
-"""
+"""The command ``ehrsynth`` and ``python -m ehrsynth``: it can be stopped while it imports."""
 
 import signal
 
