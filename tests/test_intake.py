@@ -233,3 +233,28 @@ def test_a_spreadsheet_is_told_the_way(tmp_path):
     (tmp_path / "p.xlsx").write_bytes(b"PK")
     with pytest.raises(InputError, match="a spreadsheet can be saved as CSV"):
         datasets.load("table", tmp_path / "p.xlsx", outcome="died")
+
+
+# -- what a number is ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", ["", " mg"])
+def test_thousands_that_look_like_decimals_are_refused(tmp_path, unit):
+    doses = [f"{v:,}{unit}".replace(",", ".") for v in range(610, 1410, 7)]
+    with pytest.raises(InputError, match=r"1\.234 may be 1234.*kind.*continuous"):
+        load(table(dose=doses), tmp_path)
+    tables, _ = load(table(dose=doses), tmp_path, dose={"kind": "continuous"})
+    assert tables["table"]["dose"].between(1, 1000).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"{v / 1000:.3f}" for v in range(1000, 9000, 97)],  # no whole number
+        [f"{v / 1000:g}" for v in range(1000, 9000, 25)],  # fewer digits, too
+        [f"{v / 1000:.3f}" for v in range(600, 1400, 7)],  # some below 1
+    ],
+)
+def test_numbers_of_three_decimals_are_read_as_such(tmp_path, values):
+    tables, _ = load(table(dose=values), tmp_path)
+    assert tables["table"]["dose"].max() < 10

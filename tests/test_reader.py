@@ -420,13 +420,15 @@ def test_icd_codes_are_codes(patients, tmp_path):
 
 def test_all_that_is_wrong_is_said_at_once(patients, tmp_path):
     table = patients.assign(
-        note=[f"was seen {i} times" for i in range(N)],
+        stay_id=[f"S{i:05d}" for i in range(N)],
         lab=[*map(str, range(N - 1)), "oops"],
         day=["03/04/2020", "05/06/2020"] * (N // 2),
     )
-    with pytest.raises(InputError, match="has 3 columns .*'note'.*'lab'.*row 200.*'day'") as caught:
+    with pytest.raises(
+        InputError, match="has 3 columns .*'stay_id'.*'lab'.*row 200.*'day'"
+    ) as caught:
         read(as_csv(table, tmp_path / "p.csv"))
-    assert "oops" not in str(caught.value) and "seen 1 times" not in str(caught.value)
+    assert "oops" not in str(caught.value) and "S00001" not in str(caught.value)
 
 
 # -- the outcome --------------------------------------------------------------------------
@@ -491,7 +493,7 @@ def test_several_rows_a_patient_are_refused_or_split_together(patients, tmp_path
 
 def test_a_number_of_a_ward_or_doctor_is_no_patient(patients, tmp_path):
     rng = np.random.default_rng(1)
-    table = patients.assign(doctor_id=rng.integers(100, 170, N), ward=rng.integers(1, 30, N))
+    table = patients.assign(doctor_id=rng.integers(100, 125, N), ward=rng.integers(1, 30, N))
     _, schema, _ = read(as_csv(table, tmp_path / "p.csv"))
     assert "doctor_id" in schema and "ward" in schema
 

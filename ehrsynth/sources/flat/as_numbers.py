@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...protection import LEAST_PATIENTS
 from ...schema import Column, role_of
 from .dates import origin_of
-from .decimals import plain, sign_of_column, to_numbers
+from .decimals import grouped, plain, sign_of_column, to_numbers
 from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
 from .units import take_apart
 from .words import WORDS
@@ -54,6 +54,7 @@ def take_unit(reading: Reading) -> None:
     numbers = to_numbers(written, sign_of_column(written, reading.sign)).reindex(parts.index)
     unclear = parts["number"].notna() & numbers.isna()
     reading.refuse_first(text, unclear, holds + unit, _NO_COMMAS)
+    _refuse_groups(reading, written)
     _note_missing(reading, text[parts["unit"].isna()])
     if not asked and (numbers.nunique() <= 2 or kinds.few_codes(numbers.dropna(), FEW)):
         # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be.
@@ -78,8 +79,8 @@ def take_numbers(reading: Reading) -> None:
     words = is_missing_word(text)
     if not asked and text.str.fullmatch(CODE_NUMBER).any():
         return
-    sign = sign_of_column(text[~words], reading.sign)
-    numbers = to_numbers(text, sign)
+    _refuse_groups(reading, text[~words])
+    numbers = to_numbers(text, sign_of_column(text[~words], reading.sign))
     good = numbers.notna()
     with_comma = plain(text).str.fullmatch(_COMMA)
     likely = kinds.spoiled(text[~words], (good | with_comma)[~words])
@@ -92,6 +93,15 @@ def take_numbers(reading: Reading) -> None:
     advice = _NO_COMMAS if with_comma[wrong].head(1).any() else ""
     reading.refuse_first(text, wrong, "should hold numbers", advice)
     reading.values = numbers[good].astype("float64").reindex(reading.values.index)
+
+
+def _refuse_groups(reading: Reading, texts: pd.Series) -> None:
+    if reading.sign != "," and reading.wish.kind != "continuous" and grouped(texts):
+        raise InputError(
+            f"Column {reading.name!r} has numbers below 1000 without a point and others with three "
+            "digits after it, so that 1.234 may be 1234; write thousands without a point, or "
+            f"{reading.say(kind='continuous')} if these are decimals."
+        )
 
 
 def _note_missing(reading: Reading, words: pd.Series) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 MARKS = " '’\u00a0\u2009\u202f"  # that stand between thousands, and nowhere else in a number
 _ODD = rf"[−(]|-$|\d[{MARKS}]\d"
 _MARKED = rf"^([+-]?[1-9]\d{{0,2}})(?:[{MARKS}]\d{{3}})+(?:[.,]\d+)?$"
-_FEW = 8  # different texts
+_FEW, _SOME = 8, 5  # different texts; rows
 _POWER = r"(?:[eE][+-]?\d+)?"
 _POINT_GROUPS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
 _COMMA_GROUPS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
@@ -75,6 +75,18 @@ def sign_of_column(texts: pd.Series, of_file: str) -> str:
     if own or marked.str.fullmatch(TWO_WAYS[","]).any():
         return "" if own or of_file != "," else ","
     return of_file if of_file == "," or not marked.str.fullmatch(TWO_WAYS["."]).any() else "."
+
+
+def grouped(texts: pd.Series) -> bool:
+    """Whether points may part thousands: below 1000 without one, else three digits after each."""
+    marked = texts.str.contains(".", regex=False)
+    bare = texts[~marked]
+    return bool(
+        marked.sum() >= _SOME
+        and len(bare) >= len(texts) / 20  # of true decimals one in 1,000 is a whole number
+        and texts[marked].str.fullmatch(TWO_WAYS["."]).all()
+        and bare.str.fullmatch(r"[+-]?\d{1,3}").all()
+    )
 
 
 def to_numbers(texts: pd.Series, sign: str) -> pd.Series:

@@ -15,7 +15,7 @@ from ...kinds import MISSING
 from ...protection import LEAST_PATIENTS, ends, is_shared
 from ...schema import Column
 from .columns_file import NOTHING, Wish
-from .decimals import MARKS, sign_of_column, to_numbers
+from .decimals import MARKS, grouped, sign_of_column, to_numbers
 from .words import WORDS
 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
@@ -194,7 +194,7 @@ def _type(reading: Reading) -> None:
         if text.str.contains(" ", regex=False).any():
             return  # two codes
     numbers = to_numbers(text, sign_of_column(text, reading.sign))
-    if numbers.isna().any():
+    if numbers.isna().any() or grouped(text):
         return
     if text.str.contains(rf"[,(−]|-$|\d[{MARKS}]", regex=True).any():
         reading.notes.append("numbers with a decimal comma, thousands or signs of their own")
