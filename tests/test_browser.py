@@ -30,6 +30,10 @@ FLAGS = [
 ]
 GENERIC_ALT = re.compile(r"^(?:|image|figure|plot|.*_images/.*|.*\.(?:png|svg|jpe?g))$", re.I)
 
+REQUIRED = os.environ.get("EHRSYNTH_BROWSER") == "required"
+# axe-core takes seconds a page: `make test-browser` asks it about all, `make test` about some.
+FOR_AXE = [*(PAGES if REQUIRED else PAGES[::6]), "search.html"]
+
 pytestmark = pytest.mark.xdist_group("browser")
 
 
@@ -41,7 +45,7 @@ def find_chromium() -> str | None:
 
 def do_without(reason: str):
     """Skip, or fail where the browser is what is asked for (`make test-browser`)."""
-    if os.environ.get("EHRSYNTH_BROWSER") == "required":
+    if REQUIRED:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -189,7 +193,7 @@ def found_by_axe(page, script: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page_name", [*PAGES, "search.html"])
+@pytest.mark.parametrize("page_name", FOR_AXE)
 def test_page_for_everybody(browser, address, axe, page_name):
     """WCAG AA by axe-core, light and dark: nothing serious and nothing critical."""
     page, _, _ = visit(browser, address, page_name, "desktop")
