@@ -318,12 +318,12 @@ class EMRWGAN(BaseEstimator):
             elif bool(columns.is_scalar.any()):
                 x[:, columns.is_scalar] = torch.sigmoid(logits[:, columns.is_scalar])
             chance, uniform = self._toss(logits, cell, phase)
-            x[:, span(columns.yes_no)] = uniform < chance
+            x[:, span(columns.yes_no)] = (uniform < chance).to(x.dtype)
             if self.code_counts_ is not None:
                 own, group = span(columns.counted), self.code_counts_.group(x, cell)
                 some = span(torch.nonzero(torch.isin(columns.yes_no, columns.counted)).squeeze(1))
                 chance, uniform = chance[:, some], uniform[:, some]
-                x[:, own] = self.code_counts_.draw(chance, uniform, group, rng)
+                x[:, own] = self.code_counts_.draw(chance, uniform, group, rng).to(x.dtype)
         x = self._given(x, cell)
         x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
         return Encoded(x[back].cpu().numpy(), self.layout_)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import described
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -690,6 +691,25 @@ def test_a_table_without_outcome_and_sex_trains_unconditionally():
     gan = EMRWGAN(SMALL_MODERN, steps=20).fit(encoded)
     assert gan.conditions_ == []
     assert len(gan.sample(50)) == 50
+
+
+@pytest.mark.parametrize("codes", [0, 1, 6])
+def test_yes_and_no_may_stand_apart_or_not_at_all(codes):
+    rng = np.random.default_rng(0)
+    train = toy_patients(400)
+    codes = {f"code {i}": rng.random(400) < 0.2 + 0.1 * i for i in range(codes)}
+    names = [name for name in train if train[name].dtype == "category"]
+    table = train[[*names, "bmi"]].copy()
+    for place, (name, values) in enumerate(codes.items()):
+        table.insert(place, name, values)  # between categories
+        table[f"lab {name}"] = rng.normal(size=400)
+    table = described(table)
+    prep = Preprocessor().fit(table)
+    gan = EMRWGAN(SMALL_MODERN, steps=30).fit(prep.transform(table))
+    made = postprocess(gan.sample(2000, seed=1), prep)
+    for name in codes:
+        real, synthetic = (t[name].astype(float).mean() for t in (table, made))
+        assert synthetic == pytest.approx(real, abs=0.02)
 
 
 def test_divergence_is_explained(encoded):
