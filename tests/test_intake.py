@@ -114,6 +114,20 @@ def test_a_name_within_a_category_joins_the_rest(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
+    ("values", "categories"),
+    [(["fall", "pain", "call Anna Schmidt"], ["Other", "fall", "pain"]),
+     (["pain", "fall", "cough"], ["pain", "fall", "cough"])],
+)  # fmt: skip
+def test_a_name_within_a_declared_category_joins_the_rest(tmp_path, values, categories):
+    frame = table(reason=values)
+    declared = pd.CategoricalDtype(values, ordered=True)
+    frame.astype({"reason": declared}).to_parquet(tmp_path / "p.parquet")
+    tables = datasets.load("table", tmp_path / "p.parquet", outcome="died")
+    assert list(tables["table"]["reason"].cat.categories) == categories
+    assert "Schmidt" not in str(tables["form"])
+
+
+@pytest.mark.parametrize(
     ("text", "names"),
     [("Schmidt, Anna", True), ("moved ANNA SCHMIDT home", True), ("Frau Öztürk", True),
      ("write to a@b.org", True), ("call 030 1234567", True), ("seen 123-45-6789", True),

@@ -16,11 +16,11 @@ from ...errors import InputError
 from ...files import MISSING_TEXTS
 from ...kinds import MISSING
 from ...schema import Column, Schema
-from .column_reader import OTHER, SEXES
+from .column_reader import SEXES
 from .dates import DAYS, HOURS, days_since, first_is_day, hours_of, of_numbers, origin_of, to_dates
 from .decimals import sign_of_column, to_numbers
 from .outcome import says_yes
-from .reading import Reading, is_missing_word
+from .reading import OTHER, Reading, is_missing_word
 from .units import take_apart, unit_of
 
 NEW, OTHERWISE = "(not in train)", "written otherwise"

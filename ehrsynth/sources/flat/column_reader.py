@@ -19,11 +19,10 @@ from .columns_file import NOTHING
 from .dates import take_time
 from .outcome import read_outcome
 from .persons import identifying, join_persons
-from .reading import CODE_NAME, CODE_NUMBER, Reading
+from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
 
 SEXES = {word: name[0].upper() for name in ("f", "m") for word in WORDS[name].split()}
-OTHER = "Other"
 _KEPT_CODES = 40
 _HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
 _ROW_NUMBERS = re.compile(WORDS["row_numbers"])

@@ -25,7 +25,7 @@ from ...schema import MISSING, Column, Schema
 from .dates import HOURS, origin_of
 from .decimals import sign_of_column, to_numbers
 from .file import Raw
-from .reading import CODE_NUMBER, Reading
+from .reading import CODE_NUMBER, OTHER, Reading
 from .styles import date_style, number_style, step_of_time, write_date, write_numbers
 
 FILE = "form.json"
@@ -141,7 +141,8 @@ def _spellings(raw: pd.Series, values: pd.Series) -> dict[str, str]:
     taken = set(sizes)
     for category, text, count in sorted(pairs, key=lambda pair: -pair[2]):
         # Of several words for one category the first is meant, unless it only stands for others.
-        alike = text.casefold() == category.casefold() or count >= _MOST * sizes[category]
+        often = category != OTHER and count >= _MOST * sizes[category]  # which is no value's name
+        alike = text.casefold() == category.casefold() or often
         free = category not in written and (text == category or text not in taken)
         if count >= LEAST_PATIENTS and alike and free:
             written[category] = text

@@ -60,7 +60,7 @@ def join_persons(reading: Reading, rest: str) -> None:
     named = {text for text in reading.present.unique() if names_somebody(str(text))}
     if named:
         rows = reading.values.isin(named)
-        reading.values = reading.values.mask(rows, rest)
+        reading.values = reading.values.astype(object).mask(rows, rest)  # of a Categorical, too
         reading.warnings.append(
             f"what names a person ({told(rows.sum())} rows) joined as {rest}; if it does not, "
             f"{reading.say(identifier='allowed')}"

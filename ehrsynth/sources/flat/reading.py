@@ -19,6 +19,7 @@ from .decimals import MARKS, grouped, sign_of_column, to_numbers
 from .words import WORDS
 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
+OTHER = "Other"  # the rarer values, and those that name a person, as one
 CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
 CODE_NAME, ICD_NAME = re.compile(WORDS["code"]), re.compile(WORDS["icd"])
 _TRUTH = {"true": True, "false": False}
