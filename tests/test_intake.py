@@ -249,6 +249,38 @@ def test_a_spreadsheet_is_told_the_way(tmp_path):
         datasets.load("table", tmp_path / "p.xlsx", outcome="died")
 
 
+def headless(n=60):
+    rng = np.random.default_rng(0)
+    return [
+        [NAMES[i % 50], f"{1 + i % 28:02}.{1 + i % 12:02}.19{40 + i % 50}", f"a{i}@x.de",
+         f"{rng.integers(20, 90)}", "MF"[i % 2], "01"[i % 3 == 0]]
+        for i in range(n)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [slice(0, 6), slice(0, 3), slice(3, 6), slice(1, 6)])
+@pytest.mark.parametrize("outcome", ["1", "died"])
+def test_a_file_without_names_is_refused_and_not_quoted(tmp_path, caplog, cut, outcome):
+    rows = [row[cut] for row in headless()]
+    (tmp_path / "p.csv").write_text("\n".join(map(",".join, rows)))
+    with pytest.raises(InputError, match="looks like the values of a patient") as told:
+        datasets.load("table", tmp_path / "p.csv", outcome=outcome)
+    said = str(told.value).replace(str(tmp_path), "") + caplog.text
+    assert not any(value in said for value in rows[0] if len(value) > 1)
+
+
+@pytest.mark.parametrize("names", [
+    ["died", *map(str, range(8))], ["died", "2019", "2020", "2021"],
+    ["died", "250", "401", "38", "427"], ["died", "2020-01-01", "2020-02-01", "2020-03-01"],
+    ["died", "M", "F", "A"], ["died", "400.5", "402.5", "404.5"],
+])  # fmt: skip
+def test_names_that_are_numbers_or_dates_stay_names(tmp_path, names):
+    rng = np.random.default_rng(0)
+    made = pd.DataFrame(rng.integers(0, 2, (N, len(names))), columns=names)
+    tables, _ = load(made, tmp_path)
+    assert list(tables["table"].columns) == names
+
+
 # -- what a number is ----------------------------------------------------------------------
 
 

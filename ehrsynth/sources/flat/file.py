@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...files import TABLE_SUFFIXES, check_packed, read_table, reason, unescape, unescaped
 from .columns_file import FILE
 from .decimals import sign_of_file
-from .text_file import encoding_of, header_of
+from .text_file import encoding_of, header_of, without_names
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +123,11 @@ def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
     check_packed(path)
     encoding = encoding_of(path, said) if guess else said or "utf-8-sig"
     delimiter, names = header_of(path, encoding, guess)
+    if without_names(path, encoding, delimiter, guess):
+        raise InputError(
+            f"{path} begins with a line that looks like the values of a patient, not like names of "
+            "columns; put a line with the names above it."
+        )
     _refuse_doubled(path, [name for name in names if name])
     try:
         with warnings.catch_warnings():

@@ -6,6 +6,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ _BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _MOST_WORDS = 20_000  # different ones; more do not change the guess
 _ROWS_TO_GIVE_UP = 1_000  # after so many rows a delimiter that does not fit is left
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?")
+_DATE = re.compile(WORDS["written_date"])
+_PERSONAL = re.compile(
+    "|".join(line.split(" | ", 1)[1] for line in WORDS["forms"].strip().splitlines())
+)
+_SPAN, _SERIES = 0.5, 6  # beyond the other numbers, of their span; names that only grow, a series
 
 
 def open_file(path: Path, mode: str, **options) -> Any:
@@ -132,6 +139,52 @@ def header_of(path: Path, encoding: str, by_rows: bool = True) -> tuple[str, lis
     fits = {d: _fit(path, encoding, d, len(names[d])) if many else 1.0 for d in likely}
     best = max(likely, key=lambda d: (round(fits[d], 2), len(names[d])), default=",")
     return best, [name.strip() for name in names[best]]
+
+
+def without_names(path: Path, encoding: str, delimiter: str, by_rows: bool = True) -> bool:
+    """Whether most of the first line is what stands in the columns below it: no names, a patient.
+
+    Not `by_rows`, dates, e-mail addresses and numbers of persons or telephones are.
+    """
+    rows = _rows(path, encoding, delimiter)
+    names = [name.strip() for name in next(rows, [])]
+    below = [row for row in islice(rows, _ROWS_TO_GIVE_UP if by_rows else 0)]
+    below = [cells for row in below if (cells := [cell.strip() for cell in row]) != names]
+    columns: list[list[str]] = [
+        [row[i] for row in below if i < len(row) and row[i]] for i in range(len(names))
+    ]
+    series = _is_series([_number(name) for name in names if _NUMBER.fullmatch(name)])
+    alike = sum(
+        _is_value(name, column)
+        for name, column in zip(names, columns, strict=True)
+        if name and not (series and _NUMBER.fullmatch(name))
+    )
+    return alike >= 2 and alike > sum(map(bool, names)) / 2
+
+
+def _is_value(name: str, column: list[str]) -> bool:
+    """Whether a name is one of the values below it, or of their kind."""
+    if _PERSONAL.fullmatch(name) or name in column:
+        return True
+    if _DATE.fullmatch(name):
+        return sum(bool(_DATE.fullmatch(value)) for value in column) >= len(column) / 2
+    numbers = [_number(value) for value in column if _NUMBER.fullmatch(value)]
+    if not _NUMBER.fullmatch(name) or len(numbers) <= len(column) / 2:
+        return False
+    low, high = min(numbers), max(numbers)
+    beyond = _SPAN * (high - low)
+    return low - beyond <= _number(name) <= high + beyond
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _is_series(numbers: list[float]) -> bool:
+    """Whether numbers count columns: years, wavelengths, 0 to 99."""
+    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    even = len(steps) > 1 and max(steps) - min(steps) < 1e-6 * max(map(abs, steps), default=1)
+    return bool(steps) and min(steps) > 0 and (even or len(numbers) >= _SERIES)
 
 
 def _fit(path: Path, encoding: str, delimiter: str, width: int) -> float:
