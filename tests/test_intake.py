@@ -75,6 +75,42 @@ def test_what_says_who_a_patient_is_is_left_out_and_named(tmp_path, caplog, name
     assert listed["kind"][name] != "dropped"
 
 
+NUMBERS = [24_000_017 + 7919 * i for i in range(N - 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("contact_no", NUMBERS), ("contact_number", NUMBERS), ("gsm", NUMBERS), ("hicn", NUMBERS),
+        ("kv_nummer", NUMBERS), ("hosp_no", [n // 1000 for n in NUMBERS]),
+        ("x", [f"+4917{n}" for n in NUMBERS]),
+        ("x", [6_175_550_110 + 13 * i for i in range(N - 1)]),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_of_persons_are_left_out_and_named(tmp_path, caplog, name, values):
+    with caplog.at_level(logging.WARNING, logger="ehrsynth"):
+        tables, listed = load(table(**{name: values}), tmp_path)
+    assert listed["kind"][name] == "dropped" and "numbers" in listed["notes"][name]
+    assert f"Column {name!r} is left out" in caplog.text and name not in tables["table"]
+    _, listed = load(table(**{name: values}), tmp_path, **{name: {"identifier": "allowed"}})
+    assert listed["kind"][name] == "continuous"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("contact_no", range(12)), ("gsm", [80.5 + i for i in range(40)]),
+        ("hosp_no", range(101, 120)),
+        ("cost", [1_000_003 + 7919 * i for i in range(N - 1)]),
+        ("units", [10**9 + 29_999_999 * i for i in range(N - 1)]),
+        ("z", [f"{i / 3e5 - 0.0005:+.9f}" for i in range(N - 1)]),
+    ],
+)  # fmt: skip
+def test_numbers_of_things_stay(tmp_path, name, values):
+    _, listed = load(table(**{name: values}), tmp_path)
+    assert listed["kind"][name] != "dropped"
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -98,6 +134,66 @@ def test_names_of_things_stay_categories(tmp_path, name, values):
     assert listed["kind"][name] != "dropped" and "person" not in listed["notes"][name]
     if isinstance(values[0], str):
         assert len(tables["table"][name].cat.categories) == len(values)
+
+
+MORE = ["Chidi Okafor", "Amara Nwosu", "Grace Otieno", "Wanjiru Kamau", "Tendai Moyo",
+        "Kofi Mensah",
+        "Adwoa Boateng", "Sizwe Dlamini", "Nomsa Khumalo", "Yetunde Bello", "Anna Schmidt",
+        "Peter Kowalski"]  # fmt: skip
+SURNAMES = [name.split()[1] for name in MORE]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        *((name, SURNAMES) for name in (
+            "achternaam", "Voornaam", "efternamn", "fornavn", "jmeno", "příjmení", "soyad", "ФИО",
+            "Фамилия", "имя", "姓名", "attending", "surgeon", "Behandler", "nom", "prénom",
+            "apellidos",
+            "apellido", "cognome", "nazwisko", "imię", "nombre_paciente", "attending physician",
+        )),
+        ("x", MORE), ("x", MORE[6:]), ("x", [f"{n[0]}. {n.split()[1]}" for n in MORE]),
+        ("x", [f"{n.split()[1]}^{n.split()[0]}" for n in MORE]),
+        ("x", [f"Hr. {n}" for n in SURNAMES]), ("x", [f"Fr. {n}" for n in SURNAMES]),
+        ("x", [f"Fam. {n}" for n in SURNAMES]), ("x", [f"Sig.ra {n}" for n in SURNAMES]),
+        ("x", [f"dr {n.lower()}" for n in SURNAMES]), ("x", [f"DR {n.upper()}" for n in SURNAMES]),
+    ],
+)  # fmt: skip
+def test_names_of_many_countries_are_left_out(tmp_path, caplog, name, values):
+    with caplog.at_level(logging.WARNING, logger="ehrsynth"):
+        tables, listed = load(table(**{name: values}), tmp_path)
+    assert listed["kind"][name] == "dropped" and "(names of persons)" in listed["notes"][name]
+    assert f"Column {name!r} is left out" in caplog.text
+    assert not any(value in caplog.text + str(tables["form"]) for value in values)
+    _, listed = load(table(**{name: values}), tmp_path, **{name: {"identifier": "allowed"}})
+    assert listed["kind"][name] == "categorical"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("attending", ["Cardiology", "Pediatrics", "Internal Medicine", "Neurology", "Oncology",
+                       "General Surgery", "Psychiatry", "Urology", "Orthopaedics", "Radiology"]),
+        ("surgeon", [f"S{i:02}" for i in range(12)]), ("surgeon", [f"{i}" for i in range(12)]),
+        ("complaint", ["Chest Pain", "Hip Fracture", "Short Breath", "Back Pain", "Knee Injury",
+                       "Acute Asthma", "Heart Failure", "Head Trauma", "Anna Schmidt", "High Fever",
+                       "Abdominal Pain", "Gall Stones", "Peter Kowalski", "Gastric Ulcer"]),
+        ("organism", ["E. Coli", "S. Aureus", "K. Pneumoniae", "H. Pylori", "C. Difficile",
+                      "P. Mirabilis", "E. Faecalis", "C. Albicans", "M. Tuberculosis",
+                      "B. Cereus"]),
+        ("finding", ["DR Thorax", "DR KNEE", "DR Chest", "Fam. History", "Sr. Creatinine",
+                     "Sr. Calcium",
+                     "dr severe", "DR Hip", "MR Brain", "CT Head"]),
+        ("city", ["New York", "Los Angeles", "San Diego", "San Jose", "Las Vegas", "El Paso",
+                  "Santa Maria", "Fort Worth", "Saint Paul", "Kansas City", "St. Louis"]),
+        ("insurance", ["Blue Cross", "Medicare", "Medicaid", "Self Pay", "Kaiser Permanente",
+                       "Aetna",
+                       "United Healthcare", "Cigna", "Humana", "Blue Shield", "Private"]),
+    ],
+)  # fmt: skip
+def test_what_is_like_names_stays(tmp_path, name, values):
+    _, listed = load(table(**{name: values}), tmp_path)
+    assert listed["kind"][name] != "dropped"
 
 
 def test_a_name_within_a_category_joins_the_rest(tmp_path, caplog):
@@ -138,13 +234,27 @@ def test_what_names_somebody(text, names):
     assert names_somebody(text) == names
 
 
-@pytest.mark.parametrize("name", ["dob", "Geburtsdatum", "patient birth date"])
-def test_a_date_of_birth_is_named(tmp_path, name):
+@pytest.mark.parametrize(
+    "name",
+    ["dob", "Geburtsdatum", "patient birth date", "birth", "born", "date_birth", "birth_dttm",
+     "geboren", "geboortedatum", "fecha_nac", "dt_nasc", "syntymaaika", "syntymäaika",
+     "fodselsdato",
+     "fødselsdato", "data_urodzenia", "date de naissance", "doğum tarihi", "дата рождения"],
+)  # fmt: skip
+def test_a_date_of_birth_is_named(tmp_path, caplog, name):
     days = pd.date_range("1950-01-01", periods=N, freq="37D").strftime("%Y-%m-%d")
-    _, listed = load(table(**{name: days}), tmp_path)
+    with caplog.at_level(logging.WARNING, logger="ehrsynth"):
+        _, listed = load(table(**{name: days}), tmp_path)
+    assert f"Column {name!r}: a date of birth, which" in caplog.text
     assert "which with little else says who a patient is" in listed["notes"][name]
-    _, listed = load(table(year_of_birth=[1950, 1961, 1972]), tmp_path)
-    assert "says who" not in listed["notes"]["year_of_birth"]
+    others = {
+        "year_of_birth": [1950, 1961, 1972],
+        "birth": ["breech", "vaginal", "section", *"abcdefgh"],
+        "born": range(1950, 1990),
+        "admitted": days,
+    }
+    _, listed = load(table(**others), tmp_path)
+    assert not any("says who" in listed["notes"][name] for name in others)
 
 
 # -- train and holdout alike ----------------------------------------------------------------
