@@ -59,10 +59,10 @@ HOUSE = {
     "Pictures": {"plots": (), "slider": ()},
     "utility": {
         "evaluation": (
-            "intervals", "effort", "learners", "neighbours", "metric", "alignment", "setting",
-            "marginals", "fidelity", "kept", "utility", "fairness", "inference", "survival",
-            "published", "privacy", "farthest", "verdict", "choose", "page", "report", "judge",
-            "validation",
+            "intervals", "effort", "learners", "neighbours", "metric", "repeats", "alignment",
+            "setting", "marginals", "fidelity", "kept", "utility", "fairness", "inference",
+            "survival", "published", "privacy", "farthest", "verdict", "choose", "page", "report",
+            "judge", "validation",
         )
     },
     "Work": {

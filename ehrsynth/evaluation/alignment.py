@@ -16,6 +16,7 @@ from ..sources.flat.file import Raw, read_file
 from ..sources.flat.reading import Reading, tidy
 from ..sources.flat.table import learn, open_sheet, records
 from ..sources.quality import Finding
+from .repeats import REPEATS, repeats
 
 log = logging.getLogger(__name__)
 DEFECTS = "what does not fit"  # where a report's facts have it
@@ -45,7 +46,7 @@ def align(
     if outcome is not None and not (outcome in train and outcome in holdout):
         raise InputError(f"Outcome column {outcome!r} is not in both {both}; check --outcome.")
     hints: Mapping[str, Reading] = {}
-    facts: dict = {}
+    facts = _repeated(raws, schema, patient_id)  # as they are written: later the rare is joined
     if schema is None and columns is None and positive is None:
         schema = Schema.attached(train)
     if schema is not None and outcome not in (None, schema.outcome):
@@ -99,6 +100,17 @@ def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wish
             what = f"{odd.column}: {odd.what}{named}"
             found.append(Finding(role, what, odd.rows, odd.of, odd.done)._asdict())
     return result | {"facts": {DEFECTS: found} if found else {}}
+
+
+def _repeated(raws: dict[str, Raw], schema: Schema | None, patient: str | None) -> dict:
+    """What the synthetic table repeats of few patients, as a fact."""
+    frames = {role: raw.frame for role, raw in raws.items()}
+    rows = {n for n in frames["synthetic"] if _counts_rows(frames["synthetic"][n])}
+    frames["synthetic"] = frames["synthetic"].drop(columns=list(rows))
+    attached = schema or Schema.attached(frames["train"])
+    declared = {c.name: c.categories for c in attached.columns} if attached else {}
+    found = repeats(frames, declared, patient)
+    return {REPEATS: found} if found else {}
 
 
 def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:

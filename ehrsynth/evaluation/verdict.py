@@ -17,6 +17,7 @@ from .kept import LEAKS
 from .metric import Metric, number_text, per_100
 from .privacy.more_rows import SHADOWS, audited, exposing_rows
 from .privacy.success import ALARMS
+from .repeats import level_of_repeats
 
 FAMILIES = {
     "fidelity": "Does it look like real patients?",
@@ -141,15 +142,16 @@ class Findings:
     def answer(self) -> list[str]:
         """The first sentences of the report: what this data may be used for."""
         level = self._levels()
-        doubts = _doubts(self)
+        doubts, (_, repeated) = _doubts(self), level_of_repeats(self.facts)
         if doubts:
             share = [_say("no sharing")] if level["privacy"] == "bad" else []
-            return [*doubts, *share, _say("repeat"), *_unjudged(self)]
+            return [*doubts, *share, *repeated, _say("repeat"), *_unjudged(self)]
         use = _WORDS["fidelity", level["fidelity"]]["answer"]
         if level["fidelity"] in ("good", "care"):
             use += _WORDS["utility", level["utility"]]["answer"]
         private = _WORDS["privacy", level["privacy"]]["answer"].format(**_words_of(self))
-        return [private, use, *(s for s in _unjudged(self) if s not in private), *_missing(self)]
+        unjudged = (s for s in _unjudged(self) if s not in private)
+        return [*repeated, private, use, *unjudged, *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
@@ -330,9 +332,10 @@ def _alarm(found: Findings, metric: Metric) -> int:
 def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     metrics = [m for m in found.of("privacy") if m.value is not None]
     alarms = {m.name: _alarm(found, m) for m in metrics}
-    named = _named(found)
-    worst = max([*alarms.values(), audit := audited(found.facts), 2 * bool(named)])
-    said = named + _attacks(found)
+    copied, repeated = level_of_repeats(found.facts)
+    named = (repeated if copied == 2 else []) + _named(found)
+    worst = max([*alarms.values(), audit := audited(found.facts), copied, 2 * bool(named)])
+    said = (repeated if copied < 2 else []) + named + _attacks(found)
     if max([*alarms.values(), audit]):
         loud = [m.title.lower() for m in metrics if alarms[m.name]] + [SHADOWS] * bool(audit)
         said.append(_say("loud", titles=", ".join(loud)))
