@@ -40,9 +40,10 @@ _LETTERS = 4  # of a word that is looked for by itself; a shorter one only as al
 _LARGE = 1_000.0  # weights are smaller, so that none of them meets such a number by chance
 _LONGEST = 5  # words in a row
 _APART = 500  # a whole number of six or seven digits is a name where so few of them are in use
-_UNIQUE = 8  # digits of a whole number that is hardly a count
+_UNIQUE, _COUNTED = 8, 7  # digits: hardly a count; so many counts in a report meet none by chance
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d.,']*(?:[eE][+-]?\d+)?(?!\w)")
+_PARTED = re.compile(r"(?<![\w.,])\d+(?:[ \u00a0\u202f]\d+)+(?![\w.,]\d|\w)")  # as 0171 638 1766
 _GROUPED = re.compile(r"\d{1,3}(?:[,'.]\d{3})+")
 _DAY = re.compile(r"[12]\d{3}-[01]\d-[0-3]\d")
 _TIME = rf"^({_DAY.pattern})[ T][\d:.]+$"
@@ -52,6 +53,7 @@ _MONTH = rf"({'|'.join(_MONTHS)})[a-z]*\.?"
 _DATES = (
     (re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)(?:T[\d:.]*Z?)?"), ((1, 2, 3),)),
     (re.compile(r"(?<!\d)(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)"), ((3, 2, 1), (3, 1, 2))),
+    (re.compile(r"(?<![\w.])(\d\d)[-/.](\d\d)[-/.](\d\d)(?![\w/-]|\.\d)"), ((3, 2, 1), (3, 1, 2))),
     (re.compile(r"(?<![\w.,])([12]\d{3})([01]\d)([0-3]\d)(?!\w|[.,]\d)"), ((1, 2, 3),)),
     (re.compile(rf"\b(\d{{1,2}})\.? {_MONTH} (\d{{4}})\b", re.IGNORECASE), ((3, 2, 1),)),
     (re.compile(rf"\b{_MONTH} (\d{{1,2}}),? (\d{{4}})\b", re.IGNORECASE), ((3, 1, 2),)),
@@ -69,23 +71,27 @@ def _dates(text: str) -> set[str]:
             for places in orders:
                 year, month, day = (match[place].casefold()[:4] for place in places)
                 named = _MONTHS.index(month[:3]) + 1 if month[:3] in _MONTHS else int(month)
-                try:
-                    found.add(date(int(year), named, int(day)).isoformat())
-                except ValueError:
-                    continue
+                for century in ("19", "20") if len(year) == 2 else ("",):
+                    try:
+                        found.add(date(int(century + year), named, int(day)).isoformat())
+                    except ValueError:
+                        continue
     return found
 
 
 def _numbers(text: str, counts: bool = True) -> set[str]:
     """The numbers of six digits or more, in one spelling; of `counts`, as 123,456, if wanted."""
     found = set()
+    for written in _PARTED.findall(text):
+        digits = re.sub(r"\D", "", written)
+        found |= {_spelled(digits)} - {""} if len(digits) >= _COUNTED else set()
     for written in _NUMBER.findall(text):
         if sum(map(str.isdigit, written)) < DIGITS:
             continue
         written = written.rstrip(".,'")
         if _GROUPED.fullmatch(written):
             digits = re.sub(r"\D", "", written)
-            found |= {digits} if counts or len(digits) >= _UNIQUE else set()
+            found |= {digits} if counts or len(digits) >= _COUNTED else set()
         elif spelled := _spelled(written.replace(",", "").replace("'", "")):
             found.add(spelled)
     return found
@@ -115,8 +121,29 @@ def _words(text: str) -> list[str]:
     """The words of a text that have a letter, one after the other."""
     for pattern, _ in _DATES[:2]:
         text = pattern.sub(" ", text)
+    return [word for word in _signs(text) if not word.isdigit()]
+
+
+def _signs(text: str) -> list[str]:
+    """Words and numbers, one after the other; an 's belongs to no name."""
     words = _WORD.findall(text.casefold().replace("’", "'"))
-    return [word for word in words if not word.isdigit()]
+    return [word.removesuffix("'s") for word in words]
+
+
+def _addresses(text: str, whole: bool) -> set[str]:
+    """Words with numbers between them, as of an address: all (`whole`), or three to five in a row.
+
+    A number with its unit is none, and what has no word of four letters.
+    """
+    signs = _signs(text)
+    lengths = [len(signs)] if whole else range(3, min(_LONGEST, len(signs)) + 1)
+    found = set()
+    for length in lengths:
+        for row in (signs[start : start + length] for start in range(len(signs) - length + 1)):
+            words = [sign for sign in row if not sign.isdigit()]
+            if 1 < len(words) < len(row) and max(map(len, words)) >= _LETTERS:
+                found.add("#" + " ".join(row))
+    return found
 
 
 def _rows(words: list[str]) -> Iterator[str]:
@@ -179,8 +206,14 @@ def _said(text: str) -> set[str]:
     cells = {_cell(words)} if words else set()
     if comma and 1 < len(words) <= _LONGEST:  # the last name first
         turned = _words(f"{first} {last}")
-        cells |= {_cell(turned), *_rows(turned)}
+        cells |= {_cell(turned), *_rows(turned), *_glued(turned)}
+    cells |= _addresses(text, whole=True) | _glued(words)
     return _dates(text) | _numbers(text) | set(_rows(words)) | cells
+
+
+def _glued(words: list[str]) -> set[str]:
+    """Two short words as one, as KaBi; of a longer one more is found anyway."""
+    return {"".join(words)} if len(words) == 2 and max(map(len, words)) < _LETTERS else set()
 
 
 def _of_column(table: engine.Table, name: str, key: str, least: int) -> _Counts:
@@ -207,7 +240,7 @@ def _names_nobody(one: str, own: frozenset[str], whole: frozenset[str]) -> bool:
     """
     if one in own:
         return True
-    if one.startswith("="):
+    if one.startswith(("=", "#")):
         return len(one) < 3
     words = one.split(" ")
     if len(words) > 1 and one in whole and len(one) > 3:
@@ -309,7 +342,9 @@ class Rare:
     def _in_content(self, content: Content, kind: str) -> set[str]:
         text = html.unescape(content.text)
         said = _dates(text) | _numbers(text, counts=False) | set(_rows(_words(text)))
-        cells = {_cell(_words(line)) for line in re.split(r"[\n<>|\"]", text)}
+        lines = re.split(r"[\n<>|\"]", text)
+        cells = {_cell(_words(line)) for line in lines}
+        said |= {one for line in lines for w in (True, False) for one in _addresses(line, w)}
         # In the code of a page stand short words of every kind.
         said |= cells if kind != ".html" else {cell for cell in cells if len(cell) > _LETTERS}
         for tensor in content.tensors:

@@ -34,6 +34,9 @@ def hospital(n=400):
             "born": born.strftime("%d.%m.%Y"),
             "ward": np.where(np.arange(n) < 3, "Quarantine 7b", rng.choice(["North", "South"], n)),
             "note": np.where(np.arange(n) == 9, "he was the mayor of our town", "no note"),
+            "place": [f"{i} Menongasse, {1000 + i % 90} Wien" for i in range(n)],
+            "phone": [f"+49 171 6{i:02d} {1766 + i}" for i in range(n)],
+            "insured": [f"{3591453 + 7919 * i}" for i in range(n)],
             "platelets": rng.normal(250_000, 30_000, n).round(1),
         }
     )
@@ -71,6 +74,14 @@ PLANTED = {
     "a name with an initial": lambda t: "J Ng",
     "a name of common words": lambda t: t["called"][23],
     "a name in another script": lambda t: t["called"][24],
+    "an address of common words": lambda t: t["place"][174],
+    "a short name that owns": lambda t: "of the dull Bo Li's pressure",
+    "a short name as one word": lambda t: "BoLi",
+    "a number with commas": lambda t: f"{int(t['insured'][5]):,}",
+    "a number with blanks": lambda t: f"{t['insured'][5][:4]} {t['insured'][5][4:]}",
+    "a telephone number": lambda t: t["phone"][140],
+    "a telephone number without blanks": lambda t: t["phone"][140].replace(" ", ""),
+    "a day of two digits": lambda t: day(t, "%d.%m.%y"),
     "common words in a rare row": lambda t: "he was the mayor of our town",
 }
 
@@ -130,7 +141,9 @@ def test_whatever_is_planted_is_found_in_whatever_leaves(source, rare, tmp_path,
 @pytest.mark.parametrize(
     "said",
     ["no note", "North", "the ward book", "Bo", "the Li of B. L. an", "Young",
-     "Berta Nobody", "4711471147", "1919-12-31", "1920-01-01",
+     "Berta Nobody", "4711471147",
+     "20 Menongasse, 1051 Wien", "4 711 471", "numpy 1.26.04, pandas 2.2.10", "Bodo's ward", "12.5 mg",
+     "1919-12-31", "1920-01-01",
      "The privacy verdict is good; patients of the training data", "0.123456789"],
 )  # fmt: skip
 def test_what_many_have_or_nobody_is_no_find(rare, tmp_path, carrier, said):
