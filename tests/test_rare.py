@@ -142,8 +142,8 @@ def test_whatever_is_planted_is_found_in_whatever_leaves(source, rare, tmp_path,
     "said",
     ["no note", "North", "the ward book", "Bo", "the Li of B. L. an", "Young",
      "Berta Nobody", "4711471147",
-     "20 Menongasse, 1051 Wien", "4 711 471", "numpy 1.26.04, pandas 2.2.10", "Bodo's ward", "12.5 mg",
-     "1919-12-31", "1920-01-01",
+     "20 Menongasse, 1051 Wien", "4 711 471", "numpy 1.26.04, pandas 2.2.10", "Bodo's ward",
+     "12.5 mg", "1919-12-31", "1920-01-01",
      "The privacy verdict is good; patients of the training data", "0.123456789"],
 )  # fmt: skip
 def test_what_many_have_or_nobody_is_no_find(rare, tmp_path, carrier, said):
