@@ -60,8 +60,8 @@ def load(frame, path, **said):
         ("x", [f"{i}-12-{i + 1000}" for i in range(100, 160)], "numbers of persons"),
         ("x", [f"{i} Main Street" for i in range(30)], "addresses"),
         ("x", [f"Hauptstraße {i}" for i in range(30)], "addresses"),
-        ("note", ["Patient feels well.", *(f"He has pain since {i} days" for i in range(20))],
-         "free text"),
+        ("note", ["Patient feels well.", *(f"He has pain since {i} days" for i in range(55)),
+                  *[None] * 44], "free text"),
     ],
 )  # fmt: skip
 def test_what_says_who_a_patient_is_is_left_out_and_named(tmp_path, caplog, name, values, what):
@@ -194,6 +194,46 @@ def test_names_of_many_countries_are_left_out(tmp_path, caplog, name, values):
 def test_what_is_like_names_stays(tmp_path, name, values):
     _, listed = load(table(**{name: values}), tmp_path)
     assert listed["kind"][name] != "dropped"
+
+
+DISPOSITIONS = [
+    "Expired at home. Medicaid only, hospice.", "Discharged to home or self care.",
+    "Left against medical advice or discontinued care.", "Still a patient at this hospital.",
+    *(f"Discharged or transferred to a place of kind {c}, certified." for c in "ABCDEFGHIJK"),
+    "Expired in a medical facility. Medicaid only, hospice.", "Admitted as an inpatient.",
+]  # fmt: skip
+TITLES = [
+    f"{root} of {side} {part} Artery with Drug-eluting Intraluminal Device, Percutaneous Approach"
+    for root in ("Dilation", "Bypass", "Occlusion") for side in ("Left", "Right")
+    for part in ("Coronary", "Femoral", "Renal", "Iliac")
+]  # fmt: skip
+ASA = ["ASA 1 - A normal healthy patient.", *(
+    f"ASA {i} - A patient with {how} systemic disease that is {what}." for i in range(2, 6)
+    for how in ("mild", "severe") for what in ("stable", "a threat")
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", [DISPOSITIONS, TITLES, ASA])
+def test_long_texts_that_many_patients_share_are_categories(tmp_path, values):
+    tables, listed = load(table(x=values), tmp_path)
+    assert list(tables["table"]["x"].cat.categories) == sorted(values)
+    own = [f"{value[:-1]} since {i} days." for i, value in enumerate((values * 20)[:250])]
+    _, listed = load(table(x=own), tmp_path)
+    assert "(free text)" in listed["notes"]["x"]
+
+
+def test_many_long_texts_that_many_patients_share_are_categories(tmp_path):
+    values = [f"{title}, Stage {i}" for title in TITLES for i in range(10)]
+    frame = pd.concat([table(), *[table()] * 7], ignore_index=True)
+    tables, listed = load(frame.assign(x=(values * 10)[: len(frame)]), tmp_path)
+    assert "rarer values joined" in listed["notes"]["x"] or "group them" in listed["notes"]["x"]
+
+
+def test_a_shared_text_that_names_a_person_is_joined(tmp_path, caplog):
+    values = [*DISPOSITIONS, "Patient was seen by Anna Schmidt and is sent home."]
+    tables, listed = load(table(x=values), tmp_path)
+    assert "what names a person" in listed["notes"]["x"] and "Schmidt" not in str(tables["form"])
+    assert list(tables["table"]["x"].cat.categories) == sorted([*DISPOSITIONS, "Other"])
 
 
 def test_a_name_within_a_category_joins_the_rest(tmp_path, caplog):

@@ -18,7 +18,7 @@ from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_
 from .columns_file import NOTHING
 from .dates import take_time
 from .outcome import read_outcome
-from .persons import identifying, join_persons
+from .persons import are_shared, identifying, join_persons
 from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
 
@@ -163,7 +163,7 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
         return
     long = present.str.len().mean() > _NOTE_LENGTH
     many = distinct > len(present) / 2 and not CODE_NAME.search(reading.name.lower())
-    if not allowed and (many or (long and distinct > 200)):
+    if not allowed and (many or (long and distinct > 200 and not are_shared(present))):
         _refuse_identifier(reading)
     _join_rare(reading)
 

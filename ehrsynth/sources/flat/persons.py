@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ... import kinds
-from ...protection import told
+from ...protection import LEAST_PATIENTS, told
 from .reading import CODE_NAME, Reading
 from .words import WORDS
 
@@ -32,6 +32,7 @@ _DOCTOR, _DOTTED, _INITIALS, _ENDS = (
     for name in ("called_doctor", "called_dotted", "initials", "medical_ends")
 )
 _ALIKE, _SOME, _SURE = 0.6, 0.05, 0.9  # shares of the different values
+_SHARED = 0.8  # of the rows
 _NUMBERED, _LARGE = 1_000, 10**5  # the least number of a person, and what hardly counts a thing
 _CAPITALS = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:[,\s]+[^\W\d_a-z][\w.'’-]*)+")  # words in a row
 
@@ -112,8 +113,17 @@ def _by_values(present: pd.Series) -> str:
         return what
     if texts.map(names_somebody).mean() >= _MANY or _are_names(texts):
         return "names of persons"
+    if are_shared(present):
+        return ""
     long = texts.str.split().str.len().mean() >= _LONG
     return "free text" if long or texts.map(_is_sentence).mean() >= _SENTENCES else ""
+
+
+def are_shared(present: pd.Series) -> bool:
+    """Whether nearly all rows have one of a few values that others have too: no text is free."""
+    counts = present.value_counts()
+    few = len(counts) <= len(present) / LEAST_PATIENTS
+    return few and bool(counts[counts >= LEAST_PATIENTS].sum() >= _SHARED * len(present))
 
 
 def _are_names(texts: pd.Series) -> bool:
