@@ -332,12 +332,21 @@ class Rare:
                 hits |= self._in_content(content, path.suffix) - counted
         except (ValueError, OSError, EOFError, KeyError) as error:
             raise InputError(f"{path} cannot be searched: {reason(error)}.") from error
+        return self._say(path.name, hits)
+
+    def found_in_words(self, what: str, text: str, texts: bool = True) -> list[str]:
+        """The same of `what` somebody has typed; only its dates and numbers if not `texts`."""
+        parts = "\n".join([text, *re.split(r"[,;:()#]", text)])
+        hits = self._in_content(Content(parts, [], []), ".md")
+        return self._say(what, {o for o in hits if texts or _DAY.fullmatch(o) or _spelled(o)})
+
+    def _say(self, where: str, hits: set[str]) -> list[str]:
         kinds = {
             "dates" if _DAY.fullmatch(o) else "numbers" if _spelled(o) else "texts" for o in hits
         }
         what = " and ".join(sorted(kinds))
         few = f"of fewer than {self.least} patients of the source"
-        return [f"{path.name} holds {what} {few}"] if hits else []
+        return [f"{where} holds {what} {few}"] if hits else []
 
     def _in_content(self, content: Content, kind: str) -> set[str]:
         text = html.unescape(content.text)

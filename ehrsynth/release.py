@@ -67,6 +67,7 @@ def release(
     else:
         verdict = read_json(run / METRICS_FILE)["verdicts"]["privacy"]
     signature = _signature(signed_by, verdict, needed=not guarantee)
+    _check_typed(run, {"recipient": recipient, "license": license, "signed-by": signed_by})
     private_folder(out.parent)
     left_over = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}\.part")
     for folder in out.parent.iterdir():  # of a release to this place that was killed
@@ -99,7 +100,24 @@ def _signature(signed_by: str | None, verdict: dict, needed: bool) -> dict[str, 
 
 def _plainly(said: str | None) -> str:
     """What somebody has typed, without signs that mean something to a page."""
-    return " ".join(re.sub(r"[^\w .,:;'/@()-]", " ", said or "").split())
+    plain = " ".join(re.sub(r"[^\w .,:;'/@()-]", " ", said or "").split())
+    return plain if any(sign.isalnum() for sign in plain) else ""
+
+
+def _check_typed(run: Path, typed: dict[str, str | None]) -> None:
+    """Refuse what says nothing, and what names a patient: it would stand in card and report.
+
+    Who signs may have a name that patients have as well, but no number or date of theirs.
+    """
+    rare = Rare.load(run)
+    for name, text in typed.items():
+        if text is None:
+            continue
+        if not _plainly(text):
+            raise InputError(f"--{name} says nothing ({text!r}); give words, or leave it out.")
+        said = f"{text}\n{_plainly(text)}"
+        if found := rare.found_in_words(f"--{name}", said, texts=name != "signed-by"):
+            raise InputError(f"{run} cannot be released: {found[0]}; say it in other words.")
 
 
 def _pack(run: Path, package: Path, with_model: bool, guaranteed: bool) -> None:

@@ -179,6 +179,23 @@ def test_what_only_people_know_goes_into_the_card_and_the_package_is_whole(run, 
     assert problems(tmp_path / "bare") == ["card.md is changed"]
 
 
+@pytest.mark.parametrize("option", ["recipient", "license", "signed_by"])
+def test_what_is_typed_is_searched_too(run, tmp_path, option):
+    """A patient's name and number would stand in card and report; only who signs has a name."""
+    name, mrn = of_nobody_else(run, "name"), of_nobody_else(run, "mrn")
+    typed = {"signed_by": "A. Name"}
+    for said in (f"# {name}, a friend", name.upper(), f"file {mrn}", f"file {mrn[:4]} {mrn[4:]}"):
+        if option != "signed_by" or mrn[:4] in said:
+            with pytest.raises(InputError, match="of fewer than 5 patients") as stop:
+                release(run, tmp_path / "out", **typed | {option: said})
+            assert said not in str(stop.value) and not (tmp_path / "out").exists()
+    for said in ("!!!", " ", "--"):
+        with pytest.raises(InputError, match="says nothing|somebody answers"):
+            release(run, tmp_path / "out", **typed | {option: said})
+    release(run, tmp_path / "out", **typed | {option: name if option == "signed_by" else "Team 7"})
+    assert problems(tmp_path / "out") == []
+
+
 def test_a_license_that_is_known_stays(run, tmp_path):
     card = (run / "card.md").read_text().replace("source**: not stated: tell ehrsynth release",
                                                  "source**: CC BY 4.0")  # fmt: skip
