@@ -236,6 +236,19 @@ def test_a_shared_text_that_names_a_person_is_joined(tmp_path, caplog):
     assert list(tables["table"]["x"].cat.categories) == sorted([*DISPOSITIONS, "Other"])
 
 
+@pytest.mark.parametrize("name", ["icd", "plz", "postcode"])
+def test_codes_that_are_left_out_say_what_to_do(tmp_path, caplog, name):
+    codes = [f"K{i:03}" if name == "icd" else f"{10000 + i}" for i in range(280)]
+    with caplog.at_level(logging.WARNING, logger="ehrsynth"):
+        load(table(**{name: codes}), tmp_path)
+    said = f"Column {name!r} is left out: it has 280 values of too few patients each; group them"
+    assert said in caplog.text and f'say {{"{name}": {{"kind": "categorical"}}}}' in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="ehrsynth"):
+        load(table(**{name: codes[:5] * 60}), tmp_path)
+    assert "left out" not in caplog.text
+
+
 def test_a_name_within_a_category_joins_the_rest(tmp_path, caplog):
     values = ["fall", "chest pain", "transfer of Anna Schmidt", "call Mr. Weber", "dizzy"]
     tables, listed = load(table(reason=values), tmp_path)

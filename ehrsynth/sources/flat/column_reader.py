@@ -23,6 +23,7 @@ from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
 
 SEXES = {word: name[0].upper() for name in ("f", "m") for word in WORDS[name].split()}
+TOO_FEW = "values of too few patients each"
 _KEPT_CODES = 40
 _HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
 _ROW_NUMBERS = re.compile(WORDS["row_numbers"])
@@ -227,7 +228,7 @@ def _join_rare(reading: Reading) -> None:
     kept = set(counts.index[:most])
     if not kept:
         reading.dropped = (
-            f"{len(counts):,} values of too few patients each; group them (a code by its first "
+            f"{len(counts):,} {TOO_FEW}; group them (a code by its first "
             f"signs), or {reading.say(kind='categorical')}"
         )
     reading.notes.append(f"{len(counts) - len(kept):,} rarer values joined as {OTHER}")

@@ -19,7 +19,7 @@ from ...schema import PATIENT_KEY, Schema
 from ..quality import Finding, note
 from . import columns_file, form
 from .applying import fit_into, widest
-from .column_reader import understand
+from .column_reader import TOO_FEW, understand
 from .columns_file import NOTHING, Wish
 from .file import Raw, read_file
 from .outcome import read_outcome
@@ -220,8 +220,9 @@ def tables_of(
     for name, why in known.columns.loc[
         known.columns["kind"] == "dropped", ["column", "notes"]
     ].values:
-        if why.startswith(PERSONAL):
-            log.warning("Column %r is left out: it %s.", name, why)
+        if why.startswith(PERSONAL) or TOO_FEW in why:  # the list of columns cuts what to do
+            it = "it has" if TOO_FEW in why else "it"
+            log.warning("Column %r is left out: %s %s.", name, it, why)
     plain, result = sheet.frame, {"columns": known.columns, "file": _facts(sheet.raw)}
     table, _ = fit_into(known.schema, plain.loc[train], known.readings)
     result["table"] = known.schema.cast(table, where=sheet.raw.where)
