@@ -151,6 +151,7 @@ SURNAMES = [name.split()[1] for name in MORE]
             "Фамилия", "имя", "姓名", "attending", "surgeon", "Behandler", "nom", "prénom",
             "apellidos",
             "apellido", "cognome", "nazwisko", "imię", "nombre_paciente", "attending physician",
+            "name_last", "fname",
         )),
         ("x", MORE), ("x", MORE[6:]), ("x", [f"{n[0]}. {n.split()[1]}" for n in MORE]),
         ("x", [f"{n.split()[1]}^{n.split()[0]}" for n in MORE]),
@@ -178,6 +179,8 @@ def test_names_of_many_countries_are_left_out(tmp_path, caplog, name, values):
         ("complaint", ["Chest Pain", "Hip Fracture", "Short Breath", "Back Pain", "Knee Injury",
                        "Acute Asthma", "Heart Failure", "Head Trauma", "Anna Schmidt", "High Fever",
                        "Abdominal Pain", "Gall Stones", "Peter Kowalski", "Gastric Ulcer"]),
+        ("provider", ["Blue Cross", "Aetna", "Cigna", "Humana", "Medicare", "Medicaid", "Kaiser",
+                      "Self Pay", "Tricare", "Anthem", "St. Mary Hospital", "Private"]),
         ("organism", ["E. Coli", "S. Aureus", "K. Pneumoniae", "H. Pylori", "C. Difficile",
                       "P. Mirabilis", "E. Faecalis", "C. Albicans", "M. Tuberculosis",
                       "B. Cereus"]),
@@ -432,10 +435,19 @@ def test_a_file_without_names_is_refused_and_not_quoted(tmp_path, caplog, cut, o
     assert not any(value in said for value in rows[0] if len(value) > 1)
 
 
+def test_a_file_without_names_whose_texts_all_differ_is_refused(tmp_path):
+    each = (f"19{30 + i}0{1 + i % 9}11\t0171123{i + 1000}\t{i % 2}" for i in range(60))
+    rows = [f"Doe{i}\tBob{i}\t{rest}" for i, rest in enumerate(each)]
+    first = "Schmidt\tAnna\t19560312\t01711234567\t1"
+    (tmp_path / "p.csv").write_text("\n".join([first, *rows]))
+    with pytest.raises(InputError, match="looks like the values of a patient"):
+        datasets.load("table", tmp_path / "p.csv", outcome="1")
+
+
 @pytest.mark.parametrize("names", [
     ["died", *map(str, range(8))], ["died", "2019", "2020", "2021"],
     ["died", "250", "401", "38", "427"], ["died", "2020-01-01", "2020-02-01", "2020-03-01"],
-    ["died", "M", "F", "A"], ["died", "400.5", "402.5", "404.5"],
+    ["died", "M", "F", "A"], ["died", "jan", "feb", "mar"], ["died", "400.5", "402.5", "404.5"],
 ])  # fmt: skip
 def test_names_that_are_numbers_or_dates_stay_names(tmp_path, names):
     rng = np.random.default_rng(0)

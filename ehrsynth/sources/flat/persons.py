@@ -77,7 +77,7 @@ def _by_name(reading: Reading, called: list[str]) -> str:
     """What the column holds by its name, where its values are none of a thing."""
     present = reading.present
     if kinds.is_number(present):
-        least, whole = present.abs().median(), not np.any(present.to_numpy(float) % 1)
+        least, whole = present.abs().median(), _are_whole(present)
         many = present.nunique() > _MANY * len(present)
         if least < (_NUMBERED if whole and many else _LARGE):
             return ""
@@ -98,12 +98,17 @@ def _by_digits(reading: Reading) -> str:
         return ""
     if reading.is_written and reading.written is not None:
         texts = reading.written[present.index].astype("str")
-    elif np.any(present.to_numpy(float) % 1) or present.abs().max() >= 10**15:
+    elif not _are_whole(present) or present.abs().max() >= 10**15:
         return ""
     else:
         texts = present.astype("int64").astype("str")
     formed = pd.Series(texts.unique()).str.fullmatch(WORDS["digits"])
     return "telephone numbers" if formed.mean() >= _SURE else ""
+
+
+def _are_whole(numbers: pd.Series) -> bool:
+    plain = numbers.to_numpy(float)
+    return bool(np.isfinite(plain).all()) and not np.any(plain % 1)
 
 
 def _by_values(present: pd.Series) -> str:

@@ -32,7 +32,9 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?")
 _DATE = re.compile(WORDS["written_date"])
 _PERSONAL = re.compile(
     "|".join(line.split(" | ", 1)[1] for line in WORDS["forms"].strip().splitlines())
+    + r"|\+\d{9,15}|0\d{9,12}"
 )
+_GIVEN = set(WORDS["given"].split()) - {"jan"}  # a month
 _SPAN, _SERIES = 0.5, 6  # beyond the other numbers, of their span; names that only grow, a series
 
 
@@ -164,7 +166,7 @@ def without_names(path: Path, encoding: str, delimiter: str, by_rows: bool = Tru
 
 def _is_value(name: str, column: list[str]) -> bool:
     """Whether a name is one of the values below it, or of their kind."""
-    if _PERSONAL.fullmatch(name) or name in column:
+    if _PERSONAL.fullmatch(name) or name in column or _GIVEN & set(name.casefold().split()):
         return True
     if _DATE.fullmatch(name):
         return sum(bool(_DATE.fullmatch(value)) for value in column) >= len(column) / 2
