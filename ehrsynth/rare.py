@@ -212,7 +212,7 @@ def _said(text: str) -> set[str]:
 
 
 def _glued(words: list[str]) -> set[str]:
-    """Two short words as one, as KaBi; of a longer one more is found anyway."""
+    """Two short words as one; of a longer one more is found anyway."""
     return {"".join(words)} if len(words) == 2 and max(map(len, words)) < _LETTERS else set()
 
 
