@@ -16,7 +16,7 @@ from .reading import CODE_NAME, Reading
 from .words import WORDS
 
 PERSONAL = "names or tells of single persons"
-_LEAST_DIFFERENT, _LEAST_NAMES = 10, 4  # values; fewer are groups, and no list of names
+_LEAST_DIFFERENT, _LEAST_NAMES = 10, 3  # values; fewer are groups, and no list of names
 _MANY, _SENTENCES, _LONG = 0.5, 0.2, 10  # shares of the different values, and words of a text
 _LINES = (WORDS[name].strip().splitlines() for name in ("forms", "identifiers"))
 _FORMS, _CALLED = (dict(line.split(" | ", 1) for line in lines) for lines in _LINES)
@@ -42,14 +42,15 @@ def identifying(reading: Reading) -> str:
     present, different = reading.present, reading.present.nunique()
     if reading.wish.identifier or reading.wish.kind or different < _LEAST_NAMES:
         return ""
+    called = _called(reading.name)
     if different >= _LEAST_DIFFERENT:
-        called = _called(reading.name)
         _note_birth(reading, called)
         what = _by_name(reading, called) or _by_digits(reading)
         what = what or (_by_values(present) if reading.is_text else "")
     else:
         texts = pd.Series(present.unique()).astype("str")
-        what = "names of persons" if reading.is_text and _are_names(texts) else ""
+        named = reading.is_text and (_are_names(texts) or _are_few_names(called, texts))
+        what = "names of persons" if named else ""
     return what and f"{PERSONAL} ({what}); if it does not, {reading.say(identifier='allowed')}"
 
 
@@ -84,11 +85,24 @@ def _by_name(reading: Reading, called: list[str]) -> str:
     found = (w for w, names in _CALLED.items() if any(re.fullmatch(names, n) for n in called))
     if (what := next(found, "")) or not reading.is_text:
         return what
-    if any(re.fullmatch(WORDS["staff"], one) for one in called):
-        texts = pd.Series(present.unique()).astype("str")
-        single = ~texts.str.contains(r"\d|^.{,2}$|^[A-Z]{,4}$", regex=True) & ~texts.map(_is_thing)
-        return "names of persons" if single.mean() >= _ALIKE else ""
-    return ""
+    texts = pd.Series(present.unique()).astype("str")
+    return "names of persons" if _are_of_staff(called, texts) else ""
+
+
+def _are_of_staff(called: list[str], texts: pd.Series) -> bool:
+    """Whether a column is called by who treats, and its values are neither codes nor things."""
+    if not any(re.fullmatch(WORDS["staff"], one) for one in called):
+        return False
+    single = ~texts.str.contains(r"\d|^.{1,2}$|^[A-Z]{1,4}$", regex=True) & ~texts.map(_is_thing)
+    return bool(single.mean() >= _ALIKE)
+
+
+def _are_few_names(called: list[str], texts: pd.Series) -> bool:
+    """Whether so few values that they may be groups are names, as their column is called."""
+    if texts.str[0].str.isupper().mean() >= _SURE and _are_of_staff(called, texts):
+        return True
+    named = any(re.fullmatch(_CALLED["names of persons"], one) for one in called)
+    return named and bool(texts.map(_is_like_a_name).mean() >= _ALIKE)
 
 
 def _by_digits(reading: Reading) -> str:
