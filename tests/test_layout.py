@@ -112,7 +112,7 @@ def test_a_module_is_read_in_one_sitting_and_a_function_on_one_screen(name):
 
 def test_the_package_stays_small():
     lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in FILES.items()}
-    assert sum(lines.values()) <= 24_123  # 1,250 of them the guarantee, the doctor, the audit
+    assert sum(lines.values()) <= 24_137  # 1,250 of them the guarantee, the doctor, the audit
     assert (
         sum(n for name, n in lines.items() if is_taught(name)) <= 10_279
     )  # 60 of them forms of the tutorial
