@@ -22,9 +22,9 @@ MORE = ("procedures", "medications", "labs")
 
 
 def test_readers_and_columns_have_what_there_can_be_of_a_patient():
-    assert tuple(mimic_iv.INCLUDED) == tuple(omop._INCLUDED) == INCLUDABLE
+    assert tuple(mimic_iv.INCLUDED) == tuple(omop._KNOWN["included"]) == INCLUDABLE
     assert [column.name for column in MEASUREMENTS] == list(UNITS)
-    assert [name for _, name in omop._MEASURED.values()] == list(UNITS)
+    assert list(omop._KNOWN["measured"]) == list(UNITS)
 
 
 @pytest.fixture(scope="module", params=extract.ENGINES)

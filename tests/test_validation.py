@@ -215,7 +215,8 @@ def test_words_about_data_without_structure(reports):
 @pytest.mark.parametrize("defect", ["flipped label", "shuffled label"])
 def test_words_about_wrong_labels(reports, defect):
     report = reports[defect]
-    assert "not for prediction" in " ".join(report.answer())
+    said = " ".join(report.answer())  # a label turned round gives nine of ten patients away
+    assert "not for prediction" in said or "good for testing software only" in said
     assert report.verdicts()["utility"].level == "bad"
     assert any("Developing prediction models" in s for s in report.advice()["bad"])
     assert not any("prediction models" in s for s in report.advice()["good"])
