@@ -306,8 +306,8 @@ def to_bins(train, new, bins):
 
 
 # show
-ages = [table["age"].to_numpy(float) for table in (train, holdout)] if "age" in train else None
-if ages:
+if "age" in train and pd.api.types.is_numeric_dtype(train["age"]):
+    ages = [table["age"].to_numpy(float) for table in (train, holdout)]
     print("holdout patients in each of five bins of age:", np.bincount(to_bins(*ages, 5)))
 
 
