@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from toy import toy_patients
+from toy import saved_toy_model
 
 import ehrsynth as es
 from ehrsynth import datasets
@@ -18,12 +18,7 @@ from ehrsynth.sources import engine
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    train = toy_patients(200)
-    prep = es.Preprocessor().fit(train)
-    es.EMRWGAN(steps=2).fit(prep.transform(train)).save(folder)
-    prep.save(folder)
-    return folder
+    return saved_toy_model(tmp_path_factory.mktemp("model"))
 
 
 def spoilt(tensors, name):

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from toy import toy_patients
+from toy import saved_toy_model
 
 import ehrsynth as es
 from ehrsynth.rules import write_rules
@@ -54,11 +54,7 @@ def ask():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    train = toy_patients(200)
-    prep = es.Preprocessor().fit(train)
-    es.EMRWGAN(steps=2).fit(prep.transform(train)).save(folder)
-    prep.save(folder)
+    folder = saved_toy_model(tmp_path_factory.mktemp("model"))
     write_rules([], folder / "rules.json")
     return folder
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+import ehrsynth as es
 from ehrsynth.schema import MISSING, Column, Schema
 
 CODES = 30
@@ -56,3 +57,12 @@ def toy_patients(n: int, seed: int = 0) -> pd.DataFrame:
             has &= ~sex if i == 0 else sex
         columns[f"phe_{i}"] = has.astype(np.uint8)
     return toy_schema().cast(pd.DataFrame(columns))
+
+
+def saved_toy_model(folder):
+    """A folder with a model of toy patients, hardly trained, and its preprocessor."""
+    train = toy_patients(200)
+    prep = es.Preprocessor().fit(train)
+    es.EMRWGAN(steps=2).fit(prep.transform(train)).save(folder)
+    prep.save(folder)
+    return folder
