@@ -74,16 +74,45 @@ def test_accidents_of_few_patients_are_not_copied():
     assert spread[0] > 4 * spread[1] > 8 * spread[2]
 
 
-def test_less_trust_moves_less():
-    real = tied(4_000, 4)
-    shifts = [fit(real, trust=trust)[0].shifts[0, 0, 1] for trust in (1, 0.01, 0.0001)]
-    assert shifts[0] > 1.05 * shifts[1] > 1.5 * shifts[2] > 0
+def weakly_tied(n: int, seed: int) -> np.ndarray:
+    """A dozen codes that all go together a little: no pair stands out by itself."""
+    rng = np.random.default_rng(seed)
+    ill = rng.normal(size=(n, 1))
+    return (rng.normal(size=(n, 12)) + 0.25 * ill > 0.8).astype(np.float32)
+
+
+def test_less_trust_moves_weak_pairs_less():
+    real = weakly_tied(1_500, 4)
+    shifts = [fit(real, trust=trust)[0].shifts[0].sum() for trust in (1, 0.1, 0.01)]
+    assert shifts[0] > 1.5 * shifts[1] > 3 * shifts[2] > 0
+
+
+def test_a_pair_that_stands_out_is_kept_with_little_trust():
+    real = np.column_stack([tied(2_000, 5), weakly_tied(2_000, 6)])
+    little, full = (fit(real, trust=trust)[0] for trust in (0.001, 1))
+    order = little.order.tolist()
+    strong = tuple(sorted((order.index(0), order.index(1))))
+    weak = torch.triu(torch.ones(16, 16, dtype=torch.bool), 1)
+    weak[strong] = False
+    assert little.shifts[0][strong] > 0.9 * full.shifts[0][strong] > 1
+    assert little.shifts[0][weak].abs().median() < 0.1 * full.shifts[0][weak].abs().median()
+
+
+def test_what_fewer_than_five_have_in_common_never_stands_out():
+    """Four patients share two rare codes: by the numbers it is no chance, and it is they."""
+    rng = np.random.default_rng(7)
+    real = (rng.random((4_000, 6)) < 0.2).astype(np.float32)
+    real[:, 4:] = 0
+    real[:30, 4] = 1
+    real[26:56, 5] = 1  # 30 each, four with both, of whom .2 are expected
+    found, _, _ = fit(real, trust=0.01)
+    assert float(found.shifts.abs().max()) < 0.1
 
 
 def test_a_code_of_a_few_patients_shifts_nothing():
     real = tied(20_000, 0)
     real[:, 3] = 0
-    real[np.flatnonzero(real[:, 1])[:19], 3] = 1  # 19 patients, all with the second code
+    real[np.flatnonzero(real[:, 1])[:9], 3] = 1  # 9 patients, all with the second code
     real[:, [1, 3]] = real[:, [3, 1]]
     real[:, 0] = 0
     real[:5, 0] = 1  # and a rarer one, drawn after them

@@ -65,7 +65,8 @@ class Recipe:
     #: 1 trusts train's pairs as far as they differ by more than chance, less is more cautious and
     #: gives less away, 0 draws all at once
     pairs: float = 0.0
-    #: the same for pairs of codes, which are then drawn one after another; with `pairs` only
+    #: the same for pairs of codes, which are then drawn one after another; with `pairs` only. The
+    #: few pairs that stand far out of chance are kept whatever the trust
     code_pairs: float = 0.0
     #: "even", a code goes to as many patients as its probabilities add up to, or "independent",
     #: each patient for himself: prevalences differ by chance, as those of new patients do
@@ -124,7 +125,7 @@ MODERN = replace(
     sampled_codes=True, score_weight=0.7, prevalence_bias=True, centered_output=True,
     smooth_numbers=True, condition=True, match_outcome=False,
     averaging=0.998, refresh_statistics=True,
-    calibration="within", pairs=1.0, code_pairs=0.1, code_counts=True,
+    calibration="within", pairs=1.0, code_pairs=0.03, code_counts=True,
     keep="best", looks=12, recoveries=2,
 )  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}

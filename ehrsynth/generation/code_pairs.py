@@ -11,7 +11,8 @@ from torch import Tensor
 from .draw import Phase, spread
 
 _ROUNDS = 20  # at most, of setting all pairs of a code right
-_FEWEST = 20  # training patients with a code before it may shift another
+_FEWEST = 10  # training patients with a code before it may shift another
+_CLEAR = 4.0  # standard errors that make a pair's difference its own evidence
 _NEAR = 0.02  # of the log odds
 _STREAM = 6  # sets these random numbers apart
 _BLOCK = 32  # codes, of those drawn in turn, that are shifted together
@@ -70,8 +71,9 @@ def fit_code_pairs(
 
     `logits` (n, k) are of generated patients, as frequent in every group as in train; `data`
     (patients, k) has train's codes; `cell` and `member` are the cells of either, and `groups` says
-    which cells belong to each group. With a `trust` of 1 in train's pairs the shifts are the
-    likeliest (empirical Bayes), which tell most about who was in train; less is more cautious.
+    which cells belong to each group. The many pairs that differ little tell most about who was in
+    train: with a `trust` of 1 their shifts are the likeliest (empirical Bayes), less is more
+    cautious. The few that differ by `_CLEAR` standard errors are the hospital's, and are kept.
     Chapter generation, "What belongs together".
     """
     generated, rng = logits.cpu().numpy(), np.random.default_rng([seed, _STREAM])
@@ -121,7 +123,7 @@ def _fit_one(
             apart = wanted[g][:k] - scale[g] * (drawn.T @ p)
             bound = scale[g] * (drawn.T @ (slope * number))
             if prior[g] is None:
-                prior[g] = _prior(apart, scale[g] * (drawn.T @ slope), enough[g]) / trust
+                prior[g] = _prior(apart, scale[g] * (drawn.T @ slope), enough[g], trust)
             step = np.clip((apart - prior[g] * shifts[g]) / (bound + prior[g] + 1e-3), -1, 1)
             first = (wanted[g][k] - scale[g] * p.sum()) / (scale[g] * slope @ number + 1.0)
             first = float(np.clip(first, -1, 1))
@@ -134,9 +136,12 @@ def _fit_one(
     return logits, start, shifts
 
 
-def _prior(apart: np.ndarray, information: np.ndarray, enough: np.ndarray) -> np.ndarray:
+def _prior(
+    apart: np.ndarray, information: np.ndarray, enough: np.ndarray, trust: float
+) -> np.ndarray:
     """One over the prior variance of each shift; infinite, nearly, without enough patients."""
     known = enough & (information > 1)
-    beyond = np.where(known, apart**2 / np.maximum(information, 1e-9) - 1, 0.0).sum()
-    variance = max(beyond, 0.0) / max(information[known].sum(), 1e-9)
-    return np.where(enough, 1 / max(variance, 1e-5), 1e9).astype(np.float32)
+    beyond = np.where(known, apart**2 / np.maximum(information, 1e-9) - 1, 0.0)
+    variance = trust * max(beyond.sum() / max(information[known].sum(), 1e-9), 1e-5)
+    own = np.where(beyond > _CLEAR**2 - 1, beyond / np.maximum(information, 1e-9), 0.0)
+    return np.where(enough, 1 / np.maximum(variance, own), 1e9).astype(np.float32)
