@@ -229,5 +229,5 @@ def _fitted(schema: Schema, patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def _budget(noted: dict) -> Budget:
-    looks = [Look(**look) for look in noted["looks"]]
+    looks = [Look(one["what"], one["length"], one["noise"]) for one in noted["looks"]]
     return Budget(noted["epsilon"], noted["delta"], looks)
