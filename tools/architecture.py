@@ -39,7 +39,7 @@ HOUSE = {
         ),
         "phenotype": (), "cohort": (),
         "hospital": (
-            "codes", "people", "illness", "fate", "care", "stays", "records", "truth", "writing",
+            "people", "illness", "fate", "care", "stays", "records", "truth", "writing",
         ),
         "datasets": (),
     },

@@ -14,9 +14,8 @@ import pandas as pd
 from numpy.random import Generator
 
 from ..schema import AGE
-from .codes import declared, pairs
 from .illness import Illness
-from .people import age_units
+from .people import age_units, declared, pairs
 
 FILES = ("procedures_icd", "prescriptions", "labevents")
 PEOPLE_AT_A_TIME = 4_096

@@ -10,16 +10,16 @@ from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
 from . import care, stays
 from .care import ICD10_SINCE, Lives
-from .codes import SECOND_LEAF, declared
 from .fate import draw_body, hazards, risk
 from .illness import Illness, draw_diseases, draw_recorded, illness
-from .people import draw_people, draw_step, groups
+from .people import declared, draw_people, draw_step, groups
 from .stays import YEARS
 
 # Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
 # error, and what each of them makes of the value.
 BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
 _MEASURED = 0.25  # log odds that sets the published share of those never measured
+SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
 _OTHER_RATE = 1.35  # codes that belong to no phecode (other_codes.csv) per admission
 
 
@@ -70,7 +70,7 @@ def simulate(
         "patients": stays.patients_table(people, identity, dod),
         "admissions": admissions,
         "diagnoses_icd": _diagnoses_table(model, lives, rng),
-        "d_icd_diagnoses": _titles(model),
+        "d_icd_diagnoses": _titles(),
         "omr": _before_death(omr, identity, dod),
     }
     return lives, tables
@@ -78,7 +78,7 @@ def simulate(
 
 def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
-    person, whole, leaf = _leaf_diseases(model, lives, rng)
+    person, whole, leaf = _leaf_diseases(lives, rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
     # Most diseases are there from an early admission on.
@@ -89,22 +89,26 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
     coded |= former[row] >= 0  # a history is written down every time
     row, stay = row[coded], stay[coded]
 
-    n = len(lives.stays)
+    n, codes = len(lives.stays), declared("icd")
+    number, names = pd.factorize(codes["icd_code"])
     recent = lives.stays["admit"].to_numpy() >= ICD10_SINCE
     code, draw = np.empty(len(row), dtype=np.int64), rng.random(len(row))
     more = np.repeat(np.arange(n), rng.poisson(_OTHER_RATE, n))
     more_code = np.empty(len(more), dtype=np.int64)
-    names, by_version = _code_numbers(model)
     for version, chosen in ((9, ~recent), (10, recent)):
-        usual, history, others = by_version[version]
+        usual, history, others = (
+            np.flatnonzero((codes["icd_version"] == version) & (codes["use"] == use))
+            for use in ("disease", "history", "other")
+        )
         now = chosen[stay]
-        code[now] = usual[draw_step(model.icd[version][1], leaf[row[now]] + draw[now])]
+        steps = codes["step"].to_numpy()[usual]
+        code[now] = number[usual[draw_step(steps, leaf[row[now]] + draw[now])]]
         past = now & (former[row] >= 0)
-        code[past] = history[former[row[past]]]
+        code[past] = number[history[former[row[past]]]]
         weight = 0.8 ** np.arange(len(others))
         now = chosen[more]
         steps = np.cumsum(weight / weight.sum())
-        more_code[now] = others[draw_step(steps, rng.random(now.sum()))]
+        more_code[now] = number[others[draw_step(steps, rng.random(now.sum()))]]
 
     # Each code once an admission, in any order.
     once = np.sort(np.append(stay, more) * len(names) + np.append(code, more_code))
@@ -116,45 +120,30 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
         "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
         "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
         "seq_num": turn,
-        "icd_code": names.array.take(code),
+        "icd_code": names.take(code),
         "icd_version": np.where(recent[stay], 10, 9),
     })  # fmt: skip
 
 
-def _code_numbers(model: Illness) -> tuple[pd.Series, dict[int, list[np.ndarray]]]:
-    """All ICD codes; by version, which of them are the usual ones, histories, and the others."""
-    others, parts = declared("other_codes").groupby("icd_version")["icd_code"], []
-    for version in (9, 10):
-        history = declared("twins")[f"icd{version}"]
-        parts += [model.icd[version][0], history.to_numpy(str), others.get_group(version)]
-    numbers, names = pd.factorize(np.concatenate(parts).astype(object))
-    split = np.split(numbers, np.cumsum([len(part) for part in parts])[:-1])
-    return pd.Series(names).astype("str"), {9: split[:3], 10: split[3:]}
-
-
-def _leaf_diseases(
-    model: Illness, lives: Lives, rng: Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _leaf_diseases(lives: Lives, rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Person, whole phecode and leaf (numbers) of every disease; some have a second leaf."""
     person, whole = np.nonzero(lives.recorded & (lives.visits > 0)[:, None])
     female = lives.people["female"].to_numpy()[person]
-    leaf = _leaf_draws(model, female, whole, rng)
+    leaf = _leaf_draws(female, whole, rng)
     second = np.flatnonzero(rng.random(len(person)) < SECOND_LEAF)
-    other = _leaf_draws(model, female[second], whole[second], rng)
+    other = _leaf_draws(female[second], whole[second], rng)
     new = other != leaf[second]
     second, other = second[new], other[new]
     every = np.append(np.arange(len(person)), second)
     return person[every], whole[every], np.append(leaf, other)
 
 
-def _leaf_draws(
-    model: Illness, female: np.ndarray, whole: np.ndarray, rng: Generator
-) -> np.ndarray:
+def _leaf_draws(female: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
     """A leaf (its number) of each whole phecode, one that the person's sex can have."""
     draw = rng.random(len(whole))
     leaf = np.empty(len(whole), dtype=np.int64)
     for sex, chosen in (("F", female), ("M", ~female)):
-        leaf[chosen] = draw_step(model.leaf_steps[sex], whole[chosen] + draw[chosen])
+        leaf[chosen] = draw_step(declared("leaves")[sex], whole[chosen] + draw[chosen])
     return leaf
 
 
@@ -167,20 +156,13 @@ def _former(model: Illness, person: np.ndarray, whole: np.ndarray, rng: Generato
     return former
 
 
-def _titles(model: Illness) -> pd.DataFrame:
+def _titles() -> pd.DataFrame:
     """d_icd_diagnoses: what each code means (for phecodes their name)."""
-    names = definitions("leaf")["name"].reindex(model.leaf["code"]).to_numpy()
-    twins = declared("twins").rename(columns={"title": "long_title"})
-    tables = [declared("other_codes")]
-    for version in (9, 10):
-        named = twins.assign(icd_code=twins[f"icd{version}"], icd_version=version)
-        tables.append(named[["icd_code", "icd_version", "long_title"]])
-    for version, (codes, steps) in model.icd.items():
-        # A step is the number of the leaf and a share above 0 and up to 1.
-        title = names[np.ceil(steps - 1e-9).astype(np.int64) - 1]
-        rows = {"icd_code": codes, "icd_version": version, "long_title": title}
-        tables.append(pd.DataFrame(rows))
-    table = pd.concat(tables).drop_duplicates(["icd_code", "icd_version"])
+    codes = declared("icd")
+    names = definitions("leaf")["name"].reindex(codes["leaf"]).set_axis(codes.index)
+    titles = codes.assign(long_title=codes["long_title"].where(codes["use"] != "disease", names))
+    table = titles[["icd_code", "icd_version", "long_title"]]
+    table = table.drop_duplicates(["icd_code", "icd_version"], keep="last")
     return table.sort_values(["icd_code", "icd_version"], ignore_index=True)
 
 

@@ -8,8 +8,7 @@ from scipy.special import expit
 from ..errors import InputError
 from ..schema import AGE, RACE
 from ..sources.tables import RACES
-from .codes import declared
-from .people import AGES, draw_step, groups
+from .people import AGES, declared, draw_step, groups
 
 YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
 _FIRST, _LAST = (int(edge.astype("datetime64[s]").astype(np.int64)) for edge in YEARS)

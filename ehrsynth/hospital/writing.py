@@ -1,7 +1,7 @@
 """A hospital that never was, in MIMIC-IV's file layout and with MIMIC-IV's faults.
 
 Nothing has to be downloaded and nothing is confidential. Its margins follow the published
-aggregates of MIMIC-IV (:data:`ehrsynth.hospital.codes.PUBLISHED`); no real record was used. The
+aggregates of MIMIC-IV (``published.toml``); no real record was used. The
 hospital never changes, the patients depend on a seed.
 """
 
