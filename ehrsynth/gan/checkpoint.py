@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..files import atomic_path
 from ..preprocessing.matrix import Block
 from .players import Game
-from .recipe import Recipe, differences
+from .recipe import Recipe
 
 _NETWORKS = ("generator", "critic", "chosen")
 _OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
@@ -27,17 +27,15 @@ def pack(game: Game) -> tuple[dict[str, Tensor], dict]:
     """
     tensors = {"random_state": game.rng.get_state()}
     for name in _NETWORKS:
-        for key, value in getattr(game, name).state_dict().items():
-            tensors[f"{name}.{key}"] = value.clone().contiguous()
+        tensors |= {f"{name}.{key}": x for key, x in getattr(game, name).state_dict().items()}
     for name in _OPTIMIZERS:
         for index, values in getattr(game, name).state_dict()["state"].items():
-            for key, value in values.items():
-                tensors[f"{name}.{index}.{key}"] = value.clone()
+            tensors |= {f"{name}.{index}.{key}": x for key, x in values.items()}
     numbers = {name: getattr(game, name) for name in _NUMBERS}
     if game.monitor is not None:
-        tensors |= {f"best.{key}": value.clone() for key, value in game.monitor.best.items()}
+        tensors |= {f"best.{key}": x for key, x in game.monitor.best.items()}
         numbers["monitor"] = {name: getattr(game.monitor, name) for name in _FOUND}
-    return tensors, numbers
+    return {name: x.clone().contiguous() for name, x in tensors.items()}, numbers
 
 
 def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
@@ -48,13 +46,12 @@ def unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
     for name in _NETWORKS:
         getattr(game, name).load_state_dict(under(tensors, name))
     for name in _OPTIMIZERS:
-        optimizer = getattr(game, name)
-        values: dict[int, dict[str, Tensor]] = {}
-        for key, value in under(tensors, name).items():
-            index, field = key.split(".", 1)
-            values.setdefault(int(index), {})[field] = value.clone()
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": values, "param_groups": groups})
+        optimizer, values = getattr(game, name), under(tensors, name)
+        state = {
+            int(i): {key: x.clone() for key, x in under(values, i).items()}
+            for i in sorted({key.split(".")[0] for key in values})
+        }
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     for name in _NUMBERS:
         setattr(game, name, numbers[name])
     if game.monitor is not None:
@@ -71,26 +68,27 @@ def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {k.removeprefix(start): value for k, value in tensors.items() if k.startswith(start)}
 
 
-@dataclass
 class Checkpoint:
     """One safetensors file from which training goes on as if it had never stopped.
+
+    It is written every so many steps, a multiple of ``train.RECORD_EVERY``.
     Chapter training, "Stop and resume".
     """
 
-    path: Path
-    recipe: Recipe
-    steps: int
-    seed: int
-    data: str  # its fingerprint
-    every: int = 200  # steps between two saves, a multiple of ``train.RECORD_EVERY``
+    def __init__(
+        self, path: Path, recipe: Recipe, steps: int, seed: int, data: Tensor,
+        layout: tuple[Block, ...], every: int = 200,
+    ):  # fmt: skip
+        self.path, self.every = path, every
+        digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
+        digest.update(data.cpu().contiguous().numpy().data)
+        own = {"steps": steps, "seed": seed, "training data": digest.hexdigest()[:16]}
+        self.settings = json.loads(json.dumps(asdict(recipe) | own))
 
     def save(self, game: Game, history: list[dict], step: int) -> None:
         """Write the whole state of the game, of which so many steps are done."""
         tensors, numbers = pack(game)
-        state = {
-            "recipe": asdict(self.recipe), "steps": self.steps, "seed": self.seed,
-            "data": self.data, "step": step, "history": history, "game": numbers,
-        }  # fmt: skip
+        state = {"settings": self.settings, "step": step, "history": history, "game": numbers}
         with atomic_path(self.path) as temporary:
             temporary.write_bytes(save(tensors, metadata={"state": json.dumps(state)}))
 
@@ -100,42 +98,16 @@ class Checkpoint:
             with safe_open(self.path, framework="pt") as file:
                 state = json.loads(file.metadata()["state"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
+            old = state["settings"]
         except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(
                 f"{self.path} is not a readable checkpoint; delete it to start again."
             ) from error
-        self._check_same(state)
-        unpack(game, tensors, state["game"])
-        return state["history"], state["step"]
-
-    def _check_same(self, state: dict) -> None:
-        other = differences(Recipe(**state["recipe"]), self.recipe)
-        for name in ("steps", "seed"):
-            if state[name] != getattr(self, name):
-                other.append(f"{name}: {state[name]}, now {getattr(self, name)}")
-        if state["data"] != self.data:
-            other.append("other training data")
-        if other:
+        new = self.settings.items()
+        if other := [f"{k}: {old.get(k)}, now {v}" for k, v in new if old.get(k) != v]:
             raise InputError(
                 f"{self.path} was made with other settings ({'; '.join(other)}); "
                 "use the same, another folder, or resume=False to start again."
             )
-
-
-def fingerprint(data: Tensor, layout: tuple) -> str:
-    """A short text that changes when the training data does.
-    Chapter training, "Stop and resume".
-    """
-    digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
-    digest.update(data.cpu().contiguous().numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:
-    """Refuse settings that ask for much larger networks than those whose weights are there.
-    Chapter training, "Stop and resume".
-    """
-    asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
-    widest = max(max(len(block.labels), len(block.scores)) for block in layout)
-    if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:  # in pairs
-        raise ValueError("its settings ask for larger networks than those it holds")
+        unpack(game, tensors, state["game"])
+        return state["history"], state["step"]

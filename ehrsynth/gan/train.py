@@ -61,7 +61,10 @@ def train(
             run.save()
             if watch is not None and run.is_due(watch_every or steps):
                 watch(run.step, game)
-    _choose_weights(game)
+    if game.recipe.keep == "best" and game.monitor is not None:
+        game.chosen.load_state_dict(game.monitor.best)
+    elif not game.recipe.averaging and game.smallest_loss == math.inf:
+        game.chosen.load_state_dict(game.generator.state_dict())  # the last, as none was chosen
     return pd.DataFrame(run.history)
 
 
@@ -73,8 +76,7 @@ class _Run:
         test: TwoSampleTest | None,
     ):  # fmt: skip
         self.game, self.data, self.steps, self.seed = game, data, steps, seed
-        self.checkpoint = checkpoint
-        self.prevalence = column_means(data)
+        self.checkpoint, self.prevalence = checkpoint, column_means(data)
         self.learned = _start_monitor(game, data, self.prevalence, seed, test)
         self.per_epoch = max(1, len(self.learned) // game.recipe.batch)
         self.history: list[dict] = []
@@ -109,12 +111,23 @@ class _Run:
         if recipe.averaging:
             average(game, self.step, self.steps)
         elif recipe.keep == "smallest_loss":
-            game.epoch_loss += float(critic_numbers[0])
-            epoch, inside = divmod(self.step, self.per_epoch)
-            if inside == 0:
-                if epoch >= _CHOICE_FROM and epoch % _CHOICE_EVERY == 0:
-                    _keep_smallest(game, -game.epoch_loss / self.per_epoch)
-                game.epoch_loss = 0.0
+            self._choose(float(critic_numbers[0]))
+
+    def _choose(self, critic_loss: float) -> None:
+        """The published choice of weights: those at the smallest positive loss of an epoch.
+
+        As published, its sign is turned: the mean of the distance less the weighted penalty. A
+        training that ends before the first look generates with its last weights.
+        """
+        game = self.game
+        game.epoch_loss += critic_loss
+        epoch, inside = divmod(self.step, self.per_epoch)
+        if inside == 0:
+            loss, game.epoch_loss = -game.epoch_loss / self.per_epoch, 0.0
+            due = epoch >= _CHOICE_FROM and epoch % _CHOICE_EVERY == 0
+            if due and 0 < loss <= game.smallest_loss:
+                game.chosen.load_state_dict(game.generator.state_dict())
+                game.smallest_loss = loss
 
     def record(self) -> str:
         """Add a row to the history; instead a sentence if the training has diverged."""
@@ -197,9 +210,7 @@ def _start_monitor(
     rows = validation_rows(len(data), stream(seed, "validation"))
     if test is None or not recipe.looks or len(rows) == 0:
         return data
-    inside = torch.zeros(len(data), dtype=torch.bool)
-    inside[rows] = True
-    inside = inside.to(data.device)
+    inside = torch.isin(torch.arange(len(data)), rows).to(data.device)
     game.monitor = Monitor(data[inside].cpu().numpy(), prevalence.cpu().numpy(), test)
     return data[~inside] if recipe.keep == "best" else data
 
@@ -227,12 +238,9 @@ def set_rates(game: Game, step: int, steps: int) -> None:
     decay_from = game.recipe.decay_from
     left = 1 - (step - 1) / steps
     share = min(1.0, left / (1 - decay_from)) if decay_from < 1 else 1.0
-    for optimizer, rate in (
-        (game.generator_optimizer, game.recipe.generator_rate),
-        (game.critic_optimizer, game.recipe.critic_rate),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * share / 2**game.halvings
+    for player in ("generator", "critic"):
+        for group in getattr(game, f"{player}_optimizer").param_groups:
+            group["lr"] = getattr(game.recipe, f"{player}_rate") * share / 2**game.halvings
 
 
 @torch.no_grad()
@@ -244,22 +252,3 @@ def average(game: Game, step: int, steps: int) -> None:
     own, average = game.generator, game.chosen
     torch._foreach_lerp_(list(average.parameters()), list(own.parameters()), 1 - decay)
     torch._foreach_copy_(list(average.buffers()), list(own.buffers()))  # until they are refreshed
-
-
-def _keep_smallest(game: Game, loss: float) -> None:
-    """The published choice of weights: those at the smallest positive critic loss of an epoch.
-
-    As published, its sign is turned: the mean over the epoch of the distance less the weighted
-    penalty. A training that ends before the first look generates with its last weights.
-    """
-    if 0 < loss <= game.smallest_loss:
-        game.chosen.load_state_dict(game.generator.state_dict())
-        game.smallest_loss = loss
-
-
-def _choose_weights(game: Game) -> None:
-    """At the end: the best that the monitor saw, or the last where nothing was chosen before."""
-    if game.recipe.keep == "best" and game.monitor is not None:
-        game.chosen.load_state_dict(game.monitor.best)
-    elif not game.recipe.averaging and game.smallest_loss == math.inf:
-        game.chosen.load_state_dict(game.generator.state_dict())

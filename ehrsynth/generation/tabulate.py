@@ -21,24 +21,24 @@ def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tens
         mean = column_means(data).unsqueeze(0)
         return given[:1].contiguous(), torch.tensor([float(len(data))], device=data.device), mean
     values, member, counts = torch.unique(given, dim=0, return_inverse=True, return_counts=True)
-    mean = torch.zeros(len(values), data.shape[1], device=data.device)
-    for i in range(len(values)):
-        mean[i] = column_means(data[member == i])
-    return values, counts.float(), mean
+    means = [column_means(data[member == i]) for i in range(len(values))]
+    return values, counts.float(), torch.stack(means)
 
 
-def pool_small_cells(data: Tensor, columns: Columns, outcome: Tensor, least: int) -> Tensor:
+def pool_small_cells(
+    data: Tensor, columns: Columns, layout: tuple[Block, ...], least: int
+) -> Tensor:
     """Patients whose combination of given columns fewer than `least` have, in a larger one.
 
-    In the largest of the same outcome, whose matrix columns are `outcome`. Chapter generation,
-    "Asking for a kind of patient".
+    In the largest of the same outcome. Chapter generation, "Asking for a kind of patient".
     """
     if len(columns.condition) == 0:
         return data
     cells, member, counts = torch.unique(
         data[:, columns.condition], dim=0, return_inverse=True, return_counts=True
     )
-    own = cells[:, torch.isin(columns.condition, outcome)]
+    roles = [layout[columns.owner[i]].role for i in columns.condition.tolist()]
+    own = cells[:, torch.tensor([role == "outcome" for role in roles])]
     for i in torch.nonzero(counts < least).squeeze(1):
         alike = (own == own[i]).all(dim=1)
         largest = torch.where(alike, counts, 0).argmax()
