@@ -175,7 +175,7 @@ def test_two_runs_never_have_the_same_noise(files, tmp_path):
         run = start(files, tmp_path / name, seed=0)
         run._finish("generation")
         counts.append(read_json(tmp_path / name / "model" / "noisy_sums.json")["shares"])
-        assert run.budget.spent() == pytest.approx(3.0)
+        assert read_json(tmp_path / name / "guarantee.json")["spent"] == pytest.approx(3.0)
     assert counts[0] != counts[1]
 
 

@@ -1,7 +1,8 @@
 """A generator with a guarantee that needs no network: noisy margins and pairs, and nothing else.
 
 Both are sums over patients, so that one patient moves them by a known length. What is made of the
-noisy sums looks at nobody any more, and costs nothing.
+noisy sums looks at nobody any more, and costs nothing. Chapter open-issues, "What a guarantee
+costs".
 """
 
 from collections.abc import Callable, Container
@@ -44,7 +45,7 @@ def fit_pairs(
     `schema` has to bound every number; by default it is the table's own. Of the columns that are
     `public` it could be known without the patients that they are there, and which categories they
     have. What does not stand out of the noise is left out. A patient with more than `most_codes`
-    counts for less in each of them. Chapter open-issues, "What a guarantee costs".
+    counts for less in each of them.
     """
     schema = Schema.of(train) if schema is None else schema
     margins = Margins(schema, train, budget, rng, most_codes, public)
@@ -59,9 +60,7 @@ def fit_pairs(
 
 
 def without_pairs(margins: "Margins") -> PairsOnly:
-    """A generator of patients whose columns have nothing to do with each other.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """A generator of patients whose columns have nothing to do with each other."""
     model = PairsOnly()
     model.schema_ = margins.kept
     model.shares_ = [margins.shares[name] for name in margins.kept.names]
@@ -93,7 +92,6 @@ class Margins:
     """How often each category, cell of a number and code is there, with noise.
 
     What is made of it (the names that are kept, shares, quantiles) looks at nobody any more.
-    Chapter open-issues, "What a guarantee costs".
     """
 
     def __init__(
@@ -102,14 +100,13 @@ class Margins:
     ):  # fmt: skip
         check_count("number of codes that count in full", most)
         _check_bounds(schema)
-        self.codes = [c.name for c in schema.columns if _is_code(c)]
+        self.codes, others = _codes_and_others(schema)
         self.most = min(most, max(1, len(self.codes)))
-        others = [c for c in schema.columns if not _is_code(c)]
         length = float(np.sqrt(1 + len(others) + self.most))
         self.noise = budget.look("how frequent each value is", length, _MARGINS)
         sums = _sum(train, lambda part: margin_matrix(schema, part, self.most).sum(axis=0))
         sums = sums + rng.normal(scale=self.noise, size=len(sums))
-        ends = np.cumsum([1, *(_width(c) for c in others)])
+        ends = np.cumsum([1, *(_block(c, train[c.name].iloc[:0]).shape[1] for c in others)])
         n, *counts, codes = np.split(sums, ends)
         self.patients = max(1, round(float(n[0])))
         self.counts = {
@@ -126,16 +123,10 @@ class Margins:
         self.told = pd.Series(codes, index=self.codes)
         kept = self.told > pd.Series(self.least)[self.codes]
         left = [c for c in schema.columns if not _is_code(c) or kept[c.name]]
-        columns = (self._named(c, c.name in public) for c in left)
-        self.kept = Schema(tuple(columns))
+        self.kept = Schema(tuple(self._named(c, c.name in public) for c in left))
         self.codes = [name for name in self.codes if kept[name]]
         self.numbers = self.kept.of_kind("continuous")
-        self.shares = {
-            c.name: np.clip([self.told[c.name] / self.patients], 0, 1)
-            if _is_code(c)
-            else self._shares(c)
-            for c in self.kept.columns
-        }
+        self.shares = {c.name: self._shares(c) for c in self.kept.columns}
 
     def _named(self, column: Column, public: bool) -> Column:
         """The column, its categories those that stand out of the noise; the others are a rest.
@@ -156,18 +147,17 @@ class Margins:
         if column.role != "outcome" and not (public and kept.all()) and REST not in names:
             rest = self.patients - counts.sum()
             few = len(names) and rest <= least
-            names, counts = (
-                np.append(names, REST),
-                np.append(counts, 0.0 if few else max(rest, 1.0)),
-            )
+            names = np.append(names, REST)
+            counts = np.append(counts, 0.0 if few else max(rest, 1.0))
         self.counts[column.name] = counts
         return replace(column, categories=tuple(names))
 
     def _shares(self, column: Column) -> np.ndarray:
         """How frequent the flags are that :class:`PairsOnly` has for a column."""
-        counts = self.counts[column.name]
         if column.kind == "binary":
-            return np.clip(counts / self.patients, 0, 1)
+            counts = [self.told[column.name]] if _is_code(column) else self.counts[column.name]
+            return np.clip(np.divide(counts, self.patients), 0, 1)
+        counts = self.counts[column.name]
         if column.kind == "continuous":
             few = counts[-1] < 3 * self.noise
             return np.array([0.0 if few else counts[-1] / max(counts.sum(), 1.0)])
@@ -206,19 +196,15 @@ class Margins:
 
 
 def margin_matrix(schema: Schema, part: pd.DataFrame, most: int) -> np.ndarray:
-    """What each patient adds to the margins: a row of length sqrt(1 + columns + `most`) at most.
-    Chapter open-issues, "What a guarantee costs".
-    """
-    codes = [c.name for c in schema.columns if _is_code(c)]
-    blocks = [_block(c, part[c.name]) for c in schema.columns if not _is_code(c)]
+    """What each patient adds to the margins: a row of length sqrt(1 + columns + `most`) at most."""
+    codes, others = _codes_and_others(schema)
+    blocks = [_block(c, part[c.name]) for c in others]
     one = np.ones((len(part), 1))
     return np.concatenate([one, *blocks, capped(part[codes].to_numpy(np.uint8), most)], axis=1)
 
 
 def pair_matrix(margins: Margins, part: pd.DataFrame) -> np.ndarray:
-    """The flags and scores of each patient: a row of length sqrt(:func:`pair_square`) at most.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """The flags and scores of each patient: a row of length sqrt(:func:`pair_square`) at most."""
     own = capped(part[margins.codes].to_numpy(np.uint8), margins.most)
     codes = dict(zip(margins.codes, own.T[:, :, None], strict=True))
     flags, scores = [], []
@@ -234,19 +220,13 @@ def pair_matrix(margins: Margins, part: pd.DataFrame) -> np.ndarray:
 
 
 def pair_square(margins: Margins) -> float:
-    """The square of the length that no row of :func:`pair_matrix` exceeds.
-    Chapter open-issues, "What a guarantee costs".
-    """
-    own = (_weight(c) ** 2 for c in margins.kept.columns if not _is_code(c))
-    return margins.most + sum(own)
+    """The square of the length that no row of :func:`pair_matrix` exceeds."""
+    _, others = _codes_and_others(margins.kept)
+    return margins.most + sum(_weight(c) ** 2 for c in others)
 
 
 def capped(ones: np.ndarray, most: int) -> np.ndarray:
-    """0/1 codes of patients, brought to a length of at most sqrt(`most`) each.
-
-    Of more than a thousand codes of a patient the first count.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """0/1 codes of patients (of each the first thousand), of a length of at most sqrt(`most`)."""
     if ones.shape[1] > _MOST_NAMES:
         ones = ones * (ones.cumsum(axis=1, dtype=np.int32) <= _MOST_NAMES)
     return ones * np.sqrt(most / np.maximum(ones.sum(axis=1, keepdims=True, dtype=float), most))
@@ -254,6 +234,11 @@ def capped(ones: np.ndarray, most: int) -> np.ndarray:
 
 def _is_code(column: Column) -> bool:
     return column.kind == "binary" and column.role != "outcome"
+
+
+def _codes_and_others(schema: Schema) -> tuple[list[str], list[Column]]:
+    codes = [c.name for c in schema.columns if _is_code(c)]
+    return codes, [c for c in schema.columns if not _is_code(c)]
 
 
 def _weight(column: Column) -> float:
@@ -278,13 +263,6 @@ def _edges(column: Column) -> np.ndarray:
     values = round((high - low) / step) + 1
     wide = -(-values // _CELLS)
     return low + wide * step * np.arange(-(-values // wide) + 1)
-
-
-def _width(column: Column) -> int:
-    """Columns of :func:`_block`."""
-    if column.kind == "continuous":
-        return len(_edges(column))
-    return len(column.categories) if column.kind == "categorical" else 1
 
 
 def _block(column: Column, values: pd.Series) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 from .. import __version__, datasets
 from ..cohort import DEMOGRAPHICS, check_outcome
 from ..errors import InputError
-from ..files import atomic_path, read_by_hand, read_json, read_table, write_json, write_table
+from ..files import atomic_path, read_by_hand, read_json, write_json, write_table
 from ..gan.recipe import DEFAULT
 from ..generation.decode import repair
 from ..kinds import MISSING, REST
@@ -26,7 +26,7 @@ from ..rules import chosen_rules, write_rules
 from ..run_folder import GUARANTEE, GUARANTEE_CARD, NOISY_SUMS, STAGES, RunFiles
 from ..schema import AGE, DIE_1Y, DIE_ANY, VISIT_1Y, Column, Schema
 from ..sources.tables import EVENTS, MEASUREMENTS
-from .budget import DELTA, MOST_EPSILON, Budget, Look
+from .budget import DELTA, MOST_EPSILON, Budget
 from .declared import declared_table
 from .pairs import MOST_CODES, fit_pairs, load_pairs, save_pairs
 
@@ -112,12 +112,6 @@ class PrivatePipeline(Pipeline):
         """There is none."""
         raise InputError("A run with --epsilon trains no network; its model is noisy sums.")
 
-    @property
-    def budget(self) -> Budget:
-        """What was spent, on which looks at the patients."""
-        self._finish("data")
-        return _budget(read_json(self.out / GUARANTEE))
-
     def _make_data(self) -> None:
         patients = self.patients
         # Each patient by a coin of his own: no other patient's place depends on whether he is here.
@@ -163,17 +157,16 @@ class PrivatePipeline(Pipeline):
         repaired: dict[str, int] = {}
         rows = noted["patients"] if self.n is None else self.n
         model = load_pairs(self.out / "model" / NOISY_SUMS)
-        made = model.sample(rows, self.seed)
         rng = np.random.default_rng([self.seed, 1])
+        made = model.sample(rows, self.seed)
         made = repair(made, rng, model.schema_, self.clinical_rules, repaired)
         write_table(made, self.out / self.files.inside)
         self._hand_out()
         card = jinja2.Environment(trim_blocks=True).from_string(
             (files(__package__) / "card.md").read_text(encoding="utf-8")
         )
-        budget = _budget(noted)
         text = card.render(
-            rows=rows, columns=len(model.schema_.columns), version=__version__, budget=budget,
+            rows=rows, columns=len(model.schema_.columns), version=__version__, budget=noted,
             facts=datasets.source(self.dataset, self.data), factor=np.exp(self.epsilon),
             declared=self.dataset == "table", most_codes=MOST_CODES, spent=noted["spent"],
             patients=noted["patients"],
@@ -181,11 +174,6 @@ class PrivatePipeline(Pipeline):
         with atomic_path(self.out / GUARANTEE_CARD) as temporary:
             temporary.write_text(text, encoding="utf-8")
         self._note_repairs(repaired)
-
-    def _hand_out(self) -> None:
-        if self.files.released != self.files.inside:
-            made = self.schema.cast(read_table(self.out / self.files.inside))
-            write_table(made, self.out / self.files.released)
 
     def _made_by(self) -> str:
         return f"noisy margins and pairs of ehrsynth {__version__}"
@@ -226,8 +214,3 @@ def _fitted(schema: Schema, patients: pd.DataFrame) -> pd.DataFrame:
             text = patients[column.name].astype(str)
             patients[column.name] = text.where(text.isin(column.categories), REST)
     return schema.plausible(schema.cast(patients))[0]
-
-
-def _budget(noted: dict) -> Budget:
-    looks = [Look(one["what"], one["length"], one["noise"]) for one in noted["looks"]]
-    return Budget(noted["epsilon"], noted["delta"], looks)
