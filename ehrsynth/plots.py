@@ -198,11 +198,14 @@ def overview(report, family: str | None = None) -> Axes:
     ax = _axes((6.4, 0.38 * max(len(frame), 1) + 1.1))
     place = np.arange(len(frame))
     share = frame["share"].to_numpy(float).clip(-0.05, 1.05)
-    ends = np.sort([_way(frame, "ci_low"), _way(frame, "ci_high")], axis=0).clip(-0.05, 1.05)
+    # The way from worst to best of both bounds, or of the value where there is none.
+    span = (frame["best"] - frame["worst"]).replace(0, np.nan)
+    bounds = (frame[bound].fillna(frame["value"]) for bound in ("ci_low", "ci_high"))
+    ends = np.sort([(bound - frame["worst"]) / span for bound in bounds], axis=0)
     ax.axvspan(0.9, 1.06, color=COLORS["holdout"], alpha=0.12, linewidth=0)
     ax.axvspan(-0.06, 0.5, color=COLORS["synthetic"], alpha=0.08, linewidth=0)
     ax.hlines(place, 0, share, color="#CBD2D9", linewidth=2)
-    ax.hlines(place, *ends, color=COLORS["synthetic"], alpha=0.45, linewidth=5)
+    ax.hlines(place, *ends.clip(-0.05, 1.05), color=COLORS["synthetic"], alpha=0.45, linewidth=5)
     ax.scatter(share, place, s=52, color=COLORS["synthetic"], zorder=3)
     ax.set_yticks(place, frame["title"])
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.7, len(frame) - 0.3))
@@ -211,13 +214,6 @@ def overview(report, family: str | None = None) -> Axes:
     ax.set_title(f"{(family or 'every family').capitalize()}: from worst to best", loc="left")
     ax.grid(axis="y", visible=False)
     return ax
-
-
-def _way(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """The way from worst to best of a bound, or of the value where there is none."""
-    span = (frame["best"] - frame["worst"]).to_numpy(float)
-    value = frame[column].fillna(frame["value"]).to_numpy(float)
-    return (value - frame["worst"].to_numpy(float)) / np.where(span == 0, np.nan, span)
 
 
 def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
@@ -283,22 +279,21 @@ def farthest(columns: list[dict], pairs: list[dict]) -> Figure:
         From :func:`ehrsynth.evaluation.farthest.farthest`.
     """
     parts = [part for part in (columns, pairs) if part]
-    figure, axes = _grid(len(parts), 1, (6.4, 0.6 + 0.34 * sum(map(len, parts)) + 0.8 * len(parts)),
-                         gridspec_kw={"height_ratios": [len(p) + 1 for p in parts]})  # fmt: skip
+    size = (6.4, 0.6 + 0.34 * sum(map(len, parts)) + 0.8 * len(parts))
+    figure, axes = _grid(len(parts), 1, size, height_ratios=[len(part) + 1 for part in parts])
     for ax, part in zip(axes[:, 0], parts, strict=True):
-        place = np.arange(len(part))
+        place, rows = np.arange(len(part)), pd.DataFrame(part)
         if part is columns:
-            ax.barh(place, [row["distance"] for row in part], color=COLORS["synthetic"], height=0.6)
+            ax.barh(place, rows["distance"], color=COLORS["synthetic"], height=0.6)
             ax.set(xlabel="Difference in standard deviations")
-            names = [row["column"] for row in part]
+            names = rows["column"]
         else:
-            real, made = ([row[side] for row in part] for side in ("real", "synthetic"))
-            ax.hlines(place, real, made, color=COLORS["neutral"], linewidth=1.5)
-            ax.plot(real, place, "o", color=COLORS["real"], label="real")
-            ax.plot(made, place, "o", color=COLORS["synthetic"], label="synthetic")
+            ax.hlines(place, rows["real"], rows["synthetic"], color=COLORS["neutral"], lw=1.5)
+            for side in ("real", "synthetic"):
+                ax.plot(rows[side], place, "o", color=COLORS[side], label=side)
             ax.set(xlabel="Correlation")
             ax.legend(frameon=False, fontsize=8)
-            names = [f"{row['first']} and {row['second']}" for row in part]
+            names = rows["first"] + " and " + rows["second"]
         ax.set_yticks(place, [shorten(name, 52) for name in names], fontsize=8)
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
