@@ -24,10 +24,10 @@ GROUPS = 10  # of real patients, for the jackknife
 
 
 class ClosestRecords(NamedTuple):
-    """Distances of synthetic patients to their two nearest used and held-out patients.
+    """Distances of synthetic patients to their two nearest in each group of used and held-out ones.
 
-    One real patient can be the nearest of very many, so that intervals come from leaving out
-    groups of them. Chapter privacy, "Near copies, and the one who stands out".
+    One real patient can be the nearest of very many, so intervals come from leaving out groups.
+    Chapter privacy, "Near copies, and the one who stands out".
     """
 
     train: np.ndarray  # (groups, synthetic patients, 2)
@@ -56,11 +56,11 @@ class ClosestRecords(NamedTuple):
         def scored(*tables: np.ndarray) -> np.ndarray:
             return scores(*(np.sort(np.concatenate(x, axis=1), axis=1)[:, :2] for x in tables))
 
-        train, holdout = self.train, self.holdout
-        whole, groups = scored(train, holdout), range(len(train))
-        fewer_train = [scored(np.delete(train, g, axis=0), holdout).mean() for g in groups]
-        fewer_holdout = [scored(train, np.delete(holdout, g, axis=0)).mean() for g in groups]
-        variance = sum(jackknife_variance(np.array(x)) for x in (fewer_train, fewer_holdout))
+        whole, variance = scored(*self), 0.0
+        for i, table in enumerate(self):
+            fewer = (np.delete(table, group, axis=0) for group in range(len(table)))
+            left_out = [scored(*self[:i], part, *self[i + 1 :]).mean() for part in fewer]
+            variance += jackknife_variance(np.array(left_out))
         return normal_interval(whole.mean(), np.sqrt(whole.var() / len(whole) + variance))
 
 
@@ -76,19 +76,16 @@ def _wins(train: np.ndarray, holdout: np.ndarray) -> np.ndarray:
     return (train < holdout) + 0.5 * (train == holdout)
 
 
-def _closer_to_train(setting: Setting, rng: np.random.Generator) -> Estimate:
-    closest = setting.once(ClosestRecords.of)
-    return closest.compare(lambda train, holdout: _wins(train[:, 0], holdout[:, 0]))
+def _share(of: Callable[[np.ndarray], np.ndarray]):
+    """The metric of the share of released rows that win, by a number of the two distances."""
 
+    def compute(setting: Setting, rng: np.random.Generator) -> Estimate:
+        return setting.once(ClosestRecords.of).compare(lambda a, b: _wins(of(a), of(b)))
 
-def _one_stands_out(setting: Setting, rng: np.random.Generator) -> Estimate:
-    closest = setting.once(ClosestRecords.of)
-    return closest.compare(
-        lambda train, holdout: _wins(distance_ratio(train), distance_ratio(holdout))
-    )
+    return compute
 
 
 COMPUTE = {
-    ("closer_to_train", "corrected"): _closer_to_train,
-    ("nearest_neighbor_distance_ratio", "corrected"): _one_stands_out,
+    ("closer_to_train", "corrected"): _share(lambda two: two[:, 0]),
+    ("nearest_neighbor_distance_ratio", "corrected"): _share(distance_ratio),
 }

@@ -12,20 +12,17 @@ from scipy.linalg import cho_factor, cho_solve
 
 from ..setting import Setting
 from .exchange import Exchanges
+from .reference import attacked
 
 REFUSED = 0.01
 RIDGE = 0.1
 
 
 def differences(setting: Setting) -> list[str]:
-    """How train and holdout differ by more than chance, in words; empty where they do not.
-    Chapter privacy, "What these tests cannot show".
-    """
-    sides = zip((setting.train, setting.holdout), setting.attacked, strict=True)
-    parts = [side.matrix[asked] for side, asked in sides]
-    rows, used = np.concatenate(parts), np.repeat([True, False], [len(x) for x in parts])
-    exchanges = Exchanges(used, np.random.default_rng([setting.train.seed, 18]))
-    encoder = setting.encoder
+    """In what they differ, beyond chance. Chapter privacy, "What these tests cannot show"."""
+    whom, encoder = setting.once(attacked), setting.encoder
+    rows = whom.patients
+    exchanges = Exchanges(whom.used, np.random.default_rng([setting.train.seed, 18]))
     demographic = encoder.columns(*encoder.schema.of_role("demographic"))
     measured = np.flatnonzero(encoder.is_kind("continuous"))
     chosen = list(dict.fromkeys([*measured, *demographic]))

@@ -28,7 +28,7 @@ def _digests(rows: np.ndarray) -> list[bytes]:
 
 
 def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Which released records are the same as a real one in every encoded column.
+    """Which released records equal a real one in every encoded column.
     Chapter privacy, "Copies, and the distance to the closest record".
     """
     known = set(_digests(real))

@@ -12,9 +12,7 @@ TOP = EXCHANGES // 10  # of the exchanges, from which what is rarer is concluded
 
 
 class Exchanges:
-    """All labels, exchanged many times among some of the patients (everybody).
-    Chapter privacy, "As it can be believed".
-    """
+    """Labels, exchanged among some (or all). Chapter privacy, "As it can be believed"."""
 
     def __init__(self, used: np.ndarray, rng: np.random.Generator, among: np.ndarray | None = None):
         self.used = used
@@ -26,12 +24,11 @@ class Exchanges:
     def both(
         self, terms: np.ndarray, used: np.ndarray | None = None, count: int = EXCHANGES
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over used patients in standard deviations (k,), and those of the last `count`
-        exchanges (count, k).
+        """Sums of `terms` (patients, k), 0 for whoever is not exchanged, over used patients, and
+        those of the last `count` exchanges (count, k).
 
-        `terms` has shape (patients, k), 0 for whoever is not among those exchanged. Mean and
-        variance over all exchanges are known exactly; what never varies is 0. `used` are other
-        labels than the true ones.
+        In standard deviations; mean and variance of all exchanges are known exactly. `used` are
+        other labels than the true ones.
         """
         n, taken = self.among.sum(), self.used.sum()
         mean = terms.sum(axis=0, dtype=np.float64) / n
@@ -41,17 +38,14 @@ class Exchanges:
         scale = np.divide(1, np.sqrt(np.maximum(variance, 0)), out=np.zeros(len(mean)),
                           where=variance > 1e-9)  # fmt: skip
         part, labels = terms[rows] * scale, self.labels[-count:]
-        exchanged = (labels if len(rows) == len(terms) else labels[:, rows]) @ part.astype(
-            np.float32
-        )
-        own = (self.used if used is None else used)[rows] @ part
-        return own - taken * mean * scale, exchanged - (taken * mean * scale).astype(np.float32)
+        labels = labels if len(rows) == len(terms) else labels[:, rows]
+        exchanged = labels @ part.astype(np.float32)
+        own, usual = (self.used if used is None else used)[rows] @ part, taken * mean * scale
+        return own - usual, exchanged - usual.astype(np.float32)
 
 
 def largest(z: np.ndarray, exchanged: np.ndarray) -> tuple[float, np.ndarray]:
-    """The largest of several, standardized by its own distribution over the exchanges.
-    Chapter privacy, "As it can be believed".
-    """
+    """The largest, by its own exchanges standardized. Chapter privacy, "As it can be believed"."""
     if exchanged.shape[1] == 0 or not exchanged.any():
         return 0.0, np.zeros(len(exchanged))
     most = exchanged.max(axis=1)
@@ -60,11 +54,10 @@ def largest(z: np.ndarray, exchanged: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def chance(value: float, most: np.ndarray) -> float:
-    """How often an exchange shows as much as `value`.
+    """How often an exchange shows as much. Chapter privacy, "As it can be believed".
 
-    What fewer than ten exchanges show is concluded from the top tenth of them, with an
-    exponential tail, which is rather too heavy. Source: after Knijnenburg et al., Bioinformatics
-    2009;25:i161-i168. Chapter privacy, "As it can be believed".
+    What fewer than ten show is concluded from the top tenth, with an exponential tail, which is
+    rather too heavy. Source: after Knijnenburg et al., Bioinformatics 2009;25:i161-i168.
     """
     above = int((most >= value - 1e-4).sum())
     p = (1 + above) / (1 + len(most))

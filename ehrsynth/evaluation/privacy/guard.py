@@ -12,9 +12,9 @@ the closest record (Platzer and Reutterer, Front Big Data 2021;4:679939).
 import numpy as np
 from scipy.stats import binom, norm
 
-from ...statistics import Z95, Estimate, NotComputable
+from ...statistics import Z95, Estimate, NotComputable, auroc
 from ..setting import Setting
-from .success import attack_auroc
+from .reference import both_sides
 
 MOST_REAL = 65_536  # patients among whom the nearest is looked for
 AT_A_TIME = 512
@@ -48,27 +48,19 @@ def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) 
 
 
 def crowds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """Crowding of a sample of released rows and of real patients.
-    Chapter privacy, "What these tests cannot show".
-    """
-    sides, q = (setting.train, setting.holdout), setting.effort.attacked // 2
-    rng = np.random.default_rng([setting.train.seed, 15])
-    n = min(MOST_REAL, sum(map(len, sides)))
-    if min(n, len(setting.candidate)) < 30:
+    """Of released rows, of patients. Chapter privacy, "What these tests cannot show"."""
+    rng, q = np.random.default_rng([setting.train.seed, 15]), setting.effort.attacked // 2
+    _, real = both_sides(setting, MOST_REAL, rng)
+    if min(len(real), len(setting.candidate)) < 30:
         raise NotComputable("fewer than 30 patients to look at")
-    chosen = np.sort(rng.permutation(sum(map(len, sides)))[:n])
-    parts = chosen[chosen < len(sides[0])], chosen[chosen >= len(sides[0])] - len(sides[0])
-    real = np.concatenate([side.matrix[rows] for side, rows in zip(sides, parts, strict=True)])
-    own = np.sort(rng.permutation(n)[:q])
+    own = np.sort(rng.permutation(len(real))[:q])
     released = setting.candidate.matrix[setting.candidate.sample(q, rng)]
     return crowding(released, real), crowding(real[own], real, own)
 
 
 def unlikely(released: np.ndarray, real: np.ndarray) -> tuple[Estimate, float]:
-    """AUROC of both crowdings with its interval, and the chance of so much for fresh patients.
-    Chapter privacy, "What these tests cannot show".
-    """
-    found = attack_auroc(-released, -real)
+    """AUROC of both, and its chance if fresh. Chapter privacy, "What these tests cannot show"."""
+    found = auroc(-released, -real)
     error = max(found.value - (found.low or 0), 1e-9) / Z95
     return found, float(norm.sf((found.value - 0.5) / error))
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ...schema import Schema
+from ...statistics import auroc
 from ..effort import PROFILES
 from ..setting import with_references
 from . import moments
 from .reference import Shape, attacked
-from .success import ALARMS, attack_auroc
+from .success import ALARMS
 
 MORE_ROWS = "membership by moments, as more rows are released"  # where a report's facts have it
 SHADOWS = "audit by shadow models"
@@ -42,7 +43,7 @@ def by_rows(
         if count in TIMES:
             score = moments.score(whom.patients, known, made)[whom.scored]
             used = whom.used[whom.scored]
-            value, low, high = attack_auroc(score[used], score[~used])
+            value, low, high = auroc(score[used], score[~used])
             found.append({"rows": made.n, "AUROC": value, "from": low or 0.0, "to": high or 1.0})
     return [{k: float(f"{v:.4g}") if k != "rows" else v for k, v in row.items()} for row in found]
 

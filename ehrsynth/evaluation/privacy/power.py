@@ -10,6 +10,7 @@ again each time. The other attacks are not: what they would have seen is said as
 stands out from chance.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,10 @@ def power(setting: Setting) -> dict[str, Any]:
     changed = min(CHANGED, max(1, int(NEAR * planted.columns)))
     result["changed"] = changed
     for kind, distance in (("exact", 0.0), ("near", float(np.sqrt(changed)))):
-        smallest = [_smallest(planted.some(distance, b, rng)) for b in range(PLANTINGS)]
+        smallest = [
+            bisect_left(range(len(SHARES)), True, key=planted.some(distance, b, rng))
+            for b in range(PLANTINGS)
+        ]
         place = sorted(smallest)[int(LIKELY * PLANTINGS)]
         result[kind] = float(f"{SHARES[place]:.2g}") if place < len(SHARES) else None
     seen = [planted.group(b, rng) for b in range(PLANTINGS) if planted.carriers.any()]
@@ -78,15 +82,6 @@ def tried(setting: Setting) -> dict[str, Any]:
     return {
         "alarms": found.alarms, "incomparable": incomparable, "power": rounded, "reason": None
     }  # fmt: skip
-
-
-def _smallest(noticed: Callable[[int], bool]) -> int:
-    """Number of the smallest of SHARES that is noticed, found by halving."""
-    low, high = 0, len(SHARES)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if noticed(middle) else (middle + 1, high)
-    return low
 
 
 class _Planted:

@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from ...statistics import Estimate, NotComputable, auroc
-
 # A privacy metric calls for care, or for not releasing, from these values on, if it is more than
 # chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
 # interval. Some count from the best reference on.
@@ -17,15 +15,6 @@ ALARMS = {
         Path(__file__).parents[1] / "alarms.csv", dtype=str, keep_default_na=False
     ).to_dict("records")
 }
-
-
-def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Estimate:
-    """Chance that a used patient has a higher score (is rather accused) than a held-out one.
-    Chapter privacy, "As it can be believed".
-    """
-    if min(len(train), len(holdout)) < least:
-        raise NotComputable(f"fewer than {least} patients of a group to attack")
-    return auroc(train, holdout)
 
 
 def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float) -> float:
