@@ -86,9 +86,9 @@ class _Attributes:
 
     def __init__(self, setting: Setting):
         names, kinds, _ = map(np.array, zip(*setting.encoder.layout, strict=True))
-        schema, train = setting.schema, setting.train
-        self.names, self.continuous, used = names, kinds == "continuous", kinds != "missing"
-        self.known = used & np.isin(names, schema.of_role("demographic", "outcome"))
+        train, used = setting.train, kinds != "missing"
+        self.names, self.continuous = names, kinds == "continuous"
+        self.known = used & np.isin(names, setting.schema.of_role("demographic", "outcome"))
         codes = np.flatnonzero(used & ~self.known & ~self.continuous)
         share = train.matrix.mean(axis=0, dtype=np.float64)
         ranked = codes[np.argsort(-share[codes], kind="stable")]
@@ -100,9 +100,9 @@ class _Attributes:
         entropies = entr(share) + entr(1 - share)
         for column in np.flatnonzero(self.secret & self.continuous):
             entropies[column] = _entropy(train.frame[names[column]].to_numpy(np.float32))
-        if entropies[self.secret].sum() == 0:
+        if (total := entropies[self.secret].sum()) == 0:
             raise NotComputable("the columns to guess never vary")
-        self.weights = entropies[self.secret] / entropies[self.secret].sum()
+        self.weights = entropies[self.secret] / total
 
     def parts(self, side: Side, rows: np.ndarray | slice) -> list[np.ndarray]:
         """Known and secret columns: 0/1, continuous ones in their own units (NaN: missing)."""
@@ -138,10 +138,11 @@ def _attacks(
     risks, resampled = [], []
     for side, rows in zip(sides, chosen, strict=True):
         parts, n = attributes.attack(side, rows, released), len(rows)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), 200).astype(float)
-        sums = np.stack([drawn @ parts[0], drawn @ parts[1]], axis=1)
         risks.append(_risk(parts.sum(axis=1), attributes.weights))
-        resampled.append([_risk(s, attributes.weights) for s in sums])
+        drawn = rng.multinomial(n, np.full(n, 1 / n), 200).astype(float)
+        resampled.append(
+            [_risk(sums, attributes.weights) for sums in (drawn @ parts).swapaxes(0, 1)]
+        )
     return risks, np.array(resampled)
 
 
