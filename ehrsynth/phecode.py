@@ -29,7 +29,6 @@ _VERSION = r"^(?:ICD)?[-_ ]*(9|10)(?:\.0+)?(?:[-_ ]*CM)?$"
 @lru_cache(maxsize=1)
 def icd_table() -> pd.DataFrame:
     """The shipped table: icd_version, icd_code, phecode, name, category, sex (read-only).
-
     Chapter data-types, "From ICD codes to phecodes".
     """
     with as_file(files("ehrsynth") / "phecodes.parquet") as path:
@@ -151,17 +150,15 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
         ``icd9``, ``icd10`` (share of that version's patients who have it), and ``phi``, the
         correlation of having it with being coded in ICD-10.
     """
-    diagnoses = diagnoses.assign(icd_version=_versions(diagnoses["icd_version"]))
-    versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
-    era = versions.loc[versions["min"] == versions["max"], "min"]
-    size = era.value_counts().reindex([9, 10], fill_value=0)
+    versions = _versions(diagnoses["icd_version"])
+    rows = diagnoses[["subject_id", *_KEY]].assign(icd_version=versions, version=versions)
+    era, size = _eras(rows["version"], rows["subject_id"])
     if not size.all():
         raise InputError(
             "The association with the ICD version needs patients coded in ICD-9 only and patients "
             f"coded in ICD-10 only; there are {size[9]} and {size[10]}."
         )
-    rows = diagnoses[diagnoses["subject_id"].isin(era.index)]
-    rows = rows[["subject_id", *_KEY]].assign(version=rows["icd_version"])
+    rows = rows[rows["subject_id"].isin(era.index)]
     leaves = map_icd(rows, "leaf")
     above = roll_up(leaves["phecode"], "phecode")
     published = leaves.assign(phecode=leaves["phecode"].where(leaves["version"] == 10, above))
@@ -171,6 +168,13 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     }
     table = pd.concat(parts, names=["mapping"]).reset_index()
     return table.sort_values("phi", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def _eras(version: pd.Series, patient: pd.Series | np.ndarray) -> tuple[pd.Series, pd.Series]:
+    """The ICD version of every patient who is coded in one only, and how many patients each has."""
+    span = version.groupby(patient).agg(["min", "max"])
+    era = span.loc[span["min"] == span["max"], "min"]
+    return era, era.value_counts().reindex([9, 10], fill_value=0)
 
 
 def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.DataFrame:
@@ -227,20 +231,14 @@ def one_era_of(
     row: np.ndarray, number: np.ndarray, found: pd.DataFrame, level: str
 ) -> pd.DataFrame:
     """:func:`one_era` when patient `row` has the code `number` of `found`.
-
     Chapter data-types, "What is left: twins".
     """
-    version = found["icd_version"].to_numpy()[number]
-    era = pd.Series(version).groupby(row).agg(["min", "max"])
-    era = era.loc[era["min"] == era["max"], "min"]
-    alone = np.isin(row, era.index)
-    row, number = row[alone], number[alone]
-    size = era.value_counts().reindex([9, 10], fill_value=0)
-    known = pd.DataFrame({"row": row, "number": number})
-    has = known.merge(map_icd(found, level)[["phecode"]], left_on="number", right_index=True)
-    twins = _one_era_codes()
-    twins = twins.assign(phecode=roll_up(twins["phecode"], level))
-    _, codes, _ = _leaves(found)
+    era, size = _eras(pd.Series(found["icd_version"].to_numpy()[number]), row)
+    known = pd.DataFrame({"row": row, "number": number})[np.isin(row, era.index)]
+    _, codes, leaves = _leaves(found)
+    leaves, twins = (table.assign(phecode=roll_up(table["phecode"], level))
+                     for table in (leaves, _one_era_codes()))  # fmt: skip
+    has = known.merge(leaves, on="number")
     lost = known.merge(codes[_KEY], left_on="number", right_index=True).merge(twins, on=_KEY)
     rows = [
         _missed(phecode, part, has.loc[has["phecode"] == phecode, "row"].unique(), era, size)
@@ -262,23 +260,19 @@ def _missed(
 
     version = int(lost["icd_version"].mode()[0])
     lost = lost[lost["icd_version"] == version]
-    count = era.reindex(have).value_counts().reindex([9, 10], fill_value=0)
     gained = len(set(lost["row"]) - set(have))
-    few, rest = count[version], count[19 - version]
-    table = [[few, size[version] - few], [rest, size[19 - version] - rest]]
-    share = count / size
+    count = era.reindex(have).value_counts().reindex([9, 10], fill_value=0)
+    table = [[count[v], size[v] - count[v]] for v in (version, 19 - version)]
+    share, mapped = count / size, (count[version] + gained) / size[version]
     written = [", ".join(sorted(lost[name].unique())) for name in ("icd_code", "twin")]
-    return (
-        phecode, version, *written, gained, share[9], share[10], (few + gained) / size[version],
-        fisher_exact(table, "less").pvalue,
-    )  # fmt: skip
+    p = fisher_exact(table, "less").pvalue
+    return phecode, version, *written, gained, share[9], share[10], mapped, p
 
 
 def code_table(
     diagnoses: pd.DataFrame, subjects: pd.Index, level: str
 ) -> tuple[pd.DataFrame, list[Column]]:
     """One 0/1 column for each code that these subjects have, and what the columns are.
-
     Chapter data-types, "A bag of codes".
     """
     known = diagnoses[diagnoses["subject_id"].isin(subjects)]
@@ -319,7 +313,6 @@ def indicators(
 
 def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
     """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8).
-
     Chapter data-types, "A bag of codes".
     """
     # Column by column in memory, as pandas will read it.
