@@ -21,7 +21,7 @@ from .protection import often, told
 from .rules import ORDERED
 from .schema import AGE, DIE_1Y, DIE_ANY, PATIENT_KEY, RACE, SEX, VISIT_1Y, Column, Schema
 from .sources import drugs
-from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
+from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal, totals
 from .sources.quality import Finding, missed_codes, note
 from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, OTHER, RACES, UNITS, UNKNOWN, check_tables
 
@@ -314,9 +314,8 @@ def _choose_outcome(tables: dict) -> tuple[_Outcome, list[Finding]]:
     fewer = {}
     for name, outcome in OUTCOMES.items():
         table, _ = _patients(tables, outcome)
-        counts = collect(table.aggregate(n=table.count(), ones=table[name].sum()))
-        n, ones = counts.fillna(0).astype(int).iloc[0]
-        fewer[name] = int(min(ones, n - ones))
+        counts = totals(table, n=table.count(), ones=table[name].sum())
+        fewer[name] = min(counts["ones"], counts["n"] - counts["ones"])
         if fewer[name] >= _FEWEST:
             break
     usual, chosen = next(iter(fewer)), max(fewer, key=lambda name: fewer[name])
@@ -380,20 +379,18 @@ def _events(
             "%s of %s rows of %s have no code and are left out.",
             told(found.loc[~known, "rows"].sum()), told(found["rows"].sum()), name,
         )  # fmt: skip
-    names = prefix + "_" + found["code"].str.lower().str.replace(r"[^a-z0-9.]+", "_", regex=True)
-    names = names.str.rstrip("_")
+    codes = found.loc[known, "code"].str.lower().str.replace(r"[^a-z0-9.]+", "_", regex=True)
+    names = prefix + "_" + codes.str.rstrip("_")
     labels = found["label"].groupby(names).first()  # two spellings of one name are one column
-    place = labels.index.get_indexer(names)[number]
-    there = place >= 0
-    table = zeros_and_ones(row[there], place[there], n, list(labels.index))
-    return table, [Column(name, "binary", role, label) for name, label in labels.items()]
+    columns = {code: Column(code, "binary", role, label) for code, label in labels.items()}
+    return zeros_and_ones(row, number, names, columns, n), list(columns.values())
 
 
 def _drugs(
     name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Patient `row` was given the drug `number` of `found`: a 0/1 column for each ingredient."""
-    named = drugs.map_names(found["drug"]).rename_axis("number")
+    named = drugs.map_names(found["drug"])
     strange = found[~found.index.isin(named.index[named["known"]])]
     if len(strange):
         names = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
@@ -402,12 +399,8 @@ def _drugs(
             told(strange["rows"].sum()), told(found["rows"].sum()), f"{len(strange):,}",
             often(names, row, number),
         )  # fmt: skip
-    # Each ingredient of each name is an event of its own.
-    pairs = named.reset_index().assign(event=range(len(named)))
-    given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    label = pairs["ingredient"].str.capitalize()
-    codes = pd.DataFrame({"code": pairs["ingredient"], "label": label})
-    return _events(name, given["row"].to_numpy(), given["event"].to_numpy(), codes, n)
+    codes = named.assign(code=named["ingredient"], label=named["ingredient"].str.capitalize())
+    return _events(name, row, number, codes, n)
 
 
 def check_outcome(patients: pd.DataFrame, least: int = 1) -> pd.DataFrame:

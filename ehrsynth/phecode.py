@@ -6,6 +6,7 @@ that a code tells the disease and never the coding system it was written in. The
 """
 
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import as_file, files
 
@@ -300,25 +301,26 @@ def indicators(
             told(lost["rows"].sum()), told(found["rows"].sum()), f"{len(lost):,}",
             often(names, row, number),
         )  # fmt: skip
-    codes = np.sort(mapped["phecode"].unique())
     meaning = definitions(level)
-    columns = [Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis",
-                      meaning.at[code, "name"], code=code, sex=meaning.at[code, "sex"])
-               for code in codes]  # fmt: skip
-    place = pd.Index(codes).get_indexer(mapped["phecode"])
-    pairs = pd.DataFrame({"number": mapped.index, "place": place})
-    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    return zeros_and_ones(has["row"], has["place"], n, [c.name for c in columns]), columns
+    columns = {code: Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis",
+                            meaning.at[code, "name"], code=code, sex=meaning.at[code, "sex"])
+               for code in np.sort(mapped["phecode"].unique())}  # fmt: skip
+    return zeros_and_ones(row, number, mapped["phecode"], columns, n), list(columns.values())
 
 
-def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
-    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8).
+def zeros_and_ones(
+    row: np.ndarray, number: np.ndarray, codes: pd.Series, columns: Mapping[str, Column], n: int
+) -> pd.DataFrame:
+    """A table of `n` rows that is 1 where a row has a number whose code is the column's (uint8).
     Chapter data-types, "A bag of codes".
     """
+    place = pd.Index(list(columns)).get_indexer(codes)
+    pairs = pd.DataFrame({"number": codes.index, "place": place})
+    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
     # Column by column in memory, as pandas will read it.
-    values = np.zeros((n, len(names)), dtype=np.uint8, order="F")
-    values[np.asarray(row), np.asarray(place)] = 1
-    return pd.DataFrame(values, columns=names, copy=False)
+    values = np.zeros((n, len(columns)), dtype=np.uint8, order="F")
+    values[has["row"], has["place"]] = 1
+    return pd.DataFrame(values, columns=[column.name for column in columns.values()], copy=False)
 
 
 def _leaves(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:

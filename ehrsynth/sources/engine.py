@@ -76,12 +76,10 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
 
 def lazy(tables: Mapping[str, Any]) -> dict[str, Table]:
     """The tables in an engine: DataFrames are handed to a DuckDB of their own."""
-    frames = {name for name, table in tables.items() if isinstance(table, pd.DataFrame)}
+    frames = {name: table for name, table in tables.items() if isinstance(table, pd.DataFrame)}
     con = connect() if frames else None
-    return {
-        name: hand_over(con, name, table, name == "measurements") if name in frames else table
-        for name, table in tables.items()
-    }
+    handed = {n: hand_over(con, n, frame, n == "measurements") for n, frame in frames.items()}
+    return {**tables, **handed}
 
 
 def hand_over(con, name: str, frame: pd.DataFrame, rows: bool = False) -> Table:
@@ -208,3 +206,9 @@ def distinct_codes(
 def collect(table: Table) -> pd.DataFrame:
     """The rows of a small lazy table."""
     return table.to_pyarrow().to_pandas()
+
+
+def totals(table: Table, **sums: Value) -> dict[str, int]:
+    """These counts and sums over a table, in one pass; 0 where there is nothing to sum."""
+    found = collect(table.aggregate(**sums)).iloc[0].fillna(0)
+    return {name: int(found[name]) for name in sums}

@@ -180,8 +180,7 @@ def _kind(kinds: Mapping[str, Table], wanted: str | None) -> tuple[str, Table]:
     """The kind of visits that is wanted, else the most telling one that is common enough."""
     if wanted is not None:
         check_choice("kind of visits", wanted, kinds)
-    counted = {name: t.aggregate(n=t["subject_id"].nunique()) for name, t in kinds.items()}
-    people = {name: int(engine.collect(count)["n"].iloc[0]) for name, count in counted.items()}
+    people = {name: int(t["subject_id"].nunique().execute()) for name, t in kinds.items()}
     enough = [name for name, n in people.items() if n and n >= _ENOUGH * people["days"]]
     if not enough:
         raise InputError("The OMOP database has no visits and no conditions; check its tables.")

@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import InputError, first_bad, some
 from ..kinds import shown
 from ..protection import LEAST_PATIENTS, told
-from .engine import ROW, Table, Value, collect, literal
+from .engine import ROW, Table, Value, collect, literal, totals
 from .tables import LONGEST_LIFE
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,10 @@ def counted(
     table: Table, name: str, rules: Sequence[tuple[str, Value, str]]
 ) -> tuple[Finding, ...]:
     """How many rows of a table break each rule (what, which rows, what is done); in one pass."""
-    sums = {str(i): wrong.fill_null(False).sum() for i, (_, wrong, _) in enumerate(rules)}
-    found = collect(table.aggregate(rows=table.count(), **sums)).iloc[0].fillna(0).astype(int)
-    return tuple(
-        Finding(name, what, int(found[str(i)]), int(found["rows"]), done)
-        for i, (what, _, done) in enumerate(rules) if found[str(i)]
-    )  # fmt: skip
+    sums = {what: wrong.fill_null(False).sum() for what, wrong, _ in rules}
+    found = totals(table, rows=table.count(), **sums)
+    return tuple(Finding(name, what, found[what], found["rows"], done)
+                 for what, _, done in rules if found[what])  # fmt: skip
 
 
 # -- the rules -------------------------------------------------------------------------
