@@ -59,9 +59,9 @@ HOUSE = {
     "Pictures": {"plots": (), "slider": ()},
     "utility": {
         "evaluation": (
-            "intervals", "effort", "learners", "neighbours", "metric", "repeats", "alignment",
-            "setting", "marginals", "fidelity", "kept", "utility", "fairness", "inference",
-            "survival", "published", "privacy", "farthest", "verdict", "choose", "page", "report",
+            "intervals", "learners", "neighbours", "metric", "repeats", "alignment",
+            "setting", "marginals", "fidelity", "utility", "fairness", "inference",
+            "survival", "privacy", "farthest", "verdict", "choose", "page", "report",
             "judge", "validation",
         )
     },

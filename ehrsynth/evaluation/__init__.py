@@ -14,7 +14,7 @@ _MODULES = {
     "metric": ("Metric",),
     "report": ("Report",),
     "alignment": ("align",),
-    "effort": ("PROFILES",),
+    "learners": ("PROFILES",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = list(_HOME)

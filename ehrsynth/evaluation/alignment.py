@@ -21,6 +21,8 @@ from .repeats import REPEATS, repeats
 log = logging.getLogger(__name__)
 DEFECTS = "what does not fit"  # where a report's facts have it
 UNJUDGED, LACKING = "columns that were not judged", "what the synthetic table lacks"
+RELATIONS = "relations that hold for every training patient"
+LEAKS = "columns that nearly determine the outcome"
 IN_TRAIN = "its values are those of used patients (% of rows)"
 DISTINCT = 0.9  # of a column's values in train: from so many on a value names a patient
 

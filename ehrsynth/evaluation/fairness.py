@@ -12,7 +12,6 @@ from scipy.special import expit
 from ..protection import LEAST_PATIENTS, told
 from ..statistics import Estimate, NotComputable, auroc_parts
 from .intervals import largest_of
-from .learners import predict
 from .setting import Setting, subgroups
 
 FEWEST_IN_GROUP = 10  # patients with and without the outcome; smaller groups are left out
@@ -26,7 +25,7 @@ def by_group(setting: Setting) -> pd.DataFrame:
     missing where a group has fewer than 10 patients with or without the outcome.
     Chapter utility, "For whom? Fairness".
     """
-    y, *scores = _scores(setting)
+    y, *scores = setting.predictions
     rows: dict[str, dict[str, float]] = {}
     for name, member in _groups(setting, setting.holdout.frame).items():
         truth = y[member]
@@ -52,13 +51,6 @@ def _groups(setting: Setting, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     return groups
 
 
-def _scores(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outcome of held-out patients, and their log odds by the real and the candidate's model."""
-    sides = setting.train, setting.candidate
-    real, made = (predict(side.model, setting.holdout.features) for side in sides)
-    return setting.holdout.outcome, real, made
-
-
 def _large(y: np.ndarray) -> bool:
     return min(y.sum(), len(y) - y.sum()) >= FEWEST_IN_GROUP
 
@@ -79,7 +71,7 @@ def _largest_over_groups(parts, both_ways: bool = False):
     """Metric of the largest of `parts` (of outcome and scores of a group), or of its size."""
 
     def compute(setting: Setting, rng) -> Estimate:
-        y, real, made = _scores(setting)
+        y, real, made = setting.predictions
         values, influence = [], []
         for member in _groups(setting, setting.holdout.frame).values():
             if _large(y[member]):

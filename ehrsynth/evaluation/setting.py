@@ -1,7 +1,6 @@
 """What a metric looks at: real patients, a table that might be released, and references beside it.
 
-What metrics share: the encoding, and what is computed only once, of a table (:class:`Side`) or of
-the tables together (:meth:`Setting.once`).
+What metrics share is computed once, of a table (:class:`Side`) or of all (:meth:`Setting.once`).
 """
 
 from collections import Counter
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +19,12 @@ from ..schema import Schema
 from ..sources.flat.applying import NEW
 from ..statistics import NotComputable, nearest_distance
 from . import learners
-from .effort import Effort
+from .learners import Effort
 
 _AT_A_TIME = 16_384  # rows turned into numbers at once
 _RARE = 10  # patients of train and holdout: a category of fewer may be in one of them by chance
 _FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
-_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,8 @@ class Encoder:
     """The one encoding of patients for distances and learners.
 
     A categorical with two categories is one 0/1 column, with more it is one a category; what few
-    patients of the first two tables have, or train does not, is one together. Continuous
-    columns are min-max scaled by the table the encoder was fitted on and cut at 1,000 ranges; a
-    missing value is the median, with a 0/1 column beside it that says so where any is missing.
+    patients have, or train does not, is one together. Continuous columns are min-max scaled and cut
+    at 1,000 ranges; a missing value is the median, with a 0/1 column beside it that says so.
     Chapter utility, "Tables of known quality".
     """
 
@@ -52,13 +49,13 @@ class Encoder:
 
         What is rare is asked of `table` and the first of them together, so that both are alike.
         """
-        scale, names, tables = {}, schema.of_kind("continuous"), [table, *others]
-        for name in names:
+        scale, missing, rare, tables = {}, set(), {}, [table, *others]
+        for name in schema.of_kind("continuous"):
             values = table[name].dropna()
             low, middle, high = values.quantile([0, 0.5, 1]) if len(values) else (0.0, 0.0, 1.0)
             scale[name] = (low, high - low or 1.0, middle)
-        missing = (name for name in names if any(t[name].isna().any() for t in tables))
-        rare = {}
+            if any(t[name].isna().any() for t in tables):
+                missing.add(name)
         for name in set(schema.of_kind("categorical")) - {schema.outcome}:
             counts = Counter(pd.concat([t[name].astype(str) for t in tables[:2]]))
             few = {c for c in schema[name].categories if counts[c] < _RARE or c == NEW}
@@ -71,18 +68,15 @@ class Encoder:
         """(column of the table, "binary" | "category" | "continuous" | "missing", label)."""
         layout = []
         for column in self.schema.columns:
-            if column.kind == "continuous":
-                layout.append((column.name, "continuous", column.name))
-                if column.name in self.missing:
-                    layout.append((column.name, "missing", f"{column.name} missing"))
-            elif column.kind == "binary":
-                layout.append((column.name, "binary", column.name))
-            elif len(column.categories) <= 2:
-                layout.append((column.name, "category", column.categories[-1]))
+            name, rare = column.name, self.rare.get(column.name, set())
+            if column.kind != "categorical":
+                layout.append((name, column.kind, name))
+                if name in self.missing:
+                    layout.append((name, "missing", f"{name} missing"))
             else:
-                rare = self.rare.get(column.name, set())
                 known = dict.fromkeys(REST if c in rare else c for c in column.categories)
-                layout.extend((column.name, "category", label) for label in known)
+                labels = list(known)[-1:] if len(column.categories) <= 2 else known
+                layout += [(name, "category", label) for label in labels]
         return layout
 
     @cached_property
@@ -99,7 +93,7 @@ class Encoder:
     def predictors(self) -> np.ndarray:
         """Which encoded columns may predict the outcome: not itself, its time, what tells it."""
         known = (self.schema.outcome, self.schema.time, *self.unused)
-        return ~np.isin(np.arange(len(self.layout)), self.columns(*known))
+        return np.array([name not in known for name, _, _ in self.layout], dtype=bool)
 
     def is_kind(self, *kinds: str) -> np.ndarray:
         """Which encoded columns are of these kinds."""
@@ -247,10 +241,8 @@ class Setting:
 
     @cached_property
     def even_candidate(self) -> Side:
-        """Patients of the candidate, at most as many as holdout has.
-
-        Distances between samples shrink with their size, and holdout is smaller than train: a
-        synthetic table as large as train could beat "the best" by its size alone.
+        """Patients of the candidate, at most as many as holdout has: distances between samples
+        shrink with their size, so that a large table could beat "the best" by its size alone.
         """
         if len(self.candidate) <= len(self.holdout):
             return self.candidate
@@ -272,7 +264,14 @@ class Setting:
             nearest_distance(self.holdout.matrix[unused], self.candidate.matrix),
         )
 
-    def once(self, compute: Callable[["Setting"], _Kept]) -> _Kept:
+    @cached_property
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Outcome of held-out patients; their log odds by train's and by the candidate's model."""
+        y, x = self.holdout.outcome, self.holdout.features
+        real, made = (learners.predict(side.model, x) for side in (self.train, self.candidate))
+        return y, real, made
+
+    def once(self, compute: Callable[["Setting"], Any]) -> Any:
         """What a function finds for this setting: computed when first asked for, then kept."""
         if compute not in self._kept:
             self._kept[compute] = compute(self)

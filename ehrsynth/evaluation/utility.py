@@ -43,14 +43,11 @@ def loss_of_auroc(setting: Setting) -> Estimate:
     counted, with the variance of the candidate's drawn again (see :func:`_drawn_again`).
     Chapter utility, "Train on synthetic, test on real (TSTR)".
     """
-    y = setting.holdout.outcome
-    sides = setting.train, setting.candidate
-    (real, a), (made, b) = (
-        auroc_parts(predict(side.model, setting.holdout.features), y) for side in sides
-    )
+    y, *scores = setting.predictions
+    (real, a), (made, b) = (auroc_parts(score, y) for score in scores)
     _, again = setting.once(_drawn_again)
-    size = len(setting.even_candidate)
-    training = np.var(again, ddof=1) * sum(size / len(side) for side in sides)
+    sizes = map(len, (setting.train, setting.candidate))
+    training = np.var(again, ddof=1) * sum(len(setting.even_candidate) / size for size in sizes)
     error = np.sqrt(((a - b) ** 2).sum() + training)
     return normal_interval(real - made, float(error), float(t.ppf(0.975, 2 * len(again))))
 

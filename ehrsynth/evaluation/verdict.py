@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import some
-from .alignment import DEFECTS, IN_TRAIN, LACKING, UNJUDGED
-from .kept import LEAKS
+from .alignment import DEFECTS, IN_TRAIN, LACKING, LEAKS, UNJUDGED
 from .metric import Metric, number_text, per_100
 from .privacy.more_rows import SHADOWS, audited, exposing_rows
 from .privacy.success import ALARMS
@@ -35,6 +34,7 @@ SAME = 0.05  # of the rows: so many copies need no reference to be bad
 MANY = 1.5  # so much wider are intervals of which ten are looked at
 TOO_GOOD = 0.01  # AUROC above what real patients teach
 ATTACKERS = ("moments_attack", "density_ratio_attack", "membership_inference")
+_CAREFUL = {"good": "care", "care": "care", "bad": "bad"}  # a level that is not good after all
 _CANNOT_BE_JUDGED = "Cannot be judged with these held-out patients"
 
 
@@ -146,25 +146,22 @@ class Findings:
         if doubts:
             share = [_say("no sharing")] if level["privacy"] == "bad" else []
             return [*doubts, *share, *repeated, _say("repeat"), *_unjudged(self)]
-        use = _WORDS["fidelity", level["fidelity"]]["answer"]
-        if level["fidelity"] in ("good", "care"):
-            use += _WORDS["utility", level["utility"]]["answer"]
-        private = _WORDS["privacy", level["privacy"]]["answer"].format(**_words_of(self))
+        said = {family: _WORDS[family, of]["answer"] for family, of in level.items()}
+        use = said["fidelity"] + said["utility"] * (level["fidelity"] in ("good", "care"))
+        private = said["privacy"].format(**_words_of(self))
         unjudged = (s for s in _unjudged(self) if s not in private)
         return [*repeated, private, use, *unjudged, *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
-        levels = self._levels()
-        advice: dict[str, list[str]] = {"good": [], "bad": []}
+        levels, bad = self._levels(), []
         if levels["privacy"] == "bad":
-            advice["bad"].append(_say("like records"))
+            bad.append(_say("like records"))
         if _doubts(self):
-            advice["bad"].append(_say("no reference"))
-            return advice
+            return {"good": [], "bad": [*bad, _say("no reference")]}
         if more := exposing_rows(self.facts):
-            advice["bad"].append(_say("keep the model", **more))
-        spots = _weak_spots(self)
+            bad.append(_say("keep the model", **more))
+        advice, spots = {"good": [], "bad": bad}, _weak_spots(self)
         place = "" if levels["privacy"] == "good" else " inside the institution"
         train = f"{self.rows.get('train', 0):,}"
         for row in _USES:
@@ -178,13 +175,8 @@ class Findings:
 
 
 def level_of(share: float) -> str:
-    """The level of a share of the way from the worst reference to the best: good, care or bad.
-    Chapter choosing-and-releasing, "From many metrics to one order".
-    """
+    """Of a share of the way. Chapter choosing-and-releasing, "From many metrics to one order"."""
     return "good" if share >= GOOD else "care" if share >= CARE else "bad"
-
-
-# -- the families --------------------------------------------------------------------------
 
 
 def _say(name: str, **values) -> str:
@@ -243,18 +235,17 @@ def _fidelity(found: Findings) -> Verdict:
     # A mean hides the one thing that is badly wrong, and what only a classifier sees.
     least = {"classifier_two_sample_test": GOOD}
     if wrong or any(m.share is not None and m.share < least.get(m.name, CARE) for m in behind):
-        level = "bad" if level == "bad" else "care"
+        level = _CAREFUL[level]
     said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
     if test := found.known("classifier_two_sample_test"):
         best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
         said.append(_say("classifier", auroc=test.value, best=best))
-        value = _value(test)
-        high = value if test.ci_high is None else test.ci_high
+        value, _, high = _ends(test)
         if value >= TOLD_APART:
             level = "bad"
             said.append(_say("told apart", limit=TOLD_APART))
         if value + MANY * (high - value) < 0.5:
-            level = "bad" if level == "bad" else "care"
+            level = _CAREFUL[level]
             said.append(_say("below chance"))
     if behind:
         said.append(_say("behind", titles=_titles(behind)))
@@ -312,12 +303,11 @@ def _alarm(found: Findings, metric: Metric) -> int:
     """0 nothing seen, 1 care, 2 do not release. Copies are counted, attacks guess."""
     if metric.name not in ALARMS or metric.form != "corrected":
         return 0
-    row, value = ALARMS[metric.name], _value(metric)
+    row, (value, low, _) = ALARMS[metric.name], _ends(metric)
     if found.overlap and row["test"] == "exchange":  # the same person is used and not used
         return 0
     above = (metric.best or 0.0) * (row["above"] == "best")
     care, bad = above + float(row["care"]), above + float(row["bad"])
-    low = value if metric.ci_low is None else metric.ci_low
     if row["test"] == "interval":
         if found.tried.get("incomparable"):
             return 0
@@ -381,37 +371,33 @@ def _words_of(found: Findings) -> dict[str, object]:
 def _attacks(found: Findings) -> list[str]:
     """What the attacks found in numbers of patients, and what they would have found."""
     said = []
-    attackers = [m for name in ATTACKERS if (m := found.known(name))]
-    if attackers:
+    if attackers := [m for name in ATTACKERS if (m := found.known(name))]:
         best = max(attackers, key=_value)
-        low, high = (100 * (b or 0) for b in (best.ci_low, best.ci_high))
-        title = best.title[:1].lower() + best.title[1:]
-        said.append(_say("strongest", title=title, value=100 * _value(best), low=low, high=high))
+        said.append(_say("strongest", title=_titles([best]), **_of_100(*_ends(best))))
     if alone := found.known("membership_of_most_exposed"):
-        low, high = (100 * (b or 0) for b in (alone.ci_low, alone.ci_high))
-        said.append(_say("lonely", value=100 * _value(alone), low=low, high=high))
+        said.append(_say("lonely", **_of_100(*_ends(alone))))
     if rare := found.known("membership_inference_at_1_percent"):
         said.append(_say("rare", found=per_100(_value(rare))))
     if same := found.known("exact_copies"):
         rows = found.rows.get("synthetic", 0)
-        chance = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
-        chance = "" if same.best is None else chance
-        copies = round(_value(same) * rows)
-        said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
+        would = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
+        chance = "" if same.best is None else would
+        said.append(
+            _say("copies", copies=round(_value(same) * rows), synthetic=rows, chance=chance)
+        )
     if more := exposing_rows(found.facts):
         said.append(_say("more rows", **more))
     for row in found.facts.get(SHADOWS, []):
-        value, low, high = (100 * row[name] for name in ("AUROC", "from", "to"))
-        said.append(_say("audit", models=row["models"], value=value, low=low, high=high))
+        ends = _of_100(row["AUROC"], row["from"], row["to"])
+        said.append(_say("audit", models=row["models"], **ends))
     power = found.tried.get("power")
     if power and not any(_alarm(found, m) for m in found.of("privacy") if m.value is not None):
-        exact, near = (
-            f"{per_100(share)} % of train" if (share := power[kind]) else "no share of train"
+        least = {
+            kind: f"{per_100(share)} % of train" if (share := power[kind]) else "no share of train"
             for kind in ("exact", "near")
-        )
+        }
         changed = "a value" if power["changed"] == 1 else "two values"
-        auroc = 100 * power["auroc"]
-        said.append(_say("power", exact=exact, near=near, changed=changed, auroc=auroc))
+        said.append(_say("power", **least, changed=changed, auroc=100 * power["auroc"]))
     return said
 
 
@@ -432,12 +418,20 @@ def _weak_spots(found: Findings) -> dict[str, str | float]:
     return spots
 
 
-# -- numbers and names in sentences ----------------------------------------------------------
-
-
 def _value(metric: Metric) -> float:
     assert metric.value is not None
     return metric.value
+
+
+def _ends(metric: Metric) -> tuple[float, float, float]:
+    """The value and the ends of its interval, or itself where there is none."""
+    value = _value(metric)
+    low, high = (value if end is None else end for end in (metric.ci_low, metric.ci_high))
+    return value, low, high
+
+
+def _of_100(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": 100 * value, "low": 100 * low, "high": 100 * high}
 
 
 def _absent(found: Findings) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...schema import Schema
 from ...statistics import auroc
-from ..effort import PROFILES
+from ..learners import PROFILES
 from ..setting import with_references
 from . import moments
 from .reference import Shape, attacked
