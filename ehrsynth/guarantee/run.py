@@ -40,19 +40,6 @@ _STAYS = (
 )
 
 
-class PrivateFiles(RunFiles):
-    """What of a run with a guarantee is in which file."""
-
-    @property
-    def stages(self) -> dict[str, list[str]]:
-        """What each stage leaves; the noisy sums are made with the data, so nothing is trained."""
-        table, holdout, schema, *_ = STAGES["data"]
-        sums = f"model/{NOISY_SUMS}"
-        data = [table, holdout, schema, f"model/{RULES_FILE}", RARE_FILE, sums, GUARANTEE]
-        kept = dict.fromkeys([self.inside, self.released, GUARANTEE_CARD])
-        return STAGES | {"data": data, "training": [], "generation": list(kept)}
-
-
 @dataclass
 class PrivatePipeline(Pipeline):
     """A run whose synthetic patients have a guarantee (differential privacy).
@@ -96,8 +83,14 @@ class PrivatePipeline(Pipeline):
 
     @cached_property
     def files(self) -> RunFiles:
-        """What of the run is in which file."""
-        return PrivateFiles(**asdict(super().files))
+        """What of the run is in which file; nothing is trained, the noisy sums come with data."""
+        files = super().files
+        table, holdout, schema, *_ = STAGES["data"]
+        sums = f"model/{NOISY_SUMS}"
+        data = [table, holdout, schema, f"model/{RULES_FILE}", RARE_FILE, sums, GUARANTEE]
+        kept = list(dict.fromkeys([files.inside, files.released, GUARANTEE_CARD]))
+        stages = STAGES | {"data": data, "training": [], "generation": kept}
+        return files._replace(stages=stages)
 
     @cached_property
     def patients(self) -> pd.DataFrame:
