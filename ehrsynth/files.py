@@ -67,13 +67,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def private_folder(path: str | Path) -> None:
     """Make a folder, and those above it that are not there, which only the owner can enter."""
     path = Path(path)
-    for folder in reversed([path, *path.parents]):
-        if not folder.exists():
-            try:
+    try:
+        for folder in reversed([path, *path.parents]):
+            if not folder.exists():
                 folder.mkdir(0o700, exist_ok=True)
-            except OSError as error:
-                why = error.strerror or error
-                raise InputError(f"Cannot write {path}: {why}; choose another folder.") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"Cannot write {path}: {why}; choose another folder.") from error
 
 
 def temporary_folder() -> Path:
@@ -179,12 +179,15 @@ def write_table(table: pd.DataFrame, path: str | Path, **options) -> None:
         elif suffix == ".csv":
             table.to_csv(temporary, index=False, **options)
         else:
-            # Without time and name in its header, the same table gives the same bytes.
-            with (
-                open(temporary, "wb") as file,
-                gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
-            ):
+            with _zipped(temporary, level=9) as zipped:
                 table.to_csv(zipped, index=False, mode="wb", **options)
+
+
+@contextmanager
+def _zipped(path: Path, level: int) -> Iterator[gzip.GzipFile]:
+    """A gz file; without time and name in its header, the same table gives the same bytes."""
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", level, file, mtime=0) as zipped:
+        yield zipped
 
 
 # A cell of a CSV that a spreadsheet would compute: it begins so, and is no number.
@@ -227,19 +230,13 @@ def write_blocks(
     """
     options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
     schema = None
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "wb") as file,
-        # Without time and name in its header, the same table gives the same bytes.
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=4) as zipped,
-    ):
+    with atomic_path(path) as temporary, _zipped(temporary, level=4) as zipped:
         for block in blocks:
             if schema is None:
                 schema = _csv_schema(block, dates)
                 zipped.write((",".join(schema.names) + "\n").encode())
-            pa_csv.write_csv(
-                pa.Table.from_pandas(block, schema, preserve_index=False), zipped, options
-            )
+            rows = pa.Table.from_pandas(block, schema, preserve_index=False)
+            pa_csv.write_csv(rows, zipped, options)
 
 
 def _csv_schema(table: pd.DataFrame, dates: Sequence[str]) -> pa.Schema:
@@ -293,10 +290,7 @@ def check_packed(path: Path) -> None:
 
 
 def _unpacked(path: Path) -> Iterator[int]:
-    """Bytes that a Parquet file takes: all but its texts, and then with them, more and more.
-
-    A text that a million rows share is written once.
-    """
+    """Bytes that a Parquet file takes: without its texts (many rows share one), then with them."""
     about, schema = pq.read_metadata(path), pq.read_schema(path)
     bits = [t.bit_width if pa.types.is_primitive(t) else 64 for t in schema.types]
     if len(bits) != about.num_columns:  # some are lists
@@ -313,24 +307,12 @@ def _unpacked(path: Path) -> Iterator[int]:
             yield length
 
 
-def read_columns(
-    path: str | Path, names: Iterable[str], null_values: Sequence[str] = ("",)
-) -> pd.DataFrame:
-    """Some columns of a large CSV (plain or gzipped), fast, as the text that is written there."""
-    names = list(names)
-    options = pa_csv.ConvertOptions(
-        include_columns=names, column_types=dict.fromkeys(names, pa.string()),
-        null_values=list(null_values), strings_can_be_null=bool(null_values),
-    )  # fmt: skip
-    try:
-        zipped = "gzip" if str(path).lower().endswith(".gz") else None
-        with pa.input_stream(str(path), compression=zipped) as stream:
-            return pa_csv.read_csv(stream, convert_options=options).to_pandas()
-    except pa.ArrowKeyError as error:
-        missing = [name for name in names if f"'{name}'" in str(error)] or [str(error)]
-        raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error
-    except UNREADABLE as error:
-        raise InputError(f"{path} cannot be read as CSV: {reason(error)}.") from error
+def read_columns(path: str | Path, names: Iterable[str]) -> pd.DataFrame:
+    """Some columns of a CSV (plain or gzipped), as the text that is written there."""
+    names, there = list(names), read_table(path, nrows=0)
+    if missing := [name for name in names if name not in there]:
+        raise InputError(f"Column {missing[0]!r} is missing from {path}.")
+    return read_table(path, usecols=names, dtype=str, na_filter=False)[names]
 
 
 def reason(error: Exception) -> str:

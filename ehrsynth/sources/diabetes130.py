@@ -47,7 +47,7 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
         path = path / FILE
     if not path.is_file():
         raise InputError(f"{path} is missing; fetch it with 'ehrsynth fetch diabetes130'.")
-    table = read_columns(path, list(_TABLE["file"]), null_values=())
+    table = read_columns(path, list(_TABLE["file"]))
     if table.empty:
         raise InputError(f"{path} has no rows.")
     for name, kind, said in _TABLE[["file", "kind", "values"]].itertuples(index=False):
