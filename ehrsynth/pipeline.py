@@ -1,8 +1,7 @@
 """The whole tutorial as one resumable job: data, training, generation, evaluation.
 
-Each stage leaves its files in one folder and is noted in ``run.json``; what is noted, and still is
-as it was left, is not run again. What needs PyTorch is asked of the package by name
-(``es.EMRWGAN``), so only when it is used.
+Each stage leaves its files in one folder and is noted in ``run.json``; what still is as it was left
+is not run again. What needs PyTorch is asked of the package by name, so only when it is used.
 """
 
 import logging
@@ -132,17 +131,15 @@ class Pipeline:
             return datasets.load_split(self.data, self.seed, most, **self._source_options())
         if not datasets.reads_lazily(self.dataset):
             return self.tables
-        return datasets.scan(
-            self.dataset, data=self.data, progress=self.progress, **self._source_options()
-        )
+        return datasets.scan(self.dataset, self.data, self.progress, **self._source_options())
 
     def _source_options(self) -> dict[str, Any]:
         if self.dataset == "table":
             return {n: getattr(self, n) for n in ("outcome", "columns", "patient_id", "positive")}
-        options: dict[str, Any] = {"include": self.include} if self.include else {}
+        more: dict[str, Any] = {"include": self.include} if self.include else {}
         if self.dataset == "simulated":
-            options |= {"patients": PROFILES[self.profile].patients, "seed": self.seed}
-        return options
+            return more | {"patients": PROFILES[self.profile].patients, "seed": self.seed}
+        return more
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -163,8 +160,7 @@ class Pipeline:
     @cached_property
     def schema(self) -> Schema:
         """The columns of the three tables."""
-        self._finish("data")
-        return Schema.load(self.out / "schema.json")
+        return Schema.load(self._made("schema.json"))
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -191,14 +187,12 @@ class Pipeline:
     @cached_property
     def clinical_rules(self) -> list[Rule]:
         """What every patient of the run keeps: the schema's rules and the person's own."""
-        self._finish("data")
-        return read_rules(self.out / "model" / RULES_FILE)
+        return read_rules(self._made(f"model/{RULES_FILE}"))
 
     @cached_property
     def gan(self) -> "es.EMRWGAN":
         """The trained model."""
-        self._finish_file(STAGES["training"][0])
-        return es.EMRWGAN.load(self.out / "model")
+        return es.EMRWGAN.load(self._made(STAGES["training"][0]).parent)
 
     @cached_property
     def synthetic(self) -> pd.DataFrame:
@@ -208,8 +202,7 @@ class Pipeline:
     @cached_property
     def report(self) -> Report:
         """The evaluation of the synthetic patients."""
-        self._finish("evaluation")
-        return Report.load(self.out / METRICS_FILE)
+        return Report.load(self._made(METRICS_FILE))
 
     def run(self) -> "Pipeline":
         """Finish every stage that is not finished yet."""
@@ -250,10 +243,10 @@ class Pipeline:
     def _make_data(self) -> None:
         patients = self.patients
         train, holdout = datasets.split_patients(self._source, patients, self.seed)
-        options = {
-            name: getattr(self, name) for name in ("min_prevalence", "seed", "least_patients")
-        }
-        prep = Preprocessor.for_recipe(self.recipe, **options).fit(train)
+        prep = Preprocessor.for_recipe(
+            self.recipe, min_prevalence=self.min_prevalence, seed=self.seed,
+            least_patients=self.least_patients,
+        ).fit(train)  # fmt: skip
         schema = prep.schema_
         # An impossible value counts as not measured, in every table of the run.
         train = prep.clip(train)[schema.names]
@@ -300,21 +293,17 @@ class Pipeline:
         )  # fmt: skip
 
     def _make_training(self) -> None:
-        profile = PROFILES[self.profile]
-        recipe = profile.adapt(named(self.recipe))
-        least = self.least_patients
+        profile, encoded = PROFILES[self.profile], self.prep.transform(self.train)
+        recipe, least = profile.adapt(named(self.recipe)), self.least_patients
         gan = es.EMRWGAN(recipe, self.seed, profile.steps, least_patients=least)
-        encoded = self.prep.transform(self.train)
         if self.runs == 1:
             checkpoints = self.out / "model" / "checkpoint"
             trained = [gan.fit(encoded, progress=self.progress, checkpoint_dir=checkpoints)]
         else:
-            trained = es.fit_runs(
-                gan, encoded, self.runs, n_jobs=self.n_jobs, checkpoint_dir=self.out / "runs",
-                progress=self.progress,
-            )  # fmt: skip
-        for gan, folder in zip(trained, self.files.candidates, strict=True):
-            gan.save(self.out / folder)
+            folder = self.out / "runs"
+            trained = es.fit_runs(gan, encoded, self.runs, self.n_jobs, folder, self.progress)
+        for gan, name in zip(trained, self.files.candidates, strict=True):
+            gan.save(self.out / name)
 
     def _make_generation(self) -> None:
         n = len(self.train) if self.n is None else self.n
@@ -343,13 +332,12 @@ class Pipeline:
         self._folder.note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
-        options: dict[str, Any] = {
-            "schema": self.schema, "seed": self.seed, "progress": self.progress,
-            "profile": self.profile, "facts": self.facts | {"generator": self._made_by()},
-            "rules": self.clinical_rules,
-        }  # fmt: skip
         tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
-        reports = compare(self.train, self.holdout, tables, **options)
+        reports = compare(
+            self.train, self.holdout, tables, schema=self.schema, seed=self.seed,
+            progress=self.progress, profile=self.profile, rules=self.clinical_rules,
+            facts=self.facts | {"generator": self._made_by()},
+        )  # fmt: skip
         report = reports["model"] if self.runs == 1 else self._keep_first(reports)
         if more := self._more_rows():
             report.facts[MORE_ROWS] = more
@@ -369,9 +357,8 @@ class Pipeline:
         tables = (es.postprocess(model.sample(n, seed=s), self.prep, seed=s) for s in seeds)
         try:
             with at_work("Releasing more rows"):
-                return by_rows(
-                    self.train, self.holdout, self.schema, tables, self.profile, self.seed
-                )
+                real = self.train, self.holdout, self.schema
+                return by_rows(*real, tables, self.profile, self.seed)
         except NotComputable:
             return []
 
@@ -402,17 +389,17 @@ class Pipeline:
 
     def _settings(self) -> dict:
         """What makes a run this run, as ``run.json`` notes it."""
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("out", "n_jobs", "progress", "anyway"):
-            del settings[name]
+        unlike = ("out", "n_jobs", "progress", "anyway")
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unlike}
         for name in ("data", "columns"):
             if is_url(settings[name]):
                 settings[name] = without_password(settings[name])
             elif settings[name] is not None:
                 settings[name] = str(Path(settings[name]).resolve())
         said = None if self._phenotype is None else str(self._phenotype)
-        own = {"rules": self._own_rules, "include": list(self.include), "phenotype": said}
-        return settings | own
+        return settings | {
+            "rules": self._own_rules, "include": list(self.include), "phenotype": said,
+        }  # fmt: skip
 
     def _finish(self, stage: str) -> None:
         """Run every stage up to and including `stage` that is not finished, or no longer is."""
@@ -442,9 +429,10 @@ class Pipeline:
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
-    def _finish_file(self, name: str) -> None:
+    def _made(self, name: str) -> Path:
+        """A file of the run, when its stage is finished."""
         self._finish(next(stage for stage, files in self.files.stages.items() if name in files))
+        return self.out / name
 
     def _table(self, name: str) -> pd.DataFrame:
-        self._finish_file(name)
-        return fit_into(self.schema, read_table(self.out / name))[0]
+        return fit_into(self.schema, read_table(self._made(name)))[0]
