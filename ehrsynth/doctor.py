@@ -54,9 +54,8 @@ def _packages() -> list[Finding]:
 
 
 def _room(name: str, have: float, least: float, advice: str) -> Finding:
-    if have == float("inf"):
-        return Finding(name, True, "this system does not tell")
-    return Finding(name, have >= least, f"{have:.1f} GB free", "" if have >= least else advice)
+    told = "this system does not tell" if have == float("inf") else f"{have:.1f} GB free"
+    return Finding(name, have >= least, told, "" if have >= least else advice)
 
 
 def _work() -> float:
