@@ -12,9 +12,9 @@ from typing import NoReturn
 
 import typer
 
-from .__main__ import SIGNALS, STOPPED
 from .errors import InputError, some
 from .files import read_by_hand
+from .stops import SIGNALS, STOPPED
 
 _LONGEST = 5_000  # letters of a sentence that says what is wrong
 # What moves a terminal's cursor, hides text or turns its direction.
