@@ -36,11 +36,8 @@ def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 
 def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
-    """How many held-out records equal a used one, if more than by chance (else 0).
-
-    By chance, a held-out record has an equal one in train as often as a used record has another
-    there; more is an excess of three standard errors and of one record in 100.
-    Chapter privacy, "What these tests cannot show".
+    """How many held-out records equal a used one, beyond how often a used one equals another; 0 if
+    fewer than three standard errors or one in 100. Chapter privacy, "What these tests cannot show".
     """
     seen = Counter(_digests(train))
     twins = sum(count for count in seen.values() if count > 1) / len(train)
@@ -51,18 +48,15 @@ def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
 
 
 def exactly(to_release: np.ndarray, to_others: np.ndarray) -> np.ndarray:
-    """How much of an exact copy each patient has: 0 for none or with a twin, else more for the
-    lonelier (the distance to the nearest other patient).
+    """0 for no exact copy or with a twin, else the distance to the nearest other patient.
     Chapter privacy, "Near copies, and the one who stands out".
     """
     return (to_release == 0) * to_others
 
 
 def nearly(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.ndarray:
-    """How much of a near copy each patient has: 0 for none, else more for the lonelier.
-
-    The root of the squared distance to the nearest other patient minus twice that to the release.
-    Chapter privacy, "Near copies, and the one who stands out".
+    """0 for no near copy, else the root of the squared distance to the nearest other patient minus
+    twice that to the release. Chapter privacy, "Near copies, and the one who stands out".
     """
     near = to_release**2 <= max(NEAR * columns, 1)
     return near * np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
@@ -77,8 +71,7 @@ def carriers(patients: np.ndarray) -> np.ndarray:
     """Who carries which rare value, of shape (patients, rare columns of 0 and 1).
     Chapter privacy, "Near copies, and the one who stands out".
     """
-    count = (patients != 0).sum(axis=0)
-    low, high = CARRIERS
+    count, (low, high) = (patients != 0).sum(axis=0), CARRIERS
     rows = patients[:, (count >= low) & (count <= high)]
     return rows[:, ((rows == 0) | (rows == 1)).all(axis=0)]
 

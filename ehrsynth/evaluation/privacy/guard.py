@@ -36,10 +36,8 @@ def _nearest(queries: np.ndarray, rows: np.ndarray, *skips: np.ndarray):
 
 
 def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
-    """Distance to the nearest patient over the distance from there to the next patient.
-
-    `own` are the numbers of the rows among the patients, where they are patients themselves.
-    Chapter privacy, "What these tests cannot show".
+    """Distance to the nearest patient over that from there to the next; `own` are the numbers of
+    rows that are patients themselves. Chapter privacy, "What these tests cannot show".
     """
     skip = [] if own is None else [own]
     near, where = _nearest(rows, real, *skip)
@@ -70,10 +68,9 @@ def copied(
 ) -> tuple[int, float]:
     """Patients with an exact copy and nobody else near, and the chance of so many among fresh ones.
 
-    By chance, a released row equals a patient as often as two patients equal each other with no
-    released row near: twins come in pairs, of which half as many as patients are counted. Asked is
-    whether all patients, or those who were used, have more copies than that. Near is within one
-    code, where real patients have twins at all.
+    By chance, a released row equals a patient as often as two patients, a pair, equal each other
+    with no released row near (within one code, where there are twins at all). Asked is whether all
+    patients, or those who were used, have more copies than that.
     Chapter privacy, "Copies, and the distance to the closest record".
     """
     near, used = float((to_others == 0).any()), used > 0

@@ -48,9 +48,8 @@ def power(setting: Setting) -> dict[str, Any]:
     found = setting.once(family)
     rng = np.random.default_rng([setting.train.seed, 16])
     planted = _Planted(setting, found)
-    result: dict[str, Any] = {"probability": LIKELY}
     changed = min(CHANGED, max(1, int(NEAR * planted.columns)))
-    result["changed"] = changed
+    result: dict[str, Any] = {"probability": LIKELY, "changed": changed}
     for kind, distance in (("exact", 0.0), ("near", float(np.sqrt(changed)))):
         smallest = [
             bisect_left(range(len(SHARES)), True, key=planted.some(distance, b, rng))
@@ -59,28 +58,23 @@ def power(setting: Setting) -> dict[str, Any]:
         place = sorted(smallest)[int(LIKELY * PLANTINGS)]
         result[kind] = float(f"{SHARES[place]:.2g}") if place < len(SHARES) else None
     seen = [planted.group(b, rng) for b in range(PLANTINGS) if planted.carriers.any()]
-    result["rare_group"] = float(np.mean(seen)) if seen else None
+    result["rare_group"] = float(f"{np.mean(seen):.9g}") if seen else None
     sure = np.quantile(found.most, 1 - FALSE_ALARMS) + norm.ppf(LIKELY)
-    result["auroc"] = float(0.5 + sure * _error(found.scored.used[found.scored.among]))
-    return result
+    error = _error(found.scored.used[found.scored.among])
+    return result | {"auroc": float(f"{0.5 + sure * error:.9g}")}
 
 
 def tried(setting: Setting) -> dict[str, Any]:
-    """What the family of attacks found, for the report: which metrics' attacks raise an alarm,
-    how train and holdout differ, the power; or the reason why nothing was tried.
+    """What the family found, for the report; or the reason why nothing was tried.
     Chapter privacy, "What these tests cannot show".
     """
     try:
         found = setting.once(family)
     except NotComputable as stop:
         return {"alarms": {}, "incomparable": [], "power": None, "reason": str(stop)}
-    rounded = {
-        kind: float(f"{value:.9g}") if isinstance(value, float) else value
-        for kind, value in power(setting).items()
-    }
-    incomparable = found.incomparable
     return {
-        "alarms": found.alarms, "incomparable": incomparable, "power": rounded, "reason": None
+        "alarms": found.alarms, "incomparable": found.incomparable, "power": power(setting),
+        "reason": None,
     }  # fmt: skip
 
 
@@ -98,8 +92,7 @@ class _Planted:
         fresh = made if unlikely(made, self.of_real)[0].value <= 0.5 else self.of_real
         self.of_released = np.random.default_rng(setting.train.seed).choice(fresh, len(made))
         # Of each used patient who is looked at, rows among those that the guard looks at.
-        times = len(setting.train) / self.whom.used.sum()
-        self.times = times * len(made) / self.released
+        self.times = len(setting.train) / self.whom.used.sum() * len(made) / self.released
 
     def some(self, distance: float, b: int, rng: np.random.Generator) -> Callable[[int], bool]:
         """Whether the k-th share of who was used in the b-th exchange is noticed."""
@@ -151,14 +144,12 @@ class _Planted:
     def _accused(self, to_release: np.ndarray, used: np.ndarray, critical: float) -> bool:
         """Whether an attacker by the nearest record finds them, among all or the loneliest."""
         score = calibrated(self.whom.to_reference, to_release)
-        for among in (np.ones_like(self.lonely), self.lonely):
-            among = among & self.whom.scored
+        for among in (self.whom.scored, self.whom.scored & self.lonely):
             case = used[among] > 0
-            if not 0 < case.sum() < len(case):
-                continue
-            area = auroc_parts(score[among], case)[0]
-            if area >= max(SEEN, 0.5 + critical * _error(case)):
-                return True
+            if 0 < case.sum() < len(case):
+                area = auroc_parts(score[among], case)[0]
+                if area >= max(SEEN, 0.5 + critical * _error(case)):
+                    return True
         return False
 
 
