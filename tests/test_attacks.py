@@ -9,8 +9,14 @@ from scipy.stats import norm
 from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.privacy import density_ratio, guard, membership, moments
 from ehrsynth.evaluation.privacy.copies import carriers, exactly, nearly
-from ehrsynth.evaluation.privacy.exchange import EXCHANGES, Exchanges, chance, largest
-from ehrsynth.evaluation.privacy.family import family, ranks
+from ehrsynth.evaluation.privacy.family import (
+    EXCHANGES,
+    Exchanges,
+    chance,
+    family,
+    largest,
+    ranks,
+)
 from ehrsynth.evaluation.privacy.more_rows import by_rows
 from ehrsynth.evaluation.privacy.power import power, tried
 from ehrsynth.evaluation.privacy.reference import Shape, attacked

@@ -83,7 +83,7 @@ INSIDE = {
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",
         "guard", "attribute", "identity", "opinion", "adversarial", "closest_records", "attacks",
-        "exchange", "comparable", "family", "power", "more_rows",
+        "family", "power", "more_rows",
     ),
 }  # fmt: skip
 # These may import the project where they use it.

@@ -20,8 +20,7 @@ from scipy.stats import norm
 from ...statistics import NotComputable, auroc_parts
 from ..setting import Setting
 from .copies import NEAR, carriers, exactly, nearly
-from .exchange import largest
-from .family import ABSOLUTE, FALSE_ALARMS, Family, family
+from .family import ABSOLUTE, FALSE_ALARMS, Family, family, largest
 from .guard import copied, crowds, unlikely
 from .membership import calibrated
 from .reference import attacked
