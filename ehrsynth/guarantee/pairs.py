@@ -62,8 +62,7 @@ def fit_pairs(
 def without_pairs(margins: "Margins") -> PairsOnly:
     """A generator of patients whose columns have nothing to do with each other."""
     model = PairsOnly()
-    model.schema_ = margins.kept
-    model.shares_ = [margins.shares[name] for name in margins.kept.names]
+    model.schema_, model.shares_ = margins.kept, list(margins.shares.values())
     model.values_ = {name: margins.quantiles(name) for name in margins.numbers}
     model.correlation_ = np.eye(sum(map(len, model.shares_)) + len(margins.numbers))
     return model
@@ -99,7 +98,12 @@ class Margins:
         most: int, public: Container[str] = (),
     ):  # fmt: skip
         check_count("number of codes that count in full", most)
-        _check_bounds(schema)
+        for column in schema.columns:
+            if column.kind == "continuous" and None in (column.lower, column.upper):
+                raise InputError(
+                    f"Column {column.name!r} has no bounds, and with a guarantee they cannot be "
+                    'read off the patients; say them in a columns file, as in {"bounds": [0, 120]}.'
+                )
         self.codes, others = _codes_and_others(schema)
         self.most = min(most, max(1, len(self.codes)))
         length = float(np.sqrt(1 + len(others) + self.most))
@@ -116,9 +120,7 @@ class Margins:
         #: What a count has to be above to be kept. Where the name itself could tell of a patient,
         #: one patient alone is above it with the chance `for_names` at most.
         own = 1 + self.noise * norm.isf(budget.for_names / (_MOST_NAMES + len(others)))
-        self.least = {
-            c.name: _ALONE * self.noise if c.name in public else own for c in schema.columns
-        }
+        self.least = {n: _ALONE * self.noise if n in public else own for n in schema.names}
         #: The noisy count of each code; the names of those that are not kept must not leave.
         self.told = pd.Series(codes, index=self.codes)
         kept = self.told > pd.Series(self.least)[self.codes]
@@ -245,15 +247,6 @@ def _weight(column: Column) -> float:
     return _OUTCOME if column.role == "outcome" else 1.0
 
 
-def _check_bounds(schema: Schema) -> None:
-    for column in schema.columns:
-        if column.kind == "continuous" and (column.lower is None or column.upper is None):
-            raise InputError(
-                f"Column {column.name!r} has no bounds, and with a guarantee they cannot be read "
-                'off the patients; say them in a columns file, as in {"bounds": [0, 120]}.'
-            )
-
-
 def _edges(column: Column) -> np.ndarray:
     """The ends of the cells of a number: whole steps of it, where it has some."""
     low, high = float(column.lower or 0), float(column.upper or 0)
@@ -296,9 +289,9 @@ def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) ->
 
     sums = _sum(train, products)
     upper = np.triu(sums + rng.normal(scale=noise, size=sums.shape), 1)
-    names, n = margins.kept.names, margins.patients
-    owner = [margins.kept[name] for name in names for _ in margins.shares[name]]
-    share = np.concatenate([margins.shares[name] for name in names])
+    n = margins.patients
+    owner = [margins.kept[name] for name in margins.shares for _ in margins.shares[name]]
+    share = np.concatenate([*margins.shares.values()])
     there = np.array([1 - margins.shares[name][0] for name in margins.numbers])
     weight = np.array([*map(_weight, owner), *np.ones(len(there))])
     height = norm.pdf(ndtri(np.clip(share, 1e-6, 1 - 1e-6)))
@@ -319,10 +312,10 @@ def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) ->
 def _without_noise(found: np.ndarray, error: np.ndarray) -> np.ndarray:
     """What is left of correlations when their noise is taken for what it is.
 
-    The noise of each is the product of the `error` of its two sides; divided by it, all have the
-    same. What many columns have in common then stands out as large eigenvalues (Gavish and Donoho
-    2017, IEEE Trans Inf Theory 63:2137-2152). What is left of a pair is believed as far as pairs
-    differ by more than noise (empirical Bayes), or where it is clear by itself.
+    The noise of each is the product of its two sides' `error`. Divided by it, what many columns
+    have in common stands out as large eigenvalues (Gavish and Donoho 2017, IEEE Trans Inf Theory
+    63:2137-2152). The rest of a pair is believed as far as pairs differ by more than noise
+    (empirical Bayes), or where it is clear by itself.
     """
     noise, off = np.outer(error, error), ~np.eye(len(found), dtype=bool)
     if not noise.any() or len(found) < 2:
