@@ -16,7 +16,7 @@ import numpy as np
 
 from ...statistics import Z95, Estimate, NotComputable, normal_interval, wilson
 from ..setting import Setting
-from .reference import Attacked, attacked
+from .reference import attacked
 
 NEAR = 0.02  # of the columns
 CARRIERS = (3, 40)  # attacked patients who carry a code that is called rare
@@ -47,24 +47,16 @@ def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
     return round(excess * len(holdout)) if excess > max(chance, 0.01) else 0
 
 
-def exactly(to_release: np.ndarray, to_others: np.ndarray) -> np.ndarray:
-    """0 for no exact copy or with a twin, else the distance to the nearest other patient.
+def census(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.ndarray:
+    """How much of an exact and of a near copy each patient has, shape (patients, 2), 0 for none.
+
+    Exact: the distance to the nearest other patient, so that who has a twin has no copy. Near: the
+    root of its square minus twice that of the distance to the release.
     Chapter privacy, "Near copies, and the one who stands out".
     """
-    return (to_release == 0) * to_others
-
-
-def nearly(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.ndarray:
-    """0 for no near copy, else the root of the squared distance to the nearest other patient minus
-    twice that to the release. Chapter privacy, "Near copies, and the one who stands out".
-    """
     near = to_release**2 <= max(NEAR * columns, 1)
-    return near * np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
-
-
-def has_copy(whom: Attacked) -> np.ndarray:
-    """Who has a near or exact copy. Chapter privacy, "Near copies, and the one who stands out"."""
-    return nearly(whom.to_release, whom.to_others, whom.patients.shape[1]) > 0
+    lonelier = np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
+    return np.stack([(to_release == 0) * to_others, near * lonelier], axis=1)
 
 
 def carriers(patients: np.ndarray) -> np.ndarray:
@@ -85,7 +77,8 @@ def _near_copies(setting: Setting, rng: np.random.Generator, rare: bool = False)
     """Share of used patients with a copy minus that of held-out ones; `rare` asks carriers only."""
     whom = setting.once(attacked)
     asked = carriers(whom.patients).any(axis=1) if rare else np.ones(len(whom.used), dtype=bool)
-    has, sides = has_copy(whom), (asked & whom.used, asked & ~whom.used)
+    has = census(whom.to_release, whom.to_others, whom.patients.shape[1])[:, 1] > 0
+    sides = asked & whom.used, asked & ~whom.used
     if min(side.sum() for side in sides) < 5:
         raise NotComputable("fewer than 5 patients of a group to compare")
     train, holdout = (wilson(int(has[side].sum()), int(side.sum())) for side in sides)

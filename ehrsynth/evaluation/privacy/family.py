@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from ...statistics import holm
 from ..setting import Setting
 from . import guard
-from .copies import carriers, exactly, has_copy, nearly
+from .copies import carriers, census
 from .reference import Attacked, attacked
 from .scores import NEAREST, lonely, scores
 
@@ -126,10 +126,10 @@ def family(setting: Setting) -> Family:
     by_score = _by_score(whom, setting.once(scores))
     # The same of copies, of which reference patients can be told too.
     distances = whom.to_release, whom.to_others
-    by_copies = exactly(*distances), nearly(*distances, whom.patients.shape[1])
+    by_copies = census(*distances, whom.patients.shape[1])
     z, exchanged = scored.both(np.stack(list(by_score.values()), axis=1))
-    copied, copied_exchanged = everybody.both(np.stack(by_copies, axis=1))
-    rare = carriers(whom.patients) * has_copy(whom)[:, None]
+    copied, copied_exchanged = everybody.both(by_copies)
+    rare = carriers(whom.patients) * (by_copies[:, 1:] > 0)
     of_carriers, rare_exchanged = largest(*everybody.both(rare))
     others = np.maximum(exchanged.max(axis=1), rare_exchanged)
     most = np.maximum(copied_exchanged.max(axis=1), others)
@@ -139,7 +139,7 @@ def family(setting: Setting) -> Family:
     # Where train and holdout cannot be compared, attacks that do so find nothing.
     chances = {name: 1.0 if incomparable else chance(value, most) for name, value in observed}
     by_guard = guard.unlikely(*setting.once(guard.crowds))[1]
-    twins = guard.copied(*distances, whom.used, len(setting.candidate), whom.others)[1]
+    twins = guard.copied(*distances, whom.used, len(setting.candidate), whom.others)
     corrected = holm(np.array([by_guard, twins])).tolist()
     absolute = dict(zip(("absolute_guard", "exact_copies"), corrected, strict=True))
     alarms: dict[str, int] = {}

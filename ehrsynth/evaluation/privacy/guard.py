@@ -65,8 +65,8 @@ def unlikely(released: np.ndarray, real: np.ndarray) -> tuple[Estimate, float]:
 
 def copied(
     to_release: np.ndarray, to_others: np.ndarray, used: np.ndarray, released: int, others: int
-) -> tuple[int, float]:
-    """Patients with an exact copy and nobody else near, and the chance of so many among fresh ones.
+) -> float:
+    """Chance that so many fresh patients have an exact copy and nobody else near.
 
     By chance, a released row equals a patient as often as two patients, a pair, equal each other
     with no released row near (within one code, where there are twins at all). Asked is whether all
@@ -77,10 +77,10 @@ def copied(
     same = (to_release == 0) & (to_others > near)
     pairs = int(((to_others == 0) & (to_release > near)).sum()) // 2
     seen = len(used) * (released + others / 2)
-    found, total = int(same.sum()), int(same.sum()) + pairs
-    by_all = binom.sf(found - 1, total, len(used) * released / seen)
-    by_used = binom.sf(int(same[used].sum()) - 1, total, used.sum() * released / seen)
-    return found, float(min(1.0, 2 * min(by_all, by_used)))
+    total = same.sum() + pairs
+    by_all = binom.sf(same.sum() - 1, total, len(used) * released / seen)
+    by_used = binom.sf(same[used].sum() - 1, total, used.sum() * released / seen)
+    return float(min(1.0, 2 * min(by_all, by_used)))
 
 
 COMPUTE = {("absolute_guard", "corrected"): lambda setting, rng: unlikely(*setting.once(crowds))[0]}

@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from ...statistics import NotComputable, auroc_parts
 from ..setting import Setting
-from .copies import NEAR, carriers, exactly, nearly
+from .copies import NEAR, carriers, census
 from .family import ABSOLUTE, FALSE_ALARMS, Family, family, largest
 from .guard import copied, crowds, unlikely
 from .membership import calibrated
@@ -117,17 +117,16 @@ class _Planted:
         """
         to_release, to_others = self.whom.to_release.copy(), self.whom.to_others
         to_release[rows] = np.minimum(to_release[rows], distance)
-        near = nearly(to_release, to_others, self.columns)
-        terms = np.stack([exactly(to_release, to_others), near], axis=1)
-        z, exchanged = self.exchanges.both(terms, used, EXCHANGED)
+        copies = census(to_release, to_others, self.columns)
+        z, exchanged = self.exchanges.both(copies, used, EXCHANGED)
         most = np.maximum(self.most, exchanged.max(axis=1))
         critical = np.quantile(most, 1 - FALSE_ALARMS)
         if z.max() > critical or self._guarded(rows, distance):
             return True
-        if copied(to_release, to_others, used, self.released, self.whom.others)[1] <= ABSOLUTE / 2:
+        if copied(to_release, to_others, used, self.released, self.whom.others) <= ABSOLUTE / 2:
             return True
         if rare:
-            groups = self.carriers * (near > 0)[:, None]
+            groups = self.carriers * (copies[:, 1:] > 0)
             z, exchanged = self.exchanges.both(groups[:, groups.any(axis=0)], used)
             return largest(z, exchanged)[0] > critical
         return self._accused(to_release, used, critical)

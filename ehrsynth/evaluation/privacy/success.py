@@ -9,12 +9,9 @@ from sklearn.metrics import roc_curve
 # A privacy metric calls for care, or for not releasing, from these values on, if it is more than
 # chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
 # interval. Some count from the best reference on.
-ALARMS = {
-    row["metric"]: row
-    for row in pd.read_csv(
-        Path(__file__).parents[1] / "alarms.csv", dtype=str, keep_default_na=False
-    ).to_dict("records")
-}
+_FILE = Path(__file__).parents[1] / "alarms.csv"
+_READ = pd.read_csv(_FILE, index_col="metric", dtype=str, keep_default_na=False)
+ALARMS: dict[str, dict[str, str]] = _READ.to_dict("index")
 
 
 def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float) -> float:
