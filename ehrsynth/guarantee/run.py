@@ -111,17 +111,14 @@ class PrivatePipeline(Pipeline):
         rng = np.random.default_rng(secrets.randbits(256))
         chosen = rng.random(len(patients)) < _HELD_OUT
         schema = Schema.of(patients)
-        train, holdout = (
-            check_outcome(schema.attach(part.reset_index(drop=True)))
-            for part in (patients[~chosen], patients[chosen])
-        )
+        parts = (patients[side].reset_index(drop=True) for side in (~chosen, chosen))
+        train, holdout = (check_outcome(schema.attach(part)) for part in parts)
         budget = Budget(self.epsilon, self.delta)
         codes = [n for n in schema.of_kind("binary") if not n.startswith(_OPEN)]
         public = {*codes, *(c.name for c in DEMOGRAPHICS if self.dataset != "table")}
         model, told = fit_pairs(train, budget, rng, schema, public=public)
         kept = model.schema_
         names = set(schema.names) - set(kept.names)
-        rules = chosen_rules(kept, self.rules, names)
         facts: dict[str, Any] = {
             **datasets.source(self.dataset, self.data), "kept in the house": _STAYS,
             "guarantee": f"differential privacy, epsilon {self.epsilon:g}, delta {self.delta:g}",
@@ -133,13 +130,13 @@ class PrivatePipeline(Pipeline):
             write_table(_fitted(kept, part), self.out / name)
         kept.save(self.out / "schema.json")
         save_pairs(model, self.out / "model" / NOISY_SUMS)
-        write_rules(rules, self.out / "model" / RULES_FILE)
+        write_rules(chosen_rules(kept, self.rules, names), self.out / "model" / RULES_FILE)
         source = {} if self.dataset == "table" else self._source
         read = tables_of(self.dataset, source, self._inputs)
         said = None if self.columns is None else read_by_hand(self.columns)  # public as well
         Rare.of(read, self.least_patients, [str(self._settings()), str(said)]).save(self.out)
-        noted = asdict(budget) | {"patients": told, "spent": budget.spent()}
-        write_json(noted, self.out / GUARANTEE)
+        spent = {"patients": told, "spent": budget.spent()}
+        write_json(asdict(budget) | spent, self.out / GUARANTEE)
         self._folder.note(facts=facts)
 
     def _make_training(self) -> None:
@@ -176,22 +173,17 @@ class PrivatePipeline(Pipeline):
 
 
 def _publicly(patients: pd.DataFrame, code_level: str) -> pd.DataFrame:
-    """The patients of a hospital with every column and category that one may have.
-
-    So that nobody's codes or age decide what columns there are; of codes outside of the phecodes
-    the names are told with noise.
+    """The patients of a hospital with every column and category that one may have, so that nobody's
+    codes or age decide what there is; names that are no phecodes are told with noise.
     """
     schema = Schema.of(patients)
     own = {c.name: replace(c, lower=0) if c.name == AGE else c for c in DEMOGRAPHICS}
     for name, column in own.items():
-        if column.kind == "categorical":
-            own[name] = replace(
-                column, categories=tuple(dict.fromkeys((*column.categories, MISSING)))
-            )
-    meaning = definitions(code_level)
+        if column.kind == "categorical" and MISSING not in column.categories:
+            own[name] = replace(column, categories=(*column.categories, MISSING))
     codes = [
         Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis", label, code=code, sex=sex)
-        for code, label, sex in meaning[["name", "sex"]].itertuples()
+        for code, label, sex in definitions(code_level)[["name", "sex"]].itertuples()
     ]
     new = [c for c in (*MEASUREMENTS, *codes) if c.name not in schema]
     empty = pd.DataFrame({c.name: 0 if c.kind == "binary" else np.nan for c in new}, patients.index)
