@@ -4,6 +4,7 @@ Real data is always blue, synthetic orange and holdout green (Okabe-Ito colors, 
 readers can tell apart), on an opaque near-white background that reads the same on a dark page.
 """
 
+import warnings
 from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
@@ -376,13 +377,15 @@ def survival(tables: Mapping[str, pd.DataFrame]) -> Axes:
     time, event = schema[str(schema.time)], schema[str(schema.outcome)]
     for role, name in names.items():
         table = tables[role][tables[role][time.name].notna()]
-        moments, height, error = kaplan_meier(
-            table[time.name].to_numpy(float), schema.outcome_values(table)
-        )
-        x, y = np.append(0, moments), np.append(1, height)
+        curve = kaplan_meier(table[time.name].to_numpy(float), schema.outcome_values(table))
+        x, y = np.append(0, curve.quantiles), np.append(1, curve.probabilities)
         ax.step(x, y, where="post", color=COLORS[name], label=name, linewidth=1.6)
         if role == "holdout":
-            low, high = (np.clip(y + s * 1.96 * np.append(0, error), 0, 1) for s in (-1, 1))
+            with warnings.catch_warnings(
+                action="ignore"
+            ):  # that there is none where nobody is left
+                band = curve.confidence_interval()
+            low, high = (np.append(1, end.probabilities) for end in band)
             ax.fill_between(x, low, high, step="post", alpha=0.15, color=COLORS[name], linewidth=0)
     ax.set(xlabel=time.title, ylabel=f"Without {event.title} (%)", ylim=(0, 1.02))
     ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))

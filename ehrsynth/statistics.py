@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import beta, binomtest, norm, rankdata, t
+from scipy.stats import CensoredData, beta, binomtest, ecdf, norm, rankdata, t
 
 Z95 = float(norm.ppf(0.975))
 _BLOCK = 1_024  # rows whose distances are computed at once
@@ -180,21 +180,12 @@ def two_sample_test(
 # -- time to an event ----------------------------------------------------------------------
 
 
-def kaplan_meier(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """When events happen, the share that lives on without one, and its standard error.
+def kaplan_meier(time: np.ndarray, event: np.ndarray):
+    """The share that lives on without an event, as a curve of SciPy (with Greenwood's interval).
 
-    `event` is 0 where the following ended without it (censored). Source: Kaplan and Meier, J Am
-    Stat Assoc 1958;53:457-481; error: Greenwood 1926.
+    `event` is 0 where the following ended without it (censored).
     """
-    times, place = np.unique(time, return_inverse=True)
-    happened = np.bincount(place, event, len(times))
-    at_risk = len(time) - np.searchsorted(np.sort(time), times, "left")
-    some = happened > 0
-    died, left = happened[some], at_risk[some]
-    survival = np.cumprod(1 - died / left)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = survival * np.sqrt(np.cumsum(died / (left * (left - died))))
-    return times[some], survival, np.nan_to_num(error, posinf=0.0)
+    return ecdf(CensoredData.right_censored(time, event == 0)).sf
 
 
 # -- distances -----------------------------------------------------------------------------

@@ -78,13 +78,10 @@ def _end(setting: Setting) -> float:
 
 def _apart(one: tuple, other: tuple, end: float) -> np.ndarray:
     """By how much two curves differ from each event to the next, up to `end`, and how long."""
-    curves = [kaplan_meier(time, event)[:2] for time, event in (one, other)]
-    moments = np.unique(np.concatenate([[0.0, end], *(times for times, _ in curves)]))
+    curves = [kaplan_meier(time, event) for time, event in (one, other)]
+    moments = np.unique(np.concatenate([[0.0, end], *(curve.quantiles for curve in curves)]))
     moments = moments[moments <= end]
-    heights = [
-        np.append(1.0, survival)[np.searchsorted(times, moments[:-1], "right")]
-        for times, survival in curves
-    ]
+    heights = [curve.evaluate(moments[:-1]) for curve in curves]
     return np.stack([np.abs(heights[0] - heights[1]), np.diff(moments)])
 
 
