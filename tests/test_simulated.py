@@ -16,7 +16,7 @@ from ehrsynth import cli, datasets, phecode
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation.report import Report
-from ehrsynth.hospital import care, fate, illness, people, truth
+from ehrsynth.hospital import care, illness, people, truth
 from ehrsynth.hospital import writing as simulated
 from ehrsynth.hospital.people import declared, pairs
 from ehrsynth.schema import Schema
@@ -827,9 +827,9 @@ def test_the_file_says_all_that_decides_over_diseases_and_death(folder):
     model, rng = illness.illness(), np.random.default_rng(8)
     persons = people.draw_people(60, rng)
     has = illness.draw_diseases(model, persons, rng)
-    body = fate.draw_body(model, persons, has, rng)
+    body = illness.draw_body(model, persons, has, rng)
     chance = make_hospital.disease_chances(model, illness.features(persons), has)
-    hazards = fate.hazards(model, persons, has, body)
+    hazards = illness.hazards(model, persons, has, body)
     groups = {kind: [""] + [one["name"] for one in facts[f"{kind}s"]]
               for kind in ("reason", "syndrome")}  # fmt: skip
     leads = pd.DataFrame(facts["leads"])

@@ -22,7 +22,7 @@ from numpy.random import Generator
 from scipy.special import expit, logit
 
 from ehrsynth.files import write_json, write_table
-from ehrsynth.hospital import care, fate, illness
+from ehrsynth.hospital import care, illness
 from ehrsynth.hospital.illness import Illness
 from ehrsynth.hospital.people import (
     AGES,
@@ -384,7 +384,7 @@ def solve_death(model: Illness, seed: int = 0, n: int = REFERENCE) -> pd.Series:
     rng = np.random.default_rng([HOSPITAL_SEED, seed, 3])
     has = illness.draw_diseases(model, people, rng)
     causes, weight = declared("causes"), people["weight"].to_numpy()
-    hazards = fate.hazards(model, people, has, fate.draw_body(model, people, has, rng))
+    hazards = illness.hazards(model, people, has, illness.draw_body(model, people, has, rng))
     odds = np.log(hazards) - model.causes.to_numpy()
     target = causes["deaths"].to_numpy() * PUBLISHED["death within a year"]
     base = np.log(target / (weight @ np.exp(odds)))
@@ -411,13 +411,13 @@ def _bent_codes() -> list[str]:
     """The whole phecodes whose effect on the hazards is not one number for everybody."""
     lists = [declared("outcome")["codes"], *(declared("causes")[name] for name in ("any", "three"))]
     bent = {code for text in pd.concat(lists) for code in text.split()}
-    return sorted(bent.union(fate.BODY_DISEASES))
+    return sorted(bent.union(illness.BODY_DISEASES))
 
 
 def _outcome_model(model: Illness) -> dict[str, Any]:
     """The hazards of death within a year, by cause; see the keys of ``truth.json``."""
     together = declared("outcome").groupby("cause")
-    facts: dict[str, Any] = {"gives birth": fate.BIRTH}
+    facts: dict[str, Any] = {"gives birth": illness.BIRTH}
     for row in declared("causes").itertuples():
         alone = model.hazard_ratios[row.cause]
         pairs = together.get_group(row.cause)
@@ -425,9 +425,9 @@ def _outcome_model(model: Illness) -> dict[str, Any]:
             "intercept": float(model.causes[row.cause]),
             "age": row.age,
             "years beyond 75": row.beyond_75 / 20,
-            f"kg/m2 below {fate.THIN:.0f}": row.thin,
-            f"kg/m2 above {fate.HEAVY:.0f}": row.heavy,
-            f"mmHg below {fate.LOW:.0f}": row.low_pressure,
+            f"kg/m2 below {illness.THIN:.0f}": row.thin,
+            f"kg/m2 above {illness.HEAVY:.0f}": row.heavy,
+            f"mmHg below {illness.LOW:.0f}": row.low_pressure,
             "any of": {row.any: row.any_odds},
             "three of": {row.three: row.three_odds},
             "diseases": alone[alone != 0].to_dict(),
@@ -481,8 +481,8 @@ def _block(
     illness.draw_stages(model, model.stages, given, draws, has)
 
     def hazards_of(has: np.ndarray) -> np.ndarray:
-        body = fate.draw_body(model, people, has, np.random.default_rng([*seed, 2]))
-        return fate.hazards(model, people, has, body)
+        body = illness.draw_body(model, people, has, np.random.default_rng([*seed, 2]))
+        return illness.hazards(model, people, has, body)
 
     usual = hazards_of(has)
     more = usual @ np.expm1(model.hazard_ratios.to_numpy()).T
@@ -493,8 +493,8 @@ def _block(
         then[:, column] = True
         first = next(n for n, stage in enumerate(model.stages) if column in stage.codes)
         illness.draw_stages(model, model.stages[first + 1 :], given, draws, then)
-        with_it[:, column] = fate.risk(hazards_of(then))
-    return has, fate.risk(usual), with_it
+        with_it[:, column] = illness.risk(hazards_of(then))
+    return has, illness.risk(usual), with_it
 
 
 def _codes(level: str) -> pd.DataFrame:

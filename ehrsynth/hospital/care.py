@@ -37,12 +37,9 @@ _NOTHING = np.array(None)  # was written down
 class Lives:
     """What happened to the people: the ground on which every table is written."""
 
-    people: pd.DataFrame  # see people.draw_people
+    people: pd.DataFrame  # see people.draw_people, stays.identity; real date of death (dod)
     has: np.ndarray  # (people, W) which whole phecodes each person has
-    recorded: np.ndarray  # (people, W) which of them are written down
     stays: pd.DataFrame  # admissions in real time, sorted by person
-    dod: pd.Series  # real date of death
-    identity: pd.DataFrame  # identifiers and shifted calendar
 
     @property
     def visits(self) -> np.ndarray:
@@ -64,11 +61,11 @@ class Lives:
 
     def subjects(self, person: np.ndarray) -> np.ndarray:
         """Identifiers of these people (numbers)."""
-        return self.identity["subject_id"].to_numpy()[person]
+        return self.people["subject_id"].to_numpy()[person]
 
     def shifted(self, time: np.ndarray, person: np.ndarray) -> np.ndarray:
         """Real times of these people (numbers) in their shifted calendars."""
-        return time + self.identity["shift"].to_numpy()[person]
+        return time + self.people["shift"].to_numpy()[person]
 
 
 def dictionaries() -> dict[str, pd.DataFrame]:
@@ -95,10 +92,7 @@ def blocks(name: str, model: Illness, lives: Lives, seed: int) -> Iterator[pd.Da
         part = Lives(
             people=lives.people.iloc[start:stop].reset_index(drop=True),
             has=lives.has[start:stop],
-            recorded=lives.recorded[start:stop],
             stays=stays.assign(person=stays["person"] - start),
-            dod=lives.dod.iloc[start:stop].reset_index(drop=True),
-            identity=lives.identity.iloc[start:stop].reset_index(drop=True),
         )
         rng = np.random.default_rng([_STREAM, FILES.index(name), number, seed])
         table = make[name](model, part, rng, rows)
@@ -313,7 +307,7 @@ def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:
     time = begin + np.floor(length * rng.random(len(person)) / 60).astype(np.int64) * 60 * second
     nowhere = pd.array([pd.NA] * len(person), "Int64")
     outside = pd.DataFrame({"person": person, "hadm_id": nowhere, "time": time})
-    day = outside["person"].map(lives.dod)
+    day = outside["person"].map(lives.people["dod"])
     outside = outside[~(outside["time"] >= day)]
     draws = pd.concat([inside, outside])
     return draws.sort_values(["person", "time"], kind="stable", ignore_index=True)

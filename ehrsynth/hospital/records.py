@@ -10,8 +10,7 @@ from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
 from . import care, stays
 from .care import ICD10_SINCE, Lives
-from .fate import draw_body, hazards, risk
-from .illness import Illness, draw_diseases, draw_recorded, illness
+from .illness import Illness, draw_body, draw_diseases, draw_recorded, hazards, illness, risk
 from .people import declared, draw_people, draw_step, groups
 from .stays import YEARS
 
@@ -59,26 +58,28 @@ def simulate(
         recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
     body = draw_body(model, people, has, rng)
     dies = risk(hazards(model, people, has, body))
-    dod = stays.deaths(dies, people, admitted, rng)
-    identity = stays.identity(people, admitted, rng)
-    admissions = stays.admissions_table(people, identity, admitted, rng)
+    people["dod"] = stays.deaths(dies, people, admitted, rng)
+    people = people.join(stays.identity(people, admitted, rng))
+    admissions = stays.admissions_table(people, admitted, rng)
     admitted["hadm_id"] = admissions["hadm_id"]
-    lives = Lives(people, has, recorded, admitted, dod, identity)
+    lives = Lives(people, has, admitted)
     likely = _measured(lives, dies) + practice["measured"]
     omr = _omr_table(lives, body, expit(likely), rng)
     tables = {
-        "patients": stays.patients_table(people, identity, dod),
+        "patients": stays.patients_table(people),
         "admissions": admissions,
-        "diagnoses_icd": _diagnoses_table(model, lives, rng),
+        "diagnoses_icd": _diagnoses_table(model, lives, recorded, rng),
         "d_icd_diagnoses": _titles(),
-        "omr": _before_death(omr, identity, dod),
+        "omr": _before_death(omr, people),
     }
     return lives, tables
 
 
-def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFrame:
+def _diagnoses_table(
+    model: Illness, lives: Lives, recorded: np.ndarray, rng: Generator
+) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
-    person, whole, leaf = _leaf_diseases(lives, rng)
+    person, whole, leaf = _leaf_diseases(lives, recorded, rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
     # Most diseases are there from an early admission on.
@@ -125,9 +126,11 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
     })  # fmt: skip
 
 
-def _leaf_diseases(lives: Lives, rng: Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _leaf_diseases(
+    lives: Lives, recorded: np.ndarray, rng: Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Person, whole phecode and leaf (numbers) of every disease; some have a second leaf."""
-    person, whole = np.nonzero(lives.recorded & (lives.visits > 0)[:, None])
+    person, whole = np.nonzero(recorded & (lives.visits > 0)[:, None])
     female = lives.people["female"].to_numpy()[person]
     leaf = _leaf_draws(female, whole, rng)
     second = np.flatnonzero(rng.random(len(person)) < SECOND_LEAF)
@@ -258,12 +261,12 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.Dat
     return pd.concat(tables)
 
 
-def _before_death(omr: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
+def _before_death(omr: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
     """The measurements that the person lived to have.
 
     So whoever was measured long after a discharge was alive: such values give the outcome away.
     """
-    last_day = (dod + identity["shift"]).set_axis(identity["subject_id"])
+    last_day = (people["dod"] + people["shift"]).set_axis(people["subject_id"])
     day = omr["subject_id"].map(last_day)
     return omr[~(omr["chartdate"] > day)].reset_index(drop=True)
 

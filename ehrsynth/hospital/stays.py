@@ -105,19 +105,18 @@ def _numbers(n: int, rng: Generator) -> np.ndarray:
     return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
 
 
-def patients_table(people: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
+def patients_table(people: pd.DataFrame) -> pd.DataFrame:
     """MIMIC-IV's ``patients``."""
-    table = identity.drop(columns="shift").assign(dod=dod + identity["shift"])
+    table = people[["subject_id", "anchor_age", "anchor_year", "anchor_year_group"]]
+    table = table.assign(dod=people["dod"] + people["shift"])
     table.insert(1, "gender", np.where(people["female"], "F", "M"))
     return table
 
 
-def admissions_table(
-    people: pd.DataFrame, identity: pd.DataFrame, stays: pd.DataFrame, rng: Generator
-) -> pd.DataFrame:
+def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """MIMIC-IV's ``admissions``, without the columns that nobody reads."""
     n, person = len(stays), stays["person"].to_numpy()
-    shift = identity["shift"].to_numpy()[person]
+    shift = people["shift"].to_numpy()[person]
     old = people[AGE].to_numpy()[person] >= 65
     race = _race_strings(people[RACE].to_numpy(), rng)
     kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
@@ -129,7 +128,7 @@ def admissions_table(
     insurance = np.where(old, "Medicare", np.where(rng.random(n) < 0.2, "Medicaid", "Other"))
     discharge = stays["discharge"].to_numpy() + shift
     return pd.DataFrame({
-        "subject_id": identity["subject_id"].to_numpy()[person],
+        "subject_id": people["subject_id"].to_numpy()[person],
         "hadm_id": 20_000_000 + _numbers(n, rng),
         "admittime": stays["admit"].to_numpy() + shift,
         "dischtime": discharge,

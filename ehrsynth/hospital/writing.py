@@ -68,24 +68,15 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
     check_size(patients, seed)
     lives, tables = simulate(patients, np.random.default_rng(seed))
     tables["admissions"] = _as_published(tables["admissions"], lives, seed)
+    tables |= care.dictionaries()
     written = []
-
-    def file(name: str) -> Path:
+    for name in (*tables, *care.FILES):
         written.append(Path(folder) / "hosp" / f"{name}.csv.gz")
-        return written[-1]
-
-    for name in list(tables):
-        table = tables.pop(name)  # its memory is free when it is written
         if name.startswith("d_"):
-            write_table(table, file(name))
-        else:
-            write_blocks([table], file(name), dates=("dod", "chartdate"))
-        del table
-    for name in care.FILES:
-        rows = care.blocks(name, illness(), lives, seed)
-        write_blocks(rows, file(name), dates=("chartdate",))
-    for name, table in care.dictionaries().items():
-        write_table(table, file(name))
+            write_table(tables[name], written[-1])
+            continue
+        blocks = [tables[name]] if name in tables else care.blocks(name, illness(), lives, seed)
+        write_blocks(blocks, written[-1], dates=("dod", "chartdate"))
     written.append(Path(folder) / "truth.json")
     write_json(as_dict(patients, seed), written[-1])
     return written
