@@ -9,10 +9,10 @@ plain word stands in backticks: ```weight (kg)` / height ** 2``.
 import ast
 import operator
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ _KNOWN: dict[Any, Callable] = {
 _LONGEST = 1_000  # characters; what is nested deeper would exhaust the stack
 
 
-class Rule(ABC):
+class Rule:
     """Something that holds for every possible patient; each kind of rule is one class."""
 
     column: str
@@ -68,11 +68,10 @@ class Rule(ABC):
                     "write it so that another column gives way."
                 )
 
-    @abstractmethod
     def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
         """Which patients break the rule, and to which it applies: arrays of bool, shape (n,)."""
+        return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
 
-    @abstractmethod
     def repair(
         self, table: pd.DataFrame, wrong: np.ndarray, schema: Schema, rng: np.random.Generator
     ) -> None:
@@ -99,14 +98,11 @@ def has(table: pd.DataFrame, name: str, value: object) -> np.ndarray:
         chosen = isinstance(values.dtype, pd.CategoricalDtype)
         return (values if chosen else values.astype(str)).isin(wanted).to_numpy()
     numbers = values.to_numpy(float)
-    found = np.zeros(len(table), dtype=bool)
-    for text in wanted:
-        if text == MISSING:
-            found |= np.isnan(numbers)
-        elif text == OTHER:
-            found |= ~np.isnan(numbers) & (numbers != 0)
-        else:
-            found |= numbers == float(text)
+    found = np.isin(numbers, [float(text) for text in wanted if text not in (MISSING, OTHER)])
+    if MISSING in wanted:
+        found |= np.isnan(numbers)
+    if OTHER in wanted:
+        found |= ~np.isnan(numbers) & (numbers != 0)
     return found
 
 
@@ -164,7 +160,7 @@ def put(
 def written(name: str) -> str:
     """A column's name as it stands in a formula."""
     plain = name.isidentifier() and name.isascii() and name not in _KNOWN and name[:2] != "q_"
-    return name if plain and name not in ("and", "or", "not", "if", "in", "is") else f"`{name}`"
+    return name if plain and not iskeyword(name) else f"`{name}`"
 
 
 @lru_cache(maxsize=256)
@@ -200,16 +196,17 @@ def _value(node: Any, values: Mapping[str, np.ndarray]) -> Any:
         return np.asarray(values[_column(node)], dtype=float)
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return np.float64(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.BinOp) and type(node.op) in _KNOWN:
-        parts, apply = [node.left, node.right], _KNOWN[type(node.op)]
-    elif isinstance(node, ast.UnaryOp) and type(node.op) in _KNOWN:
-        parts, apply = [node.operand], _KNOWN[type(node.op)]
+    what: Any
+    if isinstance(node, ast.BinOp):
+        parts, what = [node.left, node.right], type(node.op)
+    elif isinstance(node, ast.UnaryOp):
+        parts, what = [node.operand], type(node.op)
     elif isinstance(node, ast.Call) and not node.keywords and len(node.args) == 1:
-        parts, apply = node.args, _KNOWN[getattr(node.func, "id", "")]
+        parts, what = node.args, getattr(node.func, "id", "")
     else:
         raise ValueError
     with np.errstate(all="ignore"):
-        return apply(*(_value(part, values) for part in parts))
+        return _KNOWN[what](*(_value(part, values) for part in parts))
 
 
 # -- rules by which a column follows from others ---------------------------------------------
@@ -267,20 +264,17 @@ class Formula(Rule):
         value = compute(self.equals, parts)
         slack = half_unit(schema[self.column]) + 1e-6 * np.abs(value) + 1e-9
         for name, part in parts.items():
-            if step := half_unit(schema[name]):
-                ends = (compute(self.equals, parts | {name: part + s})
-                        for s in (step, -step))  # fmt: skip
-                slack = slack + np.fmax.reduce([np.abs(end - value) for end in ends])
+            step = half_unit(schema[name])
+            ends = [compute(self.equals, parts | {name: part + s}) for s in (step, -step)]
+            slack = slack + np.fmax(*(np.abs(end - value) for end in ends))
         return value, slack
 
     def broken(self, table, schema):
         value, slack = self._expected(table, schema)
         own = numbers(table[self.column])
-        known = ~np.isnan(own)
         # What cannot be computed (a division by zero) is no contradiction.
-        applies = known & np.isfinite(value)
-        off = np.abs(own - value)
-        return applies & ~(off <= slack), applies
+        applies = ~np.isnan(own) & np.isfinite(value)
+        return applies & ~(np.abs(own - value) <= slack), applies
 
     def repair(self, table, wrong, schema, rng):
         value, _ = self._expected(table, schema)
@@ -351,7 +345,7 @@ class Follows(Rule):
 
 def check_state(column: Column, value: object) -> None:
     """Raise InputError unless the column can be in this state, or in each of these."""
-    for text in texts(value):
+    for text in texts(value) or [""]:
         if text not in states(column):
             quotes = " (in quotes)" if isinstance(value, bool) else ""
             raise InputError(
