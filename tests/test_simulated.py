@@ -437,7 +437,7 @@ def test_recording_drifts_and_is_biased_as_the_truth_says():
     persons = people.draw_people(60_000, rng, dying=0.0)
     has = illness.draw_diseases(model, persons, rng)
     late = rng.random(len(persons))
-    seen_ = illness.draw_recorded(model, persons, has, late, rng)
+    seen_ = illness.draw_recorded(persons, has, late, rng)
     assert not (seen_ & ~has).any()
     black = (persons["race"] == RACES.index("BLACK")).to_numpy()
     for row in declared("recording").itertuples():
@@ -827,9 +827,9 @@ def test_the_file_says_all_that_decides_over_diseases_and_death(folder):
     model, rng = illness.illness(), np.random.default_rng(8)
     persons = people.draw_people(60, rng)
     has = illness.draw_diseases(model, persons, rng)
-    body = illness.draw_body(model, persons, has, rng)
+    body = illness.draw_body(persons, has, rng)
     chance = make_hospital.disease_chances(model, illness.features(persons), has)
-    hazards = illness.hazards(model, persons, has, body)
+    hazards = illness.hazards(persons, has, body)
     groups = {kind: [""] + [one["name"] for one in facts[f"{kind}s"]]
               for kind in ("reason", "syndrome")}  # fmt: skip
     leads = pd.DataFrame(facts["leads"])

@@ -39,7 +39,7 @@ HOUSE = {
         ),
         "phenotype": (), "cohort": (),
         "hospital": (
-            "people", "illness", "care", "stays", "records", "truth", "writing",
+            "people", "illness", "care", "records", "truth", "writing",
         ),
         "datasets": (),
     },

@@ -68,7 +68,7 @@ _HAZARD_SCALE = 0.5  # of the log hazard ratios of hospital.csv
 
 REFERENCE = 150_000  # people over whom shares are averaged
 _EACH_SYNDROME = 400  # of them have each syndrome
-_LATE = 0.588  # mean of the relative time of the last admission, see stays.admissions
+_LATE = 0.588  # mean of the relative time of the last admission, see people.admissions
 _LATE_ENOUGH = 0.465  # share of last admissions in the days of ICD-10
 _RISK_PEOPLE = 20_000  # over whom the outcome's risk is averaged
 _AT_A_TIME = 8_192
@@ -362,10 +362,8 @@ def solve_illness(model: Illness, seed: int = 0, n: int = REFERENCE) -> np.ndarr
     has = np.zeros((len(people), len(model.whole)), dtype=bool)
     for stage in model.stages:
         odds = illness.log_odds(model, stage, given, has)
-        recorded = (drawn().recorded[people[RACE]][:, stage.codes] * weight[:, None]).astype(
-            np.float32
-        )
-        target = drawn().prevalence[stage.codes]
+        recorded = (drawn().recorded[people[RACE]][:, stage] * weight[:, None]).astype(np.float32)
+        target = drawn().prevalence[stage]
         solved = logit(target)
         for _ in range(12):
             p = expit((odds + solved).astype(np.float32))
@@ -373,8 +371,8 @@ def solve_illness(model: Illness, seed: int = 0, n: int = REFERENCE) -> np.ndarr
             slope = (recorded * p * (1 - p)).sum(axis=0, dtype=float)
             newton = (logit(target) - logit(mean)) * mean * (1 - mean) / slope
             solved += np.clip(newton, -2, 2)
-        intercept[stage.codes] = solved
-        has[:, stage.codes] = rng.random(odds.shape) < expit(odds + solved)
+        intercept[stage] = solved
+        has[:, stage] = rng.random(odds.shape) < expit(odds + solved)
     return intercept
 
 
@@ -384,7 +382,7 @@ def solve_death(model: Illness, seed: int = 0, n: int = REFERENCE) -> pd.Series:
     rng = np.random.default_rng([HOSPITAL_SEED, seed, 3])
     has = illness.draw_diseases(model, people, rng)
     causes, weight = declared("causes"), people["weight"].to_numpy()
-    hazards = illness.hazards(model, people, has, illness.draw_body(model, people, has, rng))
+    hazards = illness.hazards(people, has, illness.draw_body(people, has, rng))
     odds = np.log(hazards) - model.causes.to_numpy()
     target = causes["deaths"].to_numpy() * PUBLISHED["death within a year"]
     base = np.log(target / (weight @ np.exp(odds)))
@@ -403,7 +401,7 @@ def disease_chances(model: Illness, given: np.ndarray, has: np.ndarray) -> np.nd
     """The chance of each whole phecode given the features and what leads to it, (n, W)."""
     chance = np.empty(has.shape)
     for stage in model.stages:
-        chance[:, stage.codes] = expit(illness.log_odds(model, stage, given, has))
+        chance[:, stage] = expit(illness.log_odds(model, stage, given, has))
     return chance
 
 
@@ -459,7 +457,7 @@ def _risks() -> dict[str, Any]:
         sums["shares"] += sexes @ chance
         sums["joint"] += sexes @ (chance * with_it)
         for name, table in catalogs.items():
-            reasons = care.indications(model, table).astype(np.float32)
+            reasons = care.indications(table).astype(np.float32)
             sums[name] += weight @ (has.astype(np.float32) @ reasons > 0)
     # What is solved for is known better than from so few people.
     scale = drawn().prevalence / sums["shares"].sum(axis=0)
@@ -478,11 +476,11 @@ def _block(
     """What people have, their risk, and (n, W) the risk that they would have with each phecode."""
     has = np.zeros((len(people), len(model.whole)), dtype=bool)
     draws = np.random.default_rng([*seed, 1]).random(has.shape)
-    illness.draw_stages(model, model.stages, given, draws, has)
+    illness.draw_stages(model, given, draws, has)
 
     def hazards_of(has: np.ndarray) -> np.ndarray:
-        body = illness.draw_body(model, people, has, np.random.default_rng([*seed, 2]))
-        return illness.hazards(model, people, has, body)
+        body = illness.draw_body(people, has, np.random.default_rng([*seed, 2]))
+        return illness.hazards(people, has, body)
 
     usual = hazards_of(has)
     more = usual @ np.expm1(model.hazard_ratios.to_numpy()).T
@@ -491,8 +489,8 @@ def _block(
     for code in sorted({*_bent_codes(), *leading}):
         column, then = model.whole.get_loc(code), has.copy()
         then[:, column] = True
-        first = next(n for n, stage in enumerate(model.stages) if column in stage.codes)
-        illness.draw_stages(model, model.stages[first + 1 :], given, draws, then)
+        first = next(n for n, stage in enumerate(model.stages) if column in stage)
+        illness.draw_stages(model, given, draws, then, first + 1)
         with_it[:, column] = illness.risk(hazards_of(then))
     return has, illness.risk(usual), with_it
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from ..schema import AGE
-from .illness import Illness
+from .illness import illness
 from .people import age_units, declared, pairs
 
 FILES = ("procedures_icd", "prescriptions", "labevents")
@@ -80,48 +80,42 @@ def dictionaries() -> dict[str, pd.DataFrame]:
     }
 
 
-def blocks(name: str, model: Illness, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
+def blocks(name: str, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
     """The rows of one of :data:`FILES` as MIMIC-IV has them, a few thousand people at a time."""
     make = {"procedures_icd": _procedures, "prescriptions": _prescriptions, "labevents": _labs}
-    person = lives.stays["person"].to_numpy()
     rows = 0
     for number, start in enumerate(range(0, len(lives.people), PEOPLE_AT_A_TIME)):
-        stop = min(start + PEOPLE_AT_A_TIME, len(lives.people))
-        first, last = np.searchsorted(person, [start, stop])
-        stays = lives.stays.iloc[first:last].reset_index(drop=True)
-        part = Lives(
-            people=lives.people.iloc[start:stop].reset_index(drop=True),
-            has=lives.has[start:stop],
-            stays=stays.assign(person=stays["person"] - start),
-        )
+        those = slice(start, start + PEOPLE_AT_A_TIME)
+        people = lives.people.iloc[those].reset_index(drop=True)
+        stays = lives.stays[lives.stays["person"].between(start, start + len(people) - 1)]
+        stays = stays.assign(person=stays["person"] - start).reset_index(drop=True)
+        part = Lives(people, lives.has[those], stays)
         rng = np.random.default_rng([_STREAM, FILES.index(name), number, seed])
-        table = make[name](model, part, rng, rows)
+        table = make[name](part, rng, rows)
         rows += len(table)
         yield table
 
 
-def indications(model: Illness, table: pd.DataFrame) -> np.ndarray:
+def indications(table: pd.DataFrame) -> np.ndarray:
     """Which whole phecodes are an indication for each row of `table`, (W, rows) of bool."""
-    matrix = np.zeros((len(model.whole), len(table)), dtype=bool)
+    matrix = np.zeros((len(illness().whole), len(table)), dtype=bool)
     for row, codes in enumerate(table["indication"]):
-        matrix[model.whole.get_indexer(codes.split()), row] = True
+        matrix[illness().whole.get_indexer(codes.split()), row] = True
     return matrix
 
 
-def _receive(
-    model: Illness, lives: Lives, table: pd.DataFrame, rng: Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _receive(lives: Lives, table: pd.DataFrame, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Person and row of `table` (numbers) of everything that somebody with a stay receives."""
-    indicated = lives.has.astype(np.float32) @ indications(model, table).astype(np.float32) > 0
+    indicated = lives.has.astype(np.float32) @ indications(table).astype(np.float32) > 0
     chance = np.where(indicated, table["indicated"].to_numpy(), table["others"].to_numpy()) / 100
     person, row = np.nonzero((rng.random(chance.shape) < chance) & (lives.visits > 0)[:, None])
     return person, row
 
 
-def _procedures(model: Illness, lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
+def _procedures(lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
     """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
     table = declared("procedures")
-    person, kind = _receive(model, lives, table, rng)
+    person, kind = _receive(lives, table, rng)
     row, stay, turn = lives.turns(person)
     first = np.floor(rng.random(len(person)) * lives.visits[person])[row]
     again = table["again"].to_numpy()[kind[row]]
@@ -145,10 +139,10 @@ def _procedures(model: Illness, lives: Lives, rng: Generator, _: int) -> pd.Data
     })  # fmt: skip
 
 
-def _prescriptions(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
+def _prescriptions(lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """At the last admission, and at each other one with the chance ``_AGAIN``."""
     table = declared("drugs")
-    person, kind = _receive(model, lives, table, rng)
+    person, kind = _receive(lives, table, rng)
     row, stay, _ = lives.turns(person)
     last = lives.stays["last"].to_numpy()[stay]
     written = last | (rng.random(len(row)) < _AGAIN)
@@ -219,13 +213,13 @@ def _providers(n: int, rng: Generator) -> np.ndarray:
     return np.where(rng.random(n) < 0.02, _NOTHING, chosen)
 
 
-def _usual_levels(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
+def _usual_levels(people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
     table = declared("labs")
-    adds = np.zeros((len(model.whole), len(table)))
+    adds = np.zeros((len(illness().whole), len(table)))
     for lab, text in enumerate(table["effects"]):
         for code, value in pairs(text).items():
-            adds[model.whole.get_loc(code), lab] = value
+            adds[illness().whole.get_loc(code), lab] = value
     typical = table["typical"].to_numpy(float)
     base = np.where(table["scale"] == "log", np.log(typical), typical)
     used = np.flatnonzero(adds.any(axis=1))
@@ -236,11 +230,11 @@ def _usual_levels(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np.n
     return level + np.outer(people["female"].to_numpy(), table["female"])
 
 
-def _labs(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
+def _labs(lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """Every panel that is ordered at a blood draw, around what is usual for the person."""
     table = declared("labs")
     draws = _blood_draws(lives, rng)
-    level = _usual_levels(model, lives.people, lives.has)
+    level = _usual_levels(lives.people, lives.has)
     level += table["between"].to_numpy() * rng.standard_normal(level.shape)
 
     panels = table.drop_duplicates("panel").set_index("panel")["ordered"]

@@ -28,22 +28,13 @@ _BLOCK = 4_096  # people at a time; any number gives the same people
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Diseases that are drawn together, given those of the stages before."""
-
-    codes: np.ndarray  # (k,) their numbers
-    first: np.ndarray  # (t,) the diseases that lead to them ...
-    second: np.ndarray  # (t,) ... where both are there (the same number twice for one alone)
-    odds: np.ndarray  # (t, k) log odds ratios
-
-
-@dataclass(frozen=True)
 class Illness:
     """The coefficients of the diseases. There are W whole phecodes and F features."""
 
     whole: pd.Index  # whole phecodes
     disease: np.ndarray  # (F, W) coefficients of the log odds; see feature_names
-    stages: tuple[Stage, ...]
+    stages: tuple[np.ndarray, ...]  # the numbers of those that are drawn together, in order
+    leads: pd.DataFrame  # what leads to a disease: a first and a second together, or one twice
     again: np.ndarray  # (W,) chance that a later admission codes the disease again
     hazard_ratios: pd.DataFrame  # (W, causes) log hazard ratio of each alone, in its cause, else 0
     causes: pd.Series  # log hazard of each cause in who has nothing
@@ -55,11 +46,17 @@ def illness() -> Illness:
     table, causes = declared("diseases").set_index("phecode"), declared("causes")["cause"]
     intercepts = declared("intercepts").set_index("phecode")["intercept"]
     features = table[feature_names()[1:]].assign(intercept=intercepts)[feature_names()]
-    ratio = table["log_hazard_ratio"]
+    ratio, whole, leads = table["log_hazard_ratio"], table.index, declared("leads")
+    after = leads["after"].str.split()
     return Illness(
-        whole=table.index,
+        whole=whole,
         disease=np.ascontiguousarray(features.to_numpy().T),
-        stages=_stages(table["stage"]),
+        stages=tuple(np.flatnonzero(table["stage"] == n) for n in range(table["stage"].max() + 1)),
+        leads=leads.assign(
+            disease=whole.get_indexer(leads["disease"]),
+            first=whole.get_indexer(after.str[0]),
+            second=whole.get_indexer(after.str[-1]),
+        ),
         again=table["again"].to_numpy(),
         hazard_ratios=pd.DataFrame({c: ratio.where(table["cause"] == c, 0.0) for c in causes}),
         causes=intercepts[causes],
@@ -87,25 +84,13 @@ def features(people: pd.DataFrame) -> np.ndarray:
     return np.hstack([plain, factors, factors * g[:, None], races, *marks])
 
 
-def _stages(stage: pd.Series) -> tuple[Stage, ...]:
-    """The diseases by their `stage`, with what leads to them."""
-    leads, stages = declared("leads"), []
-    target, before = stage.index.get_indexer(leads["disease"]), leads["after"].str.split()
-    first, second = (stage.index.get_indexer(before.str[place]) for place in (0, -1))
-    for number in range(stage.max() + 1):
-        codes = np.flatnonzero(stage == number)
-        used = np.flatnonzero(stage.iloc[target] == number)
-        odds = np.zeros((len(used), len(codes)))
-        place = np.searchsorted(codes, target[used])
-        odds[np.arange(len(used)), place] = leads["log_odds"].iloc[used]
-        stages.append(Stage(codes, first[used], second[used], odds))
-    return tuple(stages)
-
-
-def log_odds(model: Illness, stage: Stage, given: np.ndarray, has: np.ndarray) -> np.ndarray:
+def log_odds(model: Illness, stage: np.ndarray, given: np.ndarray, has: np.ndarray) -> np.ndarray:
     """Log odds of the diseases of one stage; `has` needs those of the stages before."""
-    both = has[:, stage.first] & has[:, stage.second]
-    return given @ model.disease[:, stage.codes] + both @ stage.odds
+    odds = given @ model.disease[:, stage]
+    for row in model.leads.itertuples():
+        both = has[:, [row.first]] & has[:, [row.second]]
+        odds[:, stage == row.disease] += row.log_odds * both
+    return odds
 
 
 def draw_diseases(model: Illness, people: pd.DataFrame, rng: Generator) -> np.ndarray:
@@ -114,21 +99,21 @@ def draw_diseases(model: Illness, people: pd.DataFrame, rng: Generator) -> np.nd
     for start in range(0, len(people), _BLOCK):
         rows = slice(start, start + _BLOCK)
         draws = rng.random(has[rows].shape)
-        draw_stages(model, model.stages, features(people.iloc[rows]), draws, has[rows])
+        draw_stages(model, features(people.iloc[rows]), draws, has[rows])
     return has
 
 
 def draw_stages(
-    model: Illness, stages: tuple[Stage, ...], given: np.ndarray, draws: np.ndarray, has: np.ndarray
+    model: Illness, given: np.ndarray, draws: np.ndarray, has: np.ndarray, since: int = 0
 ) -> None:
-    """Write into `has` which diseases of these stages uniform numbers (n, W) give everybody."""
-    for stage in stages:
+    """Write into `has` who uniform numbers (n, W) give which disease, from a stage on."""
+    for stage in model.stages[since:]:
         odds = np.exp(-log_odds(model, stage, given, has))
-        has[:, stage.codes] = draws[:, stage.codes] * (1 + odds) < 1
+        has[:, stage] = draws[:, stage] * (1 + odds) < 1
 
 
 def draw_recorded(
-    model: Illness, people: pd.DataFrame, has: np.ndarray, late: np.ndarray, rng: Generator
+    people: pd.DataFrame, has: np.ndarray, late: np.ndarray, rng: Generator
 ) -> np.ndarray:
     """Which of the diseases that people have are ever written down, (n, W) of bool.
 
@@ -136,7 +121,7 @@ def draw_recorded(
     """
     recorded = has.copy()
     for row in declared("recording").itertuples():
-        column = model.whole.get_loc(row.phecode)
+        column = illness().whole.get_loc(row.phecode)
         share = row.first + (row.last - row.first) * late
         if row.race in RACES:
             share = np.where(people[RACE] == RACES.index(row.race), share, 1.0)
@@ -144,12 +129,10 @@ def draw_recorded(
     return recorded
 
 
-def draw_body(
-    model: Illness, people: pd.DataFrame, has: np.ndarray, rng: Generator
-) -> pd.DataFrame:
+def draw_body(people: pd.DataFrame, has: np.ndarray, rng: Generator) -> pd.DataFrame:
     """Each person's usual BMI, systolic and diastolic pressure, and height in inches."""
     g = age_units(people[AGE].to_numpy())
-    sick = {code: has[:, model.whole.get_loc(code)] for code in BODY_DISEASES}
+    sick = {code: has[:, illness().whole.get_loc(code)] for code in BODY_DISEASES}
     noise = rng.standard_normal((4, len(people)))
     log_bmi = np.log(27.0) + 0.16 * noise[0] + 0.045 * people["cardiometabolic"] - 0.03 * g**2
     log_bmi += 0.25 * sick["278"] + 0.05 * sick["250"] + 0.12 * people["birth"]
@@ -164,11 +147,9 @@ def draw_body(
     return pd.DataFrame({BMI: bmi, SYSTOLIC: systolic, DIASTOLIC: diastolic, "height": height})
 
 
-def hazards(
-    model: Illness, people: pd.DataFrame, has: np.ndarray, body: pd.DataFrame
-) -> np.ndarray:
+def hazards(people: pd.DataFrame, has: np.ndarray, body: pd.DataFrame) -> np.ndarray:
     """Hazard of death within a year by each cause, (n, causes); see :func:`risk`."""
-    age, bmi = people[AGE].to_numpy(), body[BMI].to_numpy()
+    model, age, bmi = illness(), people[AGE].to_numpy(), body[BMI].to_numpy()
     odds = (has.astype(np.float32) @ model.hazard_ratios.to_numpy(np.float32)).astype(float)
     odds += np.where(people["birth"], BIRTH, 0)[:, None]
     for place, row in enumerate(declared("causes").itertuples()):

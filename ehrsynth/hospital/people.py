@@ -1,4 +1,4 @@
-"""Who comes to the simulated hospital: sex, age, race, why they come, and how ill they are.
+"""Who comes to the simulated hospital, why and when, how ill they are, and when they die.
 
 Ten latent factors, independent and standardized, each much higher in the few who lean to it
 (morbidity has a long upper tail); at most one of twenty reasons to come, many of them at an age of
@@ -11,7 +11,9 @@ from importlib.resources import as_file, files
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
+from scipy.special import expit
 
+from ..errors import InputError
 from ..schema import AGE, RACE
 from ..sources.tables import OLDEST, RACES
 
@@ -30,6 +32,10 @@ AGES = np.arange(18, OLDEST + 1)
 FACTORS = declared("factors")["factor"].tolist()
 WOMEN, BIRTH_SHARE = 0.533, 0.11  # of the patients are women, and women who come to give birth
 _DYING = {"morbidity": 0.9, "infection": 1.1, "cancer": 0.3}  # shift of the factors
+YEARS = (np.datetime64("2008-01-01"), np.datetime64("2019-12-31"))
+_FIRST, _LAST = (int(edge.astype("datetime64[s]").astype(np.int64)) for edge in YEARS)
+_NO_ADMISSION = 0.01  # of the people
+_DAY = 86_400  # seconds
 _TAIL = 4.0  # shape of the gamma distribution of morbidity
 _STEP = 0.6  # correlation of a factor with leaning to it
 
@@ -102,3 +108,145 @@ def group_chances(kind: str, people: pd.DataFrame) -> np.ndarray:
 def draw_step(cumulative: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Which step of `cumulative` each draw falls into (never beyond the last)."""
     return np.minimum(np.searchsorted(cumulative, draws, side="right"), len(cumulative) - 1)
+
+
+# -- when they come, and who they are in the tables -----------------------------------------
+
+
+def check_size(patients: int, seed: int) -> None:
+    """Raise InputError unless that many patients can be drawn from that seed."""
+    if patients < 1:
+        raise InputError(f"The number of patients is {patients}; ask for 1 or more.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give 0 or a larger whole number.")
+
+
+def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
+    """``person``, ``admit``, ``discharge`` (real times), ``last``, ``dies``, by person and time.
+
+    More come with more morbidity, and a few people have none.
+    """
+    n = len(people)
+    burden = 0.75 * people["morbidity"].to_numpy() + 0.5 * rng.standard_normal(n)
+    rate = np.where(people["birth"], 0.4, 1.36) * np.exp(burden - 0.4)
+    count = 1 + np.minimum(rng.poisson(rate), 60)
+    count[(rng.random(n) < _NO_ADMISSION) & ~people["dies"]] = 0
+    end = _FIRST + rng.random(n) ** 0.7 * (_LAST - _FIRST)
+    window = np.minimum(end - _FIRST, (30 + rng.exponential(900, n)) * _DAY)
+
+    person = np.repeat(np.arange(n), count)
+    final = np.append(person[1:] != person[:-1], True)[: len(person)]
+    before = np.where(final, 0.0, rng.random(len(person)))
+    admit = end[person] - window[person] * before
+    order = np.lexsort((admit, person))
+    admit = admit[order]
+    following = np.where(final, np.inf, np.append(admit[1:], np.inf))
+    length = np.exp(rng.normal(1.1, 0.85, len(person))) * _DAY
+    discharge = admit + np.minimum(length, 0.8 * (following - admit))
+    return pd.DataFrame({
+        "person": person,
+        "admit": admit.astype(np.int64).astype("datetime64[s]"),
+        "discharge": discharge.astype(np.int64).astype("datetime64[s]"),
+        "last": final,
+        "dies": final & people["dies"].to_numpy()[person],
+    })  # fmt: skip
+
+
+def lateness(admitted: pd.DataFrame, n: int) -> np.ndarray:
+    """When each person's last admission lies between the first and the last day, 0 to 1."""
+    last = admitted[admitted["last"]].set_index("person")["admit"].reindex(range(n))
+    since = (last - pd.Timestamp(YEARS[0])) / pd.Timedelta(seconds=_LAST - _FIRST)
+    return since.fillna(0.5).to_numpy()
+
+
+def deaths(
+    risk: np.ndarray, people: pd.DataFrame, stays: pd.DataFrame, rng: Generator
+) -> pd.Series:
+    """Real date of death by person, NaT for the living; nobody is followed beyond a year."""
+    dies = rng.random(len(people)) < risk
+    days = np.floor(365 * rng.random(len(people)) ** 1.7).astype(np.int64) + 1
+    days[people["dies"]] = 0
+    last = stays[stays["last"]].set_index("person")["discharge"].astype("datetime64[s]")
+    last = last.reindex(range(len(people))).dt.floor("D")
+    return (last + pd.to_timedelta(days, unit="D")).where(dies | people["dies"])
+
+
+def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
+    """Identifiers of each person, and the ``shift`` added to every real date, as in MIMIC-IV.
+
+    ``anchor_year`` is shifted too, ``anchor_year_group`` is real and three years wide.
+    """
+    n = len(people)
+    unseen = pd.Series((_FIRST + rng.random(n) * (_LAST - _FIRST)).astype("datetime64[s]"))
+    admit = stays.groupby("person")["admit"]
+    begin, end = (s.reindex(range(n)).fillna(unseen) for s in (admit.first(), admit.last()))
+    years = rng.integers(95, 190, n)
+    shift = pd.Series(pd.to_timedelta(np.round(years * 365.2425), unit="D").as_unit("s"))
+    begin_year, end_year = (begin + shift).dt.year, (end + shift).dt.year
+    # Nobody is younger than 18 at the anchor, and everyone above 89 is 91.
+    since = np.minimum(end_year - begin_year, people[AGE] - AGES[0])
+    anchor_age = people[AGE] - since
+    anchor_real = (begin.dt.year + (end_year - begin_year - since)).clip(2008, 2019)
+    group = (anchor_real - 2008) // 3 * 3 + 2008
+    return pd.DataFrame({
+        "subject_id": 10_000_000 + _numbers(n, rng),
+        "shift": shift,
+        "anchor_age": anchor_age.where(anchor_age < 90, AGES[-1]),
+        "anchor_year": (end_year - since).astype("int64"),
+        "anchor_year_group": group.astype(str) + " - " + (group + 2).astype(str),
+    })  # fmt: skip
+
+
+def _numbers(n: int, rng: Generator) -> np.ndarray:
+    """Different numbers below ten million (more if there are many), in no order."""
+    return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
+
+
+def patients_table(people: pd.DataFrame) -> pd.DataFrame:
+    """MIMIC-IV's ``patients``."""
+    table = people[["subject_id", "anchor_age", "anchor_year", "anchor_year_group"]]
+    table = table.assign(dod=people["dod"] + people["shift"])
+    table.insert(1, "gender", np.where(people["female"], "F", "M"))
+    return table
+
+
+def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
+    """MIMIC-IV's ``admissions``, without the columns that nobody reads."""
+    n, person = len(stays), stays["person"].to_numpy()
+    shift = people["shift"].to_numpy()[person]
+    old = people[AGE].to_numpy()[person] >= 65
+    race = _race_strings(people[RACE].to_numpy(), rng)
+    kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
+    kind = 1 + draw_step(np.array([0.31, 0.71, 1.0]), rng.random(n))
+    urgent = np.append(0, groups("reason")["emergency"])[people["reason"]][person]
+    kind[rng.random(n) < expit(urgent - 0.4)] = 0
+    homes = np.array(["HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"])
+    home = draw_step(np.array([0.48, 0.76, 0.92, 1.0]), rng.random(n) * np.where(old, 1.0, 0.8))
+    insurance = np.where(old, "Medicare", np.where(rng.random(n) < 0.2, "Medicaid", "Other"))
+    discharge = stays["discharge"].to_numpy() + shift
+    return pd.DataFrame({
+        "subject_id": people["subject_id"].to_numpy()[person],
+        "hadm_id": 20_000_000 + _numbers(n, rng),
+        "admittime": stays["admit"].to_numpy() + shift,
+        "dischtime": discharge,
+        "deathtime": pd.Series(discharge).where(stays["dies"]),
+        "admission_type": np.where(
+            people["birth"].to_numpy()[person], "DIRECT EMER.", kinds[kind]
+        ),
+        "admission_location": np.where(kind == 0, "EMERGENCY ROOM", "PHYSICIAN REFERRAL"),
+        "discharge_location": np.where(stays["dies"], "DIED", homes[home]),
+        "insurance": insurance,
+        "race": race[person],
+        "hospital_expire_flag": stays["dies"].astype("int64"),
+    })  # fmt: skip
+
+
+def _race_strings(race: np.ndarray, rng: Generator) -> np.ndarray:
+    """What the registration desk writes for each person's race (its number)."""
+    draw = rng.random(len(race))
+    text = np.empty(len(race), dtype=object)
+    for name, written in declared("races").groupby("race"):
+        chosen = race == RACES.index(name)
+        steps = np.cumsum(written["share"].to_numpy())
+        text[chosen] = written["written"].to_numpy(object)[draw_step(steps, draw[chosen])]
+    return text

@@ -8,11 +8,11 @@ from scipy.special import expit
 from ..phecode import definitions
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
-from . import care, stays
+from . import care
+from . import people as persons
 from .care import ICD10_SINCE, Lives
-from .illness import Illness, draw_body, draw_diseases, draw_recorded, hazards, illness, risk
-from .people import declared, draw_people, draw_step, groups
-from .stays import YEARS
+from .illness import draw_body, draw_diseases, draw_recorded, hazards, illness, risk
+from .people import YEARS, declared, draw_step, groups
 
 # Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
 # error, and what each of them makes of the value.
@@ -30,12 +30,11 @@ def raw_tables(
     Care (:data:`ehrsynth.hospital.care.FILES` and what their codes mean) takes several times as
     long and as much memory as the rest.
     """
-    stays.check_size(patients, seed)
+    persons.check_size(patients, seed)
     lives, tables = simulate(patients, np.random.default_rng(seed), site)
     if with_care:
         for name in care.FILES:
-            rows = care.blocks(name, illness(), lives, seed)
-            tables[name] = pd.concat(rows, ignore_index=True)
+            tables[name] = pd.concat(care.blocks(name, lives, seed), ignore_index=True)
         tables |= care.dictionaries()
     return tables
 
@@ -47,37 +46,35 @@ def simulate(
 
     The `site` ("A" or "B", ``sites.csv``) changes what is recorded and measured, not who is ill.
     """
-    model, practice = illness(), declared("sites").set_index("site").loc[site]
-    people = draw_people(patients, rng)
-    has = draw_diseases(model, people, rng)
-    admitted = stays.admissions(people, rng)
-    late = stays.lateness(admitted, patients)
-    recorded = draw_recorded(model, people, has, late, rng)
+    practice = declared("sites").set_index("site").loc[site]
+    people = persons.draw_people(patients, rng)
+    has = draw_diseases(illness(), people, rng)
+    admitted = persons.admissions(people, rng)
+    late = persons.lateness(admitted, patients)
+    recorded = draw_recorded(people, has, late, rng)
     thin = np.random.default_rng(rng.integers(2**63))  # both sites go on with the same numbers
     if practice["recorded"] < 1:
         recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
-    body = draw_body(model, people, has, rng)
-    dies = risk(hazards(model, people, has, body))
-    people["dod"] = stays.deaths(dies, people, admitted, rng)
-    people = people.join(stays.identity(people, admitted, rng))
-    admissions = stays.admissions_table(people, admitted, rng)
+    body = draw_body(people, has, rng)
+    dies = risk(hazards(people, has, body))
+    people["dod"] = persons.deaths(dies, people, admitted, rng)
+    people = people.join(persons.identity(people, admitted, rng))
+    admissions = persons.admissions_table(people, admitted, rng)
     admitted["hadm_id"] = admissions["hadm_id"]
     lives = Lives(people, has, admitted)
     likely = _measured(lives, dies) + practice["measured"]
     omr = _omr_table(lives, body, expit(likely), rng)
     tables = {
-        "patients": stays.patients_table(people),
+        "patients": persons.patients_table(people),
         "admissions": admissions,
-        "diagnoses_icd": _diagnoses_table(model, lives, recorded, rng),
+        "diagnoses_icd": _diagnoses_table(lives, recorded, rng),
         "d_icd_diagnoses": _titles(),
         "omr": _before_death(omr, people),
     }
     return lives, tables
 
 
-def _diagnoses_table(
-    model: Illness, lives: Lives, recorded: np.ndarray, rng: Generator
-) -> pd.DataFrame:
+def _diagnoses_table(lives: Lives, recorded: np.ndarray, rng: Generator) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
     person, whole, leaf = _leaf_diseases(lives, recorded, rng)
 
@@ -85,8 +82,8 @@ def _diagnoses_table(
     # Most diseases are there from an early admission on.
     since = np.floor(rng.random(len(person)) ** 6 * lives.visits[person]).astype(np.int64)
     row, stay, nth = lives.turns(person, since)
-    former = _former(model, person, whole, rng)
-    coded = (nth == 0) | (rng.random(len(row)) < model.again[whole[row]])
+    former = _former(person, whole, rng)
+    coded = (nth == 0) | (rng.random(len(row)) < illness().again[whole[row]])
     coded |= former[row] >= 0  # a history is written down every time
     row, stay = row[coded], stay[coded]
 
@@ -150,12 +147,12 @@ def _leaf_draws(female: np.ndarray, whole: np.ndarray, rng: Generator) -> np.nda
     return leaf
 
 
-def _former(model: Illness, person: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
+def _former(person: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
     """Which of ``twins.csv`` writes a disease down as history (its row), -1 for none."""
     former = np.full(len(person), -1)
     for place, twin in enumerate(declared("twins").itertuples()):
         chosen = rng.random(person.max(initial=0) + 1) < twin.share
-        former[(whole == model.whole.get_loc(twin.phecode)) & chosen[person]] = place
+        former[(whole == illness().whole.get_loc(twin.phecode)) & chosen[person]] = place
     return former
 
 

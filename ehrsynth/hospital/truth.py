@@ -16,9 +16,8 @@ from ..errors import InputError, check_choice
 from ..schema import Schema
 from ..sources import mimic_iv
 from .illness import feature_names, illness
-from .people import declared
+from .people import check_size, declared
 from .records import simulate
-from .stays import check_size
 
 _ORACLE_STREAM = 7_303  # sets new patients apart from every simulated hospital's
 _IN_COHORT = 0.94  # of the people, nearly

@@ -15,9 +15,8 @@ from ..schema import AGE
 from ..sources import mimic_iv
 from . import care
 from .care import Lives
-from .illness import illness
+from .people import check_size
 from .records import raw_tables, simulate
-from .stays import check_size
 from .truth import as_dict
 
 __all__ = ["load", "raw_tables", "write"]
@@ -75,7 +74,7 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
         if name.startswith("d_"):
             write_table(tables[name], written[-1])
             continue
-        blocks = [tables[name]] if name in tables else care.blocks(name, illness(), lives, seed)
+        blocks = [tables[name]] if name in tables else care.blocks(name, lives, seed)
         write_blocks(blocks, written[-1], dates=("dod", "chartdate"))
     written.append(Path(folder) / "truth.json")
     write_json(as_dict(patients, seed), written[-1])
