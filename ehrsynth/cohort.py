@@ -320,11 +320,7 @@ def _choose_outcome(tables: dict) -> tuple[_Outcome, list[Finding]]:
             break
     usual, chosen = next(iter(fewer)), max(fewer, key=lambda name: fewer[name])
     title = OUTCOMES[chosen].title.lower()
-    passed = ", ".join(f"{name} of {number}" for name, number in fewer.items() if name != chosen)
-    log.info(
-        "The outcome is %s: %s%s.", chosen, title,
-        f" (patients in the smaller class: {fewer[chosen]}, {passed})" if passed else "",
-    )  # fmt: skip
+    log.info("The outcome is %s: %s.", chosen, title)
     if chosen == usual:
         return OUTCOMES[chosen], []
     what = f"the smaller class of {usual} ({OUTCOMES[usual].title.lower()})"

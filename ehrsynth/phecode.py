@@ -361,12 +361,11 @@ def _codes(written: pd.Series, versions: pd.Series) -> pd.Series:
             "give each code a row of its own."
         )
     # Before the dot ICD-9 has three digits, behind a V two: 38.9 can only be 038.9.
-    nine = versions == 9
-    for shape, width in ((r"()(\d+)(\..*)?", 3), (r"(V)(\d+)(\..*)?", 2), (r"(E)(\d+)(\..*)?", 3)):
-        parts = text.where(nine).str.extract(f"^{shape}$")
-        short = parts[1].str.len() < width
-        whole = parts[0] + parts[1].str.zfill(width) + parts[2].fillna("")
-        text = text.where(~short, whole)
+    whole = text.str.replace(
+        r"^([VE]?)(\d+)(?=\.|$)",
+        lambda found: found[1] + found[2].zfill(2 if found[1] == "V" else 3), regex=True,
+    )  # fmt: skip
+    text = text.where(versions != 9, whole)
     return text.str.replace(".", "", regex=False)
 
 

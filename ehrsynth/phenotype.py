@@ -43,7 +43,7 @@ class Phenotype:
         code = diagnoses["icd_code"].strip().upper().replace(".", "")
         wanted = literal(False)
         if self.concepts and "concept" in diagnoses.columns:
-            wanted |= diagnoses["concept"].isin(self.concepts).fill_null(False)
+            wanted |= diagnoses["concept"].isin(self.concepts)
         for version, codes in ((9, self.icd9), (10, self.icd10)):
             if codes:
                 begins = "|".join(re.escape(one.replace(".", "").strip().upper()) for one in codes)

@@ -129,17 +129,16 @@ def _in_database(con, path: Path, names: list[str]) -> dict[str, tuple[str, Tabl
         con.con.execute("SET lock_configuration = true")
     except Exception as error:  # the engine has kinds of its own
         raise InputError(f"{path} cannot be opened ({reason(error)}); {wanted}.") from error
-    schemas: dict[str, dict[str, str]] = {}
-    for schema, table in con.con.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'omop'"
-    ).fetchall():
-        schemas.setdefault(schema, {})[table.lower()] = table
-    views = con.con.execute(
-        "SELECT lower(view_name) FROM duckdb_views() WHERE database_name = 'omop' AND NOT internal"
+    rows = con.con.execute(
+        "SELECT schema_name, table_name, false FROM duckdb_tables() WHERE database_name = 'omop' "
+        "UNION ALL SELECT schema_name, view_name, true FROM duckdb_views() "
+        "WHERE database_name = 'omop' AND NOT internal"
     ).fetchall()
+    schemas = {schema: {table.lower(): table for its, table, view in rows
+                        if its == schema and not view} for schema, _, _ in rows}  # fmt: skip
     most, tables = _fullest(schemas)
-    for (name,) in views:
-        if name in names and name not in tables:
+    for name in {view.lower() for _, view, is_view in rows if is_view} & set(names):
+        if name not in tables:
             raise InputError(
                 f"{name} in {path} is a view, which could read anything; make a table of it."
             )
