@@ -1,8 +1,6 @@
 """From hospital tables to one row per patient: who is in, the index admission, the outcome.
 
 It is one lazy expression of Ibis, so that the same lines run in DuckDB, on Spark and in a database.
-That it becomes SQL for BigQuery, where PhysioNet hosts MIMIC-IV, is tested; that it runs there is
-not, since it needs an account.
 """
 
 import logging
@@ -15,9 +13,9 @@ import pandas as pd
 
 from .errors import InputError, check_choice
 from .kinds import MISSING
-from .phecode import indicators, one_era_of, zeros_and_ones
+from .phecode import Block, Coded, indicators, one_era_of, zeros_and_ones
 from .phenotype import Phenotype, days_after
-from .protection import often, told
+from .protection import told
 from .rules import ORDERED
 from .schema import AGE, DIE_1Y, DIE_ANY, PATIENT_KEY, RACE, SEX, VISIT_1Y, Column, Schema
 from .sources import drugs
@@ -105,11 +103,14 @@ def build_patients(
     found += [*_left_out(tables, len(people), wanted), *_upside_down(people)]
     subjects = people.pop("subject_id").to_numpy()
     people, columns = _describe_people(people, wanted, dated)
-    keys = ["icd_version", "icd_code"]
-    coded = distinct_codes(tables["diagnoses"], index, keys, subjects)
-    found += missed_codes(one_era_of(*coded, code_level), len(people))
-    diagnoses = indicators(*coded, len(people), code_level)
-    blocks = [diagnoses, *_blocks(tables, include, index, subjects)]
+    coded = distinct_codes(tables["diagnoses"], index, ["icd_version", "icd_code"], subjects)
+    found += missed_codes(one_era_of(coded, code_level), len(people))
+    blocks = [indicators(coded, code_level)]
+    for name in EVENTS:
+        if name in tables and name in ("concepts", *include):
+            written = "drug" in tables[name].columns  # a drug's name, not yet a code
+            keys, make = (["drug"], _drugs) if written else (["code", "label"], _events)
+            blocks.append(make(name, distinct_codes(tables[name], index, keys, subjects)))
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     patients = check_outcome(schema.attach(table))
@@ -194,11 +195,10 @@ def _patients(tables: Mapping[str, Table], outcome: _Outcome) -> tuple[Table, Ta
 
 
 def _index_admissions(patients: Table, admissions: Table, days: int | None = None) -> Table:
-    """The index admission of everyone who did not die in hospital, with what is known of them.
+    """The last admission of everyone who did not die in hospital, and when the next one begins.
 
-    It is the last one, or the last that ended so many `days` or more before the last admission of
-    the whole database: what happens to anybody within these days is known.
-    ``next_time`` is when the next admission begins (NULL if it is the last).
+    With `days` the last of those that ended so long before the last admission of the whole
+    database: what happens to anybody within these days is known.
     """
     dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
     alive = admissions.anti_join(dead, "subject_id")
@@ -220,15 +220,12 @@ def _newest(table: Table, group: list[str], order: list[str]) -> Table:
 
 
 def _latest_measurements(measurements: Table, index: Table) -> Table:
-    """The latest value of each measurement up to each index discharge (the day included).
-
-    Of two values of one day the later row of the file is kept, so that both numbers of a pressure
-    come from the same reading.
-    """
+    """The latest value of each measurement up to each index discharge (the day included)."""
     until = index.select("subject_id", "discharge_time")
     known = measurements.filter(measurements["name"].isin(list(UNITS)))
     known = known.inner_join(until, "subject_id")
     known = known.filter(known["time"].date() <= known["discharge_time"].date())
+    # By its place in the file, so that both numbers of a pressure come from the same reading.
     latest = _newest(known, ["subject_id", "name"], ["time", ROW])
     return latest.group_by("subject_id").aggregate(
         **{n: latest["value"].max(where=latest["name"] == n) for n in UNITS}
@@ -277,10 +274,7 @@ def _left_out(tables: Mapping[str, Table], n: int, outcome: _Outcome) -> list[Fi
 
 
 def _upside_down(people: pd.DataFrame) -> list[Finding]:
-    """The heart never rests at a higher pressure than it beats, so neither number is used.
-
-    Somebody swapped or mistyped the two, and nobody can tell which of them is right.
-    """
+    """The heart never rests at a higher pressure than it beats; which is wrong nobody can tell."""
     (above,) = ORDERED
     wrong, _ = above.broken(people, None)
     people.loc[wrong, list(above.columns)] = np.nan
@@ -351,24 +345,9 @@ def _describe_people(
     return people, columns
 
 
-def _blocks(
-    tables: dict, include: Sequence[str], index: Table, subjects: np.ndarray
-) -> list[tuple[pd.DataFrame, list[Column]]]:
-    """The 0/1 columns of what happened besides diagnoses."""
-    blocks, n = [], len(subjects)
-    for name in EVENTS:
-        if name in tables and name in ("concepts", *include):
-            written = "drug" in tables[name].columns  # a drug's name, not yet a code
-            keys, make = (["drug"], _drugs) if written else (["code", "label"], _events)
-            blocks.append(make(name, *distinct_codes(tables[name], index, keys, subjects), n))
-    return blocks
-
-
-def _events(
-    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` has the event `number` of `found`: a 0/1 column for each code."""
-    role, prefix = EVENTS[name]
+def _events(name: str, coded: Coded) -> Block:
+    """A 0/1 column for each code of procedures, concepts, labs or ingredients."""
+    (role, prefix), found = EVENTS[name], coded.found
     known = found["code"].notna()
     if not known.all():
         log.info(
@@ -379,24 +358,16 @@ def _events(
     names = prefix + "_" + codes.str.rstrip("_")
     labels = found["label"].groupby(names).first()  # two spellings of one name are one column
     columns = {code: Column(code, "binary", role, label) for code, label in labels.items()}
-    return zeros_and_ones(row, number, names, columns, n), list(columns.values())
+    return zeros_and_ones(coded, names, columns)
 
 
-def _drugs(
-    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` was given the drug `number` of `found`: a 0/1 column for each ingredient."""
-    named = drugs.map_names(found["drug"])
-    strange = found[~found.index.isin(named.index[named["known"]])]
-    if len(strange):
-        names = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
-        log.info(
-            "%s of %s drug rows hold no ingredient that is known (%s names%s).",
-            told(strange["rows"].sum()), told(found["rows"].sum()), f"{len(strange):,}",
-            often(names, row, number),
-        )  # fmt: skip
+def _drugs(name: str, coded: Coded) -> Block:
+    """A 0/1 column for each ingredient of the drugs that were given."""
+    named = drugs.map_names(coded.found["drug"])
+    known = named.index[named["known"]]
+    coded.log_lost(known, ["drug"], "drug rows hold no ingredient that is known", "names")
     codes = named.assign(code=named["ingredient"], label=named["ingredient"].str.capitalize())
-    return _events(name, row, number, codes, n)
+    return _events(name, coded._replace(found=codes))
 
 
 def check_outcome(patients: pd.DataFrame, least: int = 1) -> pd.DataFrame:

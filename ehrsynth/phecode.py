@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import as_file, files
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,29 @@ _SHORTEST_CODE = 3
 _ONE_CODE = r"(?:[A-Z]\d[0-9A-Z]*|\d{1,5})(?:\.[0-9A-Z]*)?"
 _TWO_CODES = rf"{_ONE_CODE}(?:[\s,;|/+&]+{_ONE_CODE})+[\s,;|/+&]*"
 _VERSION = r"^(?:ICD)?[-_ ]*(9|10)(?:\.0+)?(?:[-_ ]*CM)?$"
+Block: TypeAlias = tuple[pd.DataFrame, list[Column]]  # 0/1 columns, and what they are
+
+
+class Coded(NamedTuple):
+    """Patient `row` of `n` has the code `number` of those `found`, of which each has some ``rows``.
+    Chapter data-types, "A bag of codes".
+    """
+
+    row: np.ndarray
+    number: np.ndarray
+    found: pd.DataFrame
+    n: int
+
+    def log_lost(self, known: pd.Index, keys: list[str], what: str, names: str) -> None:
+        """Say how many rows have a code that is not `known`, and which many patients have."""
+        lost = self.found[~self.found.index.isin(known)]
+        if len(lost):
+            ascending = [False, *[True] * len(keys)]
+            texts = lost.sort_values(["rows", *keys], ascending=ascending)[keys[-1]]
+            log.info(
+                "%s of %s %s (%s %s%s).", told(lost["rows"].sum()), told(self.found["rows"].sum()),
+                what, f"{len(lost):,}", names, often(texts, self.row, self.number),
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -100,8 +124,8 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The other columns of `diagnoses` and ``phecode``, one row for each pair of diagnosis
-        and phecode; the index is that of `diagnoses`, repeated where a code has two phecodes.
+        The other columns and ``phecode``, a row for each pair of diagnosis and phecode; the index
+        is that of `diagnoses`, repeated where a code has two phecodes.
     """
     numbers, _, leaves = _leaves(diagnoses)
     pairs = leaves.assign(phecode=roll_up(leaves["phecode"], level)).drop_duplicates()
@@ -148,8 +172,8 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     -------
     DataFrame
         The most telling first: ``mapping`` ("published" or "one level"), ``phecode``, ``name``,
-        ``icd9``, ``icd10`` (share of that version's patients who have it), and ``phi``, the
-        correlation of having it with being coded in ICD-10.
+        ``icd9``, ``icd10`` (share of that version's patients), and ``phi``, the correlation of
+        having it with being coded in ICD-10.
     """
     versions = _versions(diagnoses["icd_version"])
     rows = diagnoses[["subject_id", *_KEY]].assign(icd_version=versions, version=versions)
@@ -204,8 +228,8 @@ def _one_era_codes() -> pd.DataFrame:
 def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     """Phecodes that one ICD version misses, because a code has none where its twin has one.
 
-    ICD-9 V15.82 has no phecode, its translation Z87.891 has 318. Translations are the General
-    Equivalence Mappings of the Centers for Medicare & Medicaid Services.
+    ICD-9 V15.82 has no phecode, its translation Z87.891 has 318 (by the General Equivalence
+    Mappings of the Centers for Medicare & Medicaid Services).
     Chapter data-types, "What is left: twins".
 
     Parameters
@@ -217,23 +241,19 @@ def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` without
-        the phecode and their ``twins``, ``patients`` who have such a code and not the phecode,
-        ``icd9``, ``icd10`` (share of that version's patients who have the phecode), ``mapped``
-        (the smaller share, were the codes mapped), ``p`` (Fisher's test, times the number of
-        rows) and ``beyond_chance`` (p below .05).
+        The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` and their
+        ``twins``, ``patients`` who have a code and not the phecode, ``icd9``, ``icd10`` (share of
+        the patients who have the phecode), ``mapped`` (the smaller share, were the codes mapped),
+        ``p`` (Fisher's test, times the number of rows) and ``beyond_chance`` (p below .05).
     """
-    row = diagnoses["subject_id"].factorize()[0]
+    row, people = diagnoses["subject_id"].factorize()
     numbers, codes, _ = _leaves(diagnoses)
-    return one_era_of(row, numbers.to_numpy(), codes, level)
+    return one_era_of(Coded(row, numbers.to_numpy(), codes, len(people)), level)
 
 
-def one_era_of(
-    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, level: str
-) -> pd.DataFrame:
-    """:func:`one_era` when patient `row` has the code `number` of `found`.
-    Chapter data-types, "What is left: twins".
-    """
+def one_era_of(coded: Coded, level: str) -> pd.DataFrame:
+    """:func:`one_era` of codes that are counted. Chapter data-types, "What is left: twins"."""
+    row, number, found, _ = coded
     era, size = _eras(pd.Series(found["icd_version"].to_numpy()[number]), row)
     known = pd.DataFrame({"row": row, "number": number})[np.isin(row, era.index)]
     _, codes, leaves = _leaves(found)
@@ -270,57 +290,38 @@ def _missed(
     return phecode, version, *written, gained, share[9], share[10], mapped, p
 
 
-def code_table(
-    diagnoses: pd.DataFrame, subjects: pd.Index, level: str
-) -> tuple[pd.DataFrame, list[Column]]:
-    """One 0/1 column for each code that these subjects have, and what the columns are.
-    Chapter data-types, "A bag of codes".
-    """
+def code_table(diagnoses: pd.DataFrame, subjects: pd.Index, level: str) -> Block:
+    """A 0/1 column for each code of these subjects. Chapter data-types, "A bag of codes"."""
     known = diagnoses[diagnoses["subject_id"].isin(subjects)]
     groups = known.groupby(_KEY, dropna=False)
     found = groups.size().rename("rows").reset_index()
     row, number = subjects.get_indexer(known["subject_id"]), groups.ngroup().to_numpy()
-    codes, columns = indicators(row, number, found, len(subjects), level)
+    codes, columns = indicators(Coded(row, number, found, len(subjects)), level)
     return codes.set_axis(subjects), columns
 
 
-def indicators(
-    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` of `n` has the code `number` of `found`: a 0/1 column for each phecode.
-
-    `found` has the distinct codes and their ``rows``, how often they occur.
-    Chapter data-types, "A bag of codes".
-    """
-    mapped = map_icd(found, level)
-    lost = found[~found.index.isin(mapped.index)]
-    if len(lost):
-        names = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])["icd_code"]
-        log.info(
-            "%s of %s diagnosis rows have no phecode (%s codes%s).",
-            told(lost["rows"].sum()), told(found["rows"].sum()), f"{len(lost):,}",
-            often(names, row, number),
-        )  # fmt: skip
-    meaning = definitions(level)
+def indicators(coded: Coded, level: str) -> Block:
+    """A 0/1 column for each phecode. Chapter data-types, "A bag of codes"."""
+    mapped, meaning = map_icd(coded.found, level)["phecode"], definitions(level)
+    coded.log_lost(mapped.index, _KEY, "diagnosis rows have no phecode", "codes")
     columns = {code: Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis",
                             meaning.at[code, "name"], code=code, sex=meaning.at[code, "sex"])
-               for code in np.sort(mapped["phecode"].unique())}  # fmt: skip
-    return zeros_and_ones(row, number, mapped["phecode"], columns, n), list(columns.values())
+               for code in np.sort(mapped.unique())}  # fmt: skip
+    return zeros_and_ones(coded, mapped, columns)
 
 
-def zeros_and_ones(
-    row: np.ndarray, number: np.ndarray, codes: pd.Series, columns: Mapping[str, Column], n: int
-) -> pd.DataFrame:
-    """A table of `n` rows that is 1 where a row has a number whose code is the column's (uint8).
+def zeros_and_ones(coded: Coded, codes: pd.Series, columns: Mapping[str, Column]) -> Block:
+    """1 (uint8) where a patient has a number whose code, one of `codes`, is that of the column.
     Chapter data-types, "A bag of codes".
     """
     place = pd.Index(list(columns)).get_indexer(codes)
     pairs = pd.DataFrame({"number": codes.index, "place": place})
-    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
+    has = pd.DataFrame({"row": coded.row, "number": coded.number}).merge(pairs, on="number")
     # Column by column in memory, as pandas will read it.
-    values = np.zeros((n, len(columns)), dtype=np.uint8, order="F")
+    values = np.zeros((coded.n, len(columns)), dtype=np.uint8, order="F")
     values[has["row"], has["place"]] = 1
-    return pd.DataFrame(values, columns=[column.name for column in columns.values()], copy=False)
+    names = [column.name for column in columns.values()]
+    return pd.DataFrame(values, columns=names, copy=False), list(columns.values())
 
 
 def _leaves(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ..errors import InputError, check_choice
 from ..files import temporary_folder
+from ..phecode import Coded
 
 if TYPE_CHECKING:
     import ibis
@@ -166,13 +167,11 @@ def literal(value: object) -> Value:
 # -- codes -----------------------------------------------------------------------------
 
 
-def distinct_codes(
-    events: Table, index: Table, keys: list[str], subjects: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Which patient (place in `subjects`, sorted) has which code (row of the table of codes).
+def distinct_codes(events: Table, index: Table, keys: list[str], subjects: np.ndarray) -> Coded:
+    """Which patient (place in `subjects`, sorted) has which code, which the columns `keys` make.
 
-    What makes a code are the columns `keys`; ``rows`` says how many events have it. Of events with
-    a ``time`` only what happened up to the index discharge (the day included) counts. Streamed.
+    Of events with a ``time`` only what happened up to the index discharge (the day included)
+    counts. Streamed.
     """
     known = events.inner_join(index.select("subject_id", "discharge_time"), "subject_id")
     if "time" in events.columns:
@@ -200,7 +199,7 @@ def distinct_codes(
     place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order))
     codes = codes.iloc[order].reset_index(drop=True)
-    return np.concatenate(row), place[np.concatenate(number)], codes
+    return Coded(np.concatenate(row), place[np.concatenate(number)], codes, len(subjects))
 
 
 def collect(table: Table) -> pd.DataFrame:
