@@ -819,7 +819,7 @@ def test_a_collapse_is_named(encoded):
     gone = made.copy()
     gone[:, encoded.slice("race")] = [1, 0, 0]
     found = _collapse(real, gone, prevalence, columns)
-    assert "lost race = B (and 1 more such columns)" in found and "lower learning rates" in found
+    assert "lost race=B (and 1 more such columns)" in found and "lower learning rates" in found
 
 
 def test_a_collapse_is_reported_once(encoded, monkeypatch):

@@ -149,7 +149,8 @@ def mean_tetrachoric(codes: np.ndarray, most: int = 60, least: float = 0.03) -> 
     """Over the pairs of the most frequent codes, those of at least a share `least`."""
     share = codes.mean(axis=0)
     often = np.argsort(-share)[:most]
-    found = tetrachoric(codes[:, often[share[often] >= least]])
+    x = codes[:, often[share[often] >= least]].astype(float)
+    found = tetrachoric(x.mean(axis=0), x.T @ x / len(x), len(x))
     return float(found[np.triu_indices(len(found), 1)].mean())
 
 

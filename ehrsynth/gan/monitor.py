@@ -85,7 +85,7 @@ def _draw_patients(
     noise = torch.randn(_MOST, recipe.latent, generator=rng, device=rng.device)
     p = columns.probabilities(generator(noise, given[:, columns.condition]))
     x = columns.draw(p, rng) if recipe.sampled_codes else columns.round(p)
-    return columns.fill_given(x, given).cpu().numpy().astype(like.dtype)
+    return torch.where(columns.is_given, given, x).cpu().numpy().astype(like.dtype)
 
 
 def _light_test(

@@ -38,26 +38,23 @@ def calibrate_pairs(
     ``co_occurrences`` of each group. The pairs, (groups, width, width), are for `draw_in_turn`.
     Chapter generation, "What belongs together".
     """
-    everybody, shift = torch.zeros_like(prevalence[:1]), torch.zeros_like(prevalence)
-    pairs = torch.zeros_like(both)
+    everybody, shift, pairs = (torch.zeros_like(x) for x in (prevalence[:1], prevalence, both))
     counted = counts.unsqueeze(1) * prevalence
-    n, everyone = float(counts.sum()), torch.arange(len(cell), device=cell.device)
-    nobody = torch.zeros_like(cell)
-    known = [
-        _Known(everyone, n, nobody, counted.sum(dim=0, keepdim=True), everybody, least),
-        _Known(everyone, n, cell, counted, shift, least),
+    n, everyone, total = float(counts.sum()), torch.arange(len(cell)).to(cell), counted.sum(dim=0)
+    known = [  # the outcome is in the cells: their prior keeps it clear
+        _Known(everyone, n, torch.zeros_like(cell), total[None], everybody, least, prior=0.0),
+        _Known(everyone, n, cell, counted, shift, least, prior=PRIOR),
     ]
-    sizes = [float(counts[group].sum()) for group in groups]
     for block, shapes in zip(columns.turns, columns.shapes, strict=True):
-        shapes = _over_patients(shapes.to(logits.device), known[0].counted[0, block] / n)
+        if shapes is not None:
+            shapes = _over_patients(shapes.to(logits.device), total[block] / n)
         pick = draw_values(_fit_tables(logits[:, block], known, block, shapes), rng)
-        for group, size, counts_of, table in zip(groups, sizes, both, pairs, strict=True):
-            own = torch.nonzero(group[cell]).squeeze(1)
-            known.append(
-                _Known(own, size, pick[own], counts_of[block], table[block], least, shapes, trust)
-            )
+        for group, own_both, table in zip(groups, both, pairs, strict=True):
+            rows, size = torch.nonzero(group[cell]).squeeze(1), float(counts[group].sum())
+            tables = own_both[block], table[block]
+            known.append(_Known(rows, size, pick[rows], *tables, least, None, shapes, trust))
     if len(columns.yes_no):
-        _fit_tables(logits[:, columns.yes_no], known, columns.yes_no)
+        _fit_tables(logits[:, columns.yes_no], known, columns.yes_no, None)
     return shift + everybody, pairs
 
 
@@ -71,25 +68,24 @@ class _Known:
     counted: Tensor  # training patients with each value and matrix column, (values, width)
     table: Tensor  # the shifts to be found, (values, width)
     least: int  # of those patients, behind every shift
+    prior: float | None  # counts patients; None finds it out from how the model differs from train
     shapes: Tensor | None = None  # of the values, as in ``Columns.shapes``
     trust: float = 1.0
 
 
 def _fit_tables(
-    logits: Tensor, known: list[_Known], where: slice | Tensor, shapes: Tensor | None = None
+    logits: Tensor, known: list[_Known], where: slice | Tensor, shapes: Tensor | None
 ) -> Tensor:
     """Fill the tables of all that is known, for the columns `where`; their shifted logits.
 
-    `shapes` are those of a block's values, None for yes/no columns. Damped Newton steps, one table
-    after another, each coefficient for itself.
+    `shapes` are those of a number's bins. Damped Newton steps, one table after another, each
+    coefficient for itself.
     """
-    one_hot = shapes is not None
-    levels = [_Level(known[0], where, None, None, one_hot, prior=0.0)]
+    levels, one_hot = [_Level(known[0], where)], isinstance(where, slice)
     for one in known[1:]:
-        prior = PRIOR if one.shapes is None else None  # the outcome is in the cells: keep it clear
-        levels.append(_Level(one, where, one.shapes, shapes, one_hot, prior))
-        if not (_is_plain(one.shapes) and _is_plain(shapes)):
-            levels.append(_Level(one, where, None, None, one_hot, prior))
+        if one.shapes is not None or shapes is not None:
+            levels.append(_Level(one, where, one.shapes, shapes))
+        levels.append(_Level(one, where))
     logits, buffer = logits.clone(), torch.empty_like(logits)
     for _ in range(_ROUNDS):
         largest = 0.0
@@ -112,8 +108,6 @@ def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
 
     Then each coefficient can be found by itself, also where most patients are in one bin.
     """
-    if _is_plain(shapes):
-        return shapes
     weight = share.sqrt().unsqueeze(1)
     orthonormal, size = torch.linalg.qr(
         weight * torch.cat([torch.ones_like(weight), shapes], dim=1)
@@ -123,27 +117,20 @@ def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
     return torch.where(weight > 0, shapes, 0.0)[:, 1:]
 
 
-def _is_plain(shapes: Tensor | None) -> bool:
-    """Whether each value has a shape of its own, as categories have."""
-    return shapes is None or torch.equal(shapes, torch.eye(len(shapes), device=shapes.device))
-
-
 class _Level:
     """The coefficients of one table: for each pair of a known shape and a shape of the target.
 
-    Without shapes, for each pair of values. `prior` counts patients, like `PRIOR`; None finds it
-    out from how the model's pairs differ from train's.
+    Without shapes, for each pair of values.
     """
 
     def __init__(
-        self, known: _Known, where: slice | Tensor, inside: Tensor | None, outside: Tensor | None,
-        one_hot: bool, prior: float | Tensor | None,
+        self, known: _Known, where: slice | Tensor, inside: Tensor | None = None,
+        outside: Tensor | None = None,
     ):  # fmt: skip
-        self.known, self.where, self.one_hot, self.prior = known, where, one_hot, prior
-        self.inside = None if _is_plain(inside) else inside
-        self.outside = None if _is_plain(outside) else outside
+        self.known, self.where, self.inside, self.outside = known, where, inside, outside
+        self.prior: float | Tensor | None = known.prior
         counted = known.counted[:, where]
-        if self.inside is None and self.outside is None:  # one to four patients are some
+        if inside is None and outside is None:  # one to four patients are some
             some = (counted > 0) & (counted < known.least)
             counted = torch.where(some, known.least / 2, counted)
         self.wanted, self.untold = self._by_shapes(counted), torch.tensor(False)
@@ -155,11 +142,11 @@ class _Level:
         What is expected decides too: to leave out only what few have would make it more frequent.
         """
         least, counted = self.known.least, self.known.counted[:, self.where]
-        shaped = self.inside is not None or self.outside is not None
         for dim, shapes in ((0, self.inside), (1, self.outside)):
             if shapes is not None:
                 counted, expected = (x.sum(dim=dim, keepdim=True) for x in (counted, expected))
         few = torch.maximum(counted, expected) < 2 * least
+        shaped = self.inside is not None or self.outside is not None
         return few | (counted > 0) & (counted < least) if shaped else few
 
     def _sums(self, values: Tensor) -> Tensor:
@@ -180,19 +167,18 @@ class _Level:
         """Move the coefficients towards train's sums; what it adds to the logits, by value."""
         if len(self.known.rows) < len(p):
             p = p[self.known.rows]
-        scale = self.known.n / max(len(p), 1)
-        sums = self._sums(p)
+        scale, sums = self.known.n / max(len(p), 1), self._sums(p)
         if self.outside is None:
-            spread = p - p.square()
+            squares = p - p.square()
         else:
-            spread = p @ self.outside.square() - (p @ self.outside).square()
-        information = scale * self._inward(self._sums(spread))
+            squares = p @ self.outside.square() - (p @ self.outside).square()
+        information = scale * self._inward(self._sums(squares))
         apart = self.wanted - scale * self._by_shapes(sums)
         if self.coefficients.count_nonzero() == 0:
             self.untold = self._untold(scale * sums)
         if self.prior is None:
             self.prior = _chance(apart, information) / self.known.trust
-        if self.outside is None and self.one_hot:
+        if self.outside is None and isinstance(self.where, slice):
             # All values of a block move at once, so that their differences move by two steps.
             information = scale * self._inward(sums)
         step = (apart - self.prior * self.coefficients) / (information + self.prior + 1e-3)

@@ -18,7 +18,7 @@ from scipy.stats import norm
 
 from ..errors import InputError, check_count
 from ..files import read_json, write_json
-from ..gan.pairs_only import PairsOnly, nearest, tetrachoric_of, to_coordinates
+from ..gan.pairs_only import PairsOnly, nearest, tetrachoric, to_coordinates
 from ..kinds import REST
 from ..schema import Column, Schema
 from .budget import Budget
@@ -301,7 +301,7 @@ def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) ->
     both[:k, :k] -= np.outer(share, share)
     found = _without_noise(both / np.outer(scale, scale), np.sqrt(noise / n) / weight / scale)
     both = found[:k, :k] * np.outer(height, height) + np.outer(share, share)
-    found[:k, :k] = tetrachoric_of(share, both, n)
+    found[:k, :k] = tetrachoric(share, both, n)
     missing = [i for i, column in enumerate(owner) if column.kind == "continuous"]
     known = 1 - share[missing][:, None] - share[missing] + both[np.ix_(missing, missing)]
     found[k:, k:] *= np.outer(there, there) / np.maximum(known, np.outer(there, there) / 4 + 1e-6)
