@@ -16,17 +16,15 @@ from torch import Tensor
 
 from .errors import InputError, check_count
 from .files import atomic_path, check_file, read_json, reason, write_json
-from .gan.checkpoint import Checkpoint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import CHECKPOINT, DEFAULT, SETTINGS, WEIGHTS, Recipe, named
-from .gan.train import RECORD_EVERY, train
+from .gan.train import RECORD_EVERY, Checkpoint, train, under
 from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
-from .generation.code_pairs import CodePairs, fit_code_pairs
 from .generation.counts import Counts
 from .generation.draw import Phase, choose_cells, draw_in_turn, span, spread
-from .generation.pairs import calibrate_pairs
+from .generation.pairs import CodePairs, calibrate_pairs, fit_code_pairs
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 from .progress import at_work
@@ -47,10 +45,9 @@ class EMRWGAN(BaseEstimator):
 
     Parameters
     ----------
-    recipe : str or Recipe
-        Name of one in ``gan.recipe.RECIPES``; or your own.
-    seed : int
-        Same seed and data, same model, on the same machine.
+    recipe, seed : str or Recipe, int
+        Name of one in ``gan.recipe.RECIPES``, or your own. Same seed and data, same model, on the
+        same machine.
     steps, condition : int and bool, optional
         Override the recipe's.
     device : str
@@ -60,12 +57,10 @@ class EMRWGAN(BaseEstimator):
 
     Attributes
     ----------
-    recipe_ : Recipe
-        The recipe with this model's overrides.
+    recipe_, conditions_ : Recipe, list of str
+        The recipe with this model's overrides; the columns that ``sample(where=...)`` may fix.
     history_ : DataFrame
         Losses, prevalence error and seconds every 20 steps, and what the quality monitor found.
-    conditions_ : list of str
-        The columns that ``sample(where=...)`` may fix.
     """
 
     def __init__(
@@ -86,17 +81,19 @@ class EMRWGAN(BaseEstimator):
 
         Parameters
         ----------
-        encoded : Encoded
-            From ``Preprocessor.transform``.
-        progress : bool
-            Show a progress bar.
+        encoded, progress : Encoded, bool
+            From ``Preprocessor.transform``; and whether to show a progress bar.
         checkpoint_dir, resume, checkpoint_every : path, bool and int, optional
             Folder for a checkpoint, from which training goes on to the same model, unless `resume`
             is False; and the steps between two (rounded up to a multiple of 20).
         watch, watch_every : callable and int, optional
             Called as ``watch(step, model)``; and the steps between, by default a tenth of all.
         """
-        _check_patients(encoded)
+        if not isinstance(encoded, Encoded):
+            what = f"A model is trained on encoded patients, not on {type(encoded).__name__}"
+            raise InputError(f"{what}; give it Preprocessor().fit(train).transform(train).")
+        if len(encoded) < 2:
+            raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
         self._settle(encoded.layout)
         recipe, device = self.recipe_, self._device()
         steps = recipe.total_steps(len(encoded)) if self.steps is None else self.steps
@@ -174,8 +171,9 @@ class EMRWGAN(BaseEstimator):
         size = sample_size(self.counts_) // 2  # seconds, even with thirty columns to draw in turn
         cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
-        member, groups, drawn = tabulate.cell_of(data, columns, self.cells_), self._groups(), None
-        both = torch.stack([tabulate.co_occurrences(data, columns, g[member]) for g in groups])
+        given, groups, drawn = data[:, columns.condition].unsqueeze(1), self._groups(), None
+        member = (given == self.cells_.to(given.dtype)).all(dim=2).to(torch.uint8).argmax(dim=1)
+        both = torch.stack([tabulate.co_occurrences(data[g[member]], columns) for g in groups])
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
                 columns, logits, cell, self.counts_, self.of_cells_, both, groups, rng,
@@ -312,10 +310,7 @@ class EMRWGAN(BaseEstimator):
     def _matched(
         self, n: int, block: Block, rng: torch.Generator, phase: Phase
     ) -> list[np.ndarray]:
-        """The published way: keep patients until each outcome class is as frequent as in train.
-
-        It gives up after many draws when the generator makes too few of a class.
-        """
+        """The published way: keep patients until each outcome class is as frequent as in train."""
         last = places(self.layout_)[block.name].stop - 1
         positive = round(n * float(self.prevalence_[0, last]))
         wanted, every = {1: positive, 0: n - positive}, torch.ones(1, dtype=torch.bool)
@@ -412,14 +407,6 @@ class EMRWGAN(BaseEstimator):
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _check_patients(encoded) -> None:
-    if not isinstance(encoded, Encoded):
-        what = f"A model is trained on encoded patients, not on {type(encoded).__name__}"
-        raise InputError(f"{what}; give it Preprocessor().fit(train).transform(train).")
-    if len(encoded) < 2:
-        raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
 
 
 def _check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:

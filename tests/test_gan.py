@@ -1198,7 +1198,7 @@ def test_mistakes_are_named(encoded, trained, tmp_path):
         Recipe(patience=3)
     with pytest.raises(InputError, match="looks is -1; use 0 or more"):
         Recipe(looks=-1)
-    with pytest.raises(InputError, match="optimizer is 'sgd'"):
+    with pytest.raises(InputError, match="no optimizer 'sgd'"):
         Recipe(optimizer="sgd")
     with pytest.raises(InputError, match="does not exist"):
         EMRWGAN.load(tmp_path)

@@ -46,13 +46,12 @@ HOUSE = {
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "encode")},
     "gan-architecture": {
         "gan": (
-            "losses", "networks", "recipe", "pairs_only", "monitor", "players",
-            "checkpoint", "train",
+            "losses", "networks", "recipe", "pairs_only", "monitor", "players", "train",
         )
     },
     "generation": {
         "generation": (
-            "draw", "calibration", "tabulate", "pairs", "code_pairs", "counts", "decode",
+            "draw", "calibration", "tabulate", "pairs", "counts", "decode",
         ),
         "model": (), "runs": (), "stream": (),
     },

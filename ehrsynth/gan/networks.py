@@ -114,15 +114,18 @@ class Columns(nn.Module):
         self._keep("is_one_hot", mask(block.kind in _ONE_HOT for block in layout))
         self._keep("is_scalar", mask(block.kind == "scalar" for block in layout))
         self._keep("in_turn", self.is_one_hot & ~self.is_given)
+        coins = ~self.is_given & ~self.is_one_hot & ~self.is_scalar
         diagnoses = mask(b.kind == "binary" and b.role == _COUNTED for b in layout)
-        self._keep("single", _where(~self.is_one_hot))
-        self._keep("condition", _where(self.is_given))
-        self._keep("counted", _where(diagnoses & ~self.is_given))
-        self._keep("yes_no", _where(~self.is_given & ~self.is_one_hot & ~self.is_scalar))
+        masks = {
+            "single": ~self.is_one_hot, "condition": self.is_given, "yes_no": coins,
+            "counted": diagnoses & ~self.is_given,
+        }  # fmt: skip
         self.block_widths = list(dict.fromkeys(b.width for b in layout if b.kind in _ONE_HOT))
         for width in self.block_widths:
             as_wide = mask(block.width == width for block in layout)
-            self._keep(f"block_{width}", _where(self.is_one_hot & as_wide))
+            masks[f"block_{width}"] = self.is_one_hot & as_wide
+        for name, own in masks.items():
+            self._keep(name, torch.nonzero(own)[:, 0])
         blocks = [getattr(self, f"block_{width}") for width in self.block_widths]
         self._keep("back", torch.argsort(torch.cat([self.single, *blocks])))
         turns = [b for b in layout if b.kind in _ONE_HOT and b.name not in given]
@@ -135,6 +138,7 @@ class Columns(nn.Module):
         for i, block in enumerate(binned):
             scores[where[block.name], i] = block.scores
         self._keep("scores", score_weight * torch.from_numpy(scores))
+        self.feature_width = self.width + len(binned)  # what the critic sees
 
     def _keep(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values, persistent=False)
@@ -146,11 +150,6 @@ class Columns(nn.Module):
             blocks = x[:, getattr(self, f"block_{width}")].view(len(x), -1, width)
             parts.append(together(blocks).flatten(1))
         return torch.cat(parts, dim=1)[:, self.back]
-
-    @property
-    def feature_width(self) -> int:
-        """Number of features the critic sees."""
-        return self.width + self.scores.shape[1]
 
     def features(self, x: Tensor) -> Tensor:
         """Matrix columns with the bins' normal scores beside them, shape (n, feature_width)."""
@@ -206,7 +205,3 @@ def _shapes(block: Block) -> Tensor | None:
     shapes[:-1, :-1] = polynomials
     shapes[-1, -1] = 1
     return torch.from_numpy(shapes)
-
-
-def _where(mask: Tensor) -> Tensor:
-    return torch.nonzero(mask)[:, 0]

@@ -58,13 +58,15 @@ class PairsOnly:
         flags = [_flags(column, train[column.name]) for column in self.schema_.columns]
         self.shares_ = [own.mean(axis=0) for own in flags]
         self.values_ = {name: np.sort(numbers[name].dropna().to_numpy(float)) for name in numbers}
-        blocks = [*map(to_coordinates, self.shares_), np.eye(numbers.shape[1])]
+        return self.tie(_correlations(np.concatenate(flags, axis=1), numbers))
+
+    def tie(self, found: np.ndarray) -> "PairsOnly":
+        """Learn the pairs from correlations: of yes/no columns and categories, then of numbers."""
+        blocks = [*map(_to_coordinates, self.shares_), np.eye(len(self.values_))]
         back = block_diag(*blocks)
-        wanted = back @ _correlations(np.concatenate(flags, axis=1), numbers) @ back.T
-        alone = block_diag(*(np.ones_like(block) for block in blocks[:-1]), blocks[-1])
-        wanted = np.where(alone, np.eye(len(back)), wanted)
-        # Of the coordinates: first those of yes/no columns and categories, then the numbers'.
-        self.correlation_ = nearest(np.clip(wanted, -_LARGEST, 1.0))
+        alone = block_diag(*map(np.ones_like, blocks[:-1]), blocks[-1])
+        wanted = np.where(alone, np.eye(len(back)), back @ found @ back.T)
+        self.correlation_ = _nearest(np.clip(wanted, -_LARGEST, 1.0))
         return self
 
     def sample(self, n: int, seed: int = 0) -> pd.DataFrame:
@@ -99,10 +101,8 @@ def _flags(column: Column, values: pd.Series) -> np.ndarray:
     return (values.astype(str).to_numpy()[:, None] == np.array(shown)).astype(float)
 
 
-def to_coordinates(share: np.ndarray) -> np.ndarray:
-    """From correlations with the categories of these shares to those with their coordinates.
-    Chapter training, "Margins, pairs, and what the networks add".
-    """
+def _to_coordinates(share: np.ndarray) -> np.ndarray:
+    """From correlations with the categories of these shares to those with their coordinates."""
     if len(share) == 1:
         return np.eye(1)
     # The mean coordinate among those with a category; of the others' it is what is left.
@@ -129,10 +129,8 @@ def _correlations(flags: np.ndarray, numbers: pd.DataFrame) -> np.ndarray:
     return np.block([[alike, biserial.T], [biserial, both]])
 
 
-def nearest(wanted: np.ndarray) -> np.ndarray:
-    """The nearest correlation matrix (Higham, IMA J Numer Anal 2002;22:329-343).
-    Chapter training, "Margins, pairs, and what the networks add".
-    """
+def _nearest(wanted: np.ndarray) -> np.ndarray:
+    """The nearest correlation matrix (Higham, IMA J Numer Anal 2002;22:329-343)."""
     correction = np.zeros_like(wanted)
     for _ in range(_ROUNDS):
         sizes, ways = np.linalg.eigh(wanted - correction)

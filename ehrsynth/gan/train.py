@@ -1,18 +1,25 @@
-"""The loop that plays the game: it records, looks, saves, and recovers from divergence."""
+"""The loop that plays the game: it records, looks, saves, resumes, recovers from divergence."""
 
 import copy
+import hashlib
+import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import atomic_path
+from ..preprocessing.matrix import Block
 from ..progress import at_work
-from .checkpoint import Checkpoint, pack, unpack
 from .monitor import QUALITY, Monitor, TwoSampleTest, validation_rows
 from .networks import Generator
 from .players import Game, column_means, critic_step, generator_step, stream
@@ -24,6 +31,10 @@ _APART = 100  # steps between two looks, at least; they cost a few per cent of t
 _SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
 _CHOICE_FROM, _CHOICE_EVERY = 150, 50  # epochs at which the published choice of weights looks
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
+_NETWORKS = ("generator", "critic", "chosen")
+_OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
+_NUMBERS = ("epoch_loss", "halvings", "smallest_loss")  # of a game
+_FOUND = ("smallest", "since", "warned")  # by its monitor
 _IMAGINED = 1_024  # patients generated to see how far the prevalences are
 
 
@@ -35,7 +46,7 @@ class TrainingError(InputError):
 
 def train(
     game: Game, data: Tensor, steps: int, seed: int, progress: bool = False,
-    checkpoint: Checkpoint | None = None, watch: Callable[[int, Game], None] | None = None,
+    checkpoint: "Checkpoint | None" = None, watch: Callable[[int, Game], None] | None = None,
     watch_every: int | None = None, test: TwoSampleTest | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Play `steps` rounds of the game on all training patients, and return the history.
@@ -72,7 +83,7 @@ class _Run:
     """One training: where it is, its history, and the state to which it can go back."""
 
     def __init__(
-        self, game: Game, data: Tensor, steps: int, seed: int, checkpoint: Checkpoint | None,
+        self, game: Game, data: Tensor, steps: int, seed: int, checkpoint: "Checkpoint | None",
         test: TwoSampleTest | None,
     ):  # fmt: skip
         self.game, self.data, self.steps, self.seed = game, data, steps, seed
@@ -86,7 +97,7 @@ class _Run:
             before = self.history[-1]["seconds"] if self.history else 0.0
         self.started = time.perf_counter() - before
         self.sums = torch.zeros(len(_LOSSES), device=data.device)
-        self.safe = (pack(game), self.step, len(self.history))
+        self.safe = (_pack(game), self.step, len(self.history))
         self.batches = _batches(self.learned, game.recipe, seed, self.step)
 
     def is_over(self) -> bool:
@@ -114,11 +125,7 @@ class _Run:
             self._choose(float(critic_numbers[0]))
 
     def _choose(self, critic_loss: float) -> None:
-        """The published choice of weights: those at the smallest positive loss of an epoch.
-
-        As published, its sign is turned: the mean of the distance less the weighted penalty. A
-        training that ends before the first look generates with its last weights.
-        """
+        """As published: the weights at the smallest positive loss of an epoch, its sign turned."""
         game = self.game
         game.epoch_loss += critic_loss
         epoch, inside = divmod(self.step, self.per_epoch)
@@ -177,7 +184,7 @@ class _Run:
     def save(self) -> None:
         """Keep the state to which to go back, and the checkpoint, where they are due."""
         if self.game.recipe.recoveries and self.step % _SAFE_EVERY == 0:
-            self.safe = (pack(self.game), self.step, len(self.history))
+            self.safe = (_pack(self.game), self.step, len(self.history))
         if self.checkpoint is not None and self.is_due(self.checkpoint.every):
             self.checkpoint.save(self.game, self.history, self.step)
 
@@ -187,7 +194,7 @@ class _Run:
         if halvings > self.game.recipe.recoveries:
             raise TrainingError(diverged)
         (tensors, numbers), self.step, rows = self.safe
-        unpack(self.game, tensors, numbers)
+        _unpack(self.game, tensors, numbers)
         self.game.halvings = halvings
         del self.history[rows:]
         self.batches = _batches(self.learned, self.game.recipe, self.seed, self.step)
@@ -252,3 +259,94 @@ def average(game: Game, step: int, steps: int) -> None:
     own, average = game.generator, game.chosen
     torch._foreach_lerp_(list(average.parameters()), list(own.parameters()), 1 - decay)
     torch._foreach_copy_(list(average.buffers()), list(own.buffers()))  # until they are refreshed
+
+
+# -- stopping and resuming ----------------------------------------------------------------
+
+
+class Checkpoint:
+    """One safetensors file from which training goes on as if it had never stopped.
+
+    It is written every so many steps, a multiple of :data:`RECORD_EVERY`.
+    Chapter training, "Stop and resume".
+    """
+
+    def __init__(
+        self, path: Path, recipe: Recipe, steps: int, seed: int, data: Tensor,
+        layout: tuple[Block, ...], every: int = 200,
+    ):  # fmt: skip
+        self.path, self.every = path, every
+        digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
+        digest.update(data.cpu().contiguous().numpy().data)
+        own = {"steps": steps, "seed": seed, "training data": digest.hexdigest()[:16]}
+        self.settings = json.loads(json.dumps(asdict(recipe) | own))
+
+    def save(self, game: Game, history: list[dict], step: int) -> None:
+        """Write the whole state of the game, of which so many steps are done."""
+        tensors, numbers = _pack(game)
+        state = {"settings": self.settings, "step": step, "history": history, "game": numbers}
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(save(tensors, metadata={"state": json.dumps(state)}))
+
+    def load(self, game: Game) -> tuple[list[dict], int]:
+        """Put the game in the saved state; return the history and the steps done."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                state = json.loads(file.metadata()["state"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+            old = state["settings"]
+        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{self.path} is not a readable checkpoint; delete it to start again."
+            ) from error
+        new = self.settings.items()
+        if other := [f"{k}: {old.get(k)}, now {v}" for k, v in new if old.get(k) != v]:
+            raise InputError(
+                f"{self.path} was made with other settings ({'; '.join(other)}); "
+                "use the same, another folder, or resume=False to start again."
+            )
+        _unpack(game, tensors, state["game"])
+        return state["history"], state["step"]
+
+
+def _pack(game: Game) -> tuple[dict[str, Tensor], dict]:
+    """Copies of all that changes in a game: tensors, and what JSON can hold."""
+    tensors = {"random_state": game.rng.get_state()}
+    for name in _NETWORKS:
+        tensors |= {f"{name}.{key}": x for key, x in getattr(game, name).state_dict().items()}
+    for name in _OPTIMIZERS:
+        for index, values in getattr(game, name).state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": x for key, x in values.items()}
+    numbers = {name: getattr(game, name) for name in _NUMBERS}
+    if game.monitor is not None:
+        tensors |= {f"best.{key}": x for key, x in game.monitor.best.items()}
+        numbers["monitor"] = {name: getattr(game.monitor, name) for name in _FOUND}
+    return {name: x.clone().contiguous() for name, x in tensors.items()}, numbers
+
+
+def _unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
+    """Put the game in the state that was copied."""
+    game.rng.set_state(tensors["random_state"])
+    for name in _NETWORKS:
+        getattr(game, name).load_state_dict(under(tensors, name))
+    for name in _OPTIMIZERS:
+        optimizer, values = getattr(game, name), under(tensors, name)
+        state = {
+            int(i): {key: x.clone() for key, x in under(values, i).items()}
+            for i in sorted({key.split(".")[0] for key in values})
+        }
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    for name in _NUMBERS:
+        setattr(game, name, numbers[name])
+    if game.monitor is not None:
+        game.monitor.best = under(tensors, "best")
+        for name in _FOUND:
+            setattr(game.monitor, name, numbers["monitor"][name])
+
+
+def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose keys begin with `name` and a dot, by the rest of their keys.
+    Chapter training, "Stop and resume".
+    """
+    start = f"{name}."
+    return {k.removeprefix(start): value for k, value in tensors.items() if k.startswith(start)}

@@ -85,10 +85,7 @@ def repair(
 
 
 def _lend(table: pd.DataFrame, rng: np.random.Generator, schema: Schema, rules: list[Rule]) -> bool:
-    """Give who breaks a rule still all that the rules speak of from a patient who keeps them all.
-
-    The outcome and the sex stay. False where too few patients keep them all.
-    """
+    """Give who breaks a rule still, but for outcome and sex, what one has who keeps them all."""
     broken = np.any([rule.broken(table, schema)[0] for rule in rules], axis=0)
     if broken.mean() > 0.5:
         return False
@@ -114,9 +111,8 @@ def postprocess(
 
     Parameters
     ----------
-    encoded, prep : Encoded, Preprocessor
+    encoded, prep, seed : Encoded, Preprocessor, int
         From ``EMRWGAN.sample``, and with what the model was trained.
-    seed : int
     rules : bool or list of Rule
         Your own, True for :func:`ehrsynth.rules.clinical_rules`, False for none.
     repaired : dict, optional
@@ -131,7 +127,6 @@ def postprocess(
     table = prep.inverse_transform(encoded, seed=decoding)
     if rules is False:
         return table
-    chosen = clinical_rules(prep.schema_) if rules is True else list(rules)
-    if rules is not True:
-        check_rules(chosen, prep.schema_)
-    return repair(table, np.random.default_rng(repairing), prep.schema_, chosen, repaired)
+    own = None if rules is True else list(rules)
+    check_rules(own or [], prep.schema_)
+    return repair(table, np.random.default_rng(repairing), prep.schema_, own, repaired)

@@ -1,18 +1,24 @@
-"""Pairs of columns as frequent as in train: each drawn value shifts the columns that come later."""
+"""Pairs of columns as frequent as in train: what is drawn in turn shifts what comes later."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.sparse import csc_matrix, csr_matrix
+from scipy.special import expit
 from torch import Tensor
 
 from ..gan.networks import Columns
 from ..protection import LEAST_PATIENTS
 from .calibration import PRIOR, activate
-from .draw import draw_values
+from .draw import Phase, draw_values, spread
 
-_ROUNDS = 12  # at most, of setting every pair right in turn
+_ROUNDS, _CODE_ROUNDS = 12, 20  # at most, of setting every pair, or all pairs of a code right
+_NEAR, _CODE_NEAR = 0.01, 0.02  # of the log odds
 _CLEAR = 3.0  # standard errors that make a pair's difference its own evidence
-_NEAR = 0.01  # of the log odds of a pair
+_FEWEST = 20  # training patients with a code before it may shift another
+_STREAM = 6  # sets the random numbers of codes apart
+_BLOCK = 32  # codes, of those drawn in turn, that are shifted together
 
 
 @torch.no_grad()
@@ -76,10 +82,9 @@ class _Known:
 def _fit_tables(
     logits: Tensor, known: list[_Known], where: slice | Tensor, shapes: Tensor | None
 ) -> Tensor:
-    """Fill the tables of all that is known, for the columns `where`; their shifted logits.
+    """Fill the tables of all that is known by damped Newton steps, one after another.
 
-    `shapes` are those of a number's bins. Damped Newton steps, one table after another, each
-    coefficient for itself.
+    For the columns `where`, of which a number's bins have `shapes`; their shifted logits.
     """
     levels, one_hot = [_Level(known[0], where)], isinstance(where, slice)
     for one in known[1:]:
@@ -104,10 +109,7 @@ def _fit_tables(
 
 
 def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
-    """Shapes that mean the same, orthonormal over patients instead of values.
-
-    Then each coefficient can be found by itself, also where most patients are in one bin.
-    """
+    """The same, orthonormal over patients: each coefficient can then be found by itself."""
     weight = share.sqrt().unsqueeze(1)
     orthonormal, size = torch.linalg.qr(
         weight * torch.cat([torch.ones_like(weight), shapes], dim=1)
@@ -118,10 +120,7 @@ def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
 
 
 class _Level:
-    """The coefficients of one table: for each pair of a known shape and a shape of the target.
-
-    Without shapes, for each pair of values.
-    """
+    """The coefficients of one table: for each pair of shapes, or without them of values."""
 
     def __init__(
         self, known: _Known, where: slice | Tensor, inside: Tensor | None = None,
@@ -137,10 +136,8 @@ class _Level:
         self.coefficients = torch.zeros_like(self.wanted)
 
     def _untold(self, expected: Tensor) -> Tensor:
-        """Where too few patients, in train and as expected, stand behind a coefficient.
-
-        What is expected decides too: to leave out only what few have would make it more frequent.
-        """
+        """Where too few patients, in train and as expected, stand behind a coefficient."""
+        # To leave out only what few have would make it more frequent, so what is expected counts.
         least, counted = self.known.least, self.known.counted[:, self.where]
         for dim, shapes in ((0, self.inside), (1, self.outside)):
             if shapes is not None:
@@ -191,11 +188,9 @@ class _Level:
 
 
 def _chance(apart: Tensor, information: Tensor) -> Tensor:
-    """One over the prior variance of each coefficient.
+    """One over the prior variance of each coefficient, or of its own where it is clear.
 
-    A sum that differs by chance only has a mean square of `information`; what is beyond it is the
-    coefficients' variance, times `information` squared, over a row. A difference `_CLEAR` times
-    what chance makes of it stands for itself.
+    Squares of what differs by chance have the mean `information`; what is beyond is the variance.
     """
     known = information > 1
     beyond = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0)
@@ -203,3 +198,126 @@ def _chance(apart: Tensor, information: Tensor) -> Tensor:
     variance = beyond.sum(dim=1, keepdim=True) / sums.clamp_min(1e-9)
     own = torch.where(beyond > _CLEAR**2 - 1, beyond / information.clamp_min(1e-9), 0.0)
     return 1 / torch.maximum(variance, own).clamp_min(1e-5)
+
+
+# -- pairs of codes ------------------------------------------------------------------------
+
+
+@dataclass
+class CodePairs:
+    """What each drawn code adds to the log odds of the codes after it, the most frequent first.
+
+    A shift is a posterior mode, and patients with the outcome have shifts of
+    their own on top. Chapter generation, "What belongs together".
+    """
+
+    order: Tensor  # (k,) places among the yes/no columns, in the order of drawing
+    start: Tensor  # (groups, k) shifts of the codes, by group of patients
+    shifts: Tensor  # (groups, k, k) row i is added to later codes of those who have code i
+
+    @torch.no_grad()
+    def draw(
+        self, logits: Tensor, cell: Tensor, groups: Tensor, phase: Phase
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the codes of patients with these `logits`, shape (n, k), who lie cell after cell.
+
+        Probabilities as they were when each code was drawn, and uniform numbers, below which a
+        patient has the code. `phase` as in :func:`ehrsynth.generation.draw.spread`.
+        """
+        ends = torch.bincount(cell, minlength=groups.shape[1]).cumsum(dim=0).tolist()
+        own = [slice(*both) for both in zip([0, *ends], ends, strict=False)]
+        start, tables = (torch.tensordot(groups.T.to(x), x, 1) for x in (self.start, self.shifts))
+        # Of a code the patients lie side by side in memory.
+        logits = logits.T.contiguous()[self.order]
+        for shift, part in zip(start, own, strict=True):
+            logits[:, part] += shift.unsqueeze(1)
+        codes, chance, uniform = (torch.zeros_like(logits) for _ in range(3))
+        for i, place in enumerate(self.order.tolist()):
+            first = i - i % _BLOCK  # what was drawn before these few shifts all of them at once
+            block, later = slice(first, first + _BLOCK), slice(i + 1, first + _BLOCK)
+            for table, part in zip(tables, own if i == first else (), strict=False):
+                logits[block, part].addmm_(table[:first, block].T, codes[:first, part])
+            torch.sigmoid(logits[i], out=chance[place])
+            own_phase = phase if isinstance(phase, torch.Generator) else phase[:, place]
+            uniform[place] = spread(chance[place], cell, own_phase)
+            torch.lt(uniform[place], chance[place], out=codes[i])
+            for table, part in zip(tables, own, strict=True):
+                logits[later, part].addr_(table[i, later], codes[i, part])
+        return chance.T.contiguous(), uniform.T.contiguous()
+
+
+def fit_code_pairs(
+    logits: Tensor, cell: Tensor, data: Tensor, member: Tensor, groups: Tensor, trust: float,
+    seed: int,
+) -> CodePairs:  # fmt: skip
+    """Find the shifts at which codes and pairs of codes are as frequent as in train.
+
+    `logits` (n, k) are of generated patients, as frequent in every group as in train; `data`
+    (patients, k) has train's codes; `cell` and `member` are the cells of either, and `groups` says
+    which cells belong to each group. With a `trust` of 1 in train's pairs the shifts are the
+    likeliest (empirical Bayes), which tell most about who was in train; less is more cautious.
+    Chapter generation, "What belongs together".
+    """
+    generated, rng = logits.cpu().numpy(), np.random.default_rng([seed, _STREAM])
+    inside, members = (groups[:, own].cpu().numpy() for own in (cell, member))
+    real = csr_matrix(data.cpu().numpy().astype(np.float32))
+    order = np.argsort(-np.asarray(real.sum(axis=0)).ravel(), kind="stable")
+    real, n, size = real[:, order], len(generated), len(order)
+    both = [np.asarray((part := real[own]).T @ part.toarray()) for own in members]
+    start = np.zeros((len(members), size), np.float32)
+    shifts = np.zeros((len(members), size, size), np.float32)
+    number = np.ones(n, np.float32)  # of the codes that each patient has, and one
+    rows, ends = np.empty(0, np.int32), [0]
+    for i, place in enumerate(order):
+        drawn = csc_matrix((np.ones(len(rows), np.float32), rows, ends), shape=(n, i))
+        wanted = [table[: i + 1, i] for table in both]
+        part, own_start, own_shifts = _fit_one(
+            generated[:, place].astype(np.float32), drawn, number, inside, wanted,
+            [table.diagonal()[:i] >= _FEWEST for table in both], members.sum(axis=1), trust,
+        )  # fmt: skip
+        start[:, i], shifts[:, :i, i] = own_start, own_shifts
+        have = np.flatnonzero(rng.random(n) < expit(part)).astype(np.int32)
+        number[have] += 1
+        rows, ends = np.append(rows, have), [*ends, len(rows) + len(have)]
+    parts = (torch.from_numpy(part).to(data.device) for part in (order, start, shifts))
+    return CodePairs(*parts)
+
+
+def _fit_one(
+    logits: np.ndarray, drawn: csc_matrix, number: np.ndarray, inside: np.ndarray,
+    wanted: list[np.ndarray], enough: list[np.ndarray], sizes: np.ndarray, trust: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """The logits of one code, shifted, and by group its own shift and those of codes before it."""
+    groups, k = len(wanted), drawn.shape[1]
+    start, shifts = np.zeros(groups, np.float32), np.zeros((groups, k), np.float32)
+    scale = sizes / np.maximum(inside.sum(axis=1), 1)
+    prior: list[np.ndarray | None] = [None] * groups
+    logits = logits.copy()
+    for _ in range(_CODE_ROUNDS):
+        largest = 0.0
+        for g in range(groups):
+            p = expit(logits) * inside[g]
+            slope = p * (1 - p)
+            apart = wanted[g][:k] - scale[g] * (drawn.T @ p)
+            # All codes of a patient move at once; with this bound every step comes closer.
+            bound = scale[g] * (drawn.T @ (slope * number))
+            if prior[g] is None:
+                prior[g] = _prior(apart, scale[g] * (drawn.T @ slope), enough[g]) / trust
+            step = np.clip((apart - prior[g] * shifts[g]) / (bound + prior[g] + 1e-3), -1, 1)
+            first = (wanted[g][k] - scale[g] * p.sum()) / (scale[g] * slope @ number + 1.0)
+            first = float(np.clip(first, -1, 1))
+            shifts[g] += step
+            start[g] += first
+            logits += inside[g] * (drawn @ step + first)
+            largest = max(largest, float(np.abs(step).max(initial=0)), abs(first))
+        if largest < _CODE_NEAR:
+            break
+    return logits, start, shifts
+
+
+def _prior(apart: np.ndarray, information: np.ndarray, enough: np.ndarray) -> np.ndarray:
+    """One over the prior variance of each shift; infinite, nearly, without enough patients."""
+    known = enough & (information > 1)
+    beyond = np.where(known, apart**2 / np.maximum(information, 1e-9) - 1, 0.0).sum()
+    variance = max(beyond, 0.0) / max(information[known].sum(), 1e-9)
+    return np.where(enough, 1 / max(variance, 1e-5), 1e9).astype(np.float32)

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.fft import dct, idct
-from scipy.linalg import block_diag
 from scipy.special import ndtri
 from scipy.stats import norm
 
 from ..errors import InputError, check_count
 from ..files import read_json, write_json
-from ..gan.pairs_only import PairsOnly, nearest, tetrachoric, to_coordinates
+from ..gan.pairs_only import PairsOnly, tetrachoric
 from ..kinds import REST
 from ..schema import Column, Schema
 from .budget import Budget
@@ -50,13 +49,7 @@ def fit_pairs(
     schema = Schema.of(train) if schema is None else schema
     margins = Margins(schema, train, budget, rng, most_codes, public)
     model = without_pairs(margins)
-    blocks = [*map(to_coordinates, model.shares_), np.eye(len(margins.numbers))]
-    back = block_diag(*blocks)
-    wanted = back @ _correlations(margins, train, budget, rng) @ back.T
-    alone = block_diag(*map(np.ones_like, blocks[:-1]), blocks[-1])
-    wanted = np.where(alone, np.eye(len(wanted)), np.clip(wanted, -_LARGEST, _LARGEST))
-    model.correlation_ = nearest(wanted)
-    return model, margins.patients
+    return model.tie(_correlations(margins, train, budget, rng)), margins.patients
 
 
 def without_pairs(margins: "Margins") -> PairsOnly:
@@ -305,8 +298,9 @@ def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) ->
     missing = [i for i, column in enumerate(owner) if column.kind == "continuous"]
     known = 1 - share[missing][:, None] - share[missing] + both[np.ix_(missing, missing)]
     found[k:, k:] *= np.outer(there, there) / np.maximum(known, np.outer(there, there) / 4 + 1e-6)
+    found = np.clip(found, -_LARGEST, _LARGEST)
     np.fill_diagonal(found, 1.0)
-    return np.clip(found, -1, 1)
+    return found
 
 
 def _without_noise(found: np.ndarray, error: np.ndarray) -> np.ndarray:
