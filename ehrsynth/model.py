@@ -114,7 +114,7 @@ class EMRWGAN(BaseEstimator):
 
         def look(step: int, game: Game) -> None:
             if step < steps:
-                self._finish(game, data, game.chosen if recipe.averaging else game.generator)
+                self._finish(game, data, game.present)
                 watch(step, self)  # type: ignore[misc]
 
         self.history_ = train(
@@ -237,7 +237,8 @@ class EMRWGAN(BaseEstimator):
         """
         allowed, rng, phase = self._asked(where, seed)
         logits, cell, _, back = self._imagine(n, allowed, rng)
-        p = self._given(self.columns_.probabilities(logits), cell)
+        p = self.columns_.probabilities(logits)
+        p[:, self.columns_.condition] = self.cells_[cell].to(p.dtype)
         p[:, self.columns_.yes_no], _ = self._toss(logits, cell, phase)
         return Encoded(p[back].cpu().numpy(), self.layout_)
 
@@ -260,11 +261,6 @@ class EMRWGAN(BaseEstimator):
             groups = self._groups()
             logits, drawn = draw_in_turn(self.columns_, logits, cell, self.pairs_, groups, rng)
         return logits, cell, drawn, torch.randperm(n, generator=rng, device=cell.device)
-
-    def _given(self, p: Tensor, cell: Tensor) -> Tensor:
-        """The same, in place, with the given columns of the cells."""
-        p[:, self.columns_.condition] = self.cells_[cell].to(p.dtype)
-        return p
 
     def _phase(self, rng: torch.Generator) -> Phase:
         """Where ``draw.spread`` starts, for each cell and yes/no column."""
@@ -291,11 +287,11 @@ class EMRWGAN(BaseEstimator):
         columns = self.columns_
         logits, cell, x, back = self._imagine(n, allowed, rng)
         if not self.recipe_.sampled_codes:
-            x = columns.round(self._given(columns.probabilities(logits), cell))
+            x = columns.round(columns.probabilities(logits))
         else:
             if x is None:
                 x = columns.draw(columns.probabilities(logits), rng)
-            elif bool(columns.is_scalar.any()):
+            else:
                 x[:, columns.is_scalar] = torch.sigmoid(logits[:, columns.is_scalar])
             chance, uniform = self._toss(logits, cell, phase)
             x[:, span(columns.yes_no)] = (uniform < chance).to(x.dtype)
@@ -304,7 +300,7 @@ class EMRWGAN(BaseEstimator):
                 some = span(torch.nonzero(torch.isin(columns.yes_no, columns.counted)).squeeze(1))
                 chance, uniform = chance[:, some], uniform[:, some]
                 x[:, own] = self.code_counts_.draw(chance, uniform, group, rng).to(x.dtype)
-        x = self._given(x, cell)
+        x[:, columns.condition] = self.cells_[cell].to(x.dtype)
         return (x if bool(columns.is_scalar.any()) else x.to(torch.uint8))[back].cpu().numpy()
 
     def _matched(

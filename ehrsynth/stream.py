@@ -37,7 +37,8 @@ def generate(
     """Write `n` synthetic patients to a file or a folder, a chunk at a time.
 
     The same call goes on where it was stopped, and gives the same as if it had not been. Until a
-    file is whole, its parts are in ``PATH.parts``, so it needs twice its room.
+    file is whole, its parts are in ``PATH.parts``, so it needs twice its room. Told is how many
+    patients were repaired, for each rule.
 
     Parameters
     ----------
@@ -53,11 +54,6 @@ def generate(
         Of the table that went in (:func:`ehrsynth.sources.flat.form.learn`); of a folder's files.
     raw : bool
         Leave in a CSV what a spreadsheet would compute, instead of an apostrophe before it.
-
-    Returns
-    -------
-    dict of str to int
-        For each rule, the number of patients that were repaired.
     """
     check_count("number of synthetic patients", n)
     path, ending = Path(path), _checked_ending(path, format)

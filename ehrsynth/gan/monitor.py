@@ -1,7 +1,6 @@
 """The quality monitor: now and then, some patients are generated and compared with validation ones.
 
-The validation part is drawn from train, never from the holdout. When the looks decide which weights
-are kept, the players never see it: patients learned by heart would look perfect.
+These are of train, but the players never see them when the looks decide which weights are kept.
 """
 
 import copy

@@ -192,10 +192,7 @@ class Columns(nn.Module):
 
 
 def _shapes(block: Block) -> Tensor | None:
-    """Shapes over a number's bins: polynomials of their normal scores, and "missing".
-
-    They are orthonormal, each with mean square 1: (values, shapes).
-    """
+    """Orthonormal shapes over a number's bins: polynomials of their scores, and "missing"."""
     if block.kind == "category" or block.width == 1:
         return None
     scores = np.array(block.scores[:-1])  # the last one is missing

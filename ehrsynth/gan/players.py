@@ -36,6 +36,11 @@ class Game:
     halvings: int = 0  # of the learning rates, after divergence
     monitor: Monitor | None = None
 
+    @property
+    def present(self) -> Generator:
+        """The weights that would generate if training ended now."""
+        return self.chosen if self.recipe.averaging else self.generator
+
     def imagine(self, real: Tensor) -> Tensor:
         """A fake patient for each real one, alike in the given columns. Shape (batch, width)."""
         noise = torch.randn(len(real), self.recipe.latent, generator=self.rng, device=real.device)

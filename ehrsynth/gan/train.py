@@ -21,7 +21,6 @@ from ..files import atomic_path
 from ..preprocessing.matrix import Block
 from ..progress import at_work
 from .monitor import QUALITY, Monitor, TwoSampleTest, validation_rows
-from .networks import Generator
 from .players import Game, column_means, critic_step, generator_step, stream
 from .recipe import Recipe
 
@@ -59,8 +58,7 @@ def train(
         while not run.is_over():
             run.play()
             if run.is_due(RECORD_EVERY):
-                diverged = run.record()
-                if diverged:
+                if diverged := run.record():
                     run.recover(diverged)
                     continue
                 row = run.history[-1]
@@ -147,8 +145,7 @@ class _Run:
                     f"Training diverged: {name.replace('_', ' ')} is {value} at step {self.step}; "
                     "use lower learning rates (generator_rate, critic_rate) or another seed."
                 )
-        row["prevalence_error"] = self._prevalence_error()
-        row |= self._look()
+        row |= {"prevalence_error": self._prevalence_error(), **self._look()}
         row["seconds"] = time.perf_counter() - self.started
         self.history.append({"step": self.step, "epoch": self.step / self.per_epoch, **row})
         return ""
@@ -157,7 +154,7 @@ class _Run:
     def _prevalence_error(self) -> float:
         """Mean absolute difference between generated and training prevalences."""
         game, data = self.game, self.data
-        generator = copy.deepcopy(_delivering(game))
+        generator = copy.deepcopy(game.present)
         rng = stream(self.seed, "monitor", self.step, device=data.device)
         rows = torch.randint(len(data), (_IMAGINED,), generator=rng, device=data.device)
         given = data[rows][:, game.columns.condition].float()
@@ -175,7 +172,7 @@ class _Run:
         if (not due or self.step < _FIRST * self.steps) and self.step < self.steps:
             return dict.fromkeys(QUALITY, math.nan)
         rng = stream(self.seed, "look", device=game.rng.device)
-        quality, trouble = monitor.look(_delivering(game), game.columns, game.recipe, rng)
+        quality, trouble = monitor.look(game.present, game.columns, game.recipe, rng)
         if trouble and not monitor.warned:
             warnings.warn(f"Step {self.step} of training: {trouble}", RuntimeWarning, stacklevel=4)
             monitor.warned = True
@@ -231,11 +228,6 @@ def _batches(data: Tensor, recipe: Recipe, seed: int, step: int) -> Iterator[Ten
         for i in range(start % per_epoch, per_epoch):
             yield data[order[i * size : (i + 1) * size]]
         start = 0
-
-
-def _delivering(game: Game) -> Generator:
-    """The weights that would generate if training ended now."""
-    return game.chosen if game.recipe.averaging else game.generator
 
 
 def set_rates(game: Game, step: int, steps: int) -> None:

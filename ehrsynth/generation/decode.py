@@ -18,7 +18,7 @@ _PASSES = 5  # the repair of one rule may break another
 def violations(
     table: pd.DataFrame, schema: Schema | None = None, rules: Iterable[Rule] | None = None
 ) -> pd.DataFrame:
-    """How often a table breaks each clinical rule.
+    """How often a table breaks each clinical rule: rule, count, share of whom it applies to.
     Chapter generation, "Clinical rules".
 
     Parameters
@@ -26,11 +26,6 @@ def violations(
     table : DataFrame
     schema, rules : Schema, list of Rule, optional
         By default those of `table`.
-
-    Returns
-    -------
-    DataFrame
-        rule, count, share (of the patients to whom the rule applies; 0 where there are none).
     """
     if schema is None:  # a rule such as an order needs no more than its columns
         schema = Schema.of(table) if rules is None else Schema.attached(table) or Schema(())
@@ -106,7 +101,7 @@ def postprocess(
     encoded: Encoded, prep: Preprocessor, seed: int = 0, rules: bool | Iterable[Rule] = True,
     repaired: dict[str, int] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Decode generated patients and make them keep the clinical rules.
+    """Decode generated patients, a row each, and make them keep the clinical rules.
     Chapter generation, "Rules as data".
 
     Parameters
@@ -117,11 +112,6 @@ def postprocess(
         Your own, True for :func:`ehrsynth.rules.clinical_rules`, False for none.
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
-
-    Returns
-    -------
-    DataFrame
-        One row per synthetic patient, with its schema attached.
     """
     decoding, repairing = np.random.SeedSequence(seed).spawn(2)
     table = prep.inverse_transform(encoded, seed=decoding)

@@ -29,16 +29,13 @@ def calibrate_pairs(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Shifts at which pairs of columns are as frequent as in train: (cells, width) and pairs.
 
-    The generator draws its columns independently, given its noise, which loses some of what they
-    have in common. Here they are drawn in turn, and each pair of a category (or bin) and a later
-    column gets a shift of the later one's log odds; a group, such as the patients with the outcome,
-    has shifts of its own on top.
+    Columns are drawn in turn, and each pair of a category (or bin) and a later column gets a shift
+    of the later one's log odds; a group, such as the patients with the outcome, has its own on top.
 
-    A table that copies train's every accident makes patients who resemble train more than the
-    hospital. So each shift is a posterior mode: its prior is normal around zero, as wide as the
-    pairs of this kind differ between train and model by more than chance (empirical Bayes; Efron
-    and Morris 1973); less `trust` narrows it. What is smooth over the bins of a number is shifted
-    first. A pair that some but fewer than `least` training patients have gets no shift of its own.
+    Not to copy train's accidents, each shift is a posterior mode: its prior is normal around zero,
+    as wide as pairs of this kind differ between train and model by more than chance (empirical
+    Bayes; Efron and Morris 1973); less `trust` narrows it. What is smooth over the bins of a number
+    is shifted first. A pair of some but fewer than `least` training patients gets no shift.
 
     `logits` are calibrated, of generated patients as frequent in the cells as train's; `both` has
     ``co_occurrences`` of each group. The pairs, (groups, width, width), are for `draw_in_turn`.
@@ -82,10 +79,7 @@ class _Known:
 def _fit_tables(
     logits: Tensor, known: list[_Known], where: slice | Tensor, shapes: Tensor | None
 ) -> Tensor:
-    """Fill the tables of all that is known by damped Newton steps, one after another.
-
-    For the columns `where`, of which a number's bins have `shapes`; their shifted logits.
-    """
+    """Fill in turn the tables of all that is known, by damped Newton steps; the shifted logits."""
     levels, one_hot = [_Level(known[0], where)], isinstance(where, slice)
     for one in known[1:]:
         if one.shapes is not None or shapes is not None:
@@ -111,9 +105,8 @@ def _fit_tables(
 def _over_patients(shapes: Tensor, share: Tensor) -> Tensor:
     """The same, orthonormal over patients: each coefficient can then be found by itself."""
     weight = share.sqrt().unsqueeze(1)
-    orthonormal, size = torch.linalg.qr(
-        weight * torch.cat([torch.ones_like(weight), shapes], dim=1)
-    )
+    shapes = torch.cat([torch.ones_like(weight), shapes], dim=1)
+    orthonormal, size = torch.linalg.qr(weight * shapes)
     told_apart = size.diagonal().abs() > 1e-4
     shapes = (orthonormal / weight.clamp_min(1e-6))[:, told_apart]
     return torch.where(weight > 0, shapes, 0.0)[:, 1:]
@@ -188,10 +181,8 @@ class _Level:
 
 
 def _chance(apart: Tensor, information: Tensor) -> Tensor:
-    """One over the prior variance of each coefficient, or of its own where it is clear.
-
-    Squares of what differs by chance have the mean `information`; what is beyond is the variance.
-    """
+    """One over the prior variance of each coefficient, or of its own where it is clear."""
+    # Squares of what differs by chance have the mean `information`; what is beyond is variance.
     known = information > 1
     beyond = torch.where(known, apart.square() / information.clamp_min(1e-9) - 1, 0.0)
     sums = torch.where(known, information, 0.0).sum(dim=1, keepdim=True)
