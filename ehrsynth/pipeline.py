@@ -24,9 +24,8 @@ from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
-from .evaluation.page import plain
 from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
-from .evaluation.report import METRICS_FILE, Report
+from .evaluation.report import METRICS_FILE, Report, plain
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
 from .gan.recipe import CHECKPOINT, DEFAULT, named
 from .generation.decode import violations

@@ -13,7 +13,8 @@ from ehrsynth import plots
 from ehrsynth.discovery import relations
 from ehrsynth.discovery.leaks import leaks
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import PROFILES, evaluate, judge, page, survival
+from ehrsynth.evaluation import PROFILES, evaluate, judge, survival
+from ehrsynth.evaluation.report import _pictures
 from ehrsynth.evaluation.setting import with_references
 from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import NotComputable, kaplan_meier
@@ -182,7 +183,7 @@ def test_a_report_has_the_metrics_and_a_picture_only_where_there_is_a_time():
     tables = {"train": people(700, 1), "holdout": people(300, 2), "synthetic": people(700, 3)}
     found = evaluate(**tables, schema=SCHEMA, profile="fast")
     assert set(SPECS) <= {metric.name for metric in found.metrics}
-    captions = [picture["caption"] for picture in page._pictures(found)["fidelity"]]
+    captions = [picture["caption"] for picture in _pictures(found)["fidelity"]]
     assert any("still without the event" in caption for caption in captions)
     ax = plots.survival(found.tables)
     assert [line.get_label() for line in ax.get_lines()] == ["real", "holdout", "synthetic"]

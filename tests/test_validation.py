@@ -1,5 +1,6 @@
 """The metrics themselves, on synthetic data of known quality: who notices what."""
 
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -21,13 +22,15 @@ from ehrsynth.evaluation.validation import (
     as_table,
     candidates,
     results,
-    summary,
     validate,
 )
 from ehrsynth.hospital import truth
 from ehrsynth.preprocessing.encode import Preprocessor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.append(str(REPOSITORY / "tools"))
+from validation import summary  # noqa: E402
+
 CELLS = [(defect, metric) for defect, metrics in EXPECTED.items() for metric in metrics]
 COPIES = ("copy", "copy, 1 % noise", "copy, 5 % noise", "copy, 20 % noise", "half copies")
 # A metric objects to 1 fresh sample in 40, if its interval is right; metrics of one family go

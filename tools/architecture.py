@@ -60,7 +60,7 @@ HOUSE = {
         "evaluation": (
             "intervals", "learners", "neighbours", "metric", "repeats", "alignment",
             "setting", "marginals", "fidelity", "utility", "fairness", "inference",
-            "survival", "privacy", "farthest", "verdict", "choose", "page", "report",
+            "survival", "privacy", "farthest", "verdict", "choose", "report",
             "judge", "validation",
         )
     },

@@ -1,8 +1,7 @@
 """Are the metrics themselves right? Synthetic data of known quality, and who must notice what.
 
-:data:`DEFECTS` makes synthetic tables that are spoiled in one known way; :data:`EXPECTED`, written
-before the first run, says which metrics must notice which defect, and why (to notice is
-:attr:`ehrsynth.evaluation.Metric.notices`). :func:`validate` runs them all.
+:data:`DEFECTS` makes tables that are spoiled in one known way; :data:`EXPECTED` says which metrics
+must notice (:attr:`ehrsynth.evaluation.Metric.notices`) which, and why; :func:`validate` runs all.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,9 +22,6 @@ FRESH = "fresh sample"
 RESULTS = "validation.csv"
 
 
-# -- synthetic data of known quality -----------------------------------------------------
-
-
 class Tables(NamedTuple):
     """Three independent tables with the columns of the schema, of which defects are made.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
@@ -37,14 +33,13 @@ class Tables(NamedTuple):
     schema: Schema
 
 
-def _copy(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    return tables.train.iloc[rng.permutation(len(tables.train))].reset_index(drop=True)
-
-
-def _noisy_copy(tables: Tables, rng: np.random.Generator, share: float) -> pd.DataFrame:
-    made = _copy(tables, rng)
+def _copy(tables: Tables, rng: np.random.Generator, noise: float = 0.0) -> pd.DataFrame:
+    """Train's patients in another order, with so many of their values drawn anew."""
+    made = tables.train.iloc[rng.permutation(len(tables.train))].reset_index(drop=True)
+    if not noise:
+        return made
     other = independent(tables.train, len(made), rng)
-    columns = {n: made[n].where(rng.random(len(made)) >= share, other[n]) for n in made}
+    columns = {n: made[n].where(rng.random(len(made)) >= noise, other[n]) for n in made}
     return pd.DataFrame(columns)
 
 
@@ -74,16 +69,18 @@ def _dropped_subgroup(tables: Tables, rng: np.random.Generator) -> pd.DataFrame 
     return tables.fresh[values != values.value_counts().index[1]]
 
 
+def _codes(tables: Tables) -> list[str]:
+    return [n for n in tables.schema.of_kind("binary") if n != tables.schema.outcome]
+
+
 def _era_artefact(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
     """In half of the patients each of the most frequent codes is a rarer one: two ICD versions."""
-    schema = tables.schema
-    names = [n for n in schema.of_kind("binary") if n != schema.outcome and not schema[n].sex]
+    names = [n for n in _codes(tables) if not tables.schema[n].sex]
     common = tables.fresh[names].mean().sort_values(ascending=False, kind="stable").index
     codes = min(10, len(names) // 2)
     made, late = tables.fresh.copy(), rng.random(len(tables.fresh)) < 0.5
     for old, new in zip(common[:codes], common[codes : 2 * codes], strict=True):
-        made[new] = np.where(late, made[old], made[new]).astype(tables.fresh[new].dtype)
-        made[old] = np.where(late, 0, made[old]).astype(tables.fresh[old].dtype)
+        made.loc[late, new], made.loc[late, old] = made.loc[late, old], 0
     return made
 
 
@@ -101,19 +98,18 @@ def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
 
 
 def _rare_codes_lost(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    schema = tables.schema
-    names = [n for n in schema.of_kind("binary") if n != schema.outcome]
+    names = _codes(tables)
     common = tables.train[names].mean().sort_values(kind="stable").index
     return tables.fresh.assign(**{n: np.uint8(0) for n in common[: len(names) // 2]})
 
 
-# By name, what makes it; none where the tables lack what it takes. What was done is in defects.csv.
+# By name, what makes it; none where the tables lack what it takes.
 DEFECTS: dict[str, Callable[[Tables, np.random.Generator], pd.DataFrame | None]] = {
     "independent columns": lambda tables, rng: independent(tables.train, len(tables.train), rng),
     "copy": _copy,
-    "copy, 1 % noise": partial(_noisy_copy, share=0.01),
-    "copy, 5 % noise": partial(_noisy_copy, share=0.05),
-    "copy, 20 % noise": partial(_noisy_copy, share=0.20),
+    "copy, 1 % noise": partial(_copy, noise=0.01),
+    "copy, 5 % noise": partial(_copy, noise=0.05),
+    "copy, 20 % noise": partial(_copy, noise=0.20),
     "half copies": lambda tables, rng: pd.concat(
         [part.head(len(tables.train) // 2) for part in (_copy(tables, rng), tables.fresh)]
     ),
@@ -128,20 +124,14 @@ DEFECTS: dict[str, Callable[[Tables, np.random.Generator], pd.DataFrame | None]]
 }
 
 
-def _beside(name: str) -> pd.DataFrame:
-    return pd.read_csv(Path(__file__).with_name(name), keep_default_na=False)
-
-
 # Which metrics (in the form that can be believed) must notice which defect, and why. The table
 # was written before the first run; where a run said otherwise, its column "but" says what was
 # wrong with the expectation, which then no longer counts.
+_expected = pd.read_csv(Path(__file__).with_name("expected.csv"), keep_default_na=False)
 EXPECTED: dict[str, dict[str, str]] = {
     str(defect): dict(zip(rows["metric"], rows["why"], strict=True))
-    for defect, rows in _beside("expected.csv").query("but == ''").groupby("defect", sort=False)
+    for defect, rows in _expected[_expected["but"] == ""].groupby("defect", sort=False)
 }
-
-
-# -- running it ----------------------------------------------------------------------------
 
 
 def candidates(tables: Tables, seed: int = 0) -> dict[str, pd.DataFrame]:
@@ -181,44 +171,22 @@ def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
     ``believed``: it is the form that can be; ``expected``: it must notice.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
-    rows = []
-    for defect, report in reports.items():
-        for m in report.metrics:
-            if m.value is None:
-                continue
-            believed = report[m.name] is m
-            expected = believed and m.name in EXPECTED.get(defect, {})
-            rows.append(
-                {
-                    "defect": defect, "family": m.family, "metric": m.name, "form": m.form,
-                    "title": m.title, "believed": believed, "share": m.share,
-                    "notices": m.notices, "expected": expected,
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Of :func:`as_table`, one row a defect: what was done, who notices, and who was expected to.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-    """
-    done, rows = _beside("defects.csv").set_index("defect")["done"], []
-    for defect, part in table[table["believed"]].groupby("defect", sort=False):
-        titles = part.loc[part["notices"], "title"]
-        missed = part.loc[part["expected"] & ~part["notices"], "title"]
-        rows.append(
-            {
-                "synthetic data": defect, "what was done": done[defect],
-                "metrics that notice": len(titles),
-                "which": "; ".join(titles) or "none",
-                "expected, but silent": "; ".join(missed) or "none",
-            }
-        )  # fmt: skip
+    rows = [
+        {
+            "defect": defect, "family": m.family, "metric": m.name, "form": m.form,
+            "title": m.title, "believed": report[m.name] is m, "share": m.share,
+            "notices": m.notices,
+            "expected": report[m.name] is m and m.name in EXPECTED.get(defect, {}),
+        }
+        for defect, report in reports.items()
+        for m in report.metrics
+        if m.value is not None
+    ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def results() -> pd.DataFrame:
-    """The table of the book: :func:`as_table` of the simulated hospital, as last computed.
+    """The book's table: :func:`as_table` of the simulated hospital, as last computed.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
     return read_table(Path(__file__).with_name(RESULTS))
