@@ -250,7 +250,7 @@ def noticed(table: pd.DataFrame) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        From :func:`ehrsynth.evaluation.validation.as_table`; what is not believed is left out.
+        From :func:`ehrsynth.evaluation.validation.results`; what is not believed is left out.
     """
     table = table[table["believed"]]
     defects, titles = table["defect"].unique(), table["title"].unique()

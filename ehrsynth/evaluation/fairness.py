@@ -1,9 +1,11 @@
 """Fairness: is the synthetic data as good for every group of patients?
 
-Every metric is about the group that fares worst, which is chosen by looking:
-:func:`~ehrsynth.evaluation.intervals.largest_of` takes the luck of the choice out. Intervals are
-about the patients who are looked at, not about the training of the models.
+Every metric is about the group that fares worst, without the luck of the choice (see
+:func:`~ehrsynth.evaluation.intervals.largest_of`). Intervals are about patients, not new training.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -67,29 +69,26 @@ def _risk_excess(y, real, made) -> tuple[float, np.ndarray]:
     return float(excess.mean()), (excess - excess.mean()) / len(y)
 
 
-def _largest_over_groups(parts, both_ways: bool = False):
-    """Metric of the largest of `parts` (of outcome and scores of a group), or of its size."""
-
-    def compute(setting: Setting, rng) -> Estimate:
-        y, real, made = setting.predictions
-        values, influence = [], []
-        for member in _groups(setting, setting.holdout.frame).values():
-            if _large(y[member]):
-                value, own = parts(y[member], real[member], made[member])
-                values.append(value)
-                influence.append(np.zeros(len(y)))
-                influence[-1][member] = own
-        if not values:
-            raise NotComputable(
-                f"no group has {FEWEST_IN_GROUP} held-out patients with and without the outcome"
-            )
-        each, by_patient = np.array(values), np.stack(influence, axis=1)
-        if not both_ways:
-            return largest_of(each, by_patient, rng)
-        found = largest_of(np.append(each, -each), np.hstack([by_patient, -by_patient]), rng)
-        return found._replace(value=max(found.value, 0.0))
-
-    return compute
+def _largest_over_groups(
+    setting: Setting, rng, parts: Callable, both_ways: bool = False
+) -> Estimate:
+    """The largest of `parts` (of outcome and scores of a group), or of its size."""
+    y, real, made = setting.predictions
+    values, influence = [], []
+    for member in _groups(setting, setting.holdout.frame).values():
+        if _large(y[member]):
+            value, own = parts(y[member], real[member], made[member])
+            values.append(value)
+            influence.append(np.zeros(len(y)))
+            influence[-1][member] = own
+    if not values:
+        few = f"no group has {FEWEST_IN_GROUP} held-out patients with and without the outcome"
+        raise NotComputable(few)
+    each, by_patient = np.array(values), np.stack(influence, axis=1)
+    if not both_ways:
+        return largest_of(each, by_patient, rng)
+    found = largest_of(np.append(each, -each), np.hstack([by_patient, -by_patient]), rng)
+    return found._replace(value=max(found.value, 0.0))
 
 
 def _missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,8 +135,10 @@ def _worst_risk(setting: Setting) -> str:
 
 
 COMPUTE = {
-    ("subgroup_auroc_loss", "corrected"): _largest_over_groups(_auroc_loss),
-    ("subgroup_risk_error", "corrected"): _largest_over_groups(_risk_excess, both_ways=True),
+    ("subgroup_auroc_loss", "corrected"): partial(_largest_over_groups, parts=_auroc_loss),
+    ("subgroup_risk_error", "corrected"): partial(
+        _largest_over_groups, parts=_risk_excess, both_ways=True
+    ),
     ("subgroup_missing", "corrected"): _missing_group,
 }
 NOTES = {

@@ -87,7 +87,6 @@ class Metric:
         best: Estimate | None = None, worst: Estimate | None = None,
         reason: str | None = None, note: str | None = None,
     ) -> "Metric":  # fmt: skip
-        """The value with its share of the way, and whether it is behind, after both references."""
         told = ("name", "title", "family", "form", "direction", "unit", "source", "sentence")
         point, low, high = value or (None, None, None)
         share = behind = None

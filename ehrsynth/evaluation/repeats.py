@@ -1,8 +1,7 @@
 """Texts and long numbers of few patients that the synthetic table repeats, as they are written.
 
-What is rare joins the rest before anything is measured, so no metric sees it. It is compared here
-before that, and counted by column; no value is told. What held-out patients share with train at the
-same rate, such as "fracture of left hand", is chance.
+What is rare joins the rest before anything is measured. It is compared here before that, and
+counted by column; no value is told. What held-out patients share with train as often is chance.
 """
 
 import re
@@ -113,13 +112,11 @@ def _of_column(
     known: pd.DataFrame, holdout: pd.Series, made: pd.Series, declared: set[str], of: int
 ) -> list[dict]:
     """What is repeated of one column, by kind: `sure` where one row is enough."""
-    counted = {role: values.dropna().astype(object).value_counts()
-               for role, values in (("made", made), ("held", holdout))}  # fmt: skip
     few = known.loc[known["size"] < LEAST_PATIENTS, "first"]
     kinds = {key: _kind(text) for key, text in few.items()}
     rows: dict[str, dict] = {}
-    for role, values in counted.items():
-        for value, count in values.items():
+    for role, values in (("made", made), ("held", holdout)):
+        for value, count in values.dropna().astype(object).value_counts().items():
             key = _key(value)
             kind = kinds.get(key, "")
             if role == "made" and key not in known.index and names_somebody(category_text(value)):
@@ -131,18 +128,14 @@ def _of_column(
                 row[role] += int(count)
                 row["own"] += role == "made" and key not in declared
     for kind, row in rows.items():
-        row["held out"] = of
+        row |= {"held out": of, "expected": row["held"] / of * len(made)}
         row["sure"] = kind == STRANGERS or (kind != NUMBERS and row["held"] == 0 and row["own"] > 0)
     return [row for row in rows.values() if row["made"]]
 
 
-def _expected(row: dict) -> float:
-    return row["held"] / row["held out"] * row["rows of"]
-
-
 def _is_many(row: dict, tried: int) -> bool:
     """Whether so many rows are more than chance, in the light of all columns that were tried."""
-    if row["what"] == STRANGERS or row["made"] <= _OFTEN * _expected(row):
+    if row["what"] == STRANGERS or row["made"] <= _OFTEN * row["expected"]:
         return False
     both, made = row["rows of"] + row["held out"], row["made"]
     chance = hypergeom.sf(made - 1, both, made + row["held"], row["rows of"])
@@ -150,9 +143,9 @@ def _is_many(row: dict, tried: int) -> bool:
 
 
 def _told(row: dict, tried: int) -> dict:
-    chance = told(expected) if (expected := round(_expected(row))) else "none"
-    many = "yes" if _is_many(row, tried) else "no"
+    expected = round(row["expected"])
     return {
         "column": row["column"], "what": row["what"], "rows": row["made"], "of": row["rows of"],
-        EXPECTED: chance, MANY: many,
+        EXPECTED: told(expected) if expected else "none",
+        MANY: "yes" if _is_many(row, tried) else "no",
     }  # fmt: skip

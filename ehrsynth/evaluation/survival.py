@@ -5,11 +5,12 @@ Meier's curve and Cox's regression use such a patient for as long as he was foll
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ..statistics import Estimate, NotComputable, kaplan_meier
-from .inference import interval_overlap
+from .inference import absolute_difference, interval_overlap
 from .intervals import jackknife_of_rows
 from .metric import described
 from .setting import Setting, Side
@@ -60,20 +61,13 @@ def cox(x: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray,
 
 def _followed(side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Who has a time, that time, and whether it ended with the event."""
-    name = side.encoder.schema.time
-    if name is None:
+    if (name := side.encoder.schema.time) is None:
         raise NotComputable("no column is the time to the event")
     time = side.frame[name].to_numpy(float)
     known = np.isfinite(time)
     if known.sum() < FEWEST_AT_RISK:
         raise NotComputable(f"fewer than {FEWEST_AT_RISK} patients have a time")
     return known, time[known], side.outcome[known]
-
-
-def _end(setting: Setting) -> float:
-    """How long as many real patients are followed as a curve needs."""
-    time = np.sort(_followed(setting.train)[1])
-    return float(time[-FEWEST_AT_RISK])
 
 
 def _apart(one: tuple, other: tuple, end: float) -> np.ndarray:
@@ -85,25 +79,25 @@ def _apart(one: tuple, other: tuple, end: float) -> np.ndarray:
     return np.stack([np.abs(heights[0] - heights[1]), np.diff(moments)])
 
 
+def _curves(real: Side, made: Side) -> tuple[tuple, tuple, float]:
+    """Times and events of both, and how long as many real patients are followed as it takes."""
+    sides = [_followed(side)[1:] for side in (real, made)]
+    return sides[0], sides[1], float(np.sort(sides[0][0])[-FEWEST_AT_RISK])
+
+
 def _mean_apart(one: tuple, other: tuple, end: float) -> float:
     difference, width = _apart(one, other, end)
     return float((difference * width).sum() / width.sum()) if width.sum() else 0.0
 
 
 def _difference(setting: Setting, rng) -> Estimate:
-    end = _end(setting)
-    sides = [_followed(side)[1:] for side in (setting.train, setting.even_candidate)]
-    return jackknife_of_rows(lambda a, b: _mean_apart(a, b, end), sides, rng)
+    one, other, end = _curves(setting.train, setting.even_candidate)
+    return jackknife_of_rows(lambda a, b: _mean_apart(a, b, end), [one, other], rng)
 
 
 def largest_difference(setting: Setting) -> str:
-    """Where the two curves are farthest apart, in a sentence.
-
-    Chapter utility, "Effect estimates".
-    """
-    difference, width = _apart(
-        _followed(setting.train)[1:], _followed(setting.candidate)[1:], _end(setting)
-    )
+    """Where the two curves are farthest apart. Chapter utility, "Effect estimates"."""
+    difference, width = _apart(*_curves(setting.train, setting.candidate))
     where, at = difference.argmax(), np.cumsum(width) - width
     return f"The curves are farthest apart at {at[where]:.4g}, by {difference[where]:.3f}."
 
@@ -154,23 +148,20 @@ def _regressions(setting: Setting) -> tuple[list[str], list[tuple]]:
     return labels, [(x[:, columns] / spread, time, event) for x, time, event in sides]
 
 
-def _hazards(compare: Callable) -> Callable:
+def _hazards(setting: Setting, rng, compare: Callable) -> Estimate:
     """`compare` is a function of log hazard ratios and standard errors of both tables."""
 
-    def compute(setting: Setting, rng) -> Estimate:
-        _, sides = _regressions(setting)
-        return jackknife_of_rows(
-            lambda a, b: float(np.mean(compare(*cox(*a), *cox(*b)))), sides, rng
-        )
+    def mean(one: tuple, other: tuple) -> float:
+        return float(np.mean(compare(*cox(*one), *cox(*other))))
 
-    return compute
+    return jackknife_of_rows(mean, _regressions(setting)[1], rng)
 
 
 SPECS = described(
     {
         ("survival_difference", "corrected"): _difference,
-        ("hazard_ratios", "corrected"): _hazards(lambda a, error_a, b, error_b: np.abs(a - b)),
-        ("hazard_interval_overlap", "corrected"): _hazards(interval_overlap),
+        ("hazard_ratios", "corrected"): partial(_hazards, compare=absolute_difference),
+        ("hazard_interval_overlap", "corrected"): partial(_hazards, compare=interval_overlap),
     },
     {("survival_difference", "corrected"): largest_difference},
 )
