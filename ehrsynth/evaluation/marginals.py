@@ -17,9 +17,7 @@ STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.00
 def prevalence_difference(
     real: np.ndarray, candidate: np.ndarray, counted: int | None = None
 ) -> float:
-    """Mean absolute difference of prevalences of 0/1 columns, per 1,000 patients.
-
-    `counted` is what the sum is divided by; the number of columns by default.
+    """Mean absolute difference of prevalences of 0/1 columns (or of `counted`), per 1,000 patients.
     Chapter utility, "One column at a time: dimension-wise distribution".
     """
     difference = np.abs(real.mean(axis=0, dtype=float) - candidate.mean(axis=0, dtype=float))

@@ -45,9 +45,8 @@ class Encoder:
 
     @classmethod
     def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
-        """Take ranges from `table`; look for missing values in `others` too.
-
-        What is rare is asked of `table` and the first of them together, so that both are alike.
+        """Ranges are those of `table`, what is rare is so in it and the first other together, and
+        missing values are looked for in all.
         """
         scale, missing, rare, tables = {}, set(), {}, [table, *others]
         for name in schema.of_kind("continuous"):
@@ -125,10 +124,8 @@ _YEARS = (45, 65, 80)  # where bands of age begin
 
 
 def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which patients belong to each group by sex, race, age band and other demographics.
-
-    Numbers other than years are cut into thirds of the table `like`.
-    Chapter utility, "For whom? Fairness".
+    """Which patients belong to each group by demographics: by category, band of age, or third of
+    another number in the table `like`. Chapter utility, "For whom? Fairness".
     """
     groups = {}
     for name in schema.of_role("demographic"):
@@ -150,18 +147,14 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
 
 
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`n` patients with every column drawn on its own from `table`: right margins, no structure.
-    Chapter utility, "Tables of known quality".
-    """
+    """`n` patients, each column drawn on its own. Chapter utility, "Tables of known quality"."""
     drawn = {name: table[name].array.take(rng.integers(0, len(table), n)) for name in table}
     return pd.DataFrame(drawn)
 
 
 @dataclass(eq=False)
 class Side:
-    """One table and what is computed of it once: its matrix, its outcome, a model of it.
-    Chapter utility, "Tables of known quality".
-    """
+    """A table and what is computed of it once. Chapter utility, "Tables of known quality"."""
 
     frame: pd.DataFrame
     encoder: Encoder
@@ -181,16 +174,16 @@ class Side:
     @cached_property
     def outcome(self) -> np.ndarray:
         """The outcome as 0/1; raises NotComputable without an outcome of two classes."""
-        if self.encoder.schema.outcome is None:
+        if (schema := self.encoder.schema).outcome is None:
             raise NotComputable("the tables share no outcome column")
-        values = self.encoder.schema.outcome_values(self.frame)
+        values = schema.outcome_values(self.frame)
         if values.min() == values.max():
             raise NotComputable("the outcome has only one class in one of the tables")
         return values
 
     @property
     def features(self) -> np.ndarray:
-        """What models see: the predictors' columns. Not kept, for its memory."""
+        """The predictors' columns. Not kept, for its memory."""
         return self.matrix[:, self.encoder.predictors]
 
     def forget(self) -> None:
@@ -218,9 +211,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a metric looks at: train, holdout and the table that might be released.
-    Chapter utility, "Tables of known quality".
-    """
+    """Three tables that a metric looks at. Chapter utility, "Tables of known quality"."""
 
     train: Side
     holdout: Side
@@ -258,10 +249,10 @@ class Setting:
     @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
-        used, unused = self.attacked
+        (used, unused), made = self.attacked, self.candidate.matrix
         return (
-            nearest_distance(self.train.matrix[used], self.candidate.matrix),
-            nearest_distance(self.holdout.matrix[unused], self.candidate.matrix),
+            nearest_distance(self.train.matrix[used], made),
+            nearest_distance(self.holdout.matrix[unused], made),
         )
 
     @cached_property
@@ -293,13 +284,9 @@ def with_references(
     side = partial(Side, encoder=encoder, effort=effort, seed=seed, relations=list(relations))
     real, fresh = side(train), side(holdout)
     order, cut = rng.permutation(len(holdout)), len(holdout) // 2
-    first, second = (holdout.iloc[np.sort(part)] for part in (order[:cut], order[cut:]))
-    released = {"synthetic": side(synthetic)} | {
-        name: side(independent(train[schema.names], len(synthetic), rng)) for name in MIXED
-    }
+    first, second = (side(holdout.iloc[np.sort(part)]) for part in (order[:cut], order[cut:]))
+    mixed = {n: side(independent(train[schema.names], len(synthetic), rng)) for n in MIXED}
+    released = {"synthetic": side(synthetic), **mixed, "train": real, "holdout": fresh}
     return {name: Setting(real, fresh, candidate) for name, candidate in released.items()} | {
-        "train": Setting(real, fresh, real),
-        "holdout": Setting(real, fresh, fresh),
-        "swap": Setting(real, real, fresh),
-        "half": Setting(real, side(second), side(first)),
-    }
+        "swap": Setting(real, real, fresh), "half": Setting(real, second, first),
+    }  # fmt: skip

@@ -53,9 +53,7 @@ def loss_of_auroc(setting: Setting) -> Estimate:
 
 
 def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
-    """Number of each patient's group by predicted risk; the groups are about equally large.
-    Chapter utility, "Calibration: are the risks right?".
-    """
+    """Each patient's group by risk. Chapter utility, "Calibration: are the risks right?"."""
     order = np.argsort(log_odds, kind="stable")
     sizes = [len(part) for part in np.array_split(order, groups)]
     return np.repeat(np.arange(groups), sizes)[np.argsort(order)]
@@ -109,9 +107,7 @@ def _slope_error(setting: Setting, rng) -> Estimate:
 
 
 def feature_importance(side: Side, on: Side) -> pd.Series:
-    """Mean absolute SHAP value by feature, of one table's model for another's patients.
-    Chapter utility, "Feature importance".
-    """
+    """Mean absolute SHAP value of each feature. Chapter utility, "Feature importance"."""
     labels = np.array(side.encoder.labels)[side.encoder.predictors]
     return pd.Series(side.explained(on).mean(axis=0), index=labels)
 
@@ -123,9 +119,8 @@ def _top_overlap(real: np.ndarray, candidate: np.ndarray, top: int = TOP) -> flo
 
 
 def _shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
-    """The corrected form: the share of all importance that both models put on the same features.
-
-    A count of the top 20 treats the 1st and the 20th alike and the 21st as nothing.
+    """The corrected form: the share of all importance that both models put on the same features;
+    a count of the top 20 treats the 1st and the 20th alike and the 21st as nothing.
     """
     if real.sum() == 0 or candidate.sum() == 0:
         return 0.0
