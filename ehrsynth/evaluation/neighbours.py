@@ -10,7 +10,7 @@ NEIGHBORS = 5
 
 
 class Neighborhoods(NamedTuple):
-    """Which patients of two tables lie in the other's neighborhoods (as far as the own fifth nearest).
+    """Which patients of two tables lie in the other's neighborhoods, up to the fifth nearest.
 
     Chapter utility, "Who lives near whom: precision, recall, density, coverage".
     Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
