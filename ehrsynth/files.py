@@ -155,18 +155,17 @@ class _Plain(yaml.SafeLoader):
 
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name.")
     try:
         if check_file(path).stat().st_size > _DOCUMENT:
             raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
         return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the name.") from error
-    except RecursionError as error:
-        raise InputError(f"{path} is not readable {form}: it is nested too deeply.") from error
     except InputError:
         raise
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
-        why = " ".join(str(error).split())[:200].rstrip(".")
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:  # or it is not UTF-8
+        deep = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        why = " ".join(deep.split())[:200].rstrip(".")
         raise InputError(f"{path} is not readable {form}: {why}.") from error
 
 

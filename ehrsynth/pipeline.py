@@ -306,13 +306,12 @@ class Pipeline:
 
     def _make_generation(self) -> None:
         n = len(self.train) if self.n is None else self.n
-        repaired = {
-            folder: es.generate(
-                es.EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
-                seed=self.seed, progress=self.progress, rules=self.clinical_rules,
+        repaired = {}
+        for folder, name in self.files.candidates.items():
+            gan, out = es.EMRWGAN.load(self.out / folder), self.out / name
+            repaired[folder] = es.generate(
+                gan, self.prep, n, out, self.seed, None, self.progress, self.clinical_rules
             )
-            for folder, name in self.files.candidates.items()
-        }  # fmt: skip
         if self.runs == 1:
             self._hand_out()
             self._note_repairs(repaired["model"])
@@ -367,7 +366,7 @@ class Pipeline:
         ranking["chance_of_first"] = chance_of_first(reports, self.use_case, seed=self.seed)
         models = {name: es.EMRWGAN.load(self.out / name) for name in ranking.index}
         ranking["seed"] = [model.seed for model in models.values()]
-        first = ranking.index[0]
+        first, report = ranking.index[0], reports[ranking.index[0]]
         models[first].save(self.out / "model")
         with atomic_path(self.out / self.files.inside) as temporary:
             shutil.copyfile(self.out / self.files.candidates[first], temporary)
@@ -377,7 +376,6 @@ class Pipeline:
         scores = ", ".join(f"{name} {score:.3f}" for name, score in ranking["score"].items())
         log.info("  Kept: %s. Scores: %s", first, scores)
         self._note_repairs(self._folder.noted("repaired_by_run")[first])
-        report = reports[first]
         report.facts |= self.facts | {
             "kept": f"{first}, the first of {self.runs} runs for {self.use_case}",
             "scores of the runs": f"{scores} (they were ranked on the held-out patients)",

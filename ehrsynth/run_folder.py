@@ -121,15 +121,10 @@ class RunFolder:
 
     def content(self) -> dict[str, Any]:
         """All of ``run.json``, or say that it is not ours."""
-        content = read_json(self.path / FILE)
-        known = isinstance(content, dict) and all(
-            isinstance(content.get(name), dict) for name in ("settings", "facts", "finished")
-        )
-        if not known:
-            raise InputError(
-                f"{self.path / FILE} is not of a run of ehrsynth; choose another folder."
-            )
-        return content
+        content, parts = read_json(self.path / FILE), ("settings", "facts", "finished")
+        if isinstance(content, dict) and all(isinstance(content.get(n), dict) for n in parts):
+            return content
+        raise InputError(f"{self.path / FILE} is not of a run of ehrsynth; choose another folder.")
 
     def stale(self, stage: str, files: Iterable[str]) -> str:
         """Why what a stage has left cannot be used, or nothing."""
