@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import yaml
 from pandas.api.types import is_datetime64_any_dtype as is_datetime
@@ -219,37 +218,15 @@ def _rewritten(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFram
     return pd.DataFrame(made, index=table.index)
 
 
-def write_blocks(
-    blocks: Iterable[pd.DataFrame], path: str | Path, dates: Sequence[str] = ()
-) -> None:
-    """Write tables of the same columns one after the other into one ``.csv.gz``, without quotes.
+def write_blocks(blocks: Iterable[pd.DataFrame], path: str | Path) -> None:
+    """Write tables of the same columns one after the other into one ``.csv.gz``.
 
-    Only one is in memory at a time, written several times faster than by :func:`write_table`. No
-    text may hold a comma, a quote or a line break; of `dates` the day alone is written.
+    Only one is in memory at a time; a number is written as short as it can be, 3 and not 3.0.
     """
-    options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
-    schema = None
     with atomic_path(path) as temporary, _zipped(temporary, level=4) as zipped:
-        for block in blocks:
-            if schema is None:
-                schema = _csv_schema(block, dates)
-                zipped.write((",".join(schema.names) + "\n").encode())
-            rows = pa.Table.from_pandas(block, schema, preserve_index=False)
-            pa_csv.write_csv(rows, zipped, options)
-
-
-def _csv_schema(table: pd.DataFrame, dates: Sequence[str]) -> pa.Schema:
-    """What each column is written as; one that is all blank counts as text."""
-    fields = []
-    for name, dtype in table.dtypes.items():
-        if pd.api.types.is_datetime64_dtype(dtype):
-            kind = pa.date32() if name in dates else pa.timestamp("s")
-        elif pd.api.types.is_integer_dtype(dtype):
-            kind = pa.int64()
-        else:
-            kind = pa.float64() if pd.api.types.is_float_dtype(dtype) else pa.string()
-        fields.append(pa.field(name, kind))
-    return pa.schema(fields)
+        for number, block in enumerate(blocks):
+            first = number == 0
+            block.to_csv(zipped, index=False, header=first, mode="wb", float_format="%.15g")
 
 
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:

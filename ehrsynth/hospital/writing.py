@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..files import write_blocks, write_json, write_table
+from ..files import write_blocks, write_json
 from ..schema import AGE
 from ..sources import mimic_iv
 from . import care
@@ -71,11 +71,8 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
     written = []
     for name in (*tables, *care.FILES):
         written.append(Path(folder) / "hosp" / f"{name}.csv.gz")
-        if name.startswith("d_"):
-            write_table(tables[name], written[-1])
-            continue
         blocks = [tables[name]] if name in tables else care.blocks(name, lives, seed)
-        write_blocks(blocks, written[-1], dates=("dod", "chartdate"))
+        write_blocks(blocks, written[-1])
     written.append(Path(folder) / "truth.json")
     write_json(as_dict(patients, seed), written[-1])
     return written
