@@ -59,8 +59,7 @@ class Pipeline:
     profile: str = "fast"  #: "fast" takes seconds and is for learning; "full" is for use
     seed: int = 0  #: of everything that is drawn, the simulated hospital too
     recipe: str = DEFAULT  #: how the GAN is trained, "modern" or "paper"
-    #: the outcome column of a flat table, or an outcome of :func:`ehrsynth.build_patients`
-    outcome: str | None = None
+    outcome: str | None = None  #: a column of a flat table, or an outcome of ``build_patients``
     phenotype: Path | None = None  #: a file of codes that make an outcome (OMOP only)
     columns: Path | None = None  #: a file that says what the columns of the data set "table" are
     patient_id: str | None = None  #: its column that says whose a row is; never learned
@@ -68,19 +67,14 @@ class Pipeline:
     rules: Path | None = None  #: a file of clinical rules beside the schema's
     n: int | None = None  #: synthetic patients; by default as many as there are training patients
     code_level: str = "phecode"  #: how finely diagnoses are told apart, or "leaf" or "category"
-    #: further columns ("procedures", "medications", "labs"), of a source that has them
-    include: Sequence[str] = ()
-    #: share of training patients a yes/no column needs to be kept; by default the profile's
-    min_prevalence: float | None = None
-    #: how many patients must be behind whatever is learned
-    least_patients: int = LEAST_PATIENTS
-    #: how many models to train, each in its folder ``runs/1`` and so on; the evaluation keeps the
-    #: one that is first for the use case. It looks at the holdout for that, so the kept one's
-    #: numbers are a little too good
+    include: Sequence[str] = ()  #: further columns ("procedures", "medications", "labs")
+    min_prevalence: float | None = None  #: share of patients a yes/no column needs; the profile's
+    least_patients: int = LEAST_PATIENTS  #: how many must be behind whatever is learned
+    #: models to train; the one that is first for the use case is kept. That looks at the holdout,
+    #: so that its numbers are a little too good
     runs: int = 1
     use_case: str = next(iter(USE_CASES))  #: one of ``ehrsynth.evaluation.USE_CASES``
-    #: of the synthetic patients, "parquet" or "csv"; by default that of the flat table that went in
-    format: str | None = None
+    format: str | None = None  #: "parquet" or "csv"; by default as the flat table that went in
     raw: bool = False  #: leave in a CSV what a spreadsheet would compute
     n_jobs: int | None = None  #: runs to train at the same time, -1 for one a core
     progress: bool = False  #: progress bars and a log
@@ -143,12 +137,8 @@ class Pipeline:
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(
-            self._source,
-            outcome=self._phenotype or self.outcome,
-            code_level=self.code_level,
-            include=self.include,
-        )
+        outcome = self._phenotype or self.outcome
+        patients = build_patients(self._source, outcome, self.code_level, self.include)
         most = PROFILES[self.profile].most
         if most is None or self.dataset == "simulated" or len(patients) <= most:
             return patients
