@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, first_bad, some
-from .protection import LEAST_PATIENTS, is_shared
+from .protection import is_shared
 
 MISSING = "(missing)"
 REST = "(other)"  # the categories that too few patients have, together
@@ -70,20 +70,6 @@ def shown(values: pd.Series, value: Any) -> str:
     return repr(value[:40]) if isinstance(value, str) else str(value)
 
 
-def check_outcome(name: str, values: pd.Series) -> None:
-    """Raise InputError unless the values are of two kinds and none is missing."""
-    if values.isna().any():
-        raise InputError(f"Outcome column {name!r} has missing values; remove those rows.")
-    counts = values.map(category_text).value_counts()
-    if len(counts) != 2:
-        shared = some(ordered(counts.index[counts >= LEAST_PATIENTS]), 4)  # no patient's own
-        raise InputError(
-            f"Outcome column {name!r} has {len(counts)} different value"
-            f"{'s' if len(counts) > 1 else ''}{f', such as {shared}' if shared else ''}; "
-            "it needs exactly two."
-        )
-
-
 def categories(values: pd.Series) -> tuple[str, ...]:
     """The categories of these values, in order; last MISSING where some are not there."""
     present = values.dropna()
@@ -123,6 +109,12 @@ def is_number(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
+def are_whole(values: pd.Series | np.ndarray) -> bool:
+    """Whether all of these numbers are whole; neither infinite nor missing ones are."""
+    numbers = np.asarray(values, dtype=float)
+    return bool(np.isfinite(numbers).all()) and not np.any(numbers % 1)
+
+
 def spoiled(texts: pd.Series, good: pd.Series) -> bool:
     """Whether most texts, and many different ones, are `good`, so that the others are mistakes."""
     return bool(good.mean() >= NUMERIC_SHARE and texts[good].nunique() > _NUMERIC_VALUES)
@@ -131,7 +123,7 @@ def spoiled(texts: pd.Series, good: pd.Series) -> bool:
 def few_codes(present: pd.Series, few: int) -> bool:
     """Whether these numbers (none missing) are codes: whole, at most `few`, each of many rows."""
     distinct = present.nunique()
-    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and _whole(present)
+    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and are_whole(present)
 
 
 def looks_like_identifier(name: str, present: pd.Series) -> bool:
@@ -147,7 +139,7 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
     if not pd.api.types.is_numeric_dtype(present):
         return share == 1 or (named and share > 0.5)
     numbers = present.to_numpy(float)
-    if not np.isfinite(numbers).all() or not _whole(numbers):
+    if not are_whole(numbers):
         return False
     if named and share > 0.5:
         return True
@@ -163,7 +155,7 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
 def decimals(present: pd.Series) -> int | None:
     """How many decimals these numbers (none missing) have; None for more than three."""
     numbers = present.astype("float64")
-    if _whole(numbers):
+    if are_whole(numbers):
         return 0
     there = numbers[numbers != 0]  # what is not 0 must not become it
     exact = (p for p in (1, 2, 3) if np.allclose(there, there.round(p), rtol=0, atol=1e-9))
@@ -179,7 +171,3 @@ def step(numbers: np.ndarray) -> float | None:
         if np.abs(whole).max() < 2**53 and np.allclose(scaled, whole, rtol=1e-9, atol=1e-9):
             return float(np.gcd.reduce(whole.astype(np.int64)) / 10.0**places)
     return None
-
-
-def _whole(values: pd.Series | np.ndarray) -> bool:
-    return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))

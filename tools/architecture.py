@@ -75,9 +75,8 @@ ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-
 # Folders inside of folders.
 INSIDE = {
     "sources.flat": (
-        "words", "columns_file", "decimals", "text_file", "file", "reading", "units", "dates",
-        "as_numbers", "outcome", "persons", "column_reader", "applying", "who", "styles", "form",
-        "table",
+        "words", "columns_file", "decimals", "file", "reading", "as_numbers", "persons",
+        "column_reader", "applying", "form", "table",
     ),
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",

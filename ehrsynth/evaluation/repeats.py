@@ -13,7 +13,7 @@ from scipy.stats import hypergeom
 from ..errors import some
 from ..kinds import MISSING, REST, category_text, is_number
 from ..protection import LEAST_PATIENTS, told
-from ..sources.flat.outcome import says_yes
+from ..sources.flat.column_reader import says_yes
 from ..sources.flat.persons import names_somebody
 
 REPEATS = "what the synthetic table repeats of fewer than five patients"

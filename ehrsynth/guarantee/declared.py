@@ -10,9 +10,9 @@ from ..errors import InputError, some
 from ..kinds import MISSING, category_text
 from ..schema import Column, Schema, role_of
 from ..sources.flat import columns_file
+from ..sources.flat.column_reader import says_yes
 from ..sources.flat.columns_file import NOTHING, Wish
 from ..sources.flat.file import read_file
-from ..sources.flat.outcome import says_yes
 
 
 def declared_table(
