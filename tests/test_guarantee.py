@@ -279,7 +279,7 @@ def guesses(epsilon: float, canary: bool) -> np.ndarray:
     for seed in range(_TRIES if np.isfinite(epsilon) else 1):
         rng = np.random.default_rng([seed, canary])
         margins = Margins(SCHEMA, table, Budget(epsilon), rng, 20)
-        found.append(margins.told[own].sum())
+        found.append(sum(margins.counts[name][0] for name in own))
     return np.array(found)
 
 

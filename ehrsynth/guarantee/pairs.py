@@ -106,20 +106,17 @@ class Margins:
         ends = np.cumsum([1, *(_block(c, train[c.name].iloc[:0]).shape[1] for c in others)])
         n, *counts, codes = np.split(sums, ends)
         self.patients = max(1, round(float(n[0])))
-        self.counts = {
-            c.name: self._smooth(x) if c.kind == "continuous" else np.clip(x, 0, None)
-            for c, x in zip(others, counts, strict=True)
-        }
+        #: The noisy counts; the names of codes that are not kept must not leave.
+        self.counts = dict(zip(self.codes, codes[:, None], strict=True))
+        for c, x in zip(others, counts, strict=True):
+            self.counts[c.name] = self._smooth(x) if c.kind == "continuous" else np.clip(x, 0, None)
         #: What a count has to be above to be kept. Where the name itself could tell of a patient,
         #: one patient alone is above it with the chance `for_names` at most.
         own = 1 + self.noise * norm.isf(budget.for_names / (_MOST_NAMES + len(others)))
         self.least = {n: _ALONE * self.noise if n in public else own for n in schema.names}
-        #: The noisy count of each code; the names of those that are not kept must not leave.
-        self.told = pd.Series(codes, index=self.codes)
-        kept = self.told > pd.Series(self.least)[self.codes]
-        left = [c for c in schema.columns if not _is_code(c) or kept[c.name]]
+        self.codes = [name for name in self.codes if self.counts[name] > self.least[name]]
+        left = [c for c in schema.columns if not _is_code(c) or c.name in self.codes]
         self.kept = Schema(tuple(self._named(c, c.name in public) for c in left))
-        self.codes = [name for name in self.codes if kept[name]]
         self.numbers = self.kept.of_kind("continuous")
         self.shares = {c.name: self._shares(c) for c in self.kept.columns}
 
@@ -149,10 +146,9 @@ class Margins:
 
     def _shares(self, column: Column) -> np.ndarray:
         """How frequent the flags are that :class:`PairsOnly` has for a column."""
-        if column.kind == "binary":
-            counts = [self.told[column.name]] if _is_code(column) else self.counts[column.name]
-            return np.clip(np.divide(counts, self.patients), 0, 1)
         counts = self.counts[column.name]
+        if column.kind == "binary":
+            return np.clip(counts / self.patients, 0, 1)
         if column.kind == "continuous":
             few = counts[-1] < 3 * self.noise
             return np.array([0.0 if few else counts[-1] / max(counts.sum(), 1.0)])

@@ -76,19 +76,17 @@ def _risk(sums: np.ndarray, weights: np.ndarray) -> float:
 
 def _entropy(values: np.ndarray) -> float:
     """Entropy in nats of a column; a continuous one is counted in whole units, as published."""
-    values = values[~np.isnan(values)]
-    shares = np.unique(np.floor(values), return_counts=True)[1] / max(len(values), 1)
-    return float(entr(shares).sum())
+    counts = np.unique(np.floor(values[~np.isnan(values)]), return_counts=True)[1]
+    return float(entr(counts / max(counts.sum(), 1)).sum())
 
 
 class _Attributes:
     """What an attacker knows of a patient (at most half of the codes) and what he wants to know."""
 
     def __init__(self, setting: Setting):
-        names, kinds, _ = map(np.array, zip(*setting.encoder.layout, strict=True))
-        train, used = setting.train, kinds != "missing"
-        self.names, self.continuous = names, kinds == "continuous"
-        self.known = used & np.isin(names, setting.schema.of_role("demographic", "outcome"))
+        self.names, kinds, _ = map(np.array, zip(*setting.encoder.layout, strict=True))
+        train, used, self.continuous = setting.train, kinds != "missing", kinds == "continuous"
+        self.known = used & np.isin(self.names, setting.schema.of_role("demographic", "outcome"))
         codes = np.flatnonzero(used & ~self.known & ~self.continuous)
         share = train.matrix.mean(axis=0, dtype=np.float64)
         ranked = codes[np.argsort(-share[codes], kind="stable")]
@@ -99,7 +97,7 @@ class _Attributes:
         share[self.continuous] = 0
         entropies = entr(share) + entr(1 - share)
         for column in np.flatnonzero(self.secret & self.continuous):
-            entropies[column] = _entropy(train.frame[names[column]].to_numpy(np.float32))
+            entropies[column] = _entropy(train.frame[self.names[column]].to_numpy(np.float32))
         if (total := entropies[self.secret].sum()) == 0:
             raise NotComputable("the columns to guess never vary")
         self.weights = entropies[self.secret] / total
@@ -140,9 +138,8 @@ def _attacks(
         parts, n = attributes.attack(side, rows, released), len(rows)
         risks.append(_risk(parts.sum(axis=1), attributes.weights))
         drawn = rng.multinomial(n, np.full(n, 1 / n), 200).astype(float)
-        resampled.append(
-            [_risk(sums, attributes.weights) for sums in (drawn @ parts).swapaxes(0, 1)]
-        )
+        sums = (drawn @ parts).swapaxes(0, 1)
+        resampled.append([_risk(one, attributes.weights) for one in sums])
     return risks, np.array(resampled)
 
 

@@ -167,8 +167,14 @@ def _differences(setting: Setting) -> list[str]:
         single = np.column_stack([single, rows[:, codes].sum(axis=1)])
         names.append("number of codes")
     z, exchanged = exchanges.both(single)
-    whole, exchanged_whole = exchanges.both(rows)
-    distance, distances = _hotelling(whole, exchanged_whole, rows)
+    # All columns: the difference of the means in the metric of their correlations, with a ridge: a
+    # classifier's two-sample test in closed form (Hotelling 1931).
+    rows = rows[:, rows.std(axis=0, dtype=np.float64) > 1e-6]
+    means = np.vstack(exchanges.both(rows))
+    correlation = np.corrcoef(rows.T.astype(np.float32)).astype(np.float64)
+    factor = cho_factor(correlation + RIDGE * np.eye(len(correlation)))
+    distance, *others = np.einsum("ij,ji->i", means, cho_solve(factor, means.T))
+    distances = np.array(others)
     # Each on the scale of its own exchanges, so that neither drowns the other.
     most = np.abs(exchanged).max(axis=1, initial=0)
     (middle, scale), (center, width) = ((x.mean(), x.std() or 1.0) for x in (most, distances))
@@ -177,16 +183,3 @@ def _differences(setting: Setting) -> list[str]:
     far = (np.abs(z) - middle) / scale > limit
     found = [name for name, differs in zip(names, far, strict=True) if differs]
     return [*found, "all columns together"] if (distance - center) / width > limit else found
-
-
-def _hotelling(z: np.ndarray, exchanged: np.ndarray, rows: np.ndarray) -> tuple[float, np.ndarray]:
-    """Squared difference of the means in the metric of the columns' correlations, with a ridge:
-    a classifier's two-sample test in closed form (Hotelling 1931).
-    """
-    spread = rows.std(axis=0, dtype=np.float64)
-    kept = spread > 1e-6
-    correlation = np.corrcoef(rows[:, kept].T.astype(np.float32)).astype(np.float64)
-    factor = cho_factor(correlation + RIDGE * np.eye(kept.sum()))
-    both = np.vstack([z[kept], exchanged[:, kept]])
-    found = np.einsum("ij,ji->i", both, cho_solve(factor, both.T))
-    return float(found[0]), found[1:]
