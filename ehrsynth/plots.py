@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -24,22 +23,15 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from .schema import Schema
 from .statistics import kaplan_meier
 
-COLORS = {"real": "#0072B2", "synthetic": "#D55E00", "holdout": "#009E73", "neutral": "#6B7280"}
-BACKGROUND, INK = "#FCFCFB", "#1F2933"
-_SHAPES = dict(mpl.rc_params_from_file(Path(__file__).with_name("book.mplstyle"), False, False))
+_STYLE = dict(mpl.rc_params_from_file(Path(__file__).with_name("book.mplstyle"), False, False))
+_CYCLE = _STYLE["axes.prop_cycle"].by_key()["color"]
+COLORS = dict(zip(("real", "synthetic", "holdout"), _CYCLE, strict=False), neutral="#6B7280")
+BACKGROUND, INK = _STYLE["figure.facecolor"], _STYLE["text.color"]
 
 
 def use_style() -> None:
     """Make every picture drawn from now on look like the book's."""
-    sns.set_theme(context="notebook", style="whitegrid", rc=_style())
-
-
-def _style() -> dict[str, Any]:
-    faces = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-    letters = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-    lines = [COLORS["real"], COLORS["synthetic"], COLORS["holdout"], "#CC79A7", "#56B4E9"]
-    colors = dict.fromkeys(faces, BACKGROUND) | dict.fromkeys(letters, INK)
-    return _SHAPES | colors | {"axes.prop_cycle": plt.cycler(color=lines)}
+    sns.set_theme(context="notebook", style="whitegrid", rc=_STYLE)
 
 
 def _axes(size: tuple[float, float]) -> Axes:
@@ -50,7 +42,7 @@ def _axes(size: tuple[float, float]) -> Axes:
 def _grid(
     rows: int, columns: int, size: tuple[float, float], **options
 ) -> tuple[Figure, np.ndarray]:
-    with plt.rc_context(sns.axes_style("whitegrid") | _style()):
+    with plt.rc_context(sns.axes_style("whitegrid") | _STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
         interactive = plt.isinteractive()
     # A notebook's first figure switches interactive drawing on; leaving the context undid that,
