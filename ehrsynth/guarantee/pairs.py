@@ -121,11 +121,7 @@ class Margins:
         self.shares = {c.name: self._shares(c) for c in self.kept.columns}
 
     def _named(self, column: Column, public: bool) -> Column:
-        """The column, its categories those that stand out of the noise; the others are a rest.
-
-        How many the rest are is what is missing in all patients: a sum over the other categories
-        would tell whether there are any.
-        """
+        """The column, its categories those that stand out of the noise; the others are a rest."""
         if column.kind != "categorical":
             return column
         counts, least = self.counts[column.name], self.least[column.name]
@@ -137,6 +133,7 @@ class Margins:
             )
         names, counts = np.array(column.categories, dtype=object)[kept], counts[kept]
         if column.role != "outcome" and not (public and kept.all()) and REST not in names:
+            # Not a sum over the other categories, which would tell whether there are any.
             rest = self.patients - counts.sum()
             few = len(names) and rest <= least
             names = np.append(names, REST)

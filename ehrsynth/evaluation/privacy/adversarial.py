@@ -37,9 +37,7 @@ def _at_home(to_other: np.ndarray, to_own: np.ndarray, ties: float) -> np.ndarra
 def _privacy_loss(
     pairs: Iterable[tuple[np.ndarray, ...]], queries: int, rng: np.random.Generator, ties: float
 ) -> Estimate:
-    """Accuracy of the first pair of tables minus accuracy of the second, with interval; of at most
-    `queries` records a table.
-    """
+    """Accuracy of the first pair of tables minus that of the second, of so many records a table."""
     accuracy, variance = [], 0.0
     for pair in pairs:
         if min(map(len, pair)) < 5:
@@ -66,9 +64,7 @@ def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
 
 
 def _ties_half(setting: Setting, rng: np.random.Generator) -> Estimate:
-    """Ties count half, and only the larger table of a pair is cut: cutting all to holdout's size,
-    as published, hides most copies, because a copied patient is rarely in both samples.
-    """
+    """Ties count half; only the larger table of a pair is cut, since a cut of all hides copies."""
     chosen = []
     for side in (setting.holdout, setting.train):
         n = min(len(side), len(setting.candidate))

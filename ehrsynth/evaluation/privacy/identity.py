@@ -33,10 +33,8 @@ class _Secrets(NamedTuple):
 def _risks(
     levels: Iterable[Sequence[np.ndarray]], patients: _Secrets, released: _Secrets, needed: int
 ) -> np.ndarray:
-    """One over the size of each patient's group in the own table and in the population, (2, n).
-
-    Each level numbers the groups of the patients, of the population and of the synthetic patients,
-    who must teach as many secrets as `needed`; the largest risk counts.
+    """One over the size of each patient's group in the own table and in the population, (2, n), the
+    largest of all levels at which the released ones of his group teach as many secrets as `needed`.
     """
     risk = np.zeros((2, len(patients.rare)))
     most = patients.rare.sum(axis=1) + (~np.isnan(patients.measured)).sum(axis=1)
@@ -125,9 +123,7 @@ class Identity:
         return _Secrets(rare, measured, close)
 
     def _levels(self, name: str, values: pd.Series) -> list[np.ndarray]:
-        """How exactly a quasi-identifier may be known, the finest level first: numbers in bands,
-        categories as the most frequent against the rest.
-        """
+        """How exactly a quasi-identifier may be known, the finest first: bands, or the mode."""
         column = self.setting.schema[name]
         if column.kind == "continuous":
             span = self.setting.encoder.scale[name][1]

@@ -112,9 +112,7 @@ class _Planted:
     def noticed(
         self, rows: np.ndarray, distance: float, used: np.ndarray, rare: bool = False
     ) -> bool:
-        """Whether the family notices copies of these patients at this distance; `rare` asks the
-        census of carriers too.
-        """
+        """Whether copies of these patients at this distance are noticed (`rare`: of carriers)."""
         to_release, to_others = self.whom.to_release.copy(), self.whom.to_others
         to_release[rows] = np.minimum(to_release[rows], distance)
         copies = census(to_release, to_others, self.columns)

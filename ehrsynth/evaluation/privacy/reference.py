@@ -82,11 +82,7 @@ class Attacked(NamedTuple):
 
 
 def attacked(setting: Setting) -> Attacked:
-    """Whom attacks accuse, and the reference. Chapter privacy, "As it can be believed".
-
-    The sample of others is as large as the release where it can be, and says nothing about who was
-    used.
-    """
+    """Whom attacks accuse, and the reference. Chapter privacy, "As it can be believed"."""
     rng, held_out = np.random.default_rng([setting.train.seed, 13]), setting.holdout
     used, unused = setting.attacked
     chosen = rng.permutation(len(unused)) < len(held_out) // 2
@@ -96,6 +92,7 @@ def attacked(setting: Setting) -> Attacked:
         raise NotComputable(f"fewer than {2 * FEWEST} patients of a group to attack")
     patients = np.concatenate([setting.train.matrix[used], held_out.matrix[unused]])
     reference = held_out.matrix[known]
+    # As many others as released rows, where it can be; they say nothing about who was used.
     pool, others = both_sides(setting, min(len(setting.candidate), MOST_OTHERS), rng)
     own = np.append(used, unused + len(setting.train))  # who himself does not count as another
     skip = np.where(np.isin(own, pool), np.searchsorted(pool, own), -1)
