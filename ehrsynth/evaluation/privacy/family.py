@@ -89,9 +89,7 @@ def chance(value: float, most: np.ndarray) -> float:
 
 
 def ranks(score: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Ranks minus their mean, over their number; 0 for whoever is not `among` those looked at.
-    Chapter privacy, "As it can be believed".
-    """
+    """Centered ranks over their number, else 0. Chapter privacy, "As it can be believed"."""
     centered = np.zeros(len(score))
     if among.any():
         centered[among] = (rankdata(score[among]) - (among.sum() + 1) / 2) / among.sum()
@@ -173,8 +171,8 @@ def _differences(setting: Setting) -> list[str]:
     means = np.vstack(exchanges.both(rows))
     correlation = np.corrcoef(rows.T.astype(np.float32)).astype(np.float64)
     factor = cho_factor(correlation + RIDGE * np.eye(len(correlation)))
-    distance, *others = np.einsum("ij,ji->i", means, cho_solve(factor, means.T))
-    distances = np.array(others)
+    apart = np.einsum("ij,ji->i", means, cho_solve(factor, means.T))
+    distance, distances = apart[0], apart[1:]
     # Each on the scale of its own exchanges, so that neither drowns the other.
     most = np.abs(exchanged).max(axis=1, initial=0)
     (middle, scale), (center, width) = ((x.mean(), x.std() or 1.0) for x in (most, distances))

@@ -58,9 +58,9 @@ def linked(halves: list[np.ndarray], released: list[np.ndarray]) -> np.ndarray:
     return same
 
 
-def _sides(setting: Setting, most: int | None = None) -> list[tuple[Side, np.ndarray]]:
+def _sides(setting: Setting, most: int) -> list[tuple[Side, np.ndarray]]:
     """Equally many used and held-out patients."""
-    n = min(len(setting.train), len(setting.holdout), most or len(setting.train))
+    n = min(len(setting.train), len(setting.holdout), most)
     if n < FEWEST:
         raise NotComputable(f"fewer than {FEWEST} patients in a table")
     rng = np.random.default_rng([setting.train.seed, 19])
@@ -81,7 +81,7 @@ def _singling_out(setting: Setting, rng: np.random.Generator) -> Estimate:
     names, encoder = known_columns(setting, SINGLED_CODES), setting.encoder
     if len(names) < COLUMNS:
         raise NotComputable(f"fewer than {COLUMNS} columns besides the outcome")
-    sides, made = _sides(setting), setting.candidate
+    sides, made = _sides(setting, len(setting.train)), setting.candidate
     asked = rng.permutation(made.sample(2 * setting.effort.queried, rng))
     released = made.matrix[made.sample(MOST_RELEASED, rng)]
     hits, tried = np.zeros(2, dtype=int), 0

@@ -20,9 +20,7 @@ MOST_OTHERS = 16_384  # real patients among whom somebody's nearest is looked fo
 
 
 class Shape(NamedTuple):
-    """What two attacks know of a table.
-    Chapter privacy, "An attacker who knows the hospital: the density ratio".
-    """
+    """What two attacks know of a table. Chapter privacy, "As it can be believed"."""
 
     n: int  # rows
     mean: np.ndarray
@@ -58,9 +56,8 @@ class Shape(NamedTuple):
 def standardized(
     patients: np.ndarray, reference: Shape, released: Shape
 ) -> tuple[np.ndarray, Shape, Shape]:
-    """All three in standard deviations of reference and release together (equal columns: 0).
-    Chapter privacy, "An attacker who knows the hospital: the density ratio".
-    """
+    """All three in the same units. Chapter privacy, "As it can be believed"."""
+    # Standard deviations of reference and release together; what never varies is 0.
     _, mean, products = reference.joined(released)
     sd = np.sqrt(np.maximum(np.diag(products) - mean**2, 0))
     scale = np.divide(1, sd, out=np.zeros(len(sd)), where=sd > 1e-6)
