@@ -7,6 +7,7 @@ about 1 for a copy of train. Both groups are cut to the same size.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from ...statistics import (
     normal_interval,
 )
 from ..setting import Setting
+from .success import nearer
 
 GROUPS = 10  # of real patients, for the jackknife
 
@@ -48,13 +50,14 @@ class ClosestRecords(NamedTuple):
             for x in real
         ))  # fmt: skip
 
-    def compare(self, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
-        """Mean over synthetic patients, with the jackknife over real ones, of a function of the
-        distances to the two nearest used and held-out patients (each of shape (synthetic, 2)).
+    def share(self, of: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+        """Share of synthetic patients of whom a number of the two distances is smaller for used
+        patients than for held-out ones, with the jackknife over real ones.
         """
 
         def scored(*tables: np.ndarray) -> np.ndarray:
-            return scores(*(np.sort(np.concatenate(x, axis=1), axis=1)[:, :2] for x in tables))
+            two = [np.sort(np.concatenate(x, axis=1), axis=1)[:, :2] for x in tables]
+            return nearer(of(two[0]), of(two[1]))
 
         whole, variance = scored(*self), 0.0
         for i, table in enumerate(self):
@@ -71,21 +74,11 @@ def distance_ratio(two: np.ndarray) -> np.ndarray:
     return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
 
 
-def _wins(train: np.ndarray, holdout: np.ndarray) -> np.ndarray:
-    """1 where the used patients are nearer, 0 where the held-out ones are, half for a tie."""
-    return (train < holdout) + 0.5 * (train == holdout)
-
-
-def _share(of: Callable[[np.ndarray], np.ndarray]):
-    """The metric of the share of released rows that win, by a number of the two distances."""
-
-    def compute(setting: Setting, rng: np.random.Generator) -> Estimate:
-        return setting.once(ClosestRecords.of).compare(lambda a, b: _wins(of(a), of(b)))
-
-    return compute
+def _closer(setting: Setting, rng: np.random.Generator, of=lambda two: two[:, 0]) -> Estimate:
+    return setting.once(ClosestRecords.of).share(of)
 
 
 COMPUTE = {
-    ("closer_to_train", "corrected"): _share(lambda two: two[:, 0]),
-    ("nearest_neighbor_distance_ratio", "corrected"): _share(distance_ratio),
+    ("closer_to_train", "corrected"): _closer,
+    ("nearest_neighbor_distance_ratio", "corrected"): partial(_closer, of=distance_ratio),
 }

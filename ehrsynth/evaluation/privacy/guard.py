@@ -3,10 +3,9 @@
 Attacks that compare used with held-out patients see nothing where the generator saw both. So
 train and holdout are taken together: the distance from a released row to the nearest patient is
 compared with that from a patient to the nearest other one. Each is divided by how far that nearest
-patient lives from his next neighbor, so that a release of patients with few codes, who all live
-near each other, is not taken for copies. AUROC: 0.5 for fresh patients, 1 for a copy of train and
-holdout. Less is no praise: a release unlike real patients is far from them. After the distance to
-the closest record (Platzer and Reutterer, Front Big Data 2021;4:679939).
+patient lives from his next neighbor, since patients with few codes all live near each other. AUROC:
+0.5 for fresh patients, 1 for a copy of train and holdout; less is no praise, but unlike real
+patients. After Platzer and Reutterer, Front Big Data 2021;4:679939.
 """
 
 import numpy as np

@@ -3,11 +3,9 @@
 Silence is worth what a leak would have broken it. So leaks are planted into the release that is
 judged: records of a share of train, exactly or with two values changed, and all carriers of a
 rare value. Each time "used" and "held out" are exchanged first, so that neither luck nor a leak
-that is there already counts. A planted record changes nothing but the distance of the patient it
-is made from (to anybody else it is one more patient), so that 64 plantings of a kind cost no
-distance at all; the census of copies, the attack by the nearest record and the guard are tried
-again each time. The other attacks are not: what they would have seen is said as the AUROC that
-stands out from chance.
+that is there already counts. A planted record changes only the distance of the patient it is made
+from, so that 64 plantings of a kind cost no distance at all: census, nearest record and guard are
+tried again each time. Of the other attacks is said which AUROC would stand out from chance.
 """
 
 from bisect import bisect_left

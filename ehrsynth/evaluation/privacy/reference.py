@@ -1,10 +1,9 @@
 """What every attack by scores is given: patients to accuse, reference patients, the release.
 
 The attacker has the whole record of whom he looks for, the release, and reference patients: half
-of holdout, who are never scored. He scores (a sample of) train and the other half of holdout. If
-the release knows nothing of who was in train, the labels "used" and "held out" of those who are
-scored can be exchanged. The halves of holdout do not change places: then the noise of one half
-would count in both results, and sums of the two would raise false alarms.
+of holdout, who are never scored. He scores (a sample of) train and the other half of holdout. The
+halves do not change places: then the noise of one half would count in both results, and sums of
+the two would raise false alarms.
 """
 
 from typing import NamedTuple

@@ -27,6 +27,11 @@ def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_ra
     return float(np.interp(false_positive_rate, false[last], found[last]))
 
 
+def nearer(one: np.ndarray, other: np.ndarray, ties: float = 0.5) -> np.ndarray:
+    """1 where the one is nearer, `ties` for a tie. Chapter privacy, "As it can be believed"."""
+    return (one < other) + ties * (one == other)
+
+
 def excess_risk(risk_train: float, risk_holdout: float) -> float:
     """Share of what could still be learned that the release gives away about its own patients.
     Source: Giomi et al., PoPETs 2023(2):312-328, eq. 4. Chapter privacy, "Attribute inference".
