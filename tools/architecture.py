@@ -88,8 +88,7 @@ INSIDE = {
 LAZY = {"ehrsynth", "ehrsynth.__main__", "ehrsynth.evaluation", "ehrsynth.cli", "ehrsynth.book"}
 # Libraries that take long to import, or that not everybody has: imported where they are used.
 SLOW_OR_OPTIONAL = {
-    "IPython", "PIL", "duckdb", "ibis", "jinja2", "joblib", "lightgbm", "matplotlib", "opacus",
-    "pooch",
+    "IPython", "PIL", "duckdb", "ibis", "jinja2", "joblib", "lightgbm", "matplotlib", "pooch",
     "pyarrow", "pyspark", "requests", "safetensors", "scipy", "seaborn", "sklearn", "torch",
     "tqdm", "yaml",
 }  # fmt: skip
