@@ -23,20 +23,19 @@ def by_group(setting: Setting) -> pd.DataFrame:
     """How the models of real and of synthetic patients do for each group of held-out patients.
 
     ``cases`` have the outcome; ``observed`` is their share, ``mean_risk_real`` and ``mean_risk``
-    the shares that the models of train and of the candidate predict. All but the counts are
-    missing where a group has fewer than 10 patients with or without the outcome.
-    Chapter utility, "For whom? Fairness".
+    what the models of train and of the candidate predict. Groups of fewer than 10 patients with or
+    without the outcome have counts only. Chapter utility, "For whom? Fairness".
     """
     y, *scores = setting.predictions
     rows: dict[str, dict[str, float]] = {}
     for name, member in _groups(setting, setting.holdout.frame).items():
         truth = y[member]
-        rows[name] = {"patients": len(truth), "cases": int(truth.sum())}
+        row = rows[name] = {"patients": len(truth), "cases": int(truth.sum())}
         if _large(truth):
-            rows[name]["observed"] = float(truth.mean())
+            row["observed"] = float(truth.mean())
             for model, score in zip(("_real", ""), scores, strict=True):
-                rows[name]["auroc" + model] = auroc_parts(score[member], truth)[0]
-                rows[name]["mean_risk" + model] = float(expit(score[member]).mean())
+                row["auroc" + model] = auroc_parts(score[member], truth)[0]
+                row["mean_risk" + model] = float(expit(score[member]).mean())
     risks = ["observed", "mean_risk_real", "mean_risk"]
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.reindex(columns=["patients", "cases", "auroc_real", "auroc", *risks])
@@ -92,10 +91,7 @@ def _largest_over_groups(
 
 
 def _missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each group that is missing, and the influence of real and synthetic patients on it.
-
-    It is 1 minus the ratio of the group's shares, negative where there are too many.
-    """
+    """1 minus the ratio of each group's shares (negative: too many), and everybody's influence."""
     p, q = real.mean(axis=0), candidate.mean(axis=0)
     parts = q / p**2 * (real - p) / len(real), -(candidate - q) / p / len(candidate)
     return 1 - q / p, np.concatenate(parts)

@@ -110,14 +110,7 @@ def compare(
         about |= not_compared(aligned, aligned.pop("schema"), shared) | dict(facts or {})
         cleaned = {role: shared.plausible(t[shared.names]) for role, t in aligned.items()}
         tables = {role: table for role, (table, _) in cleaned.items()}
-        found = _to_keep(tables["train"], shared, rules)
-        leaking = leaks(tables["train"], shared, found)
-        about |= {RELATIONS: listed(found, tables, shared)} if found else {}
-        about |= {LEAKS: [leak._asdict() for leak in leaking]} if leaking else {}
-        scenes = with_references(
-            **tables, schema=shared, effort=learners.PROFILES[profile], seed=seed,
-            relations=found, unused=unused(shared, leaking),
-        )  # fmt: skip
+        scenes, of_train = _scenes(tables, shared, profile, seed, rules)
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))
@@ -128,7 +121,7 @@ def compare(
             for spec in each(_specs(shared), "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
-            metrics, about, {"seed": seed, "profile": profile},
+            metrics, about | of_train, {"seed": seed, "profile": profile},
             rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
             outside={r: {n: told(k) for n, k in out.items()} for r, (_, out) in cleaned.items()},
             left_out={r: [n for n in t if n not in shared] for r, t in aligned.items()},
@@ -145,6 +138,20 @@ def _check_arguments(candidates: object, seed: object, profile: object) -> None:
     if not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
     check_choice("profile", profile, learners.PROFILES)
+
+
+def _scenes(
+    tables: dict[str, pd.DataFrame], schema: Schema, profile: str, seed: int, rules
+) -> tuple[dict[str, Setting], dict[str, list]]:
+    """The settings, and as facts what holds for every patient of train and tells the outcome."""
+    found = _to_keep(tables["train"], schema, rules)
+    leaking = leaks(tables["train"], schema, found)
+    facts = {RELATIONS: listed(found, tables, schema), LEAKS: [x._asdict() for x in leaking]}
+    scenes = with_references(
+        **tables, schema=schema, effort=learners.PROFILES[profile], seed=seed, relations=found,
+        unused=unused(schema, leaking),
+    )  # fmt: skip
+    return scenes, {name: rows for name, rows in facts.items() if rows}
 
 
 def _to_keep(train: pd.DataFrame, schema: Schema, rules: Iterable[Rule] | None) -> list[Found]:
@@ -217,11 +224,7 @@ def _of_scene(scene: Setting) -> dict[str, Any]:
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:
-    """What no synthetic patient has, by more than chance, such as a code: the share in train.
-
-    Chance is that none of so many patients of both tables has fallen to the synthetic one, by
-    Holm's correction for all codes and categories.
-    """
+    """What no synthetic patient has, by more than chance, such as a code: the share in train."""
     seen: list[tuple[str, float, bool]] = []  # title (which may repeat), share, whether absent
     for column in schema.columns:
         real, made = train[column.name], synthetic[column.name]
@@ -237,6 +240,7 @@ def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dic
             seen.append((f"{what} {column.title}", len(lost) / len(train), True))
     if not seen:
         return {}
+    # Chance: that none of so many patients of both tables has fallen to the synthetic one.
     have = np.round([share * len(train) for _, share, _ in seen])
     chance = hypergeom.pmf(0, len(train) + len(synthetic), have, len(synthetic))
     sure = holm(np.where([absent for *_, absent in seen], chance, 1.0)) <= UNUSUAL

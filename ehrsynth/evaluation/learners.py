@@ -18,7 +18,6 @@ class Effort:
     queried: int  # patients of each table among whom neighbors are looked for
     clustered: int  # patients of each table in the latent cluster analysis
     classified: int  # patients of each side in the classifier two-sample test
-    folds: int  # parts of its cross-validation
     rounds: int  # trees of every model
     learning_rate: float
     explained: int  # patients whose predictions are explained
@@ -28,11 +27,11 @@ class Effort:
 PROFILES = {
     "fast": Effort(
         attacked=1_500, inferred=200, queried=500, clustered=1_500, classified=1_200,
-        folds=3, rounds=50, learning_rate=0.12, explained=300, known_codes=2,
+        rounds=50, learning_rate=0.12, explained=300, known_codes=2,
     ),
     "full": Effort(
         attacked=4_000, inferred=1_000, queried=2_000, clustered=8_000, classified=6_000,
-        folds=3, rounds=150, learning_rate=0.07, explained=1_000, known_codes=3,
+        rounds=150, learning_rate=0.07, explained=1_000, known_codes=3,
     ),
 }  # fmt: skip
 
@@ -68,5 +67,6 @@ def c2st(
     Chapter utility, "Classifier two-sample test".
     """
     return two_sample_test(
-        real, candidate, rng, effort.classified, effort.folds, effort.rounds, effort.learning_rate
-    )
+        real, candidate, rng, effort.classified, rounds=effort.rounds,
+        learning_rate=effort.learning_rate,
+    )  # fmt: skip

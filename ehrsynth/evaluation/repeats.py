@@ -38,17 +38,22 @@ def repeats(
     is the column that says whose a row is; else each is a patient.
     """
     train, holdout, made = (frames[role] for role in ("train", "holdout", "synthetic"))
-    found = []
+    found, whose = [], None if patient is None else train.get(patient)
     for name in train:
         if name in made and name != patient and _may_tell(train[name]):
-            whose = None if patient is None else train.get(patient)
             known = _known(train[name], whose)
             there = holdout.get(name, made[name][:0])
             spelled = {_key(text) for text in declared.get(name, ())}
             rows = _of_column(known, there, made[name], spelled, len(holdout))
             found += [{"column": name} | row for row in rows]
-    tried = sum(row["what"] != STRANGERS for row in found)
-    return [_told(row, tried) for row in found if row["sure"] or _is_many(row, tried)]
+    tried, told_of = sum(row["what"] != STRANGERS for row in found), []
+    for row in found:
+        many, expected = _is_many(row, tried), round(row["expected"])
+        if row["sure"] or many:
+            said = {"rows": row["made"], "of": row["rows of"], MANY: "yes" if many else "no"}
+            said[EXPECTED] = told(expected) if expected else "none"
+            told_of.append({"column": row["column"], "what": row["what"]} | said)
+    return told_of
 
 
 def level_of_repeats(facts: Mapping) -> tuple[int, list[str]]:
@@ -140,12 +145,3 @@ def _is_many(row: dict, tried: int) -> bool:
     both, made = row["rows of"] + row["held out"], row["made"]
     chance = hypergeom.sf(made - 1, both, made + row["held"], row["rows of"])
     return bool(chance < CHANCE / max(tried, 1))
-
-
-def _told(row: dict, tried: int) -> dict:
-    expected = round(row["expected"])
-    return {
-        "column": row["column"], "what": row["what"], "rows": row["made"], "of": row["rows of"],
-        EXPECTED: told(expected) if expected else "none",
-        MANY: "yes" if _is_many(row, tried) else "no",
-    }  # fmt: skip

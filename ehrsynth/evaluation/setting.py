@@ -40,8 +40,8 @@ class Encoder:
     schema: Schema
     scale: dict[str, tuple[float, float, float]]  # low, range, middle by continuous column
     missing: frozenset[str]  # continuous columns that get a missingness column
+    rare: Mapping[str, set[str]]  # categories that share a column
     unused: frozenset[str] = frozenset()  # columns that models of the outcome do not see
-    rare: Mapping[str, set[str]] = field(default_factory=dict)  # categories that share a column
 
     @classmethod
     def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
@@ -60,7 +60,7 @@ class Encoder:
             few = {c for c in schema[name].categories if counts[c] < _RARE or c == NEW}
             if len(few) > 1 and len(schema[name].categories) > 2:
                 rare[name] = few
-        return cls(schema, scale, frozenset(missing), rare=rare)
+        return cls(schema, scale, frozenset(missing), rare)
 
     @cached_property
     def layout(self) -> list[tuple[str, str, str]]:

@@ -107,9 +107,9 @@ def _columns(side: Side, most: int) -> np.ndarray:
     known, time, event = _followed(side)
     x = side.matrix[known].astype(float) - side.matrix[known].mean(axis=0)
     order = np.argsort(time, kind="stable")
-    at_risk = np.cumsum((1 / np.arange(len(time), 0, -1)) * event[order])
+    expected = np.cumsum((1 / np.arange(len(time), 0, -1)) * event[order])
     excess = np.empty(len(time))  # events beyond those expected of everybody (martingale residuals)
-    excess[order] = event[order] - at_risk
+    excess[order] = event[order] - expected
     spread = x.std(axis=0)
     told = np.abs(excess @ x) / np.where(spread > 1e-9, spread, np.inf)
     told[~side.encoder.predictors] = 0
@@ -126,17 +126,14 @@ def _columns(side: Side, most: int) -> np.ndarray:
 
 
 def _regressions(setting: Setting) -> tuple[list[str], list[tuple]]:
-    """The columns that are compared; values (in standard deviations of train), time and event of
-    holdout and of as many candidates.
-    """
+    """The columns compared; their values, time and event of holdout and of as many candidates."""
     both = setting.holdout, setting.candidate
     n = min(*map(len, both), setting.effort.classified)
     rng, sides = np.random.default_rng([setting.train.seed, 19]), []
     for side in both:
         known, time, event = _followed(side)
-        rows = np.flatnonzero(known)
-        kept = np.sort(rng.choice(len(rows), min(n, len(rows)), replace=False))
-        sides.append((side.matrix[rows[kept]], time[kept], event[kept]))
+        kept = np.sort(rng.choice(len(time), min(n, len(time)), replace=False))
+        sides.append((side.matrix[known][kept], time[kept], event[kept]))
     most = min(_MOST_COLUMNS, min(int(event.sum()) for _, _, event in sides) // EVENTS_A_COLUMN)
     if most < 1:
         raise NotComputable(f"fewer than {EVENTS_A_COLUMN} patients have the event")

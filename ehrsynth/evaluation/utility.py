@@ -88,9 +88,8 @@ def _calibration_error(setting: Setting, rng) -> Estimate:
     if len(y) < 100:
         raise NotComputable("fewer than 100 held-out patients to compare risks with")
     excess = np.eye(10)[calibration_groups(log_odds)] * (expit(log_odds) - y)[:, None]
-    found = jackknife(
-        lambda total: 100 * np.abs(total[1:]).sum() / total[0], group_sums(excess, rng)
-    )
+    sums = group_sums(excess, rng)
+    found = jackknife(lambda total: 100 * np.abs(total[1:]).sum() / total[0], sums)
     return folded(found, excess.sum(axis=0) / np.sqrt((excess**2).sum(axis=0)))
 
 
@@ -119,9 +118,7 @@ def _top_overlap(real: np.ndarray, candidate: np.ndarray, top: int = TOP) -> flo
 
 
 def _shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
-    """The corrected form: the share of all importance that both models put on the same features;
-    a count of the top 20 treats the 1st and the 20th alike and the 21st as nothing.
-    """
+    """The corrected form: the share of all importance that both put on the same features."""
     if real.sum() == 0 or candidate.sum() == 0:
         return 0.0
     return float(np.minimum(real / real.sum(), candidate / candidate.sum()).sum())

@@ -1,7 +1,7 @@
 """What the numbers say in words: a verdict for each family, the answer, and what the data is for.
 
-Nothing is computed here. A verdict rests on intervals and on the two references of each metric,
-so that what chance alone would show is no reason for alarm, and no reason for praise either.
+A verdict rests on intervals and on the two references of each metric, so that what chance alone
+would show is no reason for alarm, and no reason for praise either.
 """
 
 import csv
@@ -46,8 +46,7 @@ def _table(name: str) -> list[dict[str, str]]:
 
 # By family and level, its headline and the sentence of the answer.
 _WORDS = {(row["family"], row["level"]): row for row in _table("verdicts.csv")}
-# What the data is good or bad for: which levels fidelity, utility and privacy must have (empty:
-# any), and which weak spot there must be.
+# What the data is good or bad for: at which levels (empty: any), and with which weak spot.
 _USES = _table("advice.csv")
 SENTENCES = {row["name"]: row["sentence"] for row in _table("sentences.csv")}
 
@@ -133,8 +132,8 @@ class Findings:
         if family == "privacy" and self.tried.get("incomparable"):
             differ = "used and held-out patients differ by more than chance"
             without |= {name: differ for name, row in ALARMS.items() if row["test"] != "absolute"}
-        without |= dict.fromkeys(self.groups.get("small", []), "too few patients of the group") if (
-            family == "fairness") else {}  # fmt: skip
+        if family == "fairness":
+            without |= dict.fromkeys(self.groups.get("small", []), "too few patients of the group")
         judged = [m.name for m in metrics if m.name not in without]
         power = self.tried.get("power") if family == "privacy" else None
         return replace(verdict, judged=judged, not_judged=without, power=power)
@@ -183,8 +182,8 @@ def _say(name: str, **values) -> str:
     return SENTENCES[name].format(**values)
 
 
-def _verdict(family: str, level: str, sentences: list[str]) -> Verdict:
-    return Verdict(level, _WORDS[family, level]["headline"], sentences)
+def _verdict(family: str, level: str, sentences: list[str], **words) -> Verdict:
+    return Verdict(level, _WORDS[family, level]["headline"].format(**words), sentences)
 
 
 def _doubts(found: Findings) -> list[str]:
@@ -282,13 +281,10 @@ def _utility(found: Findings) -> Verdict:
 
 
 def _fairness(found: Findings) -> Verdict:
-    """Are groups served as well by the synthetic data as by real patients?"""
     metrics = found.of("fairness")
-    behind = [m for m in metrics if m.notices]
-    if behind:
+    if behind := [m for m in metrics if m.notices]:
         return _verdict("fairness", "care", [f"{m.title}: {m.note or m.sentence}" for m in behind])
-    unknown = [m for m in metrics if m.value is None]
-    if unknown:
+    if unknown := [m for m in metrics if m.value is None]:
         why = dict.fromkeys(str(m.reason) for m in unknown)
         said = [_say("group unknown", titles=_titles(unknown), why=" and ".join(why))]
         return _verdict("fairness", "unknown", said)
@@ -340,8 +336,7 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
         return _verdict("privacy", "bad" if doubts or worst == 2 else "care", said)
     if why := _unproven(found):
         return _verdict("privacy", "unknown", [*why, *said])
-    words = _words_of(found)
-    return Verdict("good", _WORDS["privacy", "good"]["headline"].format(**words), said)
+    return _verdict("privacy", "good", said, **_words_of(found))
 
 
 def _unproven(found: Findings) -> list[str]:
@@ -381,10 +376,8 @@ def _attacks(found: Findings) -> list[str]:
     if same := found.known("exact_copies"):
         rows = found.rows.get("synthetic", 0)
         would = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
-        chance = "" if same.best is None else would
-        said.append(
-            _say("copies", copies=round(_value(same) * rows), synthetic=rows, chance=chance)
-        )
+        chance, copies = "" if same.best is None else would, round(_value(same) * rows)
+        said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
     if more := exposing_rows(found.facts):
         said.append(_say("more rows", **more))
     for row in found.facts.get(SHADOWS, []):
@@ -403,9 +396,7 @@ def _attacks(found: Findings) -> list[str]:
 
 def _weak_spots(found: Findings) -> dict[str, str | float]:
     """What is missing or wrong in the data, and by how much."""
-    spots: dict[str, str | float] = {}
-    if found.absent:
-        spots["absent"] = _absent(found)
+    spots: dict[str, str | float] = {"absent": _absent(found)} if found.absent else {}
     rare = found.known("log_prevalence_r2")
     if rare and _value(rare) < min(0.9, (1 if rare.best is None else rare.best) - 0.02):
         spots["rare"] = _value(rare)
