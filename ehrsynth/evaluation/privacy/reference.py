@@ -93,8 +93,8 @@ def attacked(setting: Setting) -> Attacked:
     own = np.append(used, unused + len(setting.train))  # who himself does not count as another
     skip = np.where(np.isin(own, pool), np.searchsorted(pool, own), -1)
     return Attacked(
-        patients, np.repeat([True, False], [len(used), len(unused)]),
-        np.append(np.ones(len(used), dtype=bool), chosen), reference,
+        patients=patients, used=np.repeat([True, False], [len(used), len(unused)]),
+        scored=np.append(np.ones(len(used), dtype=bool), chosen), reference=reference,
         to_release=np.concatenate(setting.nearest),
         to_reference=nearest_distances(patients, reference, NEIGHBORS),
         to_others=nearest_distance(patients, others, skip), others=len(others),
