@@ -55,9 +55,7 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
 
 
 def jackknife_variance(left_out: np.ndarray) -> float:
-    """Variance of a statistic, from its values without each of some equal groups in turn (Kott, J
-    Off Stat 2001;17:521-526).
-    """
+    """Variance of a statistic, from its values without each of some equal groups (Kott 2001)."""
     count = len(left_out)
     return (count - 1) / count * float(np.sum((left_out - np.mean(left_out)) ** 2))
 
@@ -89,9 +87,7 @@ def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
 
 
 def holm(chances: np.ndarray) -> np.ndarray:
-    """Chances corrected for how many were looked at: one below 5 % is wrong in 5 % of cases (Holm,
-    Scand J Stat 1979;6:65-70).
-    """
+    """Chances, corrected so that any is below 5 % in 5 % of cases by chance alone (Holm 1979)."""
     order, count = np.argsort(chances, kind="stable"), len(chances)
     found = np.empty(count)
     found[order] = np.maximum.accumulate(chances[order] * np.arange(count, 0, -1))

@@ -45,9 +45,7 @@ def by_rows(
 
 
 def exposing_rows(facts: dict) -> dict[str, float]:
-    """More rows that expose more, beside the fewest; {} for none.
-    Chapter privacy, "What these tests cannot show".
-    """
+    """More rows that expose more, or {}. Chapter privacy, "What these tests cannot show"."""
     few, *rest = facts.get(MORE_ROWS) or [{}]
     care = float(ALARMS["moments_attack"]["care"])
     more = [r for r in rest if r["from"] > 0.5 and r["AUROC"] >= max(care, few["AUROC"])]

@@ -24,9 +24,7 @@ MOST_RELEASED = 65_536  # rows that are looked at
 
 
 def known_columns(setting: Setting, codes: int) -> list[str]:
-    """All that is no code, and the most frequent codes.
-    Chapter privacy, "Singling out, linkability, inference".
-    """
+    """What is known of a person. Chapter privacy, "Singling out, linkability, inference"."""
     schema, outcome = setting.schema, setting.schema.outcome
     binary = [name for name in schema.of_kind("binary") if name != outcome]
     share = setting.train.frame[binary].mean().sort_values(ascending=False, kind="stable")
