@@ -37,6 +37,7 @@ _READERS = {
     "table": "sources.flat.table",
 }
 DATASETS = tuple(_READERS)
+_HOLDOUT = 0.3  # share of the rows, as of split
 # Flat data sets by the table that only they have.
 _FLAT = {"encounters": "diabetes130", "table": "table"}
 
@@ -78,7 +79,7 @@ def load(
 
 
 def load_split(
-    data: str | Path | None, seed: int, most: int | None = None, share: float = 0.3, **options
+    data: str | Path | None, seed: int, most: int | None = None, **options
 ) -> dict[str, pd.DataFrame]:
     """The tables of a flat table, split into ``train`` and ``holdout`` before anything is learned.
 
@@ -87,12 +88,12 @@ def load_split(
     sheet = table.open_sheet(_location("table", data), **options)
     table.learn(sheet)  # a fault is a fault on either side of the split; nothing of it is kept
     outcome, rows = table.outcome_of(sheet), np.flatnonzero(sheet.rows)
-    key = None if sheet.key is None else pd.Index(sheet.key)
     if most is not None and len(rows) > most:
         log.info("The fast profile takes %d of %d rows.", most, len(rows))
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
         outcome, rows = outcome[chosen], rows[chosen]
-    out = held_out(len(rows), outcome, share, seed, None if key is None else key[rows])
+    key = None if sheet.key is None else pd.Index(sheet.key)[rows]
+    out = held_out(len(rows), outcome, _HOLDOUT, seed, key)
     return table.tables_of(sheet, rows[~out], rows[out])
 
 

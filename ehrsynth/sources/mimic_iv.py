@@ -141,14 +141,13 @@ def _hosp(data: Path) -> Path:
     level = [data]
     for _ in range(_DEEPEST):
         paths = (path for folder in level for path in sorted(folder.iterdir()))
-        inside = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
-        found = [path for path in inside if path.name.lower() == "hosp"]
+        level = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+        found = [path for path in level if path.name.lower() == "hosp"]
         if len(found) > 1:
             names = " and ".join(str(path) for path in found[:2])
             raise InputError(f"{data} holds more than one MIMIC-IV, {names}; give one of them.")
         if found:
             return found[0]
-        level = inside
     return data
 
 
@@ -165,10 +164,9 @@ def _hospital(
     admissions = raw["admissions"].rename(
         admit_time="admittime", discharge_time="dischtime", died_in_hospital="hospital_expire_flag"
     )
-    died = admissions["died_in_hospital"] == 1
     patients, admissions, wrong = quality.settle(
         raw["patients"].rename(sex="gender", death_date="dod"),
-        admissions.mutate(died_in_hospital=died),
+        admissions.mutate(died_in_hospital=admissions["died_in_hospital"] == 1),
         {"diagnoses": raw["diagnoses_icd"], "measurements": measurements}, "hospital",
     )  # fmt: skip
     if con is not None:
