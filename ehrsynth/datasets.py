@@ -289,20 +289,19 @@ def _check_loaded(tables: object) -> None:
 def _describe_diagnoses(diagnoses: Table) -> dict[str, int | float]:
     codes = diagnoses.group_by(["icd_version", "icd_code"]).aggregate(rows=diagnoses.count())
     codes = collect(codes)
-    mapped = codes.index.isin(map_icd(codes).index)
+    codes["mapped"] = codes.index.isin(map_icd(codes[["icd_version", "icd_code"]]).index)
     has = {f"v{v}": (diagnoses["icd_version"] == v).any() for v in (9, 10)}
     people = diagnoses.group_by("subject_id").aggregate(**has)
     nine, ten = people["v9"], people["v10"]
     subjects = totals(people, v9=nine.sum(), v10=ten.sum(), both=(nine & ten).sum())
     facts: dict[str, int | float] = {"diagnosis rows": int(codes["rows"].sum())}
     for v in (9, 10):
-        of_version = codes["icd_version"] == v
-        rows = int(codes.loc[of_version, "rows"].sum())
-        facts[f"ICD-{v} diagnosis rows"] = rows
-        facts[f"ICD-{v} codes"] = int(of_version.sum())
+        part = codes[codes["icd_version"] == v]
+        facts[f"ICD-{v} diagnosis rows"] = rows = int(part["rows"].sum())
+        facts[f"ICD-{v} codes"] = len(part)
         facts[f"patients with ICD-{v} codes"] = subjects[f"v{v}"]
         if rows:
-            share = codes.loc[of_version & mapped, "rows"].sum() / rows
+            share = part.loc[part["mapped"], "rows"].sum() / rows
             facts[f"share of ICD-{v} rows mapped to a phecode (%)"] = _percent(share)
     return facts | {"patients with ICD-9 and ICD-10 codes": subjects["both"]}
 

@@ -8,7 +8,7 @@ that a code tells the disease and never the coding system it was written in. The
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import as_file, files
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -56,8 +56,7 @@ def icd_table() -> pd.DataFrame:
     """The shipped table: icd_version, icd_code, phecode, name, category, sex (read-only).
     Chapter data-types, "From ICD codes to phecodes".
     """
-    with as_file(files("ehrsynth") / "phecodes.parquet") as path:
-        table = pd.read_parquet(path)
+    table = pd.read_parquet(Path(__file__).with_name("phecodes.parquet"))
     return table.astype(dict.fromkeys(table.columns, str) | {"icd_version": "int64"})
 
 
@@ -218,8 +217,8 @@ def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.
 @lru_cache(maxsize=1)
 def _one_era_codes() -> pd.DataFrame:
     """``icd_version``, ``icd_code`` (without a phecode) and ``phecode`` (leaf) of its ``twin``."""
-    with as_file(files("ehrsynth") / "one_era.csv") as path:
-        codes = pd.read_csv(path, dtype={"icd_code": "str", "twin": "str"})
+    path = Path(__file__).with_name("one_era.csv")
+    codes = pd.read_csv(path, dtype={"icd_code": "str", "twin": "str"})
     other = codes.assign(icd_version=19 - codes["icd_version"], icd_code=codes["twin"])
     leaf = map_icd(other[_KEY], "leaf")["phecode"]
     return codes.join(leaf, how="inner")
@@ -268,8 +267,8 @@ def one_era_of(coded: Coded, level: str) -> pd.DataFrame:
     names = ["phecode", "missed_by", "codes", "twins", "patients", "icd9", "icd10", "mapped", "p"]
     table = pd.DataFrame([row for row in rows if row[4]], columns=names)
     table.insert(1, "name", table["phecode"].map(definitions(level)["name"]))
-    table["p"] = (table["p"].astype(float) * len(table)).clip(upper=1)
-    table["beyond_chance"] = table["p"] < 0.05
+    p = (table["p"].astype(float) * len(table)).clip(upper=1)
+    table = table.assign(p=p, beyond_chance=p < 0.05)
     return table.sort_values("p", kind="stable", ignore_index=True)
 
 

@@ -127,19 +127,18 @@ def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
 def _first_encounters(encounters: pd.DataFrame) -> pd.DataFrame:
     first = encounters.sort_values("encounter_id").drop_duplicates("patient_nbr")
     known = first["gender"] != _NO_SEX
-    alive = ~first["discharge_disposition_id"].isin(_DEAD_OR_HOSPICE)
+    dead = first["discharge_disposition_id"].isin(_DEAD_OR_HOSPICE)
     log.info(
         "%s encounters of %s patients: left out %s who died or went to hospice and %s whose sex "
         "is unknown.",
-        f"{len(encounters):,}", f"{len(first):,}", f"{(~alive).sum():,}", (~known & alive).sum(),
+        f"{len(encounters):,}", f"{len(first):,}", f"{dead.sum():,}", (~known & ~dead).sum(),
     )  # fmt: skip
-    kept = first[known & alive]
-    if kept.empty:
+    if not (known & ~dead).any():
         raise InputError(
-            f"No patient is left in the cohort: of {len(first)} patients {(~alive).sum()} died or "
+            f"No patient is left in the cohort: of {len(first)} patients {dead.sum()} died or "
             f"went to hospice and {(~known).sum()} have no known sex."
         )
-    return kept.reset_index(drop=True)
+    return first[known & ~dead].reset_index(drop=True)
 
 
 def _category(

@@ -7,7 +7,6 @@ import time
 import zipfile
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
 from ..files import NOT_UNZIPPED, atomic_path, read_json, sha256
@@ -17,11 +16,7 @@ log = logging.getLogger(__name__)
 
 URL_VARIABLE = "EHRSYNTH_DATA_URL"  # takes the place of the registry's address (a mirror)
 FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of the user's cache
-# Bytes come as published, or checksums are wrong. In so many seconds that many have to come.
-_PATIENCE, _LEAST = 15, 1_000
-_REQUEST: dict[str, Any] = {
-    "timeout": _PATIENCE, "headers": {"Accept-Encoding": "identity"}, "stream": True
-}  # fmt: skip
+_PATIENCE, _LEAST = 15, 1_000  # in so many seconds that many bytes have to come
 
 
 @cache
@@ -114,7 +109,10 @@ def _download(name: str, address: str, path: Path, most: int, progress: bool) ->
 
     def work() -> None:
         try:
-            with requests.get(address, **_REQUEST) as answer, open(path, "wb", 0) as file:
+            # As they are published: the checksums are those of what is packed.
+            how = {"Accept-Encoding": "identity"}
+            answer = requests.get(address, timeout=_PATIENCE, headers=how, stream=True)
+            with answer, open(path, "wb", 0) as file:
                 answer.raise_for_status()
                 for part in answer.iter_content(2**10):
                     file.write(part)

@@ -185,21 +185,21 @@ def _measurements(omr: Table) -> tuple[Table, list[Finding]]:
     """BMI and both numbers of each pressure, and how many results are none."""
     omr = omr.filter(omr["result_value"].notnull())
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
-    values = {
-        MEASURED_BMI: (omr.filter(omr["result_name"] == BMI), lambda text: text),
-        SYSTOLIC: (pressure, lambda text: text.re_extract(_PRESSURE_TEXT, 1)),
-        DIASTOLIC: (pressure, lambda text: text.re_extract(_PRESSURE_TEXT, 2)),
-    }
     parts: list[Table] = []
     found: list[Finding] = []
-    for name, (rows, value) in values.items():
+    for name, rows, number in (
+        (MEASURED_BMI, omr.filter(omr["result_name"] == BMI), 0),
+        (SYSTOLIC, pressure, 1), (DIASTOLIC, pressure, 2),
+    ):  # fmt: skip
+        text = rows["result_value"]
+        value = text.re_extract(_PRESSURE_TEXT, number) if number else text
         part = rows.select(
             "subject_id", engine.ROW, time="chartdate", name=engine.literal(name),
-            value=value(rows["result_value"]).try_cast("float64"), unit=engine.literal(UNITS[name]),
+            value=value.try_cast("float64"), unit=engine.literal(UNITS[name]),
         )  # fmt: skip
         unreadable = part["value"].isnull()
         if name != DIASTOLIC:  # it is written with the other one
-            what = "a BMI that is no number" if name == MEASURED_BMI else "no pressure like 110/70"
+            what = "no pressure like 110/70" if number else "a BMI that is no number"
             found += quality.counted(part, "omr", [(what, unreadable, "counted as not measured")])
         parts.append(part.filter(~unreadable))
     quality.refuse_most(found)
