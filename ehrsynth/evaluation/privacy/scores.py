@@ -73,9 +73,9 @@ def membership_by_group(setting: Setting) -> pd.DataFrame:
 
 def _by_group(setting: Setting) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Score by the nearest record, who was used, and who belongs to each group."""
-    frames = [side.frame.iloc[rows] for side, rows in zip(
-        (setting.train, setting.holdout), setting.attacked, strict=True)]  # fmt: skip
-    groups = subgroups(setting.schema, pd.concat(frames), setting.train.frame)
+    used, unused = setting.attacked
+    people = pd.concat([setting.train.frame.iloc[used], setting.holdout.frame.iloc[unused]])
+    groups = subgroups(setting.schema, people, setting.train.frame)
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
     whom = setting.once(attacked)
