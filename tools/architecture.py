@@ -29,7 +29,7 @@ HOUSE = {
     },
     "Columns": {
         "kinds": (), "schema": (), "relations": (), "rules": (),
-        "statistics": (), "discovery": ("cells", "orders", "formulas", "leaks"),
+        "statistics": (), "discovery": ("cells", "formulas", "leaks"),
     },
     "data-types": {
         "phecode": (),

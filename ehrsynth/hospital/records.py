@@ -23,7 +23,7 @@ _OTHER_RATE = 1.35  # codes that belong to no phecode (other_codes.csv) per admi
 
 
 def raw_tables(
-    patients: int = 20_000, seed: int = 0, with_care: bool = False, site: str = "A"
+    patients: int = 20_000, seed: int = 0, with_care: bool = False
 ) -> dict[str, pd.DataFrame]:
     """The tables of MIMIC-IV's ``hosp`` folder, with its column names.
 
@@ -31,7 +31,7 @@ def raw_tables(
     long and as much memory as the rest.
     """
     persons.check_size(patients, seed)
-    lives, tables = simulate(patients, np.random.default_rng(seed), site)
+    lives, tables = simulate(patients, np.random.default_rng(seed))
     if with_care:
         for name in care.FILES:
             tables[name] = pd.concat(care.blocks(name, lives, seed), ignore_index=True)

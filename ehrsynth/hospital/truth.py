@@ -26,7 +26,7 @@ _IN_COHORT = 0.94  # of the people, nearly
 def oracle_sample(
     n: int, seed: int = 0, like: pd.DataFrame | None = None, site: str = "A"
 ) -> pd.DataFrame:
-    """New patients of the same hospital, independent of every simulated hospital's.
+    """A patient table of the same hospital, independent of every simulated hospital's.
 
     Parameters
     ----------
@@ -37,11 +37,6 @@ def oracle_sample(
         others are left out.
     site : {"A", "B"}
         Where they are treated: "B" writes down and measures less. The truth is that of "A".
-
-    Returns
-    -------
-    DataFrame
-        As :func:`ehrsynth.build_patients` makes it, the schema attached.
     """
     check_size(n, seed)
     check_choice("site", site, declared("sites")["site"])
@@ -50,13 +45,11 @@ def oracle_sample(
     patients = build_patients(mimic_iv.from_frames(simulate(people, rng, site)[1]))
     schema, patients = Schema.of(patients), patients.head(n)
     if like is None:
-        empty = [c.name for c in schema.columns if c.code and not patients[c.name].any()]
-        columns = tuple(c for c in schema.columns if c.name not in empty)
+        columns = tuple(c for c in schema.columns if not c.code or patients[c.name].any())
     else:
         columns = Schema.of(like).columns
         missing = [c.name for c in columns if c.name not in patients]
-        wrong = [name for name in missing if not name.startswith("phe_")]
-        if wrong:
+        if wrong := [name for name in missing if not name.startswith("phe_")]:
             raise InputError(
                 f"Column {wrong[0]!r} of `like` is none of the simulated hospital's; "
                 "give a patient table made from it."
@@ -75,34 +68,25 @@ def _facts() -> dict[str, Any]:
 def codes(level: str = "phecode") -> pd.DataFrame:
     """The true prevalence of every code and its true odds ratio with the outcome.
 
+    By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (share of the patients in whom it
+    is recorded), ``odds_ratio``, ``log_odds_ratio`` (nothing held constant; of 20,000 people).
+
     Parameters
     ----------
     level : {"phecode", "leaf"}
         Whole phecodes or the most specific ones.
-
-    Returns
-    -------
-    DataFrame
-        By ``code``: ``name``, ``sex`` ("" for both), ``prevalence`` (share of the patients in whom
-        it is recorded), ``odds_ratio`` and ``log_odds_ratio`` (marginal: nothing is held constant;
-        averaged over 20,000 people).
     """
     check_choice("code level", level, ("phecode", "leaf"))
     return pd.DataFrame.from_dict(_facts()["codes"][level], orient="index").rename_axis("code")
 
 
 def as_dict(patients: int | None = None, seed: int | None = None) -> dict[str, Any]:
-    """The whole truth by name.
+    """The whole truth by name, as in ``truth.json``; ``keys`` says what each part means.
 
     Parameters
     ----------
     patients, seed : int, optional
         Of the simulated hospital that it goes with; they change nothing else.
-
-    Returns
-    -------
-    dict
-        What ``truth.json`` holds; ``keys`` says what each part means.
     """
     model = illness()
     coefficients = pd.DataFrame(model.disease.T, model.whole, feature_names())

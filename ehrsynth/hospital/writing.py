@@ -1,8 +1,8 @@
 """A hospital that never was, in MIMIC-IV's file layout and with MIMIC-IV's faults.
 
 Nothing has to be downloaded and nothing is confidential. Its margins follow the published
-aggregates of MIMIC-IV (``published.toml``); no real record was used. The
-hospital never changes, the patients depend on a seed.
+aggregates of MIMIC-IV (``published.toml``); no real record was used. The hospital never changes,
+the patients depend on a seed.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ _STREAM = 7_302  # sets the random numbers of these columns apart from those of 
 def load(
     patients: int = 20_000, seed: int = 0, include: tuple[str, ...] = ()
 ) -> dict[str, pd.DataFrame]:
-    """The hospital tables of `patients` simulated patients.
+    """The tables of simulated patients, as :func:`ehrsynth.sources.mimic_iv.from_frames` has them.
 
     Parameters
     ----------
@@ -40,17 +40,12 @@ def load(
         About 94 % of the patients will be in the cohort; another seed gives others.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, see :func:`ehrsynth.sources.mimic_iv.scan`.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        See :func:`ehrsynth.sources.mimic_iv.from_frames`, which makes them.
     """
     return mimic_iv.from_frames(raw_tables(patients, seed, bool(include)), include=include)
 
 
 def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Path]:
-    """Write the hospital as MIMIC-IV is published, and its truth beside it.
+    """Write the hospital as MIMIC-IV is published, and its truth beside it (the last file).
 
     Parameters
     ----------
@@ -58,11 +53,6 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
         Gets ``hosp/*.csv.gz`` and ``truth.json`` (see :func:`ehrsynth.hospital.truth.as_dict`).
     patients, seed : int
         As for :func:`load`, which gives the same patients.
-
-    Returns
-    -------
-    list of Path
-        The files, ``truth.json`` last.
     """
     check_size(patients, seed)
     lives, tables = simulate(patients, np.random.default_rng(seed))
