@@ -22,6 +22,7 @@ from .errors import InputError, near
 from .kinds import cast, category_text, is_plain_number
 from .schema import MISSING, Column, Schema
 
+States = Mapping[str, object]  # of columns: one, or a list of which each will do
 OTHER = "(other)"  # a number that is not zero
 _NEIGHBORS = 25
 _KNOWN: dict[Any, Callable] = {
@@ -33,9 +34,12 @@ _LONGEST = 1_000  # characters; what is nested deeper would exhaust the stack
 
 
 class Rule:
-    """Something that holds for every possible patient; each kind of rule is one class."""
+    """Something that holds for every possible patient; each kind of rule is one class.
 
-    column: str
+    What is about states says its :meth:`cases`; another kind of rule how it is broken and repaired.
+    """
+
+    named: tuple[str, ...] = ("column",)  # the fields that are columns
     kinds: tuple[str, ...]  # that its columns can be of
 
     @property
@@ -46,12 +50,16 @@ class Rule:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column the rule speaks of."""
-        return (self.column,)
+        return tuple(getattr(self, name) for name in self.named)
 
     @property
     def changed(self) -> tuple[str, ...]:
         """The columns that :meth:`repair` changes."""
         return self.columns
+
+    def cases(self, schema: Schema) -> list[tuple[States, States]]:
+        """Columns and their states: who has all of the first has all of the second."""
+        return []
 
     def check(self, schema: Schema) -> None:
         """Raise InputError if the columns of `schema` cannot have such a rule."""
@@ -67,15 +75,29 @@ class Rule:
                     f"it would change {name!r}, which the generator is given; "
                     "write it so that another column gives way."
                 )
+        for name, value in [
+            pair for case in self.cases(schema) for s in case for pair in s.items()
+        ]:
+            check_state(schema[name], value)
 
     def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
         """Which patients break the rule, and to which it applies: arrays of bool, shape (n,)."""
-        return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+        wrong, applies = np.zeros((2, len(table)), dtype=bool)
+        for when, then in self.cases(schema):
+            there = has_all(table, when)
+            applies |= there
+            wrong |= there & ~has_all(table, then)
+        return wrong, applies
 
     def repair(
         self, table: pd.DataFrame, wrong: np.ndarray, schema: Schema, rng: np.random.Generator
     ) -> None:
         """Make the patients who are `wrong` keep the rule, in place."""
+        for when, then in self.cases(schema):
+            there = has_all(table, when)
+            for name, value in then.items():
+                bad = wrong & there & ~has(table, name, value)
+                put(table, schema[name], value, bad, there & ~wrong, rng)
 
 
 def states(column: Column) -> tuple[str, ...]:
@@ -89,6 +111,17 @@ def texts(value: object) -> list[str]:
     """The states that a rule names for a column: one, or a list of which each will do."""
     several = isinstance(value, list | tuple)
     return [category_text(v) for v in (value if several else [value])]  # type: ignore[attr-defined]
+
+
+def check_state(column: Column, value: object) -> None:
+    """Raise InputError unless the column can be in this state, or in each of these."""
+    for text in texts(value) or [""]:
+        if text not in states(column):
+            quotes = " (in quotes)" if isinstance(value, bool) else ""
+            raise InputError(
+                f"{column.name!r} has no value {value!r}; use one of "
+                f"{', '.join(states(column))}{quotes}."
+            )
 
 
 def has(table: pd.DataFrame, name: str, value: object) -> np.ndarray:
@@ -106,12 +139,12 @@ def has(table: pd.DataFrame, name: str, value: object) -> np.ndarray:
     return found
 
 
-def has_all(table: pd.DataFrame, wanted: Mapping[str, object]) -> np.ndarray:
+def has_all(table: pd.DataFrame, wanted: States) -> np.ndarray:
     """Who is in the wanted state of every column."""
     return np.all([has(table, name, value) for name, value in wanted.items()], axis=0)
 
 
-def said(wanted: Mapping[str, object]) -> str:
+def said(wanted: States) -> str:
     """Columns and their states in words."""
     return " and ".join(f"{name} = {' or '.join(texts(v))}" for name, v in wanted.items())
 
@@ -308,6 +341,7 @@ class Follows(Rule):
     column: str  #: what follows
     of: str  #: from what
     values: Mapping[str, object]  #: by the value of `of`, as of :class:`ehrsynth.rules.Implies`
+    named = ("column", "of")
     kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:
@@ -316,39 +350,8 @@ class Follows(Rule):
         return f"{self.column} follows from {self.of}"
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column, self.of)
-
-    @property
     def changed(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def check(self, schema):
-        super().check(schema)
-        for key, value in self.values.items():
-            check_state(schema[self.of], key)
-            check_state(schema[self.column], value)
-
-    def broken(self, table, schema):
-        wrong, applies = np.zeros((2, len(table)), dtype=bool)
-        for key, value in self.values.items():
-            there = has(table, self.of, key)
-            applies |= there
-            wrong |= there & ~has(table, self.column, value)
-        return wrong, applies
-
-    def repair(self, table, wrong, schema, rng):
-        for key, value in self.values.items():
-            there = has(table, self.of, key)
-            put(table, schema[self.column], value, wrong & there, there & ~wrong, rng)
-
-
-def check_state(column: Column, value: object) -> None:
-    """Raise InputError unless the column can be in this state, or in each of these."""
-    for text in texts(value) or [""]:
-        if text not in states(column):
-            quotes = " (in quotes)" if isinstance(value, bool) else ""
-            raise InputError(
-                f"{column.name!r} has no value {value!r}; use one of "
-                f"{', '.join(states(column))}{quotes}."
-            )
+    def cases(self, schema):
+        return [({self.of: key}, {self.column: value}) for key, value in self.values.items()]

@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import read_by_hand, write_json
-from .relations import Follows, Formula, Rule, check_state, has, has_all, parse, put, said, similar
+from .relations import Follows, Formula, Rule, States, parse, said, similar
 from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,15 @@ class Only(Rule):
         return f"{self.column} only in sex {self.sex}"
 
     def check(self, schema: Schema) -> None:
-        super().check(schema)
         if self.sex not in ("F", "M"):
             raise InputError(f"it has sex {self.sex!r}; use F or M.")
         if schema.sex is None:
             raise InputError("no column holds the sex (a demographic with the categories F and M).")
+        super().check(schema)
 
-    def broken(self, table, schema):
-        applies = ~has(table, schema.sex, self.sex)
-        return applies & has(table, self.column, "1"), applies
-
-    def repair(self, table, wrong, schema, rng):
-        table[self.column] = table[self.column].where(~wrong, 0).astype(np.uint8)
+    def cases(self, schema):
+        others = [category for category in schema[schema.sex].categories if category != self.sex]
+        return [({schema.sex: others}, {self.column: 0})]
 
 
 @dataclass(frozen=True)
@@ -62,14 +59,11 @@ class Above(Rule):
     column: str  #: the larger
     other: str  #: the smaller
     equal: bool = False  #: whether the two may be equal
+    named = ("column", "other")
     kinds = ("continuous",)
 
     def __str__(self) -> str:
         return f"{self.column} {'at least' if self.equal else 'above'} {self.other}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column, self.other)
 
     def check(self, schema: Schema) -> None:
         super().check(schema)
@@ -155,8 +149,8 @@ class Implies(Rule):
 
     #: column and value, of yes/no columns (1 or 0), categories, and numbers ("(missing)", 0, or
     #: "(other)"); of a list each value will do
-    when: Mapping[str, object]
-    then: Mapping[str, object]  #: the same
+    when: States
+    then: States  #: the same
     kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:
@@ -171,22 +165,14 @@ class Implies(Rule):
         return tuple(self.then)
 
     def check(self, schema: Schema) -> None:
-        super().check(schema)
         if not self.when or not self.then:
             raise InputError("when and then each need a column and its value.")
         if doubled := [name for name in self.then if name in self.when]:
             raise InputError(f"{doubled[0]!r} is in when and in then; name it once.")
-        for name, value in (*self.when.items(), *self.then.items()):
-            check_state(schema[name], value)
+        super().check(schema)
 
-    def broken(self, table, schema):
-        applies = has_all(table, self.when)
-        return applies & ~has_all(table, self.then), applies
-
-    def repair(self, table, wrong, schema, rng):
-        good = has_all(table, self.when) & ~wrong
-        for name, value in self.then.items():
-            put(table, schema[name], value, wrong & ~has(table, name, value), good, rng)
+    def cases(self, schema):
+        return [(self.when, self.then)]
 
 
 @dataclass(frozen=True)
@@ -196,7 +182,7 @@ class Drop(Rule):
     """
 
     relation: str  #: as the log and the report write it; "found" for all
-    columns = ()
+    named = ()
 
     def __str__(self) -> str:
         return f"dropped: {self.relation}"
