@@ -214,14 +214,14 @@ def _icd(codes: pd.DataFrame, leaf: pd.DataFrame, version: int, rng: Generator) 
     usual = pd.DataFrame({
         "use": "disease",
         "icd_code": table["icd_code"],
-        "leaf": table["phecode"],
+        "long_title": table["phecode"].map(definitions("leaf")["name"]),
         "step": table["leaf"] + cumulative,
     })  # fmt: skip
     history = twins.assign(
         use="history", icd_code=twins[f"icd{version}"], long_title=twins["title"]
     )
     other = others[others["icd_version"] == version].assign(use="other")
-    columns = ["icd_version", "use", "icd_code", "leaf", "step", "long_title"]
+    columns = ["icd_version", "use", "icd_code", "step", "long_title"]
     rows = pd.concat([usual, history, other]).assign(icd_version=version)
     return rows[columns].fillna({"step": 0})
 

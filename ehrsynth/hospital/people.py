@@ -22,7 +22,7 @@ from ..sources.tables import OLDEST, RACES
 def declared(name: str) -> pd.DataFrame:
     """One of the tables in this folder: what is known, assumed, or follows from that."""
     text = ("indication", "effects", "icd9", "icd10", "dose", "low", "high", "icd_code", "phecode",
-            "codes", "disease", "after", "any", "three", "code", "leaf")  # fmt: skip
+            "codes", "disease", "after", "any", "three", "code")  # fmt: skip
     with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
         types = dict.fromkeys(text, str)
         return pd.read_csv(path, dtype=types, keep_default_na=name == "hospital")
@@ -152,13 +152,6 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def lateness(admitted: pd.DataFrame, n: int) -> np.ndarray:
-    """When each person's last admission lies between the first and the last day, 0 to 1."""
-    last = admitted[admitted["last"]].set_index("person")["admit"].reindex(range(n))
-    since = (last - pd.Timestamp(YEARS[0])) / pd.Timedelta(seconds=_LAST - _FIRST)
-    return since.fillna(0.5).to_numpy()
-
-
 def deaths(
     risk: np.ndarray, people: pd.DataFrame, stays: pd.DataFrame, rng: Generator
 ) -> pd.Series:
@@ -200,14 +193,6 @@ def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.Da
 def _numbers(n: int, rng: Generator) -> np.ndarray:
     """Different numbers below ten million (more if there are many), in no order."""
     return rng.permutation(np.cumsum(rng.integers(1, max(2, 9_900_000 // max(1, n)), n)))
-
-
-def patients_table(people: pd.DataFrame) -> pd.DataFrame:
-    """MIMIC-IV's ``patients``."""
-    table = people[["subject_id", "anchor_age", "anchor_year", "anchor_year_group"]]
-    table = table.assign(dod=people["dod"] + people["shift"])
-    table.insert(1, "gender", np.where(people["female"], "F", "M"))
-    return table
 
 
 def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:

@@ -5,7 +5,6 @@ import pandas as pd
 from numpy.random import Generator
 from scipy.special import expit
 
-from ..phecode import definitions
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
 from . import care
@@ -50,11 +49,11 @@ def simulate(
     people = persons.draw_people(patients, rng)
     has = draw_diseases(illness(), people, rng)
     admitted = persons.admissions(people, rng)
-    late = persons.lateness(admitted, patients)
+    last = admitted[admitted["last"]].set_index("person")["admit"].reindex(range(patients))
+    late = ((last - YEARS[0]) / (YEARS[1] - YEARS[0])).fillna(0.5).to_numpy()
     recorded = draw_recorded(people, has, late, rng)
     thin = np.random.default_rng(rng.integers(2**63))  # both sites go on with the same numbers
-    if practice["recorded"] < 1:
-        recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
+    recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
     body = draw_body(people, has, rng)
     dies = risk(hazards(people, has, body))
     people["dod"] = persons.deaths(dies, people, admitted, rng)
@@ -64,12 +63,19 @@ def simulate(
     lives = Lives(people, has, admitted)
     likely = _measured(lives, dies) + practice["measured"]
     omr = _omr_table(lives, body, expit(likely), rng)
+    table = people[["subject_id", "anchor_age", "anchor_year", "anchor_year_group"]]
+    table = table.assign(dod=people["dod"] + people["shift"])
+    table.insert(1, "gender", np.where(people["female"], "F", "M"))
+    # Whoever was measured long after a discharge was alive: such values give the outcome away.
+    day = omr["subject_id"].map(table.set_index("subject_id")["dod"])
+    key = ["icd_code", "icd_version"]
+    titles = declared("icd").drop_duplicates(key, keep="last")[[*key, "long_title"]]
     tables = {
-        "patients": persons.patients_table(people),
+        "patients": table,
         "admissions": admissions,
         "diagnoses_icd": _diagnoses_table(lives, recorded, rng),
-        "d_icd_diagnoses": _titles(),
-        "omr": _before_death(omr, people),
+        "d_icd_diagnoses": titles.sort_values(key, ignore_index=True),
+        "omr": omr[~(omr["chartdate"] > day)].reset_index(drop=True),
     }
     return lives, tables
 
@@ -115,7 +121,7 @@ def _diagnoses_table(lives: Lives, recorded: np.ndarray, rng: Generator) -> pd.D
     stay, code = np.divmod(once, len(names))
     turn = np.arange(len(stay)) - np.searchsorted(stay, stay) + 1
     return pd.DataFrame({
-        "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
+        "subject_id": lives.people["subject_id"].to_numpy()[lives.stays["person"].to_numpy()[stay]],
         "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
         "seq_num": turn,
         "icd_code": names.take(code),
@@ -156,16 +162,6 @@ def _former(person: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray
     return former
 
 
-def _titles() -> pd.DataFrame:
-    """d_icd_diagnoses: what each code means (for phecodes their name)."""
-    codes = declared("icd")
-    names = definitions("leaf")["name"].reindex(codes["leaf"]).set_axis(codes.index)
-    titles = codes.assign(long_title=codes["long_title"].where(codes["use"] != "disease", names))
-    table = titles[["icd_code", "icd_version", "long_title"]]
-    table = table.drop_duplicates(["icd_code", "icd_version"], keep="last")
-    return table.sort_values(["icd_code", "icd_version"], ignore_index=True)
-
-
 def _measured(lives: Lives, dies: np.ndarray) -> np.ndarray:
     """Log odds that somebody is ever measured.
 
@@ -194,7 +190,7 @@ def _omr_table(
     person = table["person"].to_numpy()
     same = ["person", "date", "result_name"]
     return pd.DataFrame({
-        "subject_id": lives.subjects(person),
+        "subject_id": lives.people["subject_id"].to_numpy()[person],
         "chartdate": lives.shifted(table["date"].to_numpy(), person),
         "seq_num": table.groupby(same, sort=False).cumcount() + 1,
         "result_name": table["result_name"],
@@ -256,16 +252,6 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.Dat
     tables = [visits.assign(result_name=name, result_value=text) for name, text in results.items()]
     tables[-1] = tables[-1].drop_duplicates("person")
     return pd.concat(tables)
-
-
-def _before_death(omr: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """The measurements that the person lived to have.
-
-    So whoever was measured long after a discharge was alive: such values give the outcome away.
-    """
-    last_day = (people["dod"] + people["shift"]).set_axis(people["subject_id"])
-    day = omr["subject_id"].map(last_day)
-    return omr[~(omr["chartdate"] > day)].reset_index(drop=True)
 
 
 def _text(numbers: np.ndarray) -> pd.Series:
