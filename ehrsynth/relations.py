@@ -9,6 +9,7 @@ plain word stands in backticks: ```weight (kg)` / height ** 2``.
 import ast
 import operator
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -202,17 +203,14 @@ def parse(text: str) -> tuple[Any, tuple[str, ...]]:
     plain = re.sub(r"`([^`]+)`", lambda found: f" q_{found[1].encode().hex()} ", text).strip()
     try:
         tree = ast.parse(plain[: _LONGEST * 10] if len(text) <= _LONGEST else "", mode="eval").body
-        heads = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in heads]
-        names.sort(key=lambda node: (node.lineno, node.col_offset))
-        columns = tuple(dict.fromkeys(_column(node) for node in names))
-        _value(tree, dict.fromkeys(columns, np.ones(1)))
+        columns: dict[str, np.ndarray] = defaultdict(lambda: np.ones(1))
+        _value(tree, columns)
     except (SyntaxError, ValueError, KeyError, RecursionError, MemoryError):
         raise InputError(
             f"{text!r} is no formula; write it as weight / height ** 2, with numbers, columns, "
             "+ - * / **, brackets, sqrt, log and exp."
         ) from None
-    return tree, columns
+    return tree, tuple(columns)
 
 
 def compute(text: str, values: Mapping[str, np.ndarray]) -> Any:
@@ -220,13 +218,10 @@ def compute(text: str, values: Mapping[str, np.ndarray]) -> Any:
     return _value(parse(text)[0], values)
 
 
-def _column(node: ast.Name) -> str:
-    return bytes.fromhex(node.id[2:]).decode() if node.id.startswith("q_") else node.id
-
-
 def _value(node: Any, values: Mapping[str, np.ndarray]) -> Any:
     if isinstance(node, ast.Name):
-        return np.asarray(values[_column(node)], dtype=float)
+        name = bytes.fromhex(node.id[2:]).decode() if node.id.startswith("q_") else node.id
+        return np.asarray(values[name], dtype=float)
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return np.float64(node.value)  # type: ignore[arg-type]
     what: Any
