@@ -65,15 +65,14 @@ def draw_people(n: int, rng: Generator, dying: float = 0.047) -> pd.DataFrame:
     dies = rng.random(n) < dying
     ages = declared("ages").set_index("age")
     birth, woman, man = range(3)
-    shares = np.cumsum([BIRTH_SHARE, WOMEN - BIRTH_SHARE, 1 - WOMEN])
-    group = draw_step(shares, rng.random(n))
+    shares = [BIRTH_SHARE, WOMEN - BIRTH_SHARE, 1 - WOMEN]
+    group = draw_step(np.cumsum(shares), rng.random(n))
     # Nobody who gives birth dies; those who die are older.
     group[dies & (group == birth)] = woman
     age, draw = np.empty(n, dtype=np.int64), rng.random(n)
-    for name, chosen in (
-        ("birth", ~dies & (group == birth)), ("others", ~dies & (group != birth)), ("dying", dies),
-    ):  # fmt: skip
-        age[chosen] = AGES[draw_step(np.cumsum(ages[name]), draw[chosen])]
+    which = np.where(dies, "dying", np.where(group == birth, "birth", "others"))
+    for name in ("birth", "others", "dying"):
+        age[which == name] = AGES[draw_step(np.cumsum(ages[name]), draw[which == name])]
     by_age = np.cumsum(ages.loc[age, list(RACES)].to_numpy(), axis=1)
     race = np.minimum((rng.random(n)[:, None] > by_age).sum(axis=1), len(RACES) - 1)
     share = declared("factors")["leaning"].to_numpy()
@@ -82,8 +81,7 @@ def draw_people(n: int, rng: Generator, dying: float = 0.047) -> pd.DataFrame:
     factors += np.sqrt(1 - _STEP**2) * rng.standard_normal(leans.shape)
     factors[:, FACTORS.index("morbidity")] = (rng.gamma(_TAIL, size=n) - _TAIL) / np.sqrt(_TAIL)
     factors += np.outer(dies, [_DYING.get(name, 0.0) for name in FACTORS])
-    people = {AGE: age, "female": group != man, RACE: race, "dies": dies}
-    people |= {"birth": group == birth}
+    people = {AGE: age, "female": group != man, RACE: race, "dies": dies, "birth": group == birth}
     table = pd.DataFrame(people | dict(zip(FACTORS, factors.T, strict=True)))
     for kind in ("reason", "syndrome"):
         steps = np.cumsum(group_chances(kind, table), axis=1)

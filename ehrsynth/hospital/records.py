@@ -88,7 +88,10 @@ def _diagnoses_table(lives: Lives, recorded: np.ndarray, rng: Generator) -> pd.D
     # Most diseases are there from an early admission on.
     since = np.floor(rng.random(len(person)) ** 6 * lives.visits[person]).astype(np.int64)
     row, stay, nth = lives.turns(person, since)
-    former = _former(person, whole, rng)
+    former = np.full(len(person), -1)  # which of twins.csv writes a disease down as history
+    for place, twin in enumerate(declared("twins").itertuples()):
+        chosen = rng.random(person.max(initial=0) + 1) < twin.share
+        former[(whole == illness().whole.get_loc(twin.phecode)) & chosen[person]] = place
     coded = (nth == 0) | (rng.random(len(row)) < illness().again[whole[row]])
     coded |= former[row] >= 0  # a history is written down every time
     row, stay = row[coded], stay[coded]
@@ -100,19 +103,18 @@ def _diagnoses_table(lives: Lives, recorded: np.ndarray, rng: Generator) -> pd.D
     more = np.repeat(np.arange(n), rng.poisson(_OTHER_RATE, n))
     more_code = np.empty(len(more), dtype=np.int64)
     for version, chosen in ((9, ~recent), (10, recent)):
+        here = codes["icd_version"] == version
         usual, history, others = (
-            np.flatnonzero((codes["icd_version"] == version) & (codes["use"] == use))
-            for use in ("disease", "history", "other")
+            number[here & (codes["use"] == use)] for use in ("disease", "history", "other")
         )
         now = chosen[stay]
-        steps = codes["step"].to_numpy()[usual]
-        code[now] = number[usual[draw_step(steps, leaf[row[now]] + draw[now])]]
+        steps = codes.loc[here & (codes["use"] == "disease"), "step"]
+        code[now] = usual[draw_step(steps, leaf[row[now]] + draw[now])]
         past = now & (former[row] >= 0)
-        code[past] = number[history[former[row[past]]]]
+        code[past] = history[former[row[past]]]
         weight = 0.8 ** np.arange(len(others))
         now = chosen[more]
-        steps = np.cumsum(weight / weight.sum())
-        more_code[now] = number[others[draw_step(steps, rng.random(now.sum()))]]
+        more_code[now] = others[draw_step(np.cumsum(weight / weight.sum()), rng.random(now.sum()))]
 
     # Each code once an admission, in any order.
     once = np.sort(np.append(stay, more) * len(names) + np.append(code, more_code))
@@ -153,15 +155,6 @@ def _leaf_draws(female: np.ndarray, whole: np.ndarray, rng: Generator) -> np.nda
     return leaf
 
 
-def _former(person: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
-    """Which of ``twins.csv`` writes a disease down as history (its row), -1 for none."""
-    former = np.full(len(person), -1)
-    for place, twin in enumerate(declared("twins").itertuples()):
-        chosen = rng.random(person.max(initial=0) + 1) < twin.share
-        former[(whole == illness().whole.get_loc(twin.phecode)) & chosen[person]] = place
-    return former
-
-
 def _measured(lives: Lives, dies: np.ndarray) -> np.ndarray:
     """Log odds that somebody is ever measured.
 
@@ -187,8 +180,7 @@ def _omr_table(
     weights = _weights(_visits(weighed, 2.6, lives.stays, rng), body, rng)
     table = pd.concat([pressures, weights])
     table = table.sort_values(["person", "date"], kind="stable", ignore_index=True)
-    person = table["person"].to_numpy()
-    same = ["person", "date", "result_name"]
+    person, same = table["person"].to_numpy(), ["person", "date", "result_name"]
     return pd.DataFrame({
         "subject_id": lives.people["subject_id"].to_numpy()[person],
         "chartdate": lives.shifted(table["date"].to_numpy(), person),
@@ -206,9 +198,9 @@ def _visits(measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: Generat
     begin = by_person["admit"].first().reindex(range(n)).fillna(pd.Timestamp(YEARS[0]))
     end = by_person["discharge"].last().reindex(range(n)).fillna(pd.Timestamp(YEARS[1]))
     begin = begin.to_numpy() - np.timedelta64(500, "D")
-    end = end.to_numpy() + np.timedelta64(300, "D")
-    days = np.floor(rng.random(len(person)) * ((end - begin) / np.timedelta64(1, "D"))[person])
-    date = begin[person].astype("datetime64[D]") + days.astype(np.int64)
+    length = (end.to_numpy() + np.timedelta64(300, "D") - begin) / np.timedelta64(1, "D")
+    days = np.floor(rng.random(len(person)) * length[person]).astype(np.int64)
+    date = begin[person].astype("datetime64[D]") + days
     return pd.DataFrame({"person": person, "date": date.astype("datetime64[s]")})
 
 
@@ -219,15 +211,11 @@ def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.D
     systolic = usual[SYSTOLIC].to_numpy() + change
     diastolic = usual[DIASTOLIC].to_numpy() + 0.55 * change + 4 * rng.standard_normal(n)
     systolic = np.clip(np.round(systolic), 70, 240).astype(np.int64)
-    diastolic = np.clip(np.round(diastolic), 35, None).astype(np.int64)
-    diastolic = np.minimum(diastolic, systolic - 8)
-    fault = rng.random(n)
-    swapped, short, long = (
-        (fault >= low) & (fault < high) for low, high in ((0, 1e-3), (1e-3, 3e-3), (3e-3, 3.5e-3))
-    )
-    systolic, diastolic = np.where(swapped, [diastolic, systolic], [systolic, diastolic])
-    diastolic = np.where(short, diastolic // 10, diastolic)
-    systolic = np.where(long, systolic * 10 + 5, systolic)
+    diastolic = np.minimum(np.maximum(np.round(diastolic), 35).astype(np.int64), systolic - 8)
+    fault = np.searchsorted([1e-3, 3e-3, 3.5e-3], rng.random(n), side="right")
+    systolic, diastolic = np.where(fault == 0, [diastolic, systolic], [systolic, diastolic])
+    diastolic = np.where(fault == 1, diastolic // 10, diastolic)
+    systolic = np.where(fault == 2, systolic * 10 + 5, systolic)
     place = np.where(rng.random(n) < 0.004, " Sitting", "")
     return visits.assign(
         result_name=np.char.add(mimic_iv.PRESSURE, place),
@@ -241,9 +229,8 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.Dat
     bmi = usual[BMI].to_numpy() * np.exp(0.03 * rng.standard_normal(len(visits)))
     height = usual["height"].to_numpy()
     weight = bmi * height**2 / 703
-    shares, factors = zip(*BMI_FAULTS, strict=True)
-    which = np.searchsorted(np.cumsum(shares), rng.random(len(visits)), side="right")
-    bmi = bmi * np.array([*factors, 1.0])[which]
+    shares, factors = np.transpose([*BMI_FAULTS, (1.0, 1.0)])
+    bmi = bmi * factors[draw_step(np.cumsum(shares), rng.random(len(visits)))]
     results = {
         mimic_iv.BMI: _text(np.round(bmi, 1)),
         "Weight (Lbs)": _text(np.round(weight, 1)),

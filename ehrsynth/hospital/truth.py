@@ -48,15 +48,13 @@ def oracle_sample(
         columns = tuple(c for c in schema.columns if not c.code or patients[c.name].any())
     else:
         columns = Schema.of(like).columns
-        missing = [c.name for c in columns if c.name not in patients]
-        if wrong := [name for name in missing if not name.startswith("phe_")]:
+        if wrong := [c.name for c in columns if c.name not in patients and c.name[:4] != "phe_"]:
             raise InputError(
                 f"Column {wrong[0]!r} of `like` is none of the simulated hospital's; "
                 "give a patient table made from it."
             )
-        none = pd.DataFrame(np.uint8(0), index=patients.index, columns=missing)
-        patients = pd.concat([patients, none], axis=1)
-    return Schema(columns).attach(patients[[c.name for c in columns]].copy())
+    names = [c.name for c in columns]
+    return Schema(columns).attach(patients.reindex(columns=names, fill_value=np.uint8(0)))
 
 
 @lru_cache(maxsize=1)
