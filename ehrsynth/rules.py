@@ -113,10 +113,9 @@ class Between(Rule):
         low, high = self._ends(column)
         if low > high:
             least, most = column.clip(np.array([-np.inf, np.inf]))
-            decimals = "any" if column.decimals is None else column.decimals
             raise InputError(
-                f"{self} leaves no value, as the column goes from {least:g} to {most:g} with "
-                f"{decimals} decimals."
+                f"{self} leaves no value, as the column goes from {least:g} to {most:g}"
+                f"{'' if column.decimals is None else f' with {column.decimals} decimals'}."
             )
 
     def _ends(self, column: Column) -> tuple[float, float]:
@@ -135,9 +134,8 @@ class Between(Rule):
         return known & (np.clip(values, self.low, self.high) != values), known
 
     def repair(self, table, wrong, schema, rng):
-        values = table[self.column].to_numpy(float, copy=True)
-        values[wrong] = np.clip(values[wrong], *self._ends(schema[self.column]))
-        table[self.column] = values
+        nearer = table[self.column].clip(*self._ends(schema[self.column]))
+        table[self.column] = table[self.column].where(~wrong, nearer)
 
 
 @dataclass(frozen=True)
@@ -272,8 +270,7 @@ def summary(repaired: Mapping[str, int], most: int = 5) -> str:
     if not done:
         return f"Nothing to repair: all patients keep the {len(repaired)} clinical rules."
     said = [f"{rule}: {n:,}" for n, rule in done[:most]]
-    if len(done) > most:
-        said.append(f"{len(done) - most} more rules")
+    said += [f"{len(done) - most} more rules"] if len(done) > most else []
     return f"{sum(n for n, _ in done):,} repairs ({'; '.join(said)})."
 
 

@@ -40,26 +40,24 @@ class _Meetings:
         owner: list[int] = []
         members: list[np.ndarray] = []
         for place, column in enumerate(schema.columns):
-            there = {text: has(table, column.name, text) for text in states(column)}
-            calls = {text: [text] for text in there}
-            if column.kind == "continuous" and there["0"].mean() < _ZEROS:
-                there = {MISSING: there[MISSING], OTHER: ~there[MISSING]}
-                calls[OTHER] = ["0", OTHER]
-            there = {text: member for text, member in there.items() if member.any()}
+            calls = [[text] for text in states(column)]
+            if column.kind == "continuous" and has(table, column.name, 0).mean() < _ZEROS:
+                calls = [[MISSING], ["0", OTHER]]
+            there = [(call, has(table, column.name, call)) for call in calls]
+            there = [(call, member) for call, member in there if member.any()]
             if len(there) > 1:
-                self.meant += [(column.name, calls[text]) for text in there]
+                self.meant += [(column.name, call) for call, _ in there]
                 owner += [place] * len(there)
-                members += there.values()
+                members += [member for _, member in there]
         flags, self.width, self.owner = np.array(members).T, len(members), np.array(owner, int)
         self.both = np.zeros((self.width, self.width))
         for start in range(0, self.n if self.width else 0, _ROWS):
             part = flags[start : start + _ROWS].astype(np.float32)
             self.both += part.T @ part
         # Demographics: by column, how many patients of each of its groups are in a state.
-        people = [(place, _groups(table[c.name])) for place, c in enumerate(schema.columns)
-                  if c.role == "demographic"]  # fmt: skip
-        self.among = {place: flags.T @ group for place, group in people if self.width}
-        self.sizes = {place: group.sum(axis=0) for place, group in people}
+        people = {schema.names.index(n): _groups(table[n]) for n in schema.of_role("demographic")}
+        self.among = {place: flags.T @ group for place, group in people.items() if self.width}
+        self.sizes = {place: group.sum(axis=0) for place, group in people.items()}
         alone = np.diag(self.both)
         self.count = np.concatenate([alone, self.n - alone])
         # Of two states, one is that the other is absent.

@@ -56,24 +56,20 @@ def _of_time(table: pd.DataFrame, schema: Schema, rules: list[Formula]) -> dict[
     time, shown = str(schema.time), {}
     order = table[time].rank()
     for column in schema.columns:
-        if column.name == time:
-            continue
         if has_numbers(column):
             share = abs(pd.Series(numbers(table[column.name]), table.index).corr(order, "spearman"))
         else:  # its categories are bands of time
             codes = pd.factorize(table[column.name])[0]
             changes = np.count_nonzero(np.diff(codes[np.lexsort((codes, order))]))
             by_chance = len(codes) - (np.bincount(codes) ** 2).sum() / len(codes)
-            bands = changes == codes.max() and by_chance >= _SEEN
-            share = 1.0 if bands else 0.0
+            share = float(changes == codes.max() and by_chance >= _SEEN)
         if share >= _IN_ORDER:
             shown[column.name] = ("share of its order that is that of the time", share, share)
     for rule in (rule for rule in rules if time in rule.columns):
-        parts = {name: np.array([np.nanmedian(numbers(table[name]))]) for name in rule.columns[1:]}
-        moved = {name: value * 1.01 + 0.01 for name, value in parts.items()}
-        base = compute(rule.equals, parts)
-        slope = {n: float((compute(rule.equals, parts | {n: moved[n]}) - base)[0]) for n in parts}
-        slope[rule.column] = -1.0  # on the other side
+        parts = {name: np.nanmedian(numbers(table[name])) for name in rule.columns[1:]}
+        base, slope = compute(rule.equals, parts), {rule.column: -1.0}  # on the other side
+        for name, value in parts.items():
+            slope[name] = compute(rule.equals, parts | {name: value * 1.01 + 0.01}) - base
         later = [n for n in rule.columns if n != time and slope[n] * slope[time] < 0]
         shown |= {name: (f"share of patients with {rule}", 1.0, 1.0)
                   for name in (later or rule.columns) if name != time}  # fmt: skip

@@ -198,7 +198,11 @@ def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) 
     n, person = len(stays), stays["person"].to_numpy()
     shift = people["shift"].to_numpy()[person]
     old = people[AGE].to_numpy()[person] >= 65
-    race = _race_strings(people[RACE].to_numpy(), rng)
+    draw, race = rng.random(len(people)), np.empty(len(people), dtype=object)
+    for name, written in declared("races").groupby("race"):  # what the registration desk writes
+        those = people[RACE] == RACES.index(name)
+        step = draw_step(np.cumsum(written["share"]), draw[those])
+        race[those] = written["written"].to_numpy(object)[step]
     kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
     kind = 1 + draw_step(np.array([0.31, 0.71, 1.0]), rng.random(n))
     urgent = np.append(0, groups("reason")["emergency"])[people["reason"]][person]
@@ -222,14 +226,3 @@ def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) 
         "race": race[person],
         "hospital_expire_flag": stays["dies"].astype("int64"),
     })  # fmt: skip
-
-
-def _race_strings(race: np.ndarray, rng: Generator) -> np.ndarray:
-    """What the registration desk writes for each person's race (its number)."""
-    draw = rng.random(len(race))
-    text = np.empty(len(race), dtype=object)
-    for name, written in declared("races").groupby("race"):
-        chosen = race == RACES.index(name)
-        steps = np.cumsum(written["share"].to_numpy())
-        text[chosen] = written["written"].to_numpy(object)[draw_step(steps, draw[chosen])]
-    return text

@@ -21,11 +21,12 @@ from .truth import as_dict
 
 __all__ = ["load", "raw_tables", "write"]
 
-# What MIMIC-IV's file of admissions has beyond the columns of raw_tables, and where it stands.
-_MORE_COLUMNS = {
-    "admit_provider_id": "admission_type", "language": "insurance", "marital_status": "language",
-    "edregtime": "race", "edouttime": "edregtime",
-}  # fmt: skip
+# Of MIMIC-IV's file of admissions, which has more of them than raw_tables.
+_COLUMNS = [
+    "subject_id", "hadm_id", "admittime", "dischtime", "deathtime", "admission_type",
+    "admit_provider_id", "admission_location", "discharge_location", "insurance", "language",
+    "marital_status", "race", "edregtime", "edouttime", "hospital_expire_flag",
+]  # fmt: skip
 _STREAM = 7_302  # sets the random numbers of these columns apart from those of the patients
 
 
@@ -81,14 +82,10 @@ def _as_published(admissions: pd.DataFrame, lives: Lives, seed: int) -> pd.DataF
     arrived = admitted - pd.to_timedelta(60 * rng.integers(60, 900, n), unit="s")
     left = admitted + pd.to_timedelta(60 * rng.integers(0, 120, n), unit="s")
     emergency = admissions["admission_location"] == "EMERGENCY ROOM"
-    more = {
-        "admit_provider_id": [f"P{number:05d}" for number in rng.integers(0, 2_000, n)],
-        "language": language[lives.stays["person"]],
-        "marital_status": state[lives.stays["person"]],
-        "edregtime": arrived.where(emergency),
-        "edouttime": left.where(emergency),
-    }
-    table = admissions.copy()
-    for name, before in _MORE_COLUMNS.items():
-        table.insert(table.columns.get_loc(before) + 1, name, more[name])
-    return table
+    return admissions.assign(
+        admit_provider_id=[f"P{number:05d}" for number in rng.integers(0, 2_000, n)],
+        language=language[lives.stays["person"]],
+        marital_status=state[lives.stays["person"]],
+        edregtime=arrived.where(emergency),
+        edouttime=left.where(emergency),
+    )[_COLUMNS]
