@@ -95,14 +95,9 @@ class Column:
 class Schema:
     """The columns of a patient table, in order.
     Chapter data-types, "The patient table and its schema".
-
-    Parameters
-    ----------
-    columns : tuple of Column
-        No two of one name, and at most one outcome.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  #: no two of one name, and at most one outcome
 
     def __post_init__(self):
         object.__setattr__(self, "columns", tuple(self.columns))
@@ -158,8 +153,8 @@ class Schema:
 
         It is the demographic categorical that has both categories F and M.
         """
-        people = (self[name] for name in self.of_role("demographic"))
-        return next((c.name for c in people if {"F", "M"} <= set(c.categories)), None)
+        people = self.of_role("demographic")
+        return next((name for name in people if {"F", "M"} <= set(self[name].categories)), None)
 
     def outcome_values(self, table: pd.DataFrame) -> np.ndarray:
         """The outcome as 0 and 1: of a two-category outcome the last one counts as 1.
@@ -170,8 +165,7 @@ class Schema:
         """
         if self.outcome is None:
             raise InputError("No column has the role outcome; name one with --outcome COLUMN.")
-        column = self[self.outcome]
-        values = table[column.name]
+        column, values = self[self.outcome], table[self.outcome]
         if column.kind == "categorical":
             return (values.astype(str) == column.categories[-1]).to_numpy(np.uint8)
         return values.to_numpy(np.uint8)
@@ -238,9 +232,8 @@ class Schema:
         """The table without numbers outside their bounds, and how many there were, by column."""
         table, counts = table.copy(deep=False), {}
         for name in self.of_kind("continuous"):
-            values = table[name].to_numpy(float)
-            inside = self[name].within(values)
-            if outside := int(np.isnan(inside).sum() - np.isnan(values).sum()):
+            inside = self[name].within(table[name].to_numpy(float))
+            if outside := int((np.isnan(inside) & table[name].notna()).sum()):
                 counts[name], table[name] = outside, inside
         return table, counts
 
