@@ -38,15 +38,10 @@ UNUSUAL = 0.05  # how often chance may call a code absent that is not
 
 
 def evaluate(
-    train: pd.DataFrame,
-    holdout: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    schema: Schema | None = None,
-    seed: int = 0,
-    progress: bool = False,
-    profile: str = "full",
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame,
+    schema: Schema | None = None, seed: int = 0, progress: bool = False, profile: str = "full",
     facts: dict | None = None,
-) -> Report:
+) -> Report:  # fmt: skip
     """Compute every metric of a synthetic data set, each beside its best and worst reference.
     Chapter why-synthetic-data, "The whole book in a few lines".
 
@@ -74,16 +69,10 @@ def evaluate(
 
 
 def compare(
-    train: pd.DataFrame,
-    holdout: pd.DataFrame,
-    candidates: Mapping[str, pd.DataFrame],
-    schema: Schema | None = None,
-    seed: int = 0,
-    progress: bool = False,
-    profile: str = "full",
-    facts: dict | None = None,
-    rules: Iterable[Rule] | None = None,
-) -> dict[str, Report]:
+    train: pd.DataFrame, holdout: pd.DataFrame, candidates: Mapping[str, pd.DataFrame],
+    schema: Schema | None = None, seed: int = 0, progress: bool = False, profile: str = "full",
+    facts: dict | None = None, rules: Iterable[Rule] | None = None,
+) -> dict[str, Report]:  # fmt: skip
     """Evaluate several synthetic data sets of the same patients; :func:`evaluate` for each.
     Chapter choosing-and-releasing, "Build it: three candidates".
 

@@ -27,10 +27,9 @@ _DECIMAL = re.compile(r"[+-]?\d*[.,]\d+")
 
 
 def repeats(
-    frames: Mapping[str, pd.DataFrame],
-    declared: Mapping[str, Collection[str]],
+    frames: Mapping[str, pd.DataFrame], declared: Mapping[str, Collection[str]],
     patient: str | None = None,
-) -> list[dict]:
+) -> list[dict]:  # fmt: skip
     """The columns with texts and long numbers that fewer than five patients of train have and
     synthetic ones repeat. Chapter utility, "Tables of known quality".
 
