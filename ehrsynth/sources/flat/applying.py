@@ -155,14 +155,12 @@ def _same_number(text: str, known: tuple[str, ...]) -> str:
 def _numbers(column: Column, values: pd.Series, hint: Reading):
     """The values as numbers, NaN where one is none, and what was odd."""
     origin, there, numbers = as_numbers.origin_of(column.unit), values.notna(), values
-    if pd.api.types.is_datetime64_any_dtype(values):
-        numbers = (
-            values.map(lambda _: np.nan)
-            if origin is None
-            else as_numbers.days_since(values, origin)
-        )
-    elif pd.api.types.is_timedelta64_dtype(values):
-        numbers = values / _DAY if column.unit == as_numbers.DAYS else values.map(lambda _: np.nan)
+    if pd.api.types.is_datetime64_any_dtype(values) and origin is not None:
+        numbers = as_numbers.days_since(values, origin)
+    elif pd.api.types.is_timedelta64_dtype(values) and column.unit == as_numbers.DAYS:
+        numbers = values / _DAY
+    elif values.dtype.kind in "mM":  # times, of a column that has none
+        numbers = pd.Series(np.nan, values.index)
     elif not pd.api.types.is_numeric_dtype(values):
         text = values.dropna().map(kinds.category_text).astype("str").str.strip()
         text = text[~is_missing_word(text) & (text != "")]

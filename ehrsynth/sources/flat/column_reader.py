@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ... import kinds
-from ...errors import first_bad, some
+from ...errors import some
 from ...protection import LEAST_PATIENTS
 from ...schema import SEX_NAMES, Column, role_of
 from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_time
@@ -33,7 +33,6 @@ _ONE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z]{1,5}|[A-Za-z]?\d{2,5})(?:\.[0-9A-Za-z]{1,
 _CODES = rf"{_ONE_CODE}(?:\s*[,;|/+&\s]\s*{_ONE_CODE})+"
 _SHORT = 3  # texts that may differ in capitals on purpose; these do not
 _SAME = {"y", "n", "yes", "no", "ja", "j", "non", "oui", "si", "pos", "neg", "unk", "nil"}
-
 # Words that say that it happened, and that it did not.
 _YES, _NO = (set(WORDS[name].split()) for name in ("yes", "no"))
 _NEGATION, _DENIED, _UNKNOWN = (re.compile(WORDS[w]) for w in ("negation", "denied", "unknown"))
@@ -213,18 +212,18 @@ def _shown(counts: pd.Series, texts) -> str:
 def _join_rare(reading: Reading) -> None:
     """Of many categories the most frequent, the others as one."""
     values = reading.values
-    counts = values[values != OTHER].value_counts()
     # Equal counts in order of the text, so that the order of the rows does not matter.
-    counts = counts.sort_index().sort_values(ascending=False, kind="stable")
+    counts = values[values != OTHER].value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
     most = _KEPT_CODES if reading.wish.kind else _not_by_chance(counts.to_numpy())
-    kept = set(counts.index[:most])
-    if not kept:
+    if not most:
         reading.dropped = (
-            f"{len(counts):,} {TOO_FEW}; group them (a code by its first "
-            f"signs), or {reading.say(kind='categorical')}"
+            f"{len(counts):,} {TOO_FEW}; group them (a code by its first signs), or "
+            f"{reading.say(kind='categorical')}"
         )
-    reading.notes.append(f"{len(counts) - len(kept):,} rarer values joined as {OTHER}")
-    reading.values = values.where(values.isna() | values.isin(kept), OTHER)
+    reading.notes.append(f"{len(counts[most:]):,} rarer values joined as {OTHER}")
+    kept = values.isna() | values.isin(counts.index[:most])
+    reading.values = values.where(kept, OTHER)
 
 
 def _not_by_chance(counts: np.ndarray) -> int:
@@ -279,8 +278,8 @@ def _overrule(reading: Reading, column: Column) -> Column:
 def read_outcome(reading: Reading) -> None:
     """Give the outcome its column, with what counts as 1, and fitting values, in place."""
     name, wish, missing = reading.name, reading.wish, reading.values.isna()
-    if bad := first_bad(reading.values, missing):
-        what = f"has missing values in {missing.sum():,} rows, first in row {bad.label + 1}"
+    if missing.any():
+        what = f"has missing values in {missing.sum():,} rows, first in row {missing.idxmax() + 1}"
         reading.refuse(f"{what}, and is the outcome", "remove those rows", missing_rows="drop")
     if wish.kind in ("continuous", "date"):
         reading.refuse("needs two values to be the outcome", f"it cannot be {wish.kind}")
@@ -298,13 +297,12 @@ def read_outcome(reading: Reading) -> None:
         what += f", such as {shared}" if shared else ""
         reading.refuse(what, "as the outcome it needs exactly two")
     levels, why = _polarity(reading, kinds.ordered(counts.index))
-    reading.values = reading.values.map(kinds.category_text).astype(object)
     reading.notes.append(f"{levels[1]!r} counts as 1 ({why})")
-    if levels == ("0", "1"):
-        reading.values = reading.values.astype("uint8")
-        reading.column = Column(name, "binary", "outcome")
-    else:
-        reading.column = Column(name, "categorical", "outcome", categories=levels)
+    is_binary = levels == ("0", "1")
+    texts = reading.values.map(kinds.category_text)
+    reading.values = texts.astype(object).astype("uint8" if is_binary else object)
+    kind, categories = ("binary", ()) if is_binary else ("categorical", levels)
+    reading.column = Column(name, kind, "outcome", categories=categories)
 
 
 def _polarity(reading: Reading, levels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
@@ -317,12 +315,11 @@ def _polarity(reading: Reading, levels: tuple[str, ...]) -> tuple[tuple[str, ...
             )
         return (*(level for level in levels if level != positive), positive), "as you say"
     if isinstance(reading.values.dtype, pd.CategoricalDtype) and reading.values.cat.ordered:
-        order = [c for c in map(kinds.category_text, reading.values.cat.categories) if c in levels]
-        return (order[0], order[1]), "the last of the declared order"
-    if why := _why_last(*levels):
-        return levels, why
-    if why := _why_last(*levels[::-1]):
-        return levels[::-1], why
+        declared = map(kinds.category_text, reading.values.cat.categories)
+        return tuple(c for c in declared if c in levels), "the last of the declared order"
+    for order in (levels, levels[::-1]):
+        if why := _why_last(*order):
+            return order, why
     reading.refuse(
         "has the values {!r} and {!r}, and nothing says which of them counts as 1".format(*levels),
         "say --positive VALUE", positive=levels[1],

@@ -197,9 +197,9 @@ def _named(values: pd.Series, written: dict[str, str]) -> pd.Series:
     known, codes = ["0", "1"], values.to_numpy()
     if isinstance(values.dtype, pd.CategoricalDtype):
         known, codes = list(values.cat.categories), values.cat.codes.to_numpy(copy=True)
-    names = np.array(known, dtype=object)[codes]
-    takers, owners = (np.flatnonzero(rows) for rows in (names == REST, ~np.isin(names, _NO_NAMES)))
-    if len(takers) and len(owners):
+    takers = np.flatnonzero(codes == known.index(REST)) if REST in known else []
+    nameless = [code for code, name in enumerate(known) if name in _NO_NAMES]
+    if len(takers) and len(owners := np.flatnonzero(~np.isin(codes, nameless))):
         middles = (2 * np.arange(len(takers)) + 1) * len(owners) // (2 * len(takers))
         codes[takers] = codes[owners[middles]]
     texts = [None if c in _NO_NAMES else written.get(c, c) for c in known]

@@ -222,14 +222,16 @@ def settle_identity(
         elif reading.values.is_unique and _PERSON.fullmatch(_plain_name(reading)):
             keys += [reading] if _are_whole_or_texts(reading) else []  # left out, it still numbers
     keys = [reading for reading in readings if reading.name == patient_id] or keys
-    for one in keys:
-        numbers = set(one.values.map(kinds.category_text))
-        for reading in readings:
-            if reading is not one and _are_among(reading, numbers):
-                reading.dropped = f"other patients' numbers of the column {one.name!r}"
+    numbers = {one.name: set(one.values.map(kinds.category_text)) for one in keys}
+    for reading in filter(_may_be_key, readings):
+        for name, known in numbers.items():
+            if reading.name != name and _are_among(reading, known):
+                reading.dropped = f"other patients' numbers of the column {name!r}"
     people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
-    for reading in readings:
-        if _is_of_another(reading):
+    for reading in filter(_may_be_key, readings):
+        name, different = _plain_name(reading), reading.present.nunique()
+        named = _ANOTHER.search(name) and _PERSON.fullmatch(name)  # a mother's, donor's or doctor's
+        if named and different >= _LEAST_DIFFERENT:
             reading.dropped = "another person's number, which is never learned"
         elif _repeats(reading, people):
             if not keys:
@@ -261,17 +263,8 @@ def _may_be_key(reading: Reading) -> bool:
     return not said and _are_whole_or_texts(reading)
 
 
-def _is_of_another(reading: Reading) -> bool:
-    """Whether a mother's, a donor's or a doctor's number, by its name and its values."""
-    name, present = _plain_name(reading), reading.present
-    named = _ANOTHER.search(name) and _PERSON.fullmatch(name)
-    return bool(named) and _may_be_key(reading) and present.nunique() >= _LEAST_DIFFERENT
-
-
 def _are_among(reading: Reading, numbers: set[str]) -> bool:
     """Whether nearly all values, many different ones, are numbers of patients."""
-    if not _may_be_key(reading):
-        return False
     values = reading.present.map(kinds.category_text)
     if values.nunique() < max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS):
         return False
@@ -283,8 +276,6 @@ def _are_among(reading: Reading, numbers: set[str]) -> bool:
 
 def _repeats(reading: Reading, people: list[Reading]) -> bool:
     """Whether the column repeats like a patient's number in a table of visits."""
-    if not _may_be_key(reading):
-        return False
     values, different = reading.present, reading.present.nunique()
     if not max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS) <= different < len(values):
         return False
