@@ -1,6 +1,5 @@
 """EMR-WGAN: fit, sample, save."""
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -19,7 +18,7 @@ from .files import atomic_path, check_file, read_json, reason, write_json
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import CHECKPOINT, DEFAULT, SETTINGS, WEIGHTS, Recipe, named
-from .gan.train import RECORD_EVERY, Checkpoint, train, under
+from .gan.train import Checkpoint, train, under
 from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
 from .generation.counts import Counts
@@ -103,9 +102,8 @@ class EMRWGAN(BaseEstimator):
         game = new_game(recipe, columns, column_means(data), self.seed, device)
         checkpoint = None
         if checkpoint_dir is not None:
-            every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
-            path = Path(checkpoint_dir) / CHECKPOINT
-            checkpoint = Checkpoint(path, recipe, steps, self.seed, data, self.layout_, every)
+            path, about = Path(checkpoint_dir) / CHECKPOINT, (recipe, steps, self.seed)
+            checkpoint = Checkpoint(path, *about, data, self.layout_, checkpoint_every)
             if not resume:
                 path.unlink(missing_ok=True)
         self.cells_, self.counts_, self.of_cells_ = tabulate.cross_tabulate(data, game.columns)

@@ -259,7 +259,7 @@ def average(game: Game, step: int, steps: int) -> None:
 class Checkpoint:
     """One safetensors file from which training goes on as if it had never stopped.
 
-    It is written every so many steps, a multiple of :data:`RECORD_EVERY`.
+    It is written every so many steps, rounded up to a multiple of :data:`RECORD_EVERY`.
     Chapter training, "Stop and resume".
     """
 
@@ -267,7 +267,7 @@ class Checkpoint:
         self, path: Path, recipe: Recipe, steps: int, seed: int, data: Tensor,
         layout: tuple[Block, ...], every: int = 200,
     ):  # fmt: skip
-        self.path, self.every = path, every
+        self.path, self.every = path, max(1, math.ceil(every / RECORD_EVERY)) * RECORD_EVERY
         digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
         digest.update(data.cpu().contiguous().numpy().data)
         own = {"steps": steps, "seed": seed, "training data": digest.hexdigest()[:16]}

@@ -198,8 +198,8 @@ def _chance(apart: Tensor, information: Tensor) -> Tensor:
 class CodePairs:
     """What each drawn code adds to the log odds of the codes after it, the most frequent first.
 
-    A shift is a posterior mode, and patients with the outcome have shifts of
-    their own on top. Chapter generation, "What belongs together".
+    A shift is a posterior mode, and patients with the outcome have shifts of their own on top.
+    Chapter generation, "What belongs together".
     """
 
     order: Tensor  # (k,) places among the yes/no columns, in the order of drawing
