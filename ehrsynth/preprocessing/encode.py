@@ -125,8 +125,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return self
 
     def _check_options(self) -> None:
-        check_choice("way for numbers", self.continuous, ("bins", "minmax"))
-        check_choice("way for missing values", self.missing, ("category", "draw"))
+        check_choice("value of continuous", self.continuous, ("bins", "minmax"))
+        check_choice("value of missing", self.missing, ("category", "draw"))
         if self.continuous == "minmax" and self.missing == "category":
             raise InputError(
                 'A column scaled with continuous="minmax" has no place for missing values; '
