@@ -23,9 +23,6 @@ _IDENTIFIER_NAME = re.compile(
     r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
     r"|num|number|key)$|^(?:patient|subject)s?$",
 )
-_NO_NUMBER = "should hold numbers but has {value} in row {row}"
-_INFINITE = "has an infinite value in row {row}"
-_TOO_LARGE = "has a number beyond 1e100 in row {row}, which is no measurement"
 
 
 def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -> pd.Series:
@@ -33,10 +30,16 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
     if kind == "categorical":
         return _cast_categories(values, categories, what)
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    _refuse_first(what, values, numbers.isna() & values.notna(), _NO_NUMBER)
-    _refuse_first(what, numbers, np.isinf(numbers), _INFINITE)
+    too_large = (numbers.abs() > LARGEST) & (kind == "continuous")
+    for of, wrong, said in (
+        (values, numbers.isna() & values.notna(), "should hold numbers but has {} in row {}"),
+        (numbers, np.isinf(numbers), "has an infinite value in row {1}"),
+        (numbers, too_large, "has a number beyond 1e100 in row {1}, which is no measurement"),
+    ):
+        if bad := first_bad(of, wrong):
+            said = said.format(shown(of, bad.value), bad.row)
+            raise InputError(f"{what} {said}; correct it or leave it empty.")
     if kind == "continuous":
-        _refuse_first(what, numbers, numbers.abs() > LARGEST, _TOO_LARGE)
         return numbers
     if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
         found = "no value" if pd.isna(bad.value) else shown(values, bad.value)
@@ -55,12 +58,6 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
             f"({some(categories)})."
         )
     return pd.Series(pd.Categorical(text, categories=list(categories)), values.index)
-
-
-def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
-    if bad := first_bad(values, wrong):
-        said = said.format(value=shown(values, bad.value), row=bad.row)
-        raise InputError(f"{what} {said}; correct it or leave it empty.")
 
 
 def shown(values: pd.Series, value: Any) -> str:
@@ -136,15 +133,14 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
         return False
     share = present.nunique() / len(present)
     named = bool(_IDENTIFIER_NAME.search(name.strip().lower().replace(" ", "_").replace("-", "_")))
-    if not pd.api.types.is_numeric_dtype(present):
-        return share == 1 or (named and share > 0.5)
-    numbers = present.to_numpy(float)
-    if not are_whole(numbers):
+    numeric = pd.api.types.is_numeric_dtype(present)
+    if numeric and not are_whole(present):
         return False
     if named and share > 0.5:
         return True
-    if share < 1:
-        return False
+    if share < 1 or not numeric:
+        return share == 1
+    numbers = present.to_numpy(float)
     low, high = numbers.min(), numbers.max()
     dense = high - low + 1 <= 2 * len(numbers)
     same_length = low >= 10**5 and len(str(int(low))) == len(str(int(high)))

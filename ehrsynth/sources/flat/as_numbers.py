@@ -187,12 +187,12 @@ def take_time(reading: Reading) -> None:
     if dates is not None:
         _take_days(reading, dates)
     elif asked:
-        present, advice = reading.present, "write them as 2020-01-31"
-        reading.refuse_first(present, present.notna(), "should hold dates", advice)
+        wrong, advice = reading.values.notna(), "write them as 2020-01-31"
+        reading.refuse_first(reading.values, wrong, "should hold dates", advice)
     elif pd.api.types.is_timedelta64_dtype(values):
         reading.values, reading.unit = values / _DAY, DAYS
-    elif reading.is_text and reading.present.astype(str).str.fullmatch(_CLOCK).all():
-        hours = hours_of(reading.present.astype(str))
+    elif reading.is_text and reading.present.astype("str").str.fullmatch(_CLOCK).all():
+        hours = hours_of(reading.present.astype("str"))
         reading.values, reading.unit = hours.reindex(values.index), HOURS
         reading.notes.append(f"times of the day, read as {HOURS}")
 

@@ -295,7 +295,7 @@ def read_outcome(reading: Reading) -> None:
         shared = some(kinds.ordered(counts.index[counts >= LEAST_PATIENTS]), 4)  # no patient's own
         what = f"has {n} different value{'s' if n > 1 else ''}"
         what += f", such as {shared}" if shared else ""
-        reading.refuse(what, "as the outcome it needs exactly two")
+        reading.refuse(what, "it needs exactly two, as the outcome")
     levels, why = _polarity(reading, kinds.ordered(counts.index))
     reading.notes.append(f"{levels[1]!r} counts as 1 ({why})")
     is_binary = levels == ("0", "1")

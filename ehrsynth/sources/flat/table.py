@@ -84,8 +84,7 @@ def open_sheet(
     how = raw.is_text, raw.dialect.decimal or "."
     readings = [Reading(n, v, wishes.get(n, NOTHING), *how) for n, v in table.items()]
     _each(readings, tidy, where)
-    # The patients who have a value in every column that the columns file wants one of.
-    rows = pd.Series(True, index=table.index)
+    rows = pd.Series(True, index=table.index)  # with a value in each column that must have one
     for reading in readings:
         if reading.wish.missing_rows and not reading.wish.drop:
             without = int(reading.values.isna().sum())
@@ -148,13 +147,10 @@ def _each(readings: list[Reading], step: Any, where: str) -> None:
             step(reading)
         except InputError as error:
             wrong.append(str(error))
-    if len(wrong) == 1:
-        raise InputError(f"{where}: {wrong[0]}")
     if wrong:
         listed = " ".join(f"({i}) {one}" for i, one in enumerate(wrong, start=1))
-        raise InputError(
-            f"{where} has {len(wrong)} columns that cannot be used as they are: {listed}"
-        )
+        several = f" has {len(wrong)} columns that cannot be used as they are: {listed}"
+        raise InputError(where + (several if len(wrong) > 1 else f": {wrong[0]}"))
 
 
 def load(
