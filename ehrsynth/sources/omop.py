@@ -116,9 +116,9 @@ def _race(person: Table, concepts: Table) -> Table:
     table = person.left_join(concepts, person["race_concept_id"] == concepts["concept_id"])
     concept, written = table["race_concept_id"], table["race_source_value"]
     named = (concept > 0).ifelse(table["concept_name"], None).coalesce(written)
+    race = concept.substitute(_RACES, else_=named)
     hispanic = table["ethnicity_concept_id"] == _KNOWN["hispanic"]
-    race = hispanic.ifelse(HISPANIC, concept.substitute(_RACES, else_=named))
-    return table.select("person_id", race=race)
+    return table.select("person_id", race=hispanic.ifelse(HISPANIC, race))
 
 
 def _conditions(condition: Table, concept: Table) -> Table:
