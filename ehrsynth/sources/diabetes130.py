@@ -144,12 +144,9 @@ def _first_encounters(encounters: pd.DataFrame) -> pd.DataFrame:
 def _category(
     name: str, label: str, role: str, values: pd.Series, categories: tuple[str, ...] = ()
 ) -> tuple[Column, pd.Series]:
-    """A categorical column; ``?`` and nothing are the category "(missing)".
-
-    Without a list of categories the very rare ones become "Other".
-    """
+    """A categorical column; ``?`` and nothing are the category "(missing)"."""
     values = values.where(values.notna() & (values != _ABSENT), MISSING)
-    if not categories:
+    if not categories:  # nobody listed them, so there are very rare ones
         rare = values.map(values.value_counts()) < _LEAST_SHARE * len(values)
         values = values.mask(rare & (values != MISSING), _OTHER)
     present = set(values.unique())

@@ -39,16 +39,11 @@ _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
-    """The tables of :func:`scan` in memory, in the order of the files.
+    """The tables of :func:`scan` in memory, in the order of the files, with whole seconds.
 
     Parameters
     ----------
     data, include : as for :func:`scan`
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Times have whole seconds.
     """
     return _collected(scan(data, include=include))
 
@@ -207,10 +202,7 @@ def _measurements(omr: Table) -> tuple[Table, list[Finding]]:
 
 
 def _events(name: str, raw: Mapping[str, Table]) -> Table:
-    """``subject_id``, ``time``, and ``code`` and ``label``, or a ``drug`` as it was written.
-
-    What drugs are dissolved in is left out; labs are results outside of the laboratory's range.
-    """
+    """``subject_id``, ``time``, and ``code`` and ``label``, or a ``drug`` as it was written."""
     if name == "procedures":
         done, titles = raw["procedures_icd"], raw["d_icd_procedures"]
         named = done.left_join(titles, ["icd_version", "icd_code"])
@@ -220,6 +212,7 @@ def _events(name: str, raw: Mapping[str, Table]) -> Table:
         )
     if name == "medications":
         given = raw["prescriptions"]
+        # What drugs are dissolved in is left out.
         given = given.filter((given["drug_type"] != "BASE").fill_null(True))
         given = given.filter(given["drug"].notnull(), given["starttime"].notnull())
         return given.select("subject_id", "drug", time="starttime")
