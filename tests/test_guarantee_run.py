@@ -185,6 +185,18 @@ def test_rows_are_those_asked_for(files, tmp_path):
     assert len(run.synthetic) == 17
 
 
+def test_what_a_spreadsheet_would_compute_is_escaped_unless_asked_for(files, tmp_path):
+    table = pd.read_csv(files / "patients.csv").replace({"sex": {"M": "=HYPERLINK(A1)"}})
+    table.to_csv(tmp_path / "patients.csv", index=False)
+    for raw, written in ((False, "'=HYPERLINK(A1)"), (True, "=HYPERLINK(A1)")):
+        run = PrivatePipeline(
+            tmp_path / f"raw {raw}", "table", tmp_path / "patients.csv", epsilon=3.0, n=50,
+            outcome="died", columns=files / "columns.json", raw=raw,
+        )  # fmt: skip
+        run._finish("generation")
+        assert f",{written}," in (run.out / "synthetic.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
