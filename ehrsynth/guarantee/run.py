@@ -156,10 +156,9 @@ class PrivatePipeline(Pipeline):
             (files(__package__) / "card.md").read_text(encoding="utf-8")
         )
         text = card.render(
-            rows=rows, columns=len(model.schema_.columns), version=__version__, budget=noted,
+            noted, rows=rows, columns=len(model.schema_.columns), version=__version__,
             facts=datasets.source(self.dataset, self.data), factor=np.exp(self.epsilon),
-            declared=self.dataset == "table", most_codes=MOST_CODES, spent=noted["spent"],
-            patients=noted["patients"],
+            declared=self.dataset == "table", most_codes=MOST_CODES, budget=noted,
         )  # fmt: skip
         with atomic_path(self.out / GUARANTEE_CARD) as temporary:
             temporary.write_text(text, encoding="utf-8")
