@@ -126,20 +126,18 @@ def _signs(text: str) -> list[str]:
 
 def _addresses(text: str, whole: bool) -> set[str]:
     """Words with numbers between them, as of an address: all (`whole`), or 3 to 5 in a row."""
-    signs = _signs(text)
-    lengths = [len(signs)] if whole else range(3, min(_LONGEST, len(signs)) + 1)
-    found = set()
-    for length in lengths:
-        for row in (signs[start : start + length] for start in range(len(signs) - length + 1)):
-            words = [sign for sign in row if not sign.isdigit()]
-            if 1 < len(words) < len(row) and max(map(len, words)) >= _LETTERS:
-                found.add("#" + " ".join(row))
+    signs, found = _signs(text), set()
+    for row in [" ".join(signs)] if whole else _rows(signs, shortest=3):
+        parts = row.split(" ")
+        words = [one for one in parts if not one.isdigit()]
+        if 1 < len(words) < len(parts) and max(map(len, words)) >= _LETTERS:
+            found.add("#" + row)
     return found
 
 
-def _rows(words: list[str]) -> Iterator[str]:
+def _rows(words: list[str], shortest: int = 1) -> Iterator[str]:
     """Each word, and two to five in a row."""
-    for length in range(1, min(_LONGEST, len(words)) + 1):
+    for length in range(shortest, min(_LONGEST, len(words)) + 1):
         for start in range(len(words) - length + 1):
             yield " ".join(words[start : start + length])
 

@@ -1,5 +1,6 @@
 """What may leave the house: a package that gives no patient away, and whether it still is it."""
 
+import glob
 import os
 import re
 import shutil
@@ -60,10 +61,8 @@ def release(
     signature = _signature(signed_by, verdict, needed=not guarantee)
     _check_typed(run, recipient=recipient, license=license, signed_by=signed_by)
     private_folder(out.parent)
-    left_over = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}\.part")
-    for folder in out.parent.iterdir():  # of a release to this place that was killed
-        if left_over.fullmatch(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+    for killed in out.parent.glob(f".{glob.escape(out.name)}.{'[a-z0-9_]' * 8}.part"):
+        shutil.rmtree(killed, ignore_errors=True)  # of a release to this place
     # Beside its place: when it is whole, it gets its name at once.
     package = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     try:
