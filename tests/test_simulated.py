@@ -753,7 +753,7 @@ def test_stored_intercepts_are_those_that_are_solved_for():
     model = illness.illness()
     again = make_hospital.solve_illness(make_hospital.without_intercepts(), seed=1, n=20_000)
     frequent = make_hospital.drawn().prevalence > 0.01
-    apart = (again - model.disease[0])[frequent]
+    apart = (again - model.disease.loc["intercept"])[frequent]
     assert np.abs(apart).max() < 0.25
     assert np.abs(apart).mean() < 0.04
     base = make_hospital.solve_death(model, seed=1, n=20_000)

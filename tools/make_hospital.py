@@ -262,12 +262,22 @@ def drawn() -> Drawn:
     )
 
 
+def _feature_names() -> list[str]:
+    """What the log odds of a disease depend on beside an intercept; as in illness.features."""
+    plain = ["age", "age squared", "woman", "man", "gives birth", "no birth"]
+    return [
+        *plain, *FACTORS, *(f"{name} times age" for name in FACTORS),
+        *(f"race {race}" for race in RACES),
+        *groups("reason")["name"], *groups("syndrome")["name"],
+    ]  # fmt: skip
+
+
 def _coefficients(
     whole: pd.Index, category: pd.DataFrame, known: pd.DataFrame, rng: Generator
 ) -> pd.DataFrame:
     """Coefficients of the features (rows) for each whole phecode, but for the intercept."""
     size = len(whole)
-    table = pd.DataFrame(0.0, index=illness.feature_names()[1:], columns=whole)
+    table = pd.DataFrame(0.0, index=_feature_names(), columns=whole)
     slope = pd.Series(category["age"].to_numpy() + rng.normal(0, 0.15, size), whole)
     table.loc["age"] = known["age"].fillna(slope)
     table.loc["age squared"] = category["age_squared"].to_numpy() + rng.normal(0, 0.35, size)
@@ -593,15 +603,20 @@ def tables() -> dict[str, pd.DataFrame]:
 
 def without_intercepts() -> Illness:
     """The diseases while every intercept is 0."""
-    model = illness.illness()
-    return replace(model, disease=np.vstack([np.zeros(len(model.whole)), model.disease[1:]]))
+    return _with_intercepts(0.0)
+
+
+def _with_intercepts(values: float | np.ndarray) -> Illness:
+    disease = illness.illness().disease.copy()
+    disease.loc["intercept"] = values
+    return replace(illness.illness(), disease=disease)
 
 
 def solve() -> None:
     """Write ``intercepts.csv``: those of the diseases first, for those of the deaths need them."""
     model = without_intercepts()
     found = pd.Series(solve_illness(model), model.whole)
-    base = solve_death(replace(model, disease=np.vstack([found, model.disease[1:]])))
+    base = solve_death(_with_intercepts(found.to_numpy()))
     table = pd.concat([found, base]).round(4).rename("intercept").rename_axis("phecode")
     write_table(table.reset_index(), FOLDER / "intercepts.csv")
     declared.cache_clear()

@@ -1,6 +1,6 @@
 """Which diseases the simulated people have, which of them are written down, and who dies.
 
-Each whole phecode follows a logistic model in :func:`feature_names`: age, sex, giving birth, race,
+Each whole phecode follows a logistic model in :func:`features`: age, sex, giving birth, race,
 the latent factors (some stronger with age), the reason to come and the syndrome. Diseases that
 lead to others (``leads.csv``) are drawn first. ``tools/make_hospital.py`` makes the coefficients.
 
@@ -32,7 +32,7 @@ class Illness:
     """The coefficients of the diseases. There are W whole phecodes and F features."""
 
     whole: pd.Index  # whole phecodes
-    disease: np.ndarray  # (F, W) coefficients of the log odds; see feature_names
+    disease: pd.DataFrame  # (F, W) coefficients of the log odds
     stages: tuple[np.ndarray, ...]  # the numbers of those that are drawn together, in order
     leads: pd.DataFrame  # what leads to a disease: a first and a second together, or one twice
     again: np.ndarray  # (W,) chance that a later admission codes the disease again
@@ -45,12 +45,13 @@ def illness() -> Illness:
     """The diseases' coefficients, always the same."""
     table, causes = declared("diseases").set_index("phecode"), declared("causes")["cause"]
     intercepts = declared("intercepts").set_index("phecode")["intercept"]
-    features = table[feature_names()[1:]].assign(intercept=intercepts)[feature_names()]
+    own = ["stage", "again", "cause", "log_hazard_ratio"]
+    disease = pd.concat([intercepts.reindex(table.index), table.drop(columns=own)], axis=1)
     ratio, whole, leads = table["log_hazard_ratio"], table.index, declared("leads")
     after = leads["after"].str.split()
     return Illness(
         whole=whole,
-        disease=np.ascontiguousarray(features.to_numpy().T),
+        disease=disease.T,
         stages=tuple(np.flatnonzero(table["stage"] == n) for n in range(table["stage"].max() + 1)),
         leads=leads.assign(
             disease=whole.get_indexer(leads["disease"]),
@@ -63,18 +64,8 @@ def illness() -> Illness:
     )
 
 
-def feature_names() -> list[str]:
-    """What the log odds of a disease depend on, in the order of Illness.disease."""
-    plain = ["intercept", "age", "age squared", "woman", "man", "gives birth", "no birth"]
-    return [
-        *plain, *FACTORS, *(f"{name} times age" for name in FACTORS),
-        *(f"race {race}" for race in RACES),
-        *groups("reason")["name"], *groups("syndrome")["name"],
-    ]  # fmt: skip
-
-
 def features(people: pd.DataFrame) -> np.ndarray:
-    """What people have of :func:`feature_names`, (n, F)."""
+    """What people have of the features, in the order of Illness.disease, (n, F)."""
     g = age_units(people[AGE].to_numpy())
     female, birth = people["female"].to_numpy(), people["birth"].to_numpy()
     plain = np.column_stack([np.ones(len(g)), g, g**2, female, ~female, birth, ~birth])
@@ -86,7 +77,7 @@ def features(people: pd.DataFrame) -> np.ndarray:
 
 def log_odds(model: Illness, stage: np.ndarray, given: np.ndarray, has: np.ndarray) -> np.ndarray:
     """Log odds of the diseases of one stage; `has` needs those of the stages before."""
-    odds = given @ model.disease[:, stage]
+    odds = given @ model.disease.to_numpy()[:, stage]
     for row in model.leads.itertuples():
         both = has[:, [row.first]] & has[:, [row.second]]
         odds[:, stage == row.disease] += row.log_odds * both

@@ -15,7 +15,7 @@ from ..cohort import build_patients
 from ..errors import InputError, check_choice
 from ..schema import Schema
 from ..sources import mimic_iv
-from .illness import feature_names, illness
+from .illness import illness
 from .people import check_size, declared
 from .records import simulate
 
@@ -86,12 +86,10 @@ def as_dict(patients: int | None = None, seed: int | None = None) -> dict[str, A
     patients, seed : int, optional
         Of the simulated hospital that it goes with; they change nothing else.
     """
-    model = illness()
-    coefficients = pd.DataFrame(model.disease.T, model.whole, feature_names())
     return _facts() | {
         "made_with": _facts()["made_with"] | {"patients": patients, "seed": seed},
         "disease_model": {
             code: {name: float(f"{value:.8g}") for name, value in row.items() if value}
-            for code, row in coefficients.iterrows()
+            for code, row in illness().disease.items()
         },
     }
