@@ -157,9 +157,8 @@ def deaths(
     dies = rng.random(len(people)) < risk
     days = np.floor(365 * rng.random(len(people)) ** 1.7).astype(np.int64) + 1
     days[people["dies"]] = 0
-    last = stays[stays["last"]].set_index("person")["discharge"].astype("datetime64[s]")
-    last = last.reindex(range(len(people))).dt.floor("D")
-    return (last + pd.to_timedelta(days, unit="D")).where(dies | people["dies"])
+    last = stays[stays["last"]].set_index("person")["discharge"].reindex(range(len(people)))
+    return (last.dt.floor("D") + pd.to_timedelta(days, unit="D")).where(dies | people["dies"])
 
 
 def identity(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
@@ -195,9 +194,8 @@ def _numbers(n: int, rng: Generator) -> np.ndarray:
 
 def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     """MIMIC-IV's ``admissions``, without the columns that nobody reads."""
-    n, person = len(stays), stays["person"].to_numpy()
-    shift = people["shift"].to_numpy()[person]
-    old = people[AGE].to_numpy()[person] >= 65
+    n, own = len(stays), people.iloc[stays["person"]].reset_index(drop=True)
+    old = own[AGE] >= 65
     draw, race = rng.random(len(people)), np.empty(len(people), dtype=object)
     for name, written in declared("races").groupby("race"):  # what the registration desk writes
         those = people[RACE] == RACES.index(name)
@@ -205,24 +203,22 @@ def admissions_table(people: pd.DataFrame, stays: pd.DataFrame, rng: Generator) 
         race[those] = written["written"].to_numpy(object)[step]
     kinds = np.array(["EW EMER.", "OBSERVATION ADMIT", "SURGICAL SAME DAY ADMISSION", "URGENT"])
     kind = 1 + draw_step(np.array([0.31, 0.71, 1.0]), rng.random(n))
-    urgent = np.append(0, groups("reason")["emergency"])[people["reason"]][person]
+    urgent = np.append(0, groups("reason")["emergency"])[own["reason"]]
     kind[rng.random(n) < expit(urgent - 0.4)] = 0
     homes = np.array(["HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"])
     home = draw_step(np.array([0.48, 0.76, 0.92, 1.0]), rng.random(n) * np.where(old, 1.0, 0.8))
     insurance = np.where(old, "Medicare", np.where(rng.random(n) < 0.2, "Medicaid", "Other"))
-    discharge = stays["discharge"].to_numpy() + shift
+    discharge = stays["discharge"] + own["shift"]
     return pd.DataFrame({
-        "subject_id": people["subject_id"].to_numpy()[person],
+        "subject_id": own["subject_id"],
         "hadm_id": 20_000_000 + _numbers(n, rng),
-        "admittime": stays["admit"].to_numpy() + shift,
+        "admittime": stays["admit"] + own["shift"],
         "dischtime": discharge,
-        "deathtime": pd.Series(discharge).where(stays["dies"]),
-        "admission_type": np.where(
-            people["birth"].to_numpy()[person], "DIRECT EMER.", kinds[kind]
-        ),
+        "deathtime": discharge.where(stays["dies"]),
+        "admission_type": np.where(own["birth"], "DIRECT EMER.", kinds[kind]),
         "admission_location": np.where(kind == 0, "EMERGENCY ROOM", "PHYSICIAN REFERRAL"),
         "discharge_location": np.where(stays["dies"], "DIED", homes[home]),
         "insurance": insurance,
-        "race": race[person],
+        "race": race[stays["person"]],
         "hospital_expire_flag": stays["dies"].astype("int64"),
     })  # fmt: skip

@@ -122,9 +122,10 @@ def _diagnoses_table(lives: Lives, recorded: np.ndarray, rng: Generator) -> pd.D
     once = once[np.lexsort((rng.random(len(once)), once // len(names)))]
     stay, code = np.divmod(once, len(names))
     turn = np.arange(len(stay)) - np.searchsorted(stay, stay) + 1
+    person, _, _, hadm_id = lives.admissions(stay)
     return pd.DataFrame({
-        "subject_id": lives.people["subject_id"].to_numpy()[lives.stays["person"].to_numpy()[stay]],
-        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "subject_id": lives.people["subject_id"].to_numpy()[person],
+        "hadm_id": hadm_id,
         "seq_num": turn,
         "icd_code": names.take(code),
         "icd_version": np.where(recent[stay], 10, 9),
