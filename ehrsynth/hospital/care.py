@@ -211,9 +211,8 @@ def _usual_levels(people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
     table = declared("labs")
     adds = np.zeros((len(illness().whole), len(table)))
-    for lab, text in enumerate(table["effects"]):
-        for code, value in pairs(text).items():
-            adds[illness().whole.get_loc(code), lab] = value
+    for lab, effects in enumerate(map(pairs, table["effects"])):
+        adds[illness().whole.get_indexer(list(effects)), lab] = list(effects.values())
     typical = table["typical"].to_numpy(float)
     base = np.where(table["scale"] == "log", np.log(typical), typical)
     used = np.flatnonzero(adds.any(axis=1))
@@ -275,25 +274,20 @@ def _labs(lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
 
 def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:
     """``person``, ``hadm_id`` (missing outside admissions), ``time`` (real); nobody dead."""
-    stays, n = lives.stays, len(lives.people)
-    minute = np.timedelta64(60, "s")
+    stays, minute = lives.stays, np.timedelta64(60, "s")
     stay = np.repeat(np.arange(len(stays)), 1 + rng.poisson(_MORE_DRAWS, len(stays)))
     first = np.append(True, stay[1:] != stay[:-1])[: len(stay)]
     person, admit, discharge, hadm_id = lives.admissions(stay)
-    length = (discharge - admit) / np.timedelta64(1, "s")
-    after = np.where(first, np.minimum(6 * 3_600, length), length) * rng.random(len(stay))
-    time = admit + np.floor(after / 60).astype(np.int64) * minute
+    length = (discharge - admit) / minute
+    after = np.where(first, np.minimum(360, length), length) * rng.random(len(stay))
+    time = admit + np.floor(after).astype(np.int64) * minute
     inside = pd.DataFrame({"person": person, "hadm_id": pd.array(hadm_id, "Int64"), "time": time})
     spans = stays.groupby("person").agg(begin=("admit", "first"), end=("discharge", "last"))
-    count = np.zeros(n, dtype=np.int64)
-    count[spans.index] = rng.poisson(_CLINIC_DRAWS, len(spans))
-    person = np.repeat(np.arange(n), count)
+    person = np.repeat(spans.index.to_numpy(), rng.poisson(_CLINIC_DRAWS, len(spans)))
     spans = spans.loc[person]
     begin = spans["begin"].to_numpy() - np.timedelta64(_BEFORE, "D")
-    length = (spans["end"].to_numpy() + np.timedelta64(_AFTER, "D") - begin) / np.timedelta64(
-        1, "s"
-    )
-    time = begin + np.floor(length * rng.random(len(person)) / 60).astype(np.int64) * minute
+    length = (spans["end"].to_numpy() + np.timedelta64(_AFTER, "D") - begin) / minute
+    time = begin + np.floor(length * rng.random(len(person))).astype(np.int64) * minute
     outside = pd.DataFrame({"person": person, "time": time})
     day = outside["person"].map(lives.people["dod"])
     draws = pd.concat([inside, outside[~(outside["time"] >= day)]])
