@@ -313,6 +313,12 @@ def test_what_is_no_table_or_no_column_is_refused_in_a_sentence(patients, change
         read(change(patients))
 
 
+def test_a_day_beside_a_time_of_the_day_keeps_neither_less_nor_more(patients):
+    times = [date(2020, 1, 2), pd.Timestamp("2020-03-04 06:00")] * (N // 2)
+    table, schema, _ = read(patients.assign(x=pd.Series(times, dtype=object)))
+    assert schema["x"].unit == "days since 2020-01-01" and set(table["x"]) == {1.0, 63.25}
+
+
 def test_a_sparse_column_is_read(patients):
     table = patients.assign(x=pd.arrays.SparseArray(np.where(NUMBERS > 0, NUMBERS, 0)))
     assert np.allclose(read(table)[0]["x"], np.maximum(NUMBERS, 0))

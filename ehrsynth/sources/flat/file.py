@@ -186,6 +186,8 @@ def _of_pandas(values: pd.Series) -> pd.Series:
         )
     if isinstance(dtype, pd.SparseDtype):
         values = values.sparse.to_dense()
+    if pd.api.types.infer_dtype(values) == "date":
+        values = pd.to_datetime(values)  # of some, Arrow would cut the time of the day off
     try:
         return _of_arrow(pa.Table.from_pandas(values.to_frame(), preserve_index=False).column(0))
     except (TypeError, pa.ArrowException):  # of several types
