@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth.files import write_table
-from ehrsynth.hospital import illness, truth
+from ehrsynth.hospital import truth
 from ehrsynth.schema import DIE_1Y
 
 RESULTS = Path(__file__).with_suffix(".csv")
 _AT_A_TIME, _LEAST = 20_000, 20  # patients; of them in each cell of an odds ratio
+_REFERENCE = 150_000  # people over whom the intercepts are solved, in tools/make_hospital.py
 _OWN = 0.015  # allowed for as the truth's own error of a log odds ratio, as in the tests
 
 
@@ -43,7 +44,7 @@ def errors(counts: pd.DataFrame, least_share: float = 0.0) -> dict[str, np.ndarr
     codes, own = truth.codes(), counts.drop(index="")
     p, have = codes["prevalence"].to_numpy(), own["have"].to_numpy()
     often = (p * n > _LEAST) & (p > least_share)
-    spread = np.sqrt(p * (1 - p) * (1 / n + 1 / illness.REFERENCE))
+    spread = np.sqrt(p * (1 - p) * (1 / n + 1 / _REFERENCE))
     a, b = own["died"].to_numpy(), have - own["died"].to_numpy()
     c, d = died - a, n - died - b
     enough = np.minimum.reduce([a, b, c, d]) > _LEAST

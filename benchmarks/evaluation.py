@@ -31,7 +31,7 @@ import pandas as pd
 
 import ehrsynth
 from ehrsynth import evaluation
-from ehrsynth.evaluation.effort import PROFILES
+from ehrsynth.evaluation.learners import PROFILES
 from ehrsynth.evaluation.metric import Spec
 from ehrsynth.evaluation.privacy.attribute import guess_attributes
 from ehrsynth.evaluation.setting import Encoder, independent

@@ -24,6 +24,7 @@ import pandas as pd
 import second_hospital
 from measuring import FRESH, measure
 from private_gan import PrivateGAN
+from training_budget import TrainingBudget
 
 import ehrsynth
 from ehrsynth.evaluation import SPECS
@@ -67,7 +68,7 @@ def patients(hospital: str, n: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.Data
 
 
 def make(
-    generator: str, train: pd.DataFrame, budget: Budget, seed: int, steps: int
+    generator: str, train: pd.DataFrame, budget: TrainingBudget, seed: int, steps: int
 ) -> pd.DataFrame:
     """As many synthetic patients as there are in train."""
     rng = np.random.default_rng([7, seed])
@@ -178,7 +179,7 @@ def main() -> None:
             results = pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=KEY)
             if (results[KEY] == pd.Series(key)).all(axis=1).any():
                 continue
-            start, budget = time.perf_counter(), Budget(epsilon, DELTA)
+            start, budget = time.perf_counter(), TrainingBudget(epsilon, DELTA)
             made = fresh
             if generator == MST:
                 made = by_mst(train, budget, seed, options.dpmm)

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 from private_training import train_private, without_looks
+from training_budget import TrainingBudget
 
 from ehrsynth.gan.networks import Columns
 from ehrsynth.gan.players import column_means, new_game, stream
 from ehrsynth.gan.recipe import MODERN, Recipe
 from ehrsynth.generation.calibration import calibrate, refresh_statistics
-from ehrsynth.guarantee.budget import Budget
 from ehrsynth.guarantee.pairs import MOST_CODES, Margins, without_pairs
 from ehrsynth.kinds import REST
 from ehrsynth.preprocessing.encode import Preprocessor
@@ -51,7 +51,7 @@ class PrivateGAN:
         self.steps, self.size, self.most, self.seed = steps, size, most, seed
 
     def fit(
-        self, train: pd.DataFrame, budget: Budget, rng: np.random.Generator,
+        self, train: pd.DataFrame, budget: TrainingBudget, rng: np.random.Generator,
         schema: Schema | None = None, most_codes: int = MOST_CODES,
     ) -> "PrivateGAN":  # fmt: skip
         """Learn from the patients what the budget allows; `rng` is of the noise, so secret."""

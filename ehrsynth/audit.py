@@ -1,11 +1,10 @@
 """Audit by shadow models: what does this very way of training give away?
 
-The attacker trains models of his own as the run did, each on other patients of the same hospital,
-so that he knows what a release looks like with somebody and without. By each release he scores
-every patient in three ways (moments, density ratio, nearest record) and, since he can, against the
-mean of the patient's scores over his other models. From all his models but one he learns to tell
-members, and tries it on that one. AUROC: 0.5 where nothing is given away. After Shokri et al., IEEE
-S&P 2017:3-18; Stadler et al., USENIX Security 2022:1451-1468.
+The attacker trains models of his own as the run did, each on other patients of the same hospital.
+By each release he scores every patient in three ways (moments, density ratio, nearest record), and
+against the mean of the patient's scores over his other models. From all his models but one he
+learns to tell members, and tries it on that one. AUROC: 0.5 where nothing is given away. After
+Shokri et al., IEEE S&P 2017:3-18; Stadler et al., USENIX Security 2022:1451-1468.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 import ehrsynth as es
 
-from .errors import InputError, check_count
+from .errors import InputError
 from .evaluation.judge import compare
 from .evaluation.privacy import density_ratio, moments
 from .evaluation.privacy.more_rows import SHADOWS
@@ -32,7 +31,7 @@ from .profiles import PROFILES
 from .progress import each
 from .rules import FILE as RULES_FILE
 from .rules import read_rules
-from .run_folder import RunFolder
+from .run_folder import INSIDE, SYNTHETIC, RunFolder
 from .schema import Schema
 from .sources.flat.applying import fit_into
 from .statistics import Estimate, auroc_parts, nearest_distance, normal_interval
@@ -41,9 +40,7 @@ FEWEST = 4  # shadow models: fewer give no interval worth its name
 
 
 def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estimate:
-    """Audit a finished run, and judge it again with what was found: report, card and
-    ``metrics.json`` are written anew. Each shadow model takes as long as the run's own training.
-    """
+    """Audit a finished run: its report, card and ``metrics.json`` tell what was found, too."""
     run = RunFolder(Path(folder))
     content = run.content()
     if wrong := run.faults():
@@ -55,9 +52,10 @@ def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estim
     settings, report = content["settings"], Report.load(run.path / METRICS_FILE)
     schema = Schema.load(run.path / "schema.json")
     rules = read_rules(run.path / "model" / RULES_FILE)
+    made = INSIDE if (run.path / INSIDE).is_file() else SYNTHETIC
     train, holdout, synthetic = (
         fit_into(schema, read_table(run.path / name))[0]
-        for name in ("train.parquet", "holdout.parquet", run.inside)
+        for name in ("train.parquet", "holdout.parquet", made)
     )
     profile, chosen = PROFILES[settings["profile"]], settings["recipe"]
     least = settings["least_patients"]
@@ -96,7 +94,6 @@ def shadow_attack(
     Each of the `shadows` models gets `used` of the patients, drawn anew; `released` says what
     would be released of them, by a seed. The interval says what other models would have given.
     """
-    check_count("number of shadow models", shadows)
     if shadows < FEWEST:
         raise InputError(f"An audit takes at least {FEWEST} shadow models, not {shadows}.")
     schema, rng = Schema.of(patients), np.random.default_rng([seed, 23])
@@ -110,7 +107,10 @@ def shadow_attack(
         own = schema.attach(patients.iloc[rows].reset_index(drop=True))
         made = released(own, int(rng.integers(2**31)))
         rare = {n: np.uint8(0) for n in schema.names if n not in made}  # too rare among them
-        score.append(_scores(matrix, known, encoder.transform(made.assign(**rare))))
+        given = encoder.transform(made.assign(**rare))
+        shape: Any = Shape.of(given)
+        ways = [attack.score(matrix, known, shape) for attack in (moments, density_ratio)]
+        score.append(np.stack([*ways, -nearest_distance(matrix, given)], axis=1))
     x = np.stack(score)
     x = np.concatenate([x, x - (x.sum(axis=0) - x) / (shadows - 1)], axis=2)
     x = (x - x.mean(axis=1, keepdims=True)) / np.maximum(x.std(axis=1, keepdims=True), 1e-9)
@@ -121,10 +121,3 @@ def shadow_attack(
         areas.append(auroc_parts(attacker.decision_function(x[k]), member[k])[0])
     error = float(np.std(areas, ddof=1) / np.sqrt(shadows))
     return normal_interval(float(np.mean(areas)), error, float(t.ppf(0.975, shadows - 1)))
-
-
-def _scores(patients: np.ndarray, known: Shape, released: np.ndarray) -> np.ndarray:
-    """Of each patient, how the release leans toward him in three ways, shape (patients, 3)."""
-    made: Any = Shape.of(released)
-    ways = [attack.score(patients, known, made) for attack in (moments, density_ratio)]
-    return np.stack([*ways, -nearest_distance(patients, released)], axis=1)

@@ -135,18 +135,15 @@ def compare(solution: Callable, cases: Callable, mistakes: dict[str, Callable]) 
         def made(function: Callable) -> list:
             return [function(*copy.deepcopy(case)) for case in given]
 
-        def same(function: Callable) -> list[bool]:
-            return [alike(*pair) for pair in zip(got, made(function), strict=True)]
-
-        got = made(answer)
-        right = same(solution)
+        got, solved = made(answer), made(solution)
+        same = [alike(*pair) for pair in zip(got, solved, strict=True)]
+        if all(same):
+            return ""
         for says, mistake in mistakes.items():
-            if not all(right) and all(same(mistake)):
+            if all(alike(*pair) for pair in zip(got, made(mistake), strict=True)):
                 return says
-        for k in np.flatnonzero(~np.array(right)):
-            one, other = (repr(value)[:120] for value in (got[k], made(solution)[k]))
-            return f"for a case that you have not seen it gives {one} where {other} is right."
-        return ""
+        one, other = (repr(answers[same.index(False)])[:120] for answers in (got, solved))
+        return f"for a case that you have not seen it gives {one} where {other} is right."
 
     return judge
 

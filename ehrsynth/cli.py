@@ -1,7 +1,9 @@
 """The command line: every command is a few lines over the package's functions."""
 
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar, get_type_hints
 
 import typer
 from typer import Argument, Option
@@ -28,10 +30,11 @@ app = typer.Typer(
     stopped by Ctrl-C or by the system (the same command goes on), 1 anything else.
     """,
 )
-
-DatasetOption = Annotated[
-    str, Option(help=f"Where the patients come from: {', '.join(datasets.DATASETS)}.")
-]
+_Command = TypeVar("_Command", bound=Callable)
+_MEANS = tomllib.loads(Path(__file__).with_name("options.toml").read_text("utf-8"))
+_KNOWN = {
+    "datasets": ", ".join(datasets.DATASETS), "outcomes": f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y}"
+}  # fmt: skip
 
 
 def _seed(seed: int) -> int:
@@ -40,9 +43,20 @@ def _seed(seed: int) -> int:
     return seed
 
 
-SeedOption = Annotated[
-    int, Option(callback=_seed, help="Same seed, same result on the same machine.")
-]
+_CALLBACKS: dict[str, Callable] = {"seed": _seed, "config": from_file, "quiet": hush}
+
+
+def explained(command: _Command) -> _Command:
+    """A command whose options say what they mean, as ``options.toml`` has it."""
+    means = _MEANS["all"] | _MEANS.get(command.__name__, {})
+    for name, kind in get_type_hints(command).items():
+        if name in means:
+            option = Option(
+                "--" + name.strip("_").replace("_", "-"), callback=_CALLBACKS.get(name),
+                is_eager=name == "config", help=means[name].format(**_KNOWN),
+            )  # fmt: skip
+            command.__annotations__[name] = Annotated[kind, option]
+    return command
 
 
 def _version(wanted: bool) -> None:
@@ -60,22 +74,9 @@ def _options(
     start_log()
 
 
-_Config = Annotated[
-    Path | None,
-    Option(callback=from_file, is_eager=True, help="YAML or JSON file with the options by name; "
-           "what the command line gives goes first."),
-]  # fmt: skip
-
-
-_Quiet = Annotated[bool, Option("--quiet", callback=hush, help="Say only what went wrong.")]
-
-
 @app.command()
-def simulate(
-    out: Annotated[Path, Option(help="Folder to write the hospital's files to.")],
-    patients: Annotated[int, Option(help="Number of patients.")] = 20_000,
-    seed: SeedOption = 0,
-) -> None:
+@explained
+def simulate(out: Path, patients: int = 20_000, seed: int = 0) -> None:
     """Write a simulated hospital in the file layout of MIMIC-IV (nothing to download).
 
     Beside the folder hosp it leaves truth.json: all that is true of the hospital, by name.
@@ -90,11 +91,10 @@ def simulate(
 
 
 @app.command()
+@explained
 def fetch(
     name: Annotated[str, Argument(help="Public data set: mimic-iv-demo or diabetes130.")],
-    out: Annotated[
-        Path | None, Option(help="Folder to put it in; by default the user's cache folder.")
-    ] = None,
+    out: Path | None = None,
 ) -> None:
     """Download a public data set, or what is missing of it, checked against known checksums.
 
@@ -104,95 +104,35 @@ def fetch(
     say(f"{name} is in {folder}.")
 
 
-# What run can be told, in the order of its help.
-_Data = Annotated[
-    str | None,
-    Option(help="Folder or file with the data (not for simulated), or a database's URL (omop)."),
-]
-_Profile = Annotated[str, Option(help="fast takes a minute and is for trying; full is for use.")]
-_Outcome = Annotated[
-    str | None,
-    Option(
-        help="Outcome column with two values (table), or "
-        f"{DIE_1Y}, {DIE_ANY}, {VISIT_1Y} (omop only)."
-    ),
-]
-_Phenotype = Annotated[
-    Path | None, Option(help="JSON or YAML file of codes that make an outcome (omop only).")
-]
-_Columns = Annotated[
-    Path | None, Option(help="JSON or YAML file that says what the columns are (data set table).")
-]
-_PatientId = Annotated[
-    str | None,
-    Option(help="Column of the patient, where a patient has several rows (table); never learned."),
-]
-_Positive = Annotated[
-    str | None, Option(help="Which of the outcome's two values counts as 1 (table).")
-]
-_Rules = Annotated[
-    Path | None, Option(help="JSON or YAML file of clinical rules that every patient has to keep.")
-]
-_Recipe = Annotated[
-    str, Option(help="modern (better, faster) or paper (as the tutorial published it).")
-]
-_Number = Annotated[
-    int | None, Option(help="Synthetic patients to make; default: as many as in train.")
-]
-_CodeLevel = Annotated[str, Option(help="Diagnoses as phecode (whole), leaf (finest) or category.")]
-_With = Annotated[
-    str, Option("--with", help="More columns, parted by commas: procedures,medications,labs.")
-]
-_MinPrevalence = Annotated[
-    float | None, Option(help="Share of patients a yes/no column needs; default: the profile's.")
-]
-_Least = Annotated[
-    int, Option(help="Patients who must be behind anything that is learned: a bin, a category.")
-]
-_Runs = Annotated[int, Option(help="Models to train, one a core at a time; the best one is kept.")]
-_Format = Annotated[str | None, Option(help="parquet or csv; default: as the table that went in.")]
-_Raw = Annotated[
-    bool, Option("--raw", help="Put no apostrophe before what a spreadsheet would compute (CSV).")
-]
-_Anyway = Annotated[bool, Option("--anyway", help="Go on where memory or disk seem too small.")]
-_UseCase = Annotated[
-    str, Option(help="What several runs are ranked for; the book's Chapter 9 says how.")
-]
-_Epsilon = Annotated[
-    float | None,
-    Option(help="Give a guarantee (differential privacy) of this strength; small is strict."),
-]
-_Delta = Annotated[float | None, Option(help="Chance that the guarantee fails; default 1e-6.")]
-
-
 @app.command()
+@explained
 def run(
-    out: Annotated[Path, Option(help="Folder for the results; made when it is not there.")],
-    dataset: DatasetOption = "simulated",
-    data: _Data = None,
-    profile: _Profile = "full",
-    seed: SeedOption = 0,
-    outcome: _Outcome = None,
-    phenotype: _Phenotype = None,
-    columns: _Columns = None,
-    patient_id: _PatientId = None,
-    positive: _Positive = None,
-    rules: _Rules = None,
-    recipe: _Recipe = DEFAULT,
-    n: _Number = None,
-    code_level: _CodeLevel = "phecode",
-    with_: _With = "",
-    min_prevalence: _MinPrevalence = None,
-    least_patients: _Least = LEAST_PATIENTS,
-    runs: _Runs = 1,
-    use_case: _UseCase = "machine-learning development",
-    format: _Format = None,
-    raw: _Raw = False,
-    anyway: _Anyway = False,
-    config: _Config = None,
-    quiet: _Quiet = False,
-    epsilon: _Epsilon = None,
-    delta: _Delta = None,
+    out: Path,
+    dataset: str = "simulated",
+    data: str | None = None,
+    profile: str = "full",
+    seed: int = 0,
+    outcome: str | None = None,
+    phenotype: Path | None = None,
+    columns: Path | None = None,
+    patient_id: str | None = None,
+    positive: str | None = None,
+    rules: Path | None = None,
+    recipe: str = DEFAULT,
+    n: int | None = None,
+    code_level: str = "phecode",
+    with_: str = "",
+    min_prevalence: float | None = None,
+    least_patients: int = LEAST_PATIENTS,
+    runs: int = 1,
+    use_case: str = "machine-learning development",
+    format: str | None = None,
+    raw: bool = False,
+    anyway: bool = False,
+    config: Path | None = None,
+    quiet: bool = False,
+    epsilon: float | None = None,
+    delta: float | None = None,
 ) -> None:
     """Do the whole tutorial in one go: prepare, train, generate, evaluate.
 
@@ -202,45 +142,36 @@ def run(
 
     Example:  ehrsynth run --dataset table --data patients.csv --outcome died --out my-run
     """
+    options = dict(locals())  # all that is given, by name
+    for name in ("with_", "config", "quiet"):
+        del options[name]
+    for name in ("epsilon", "delta"):
+        if options[name] is None:
+            del options[name]
+    options["include"] = [name.strip() for name in with_.split(",") if name.strip()]
     from .guarantee.run import PrivatePipeline
     from .pipeline import Pipeline
 
-    guarantee = {"epsilon": epsilon, "delta": delta}
-    given = {name: value for name, value in guarantee.items() if value is not None}
-    if epsilon is None and given:
+    if epsilon is None and delta is not None:
         raise InputError("--delta needs --epsilon, the strength of the guarantee.")
-    (Pipeline if epsilon is None else PrivatePipeline)(
-        out=out, dataset=dataset, data=data, profile=profile, seed=seed, recipe=recipe,
-        outcome=outcome, phenotype=phenotype, columns=columns, patient_id=patient_id,
-        positive=positive, rules=rules, n=n, code_level=code_level, min_prevalence=min_prevalence,
-        least_patients=least_patients, runs=runs, use_case=use_case, n_jobs=-1, format=format,
-        include=[name.strip() for name in with_.split(",") if name.strip()],
-        progress=not quiet, raw=raw, anyway=anyway,
-        **given,
-    ).run()  # fmt: skip
+    pipeline = Pipeline if epsilon is None else PrivatePipeline
+    pipeline(**options, n_jobs=-1, progress=not quiet).run()
     say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
 @app.command()
+@explained
 def generate(
-    model: Annotated[Path, Option(help="The model folder of a run.")],
-    n: Annotated[int, Option(help="Number of patients.")],
-    out: Annotated[
-        Path, Option(help="File to write, .parquet, .csv or .csv.gz; without an ending, a folder.")
-    ],
-    seed: SeedOption = 0,
-    where: Annotated[
-        list[str] | None,
-        Option(help="Condition COLUMN=VALUE on the outcome or sex; may be repeated."),
-    ] = None,
-    rules: Annotated[
-        Path | None,
-        Option(help="JSON or YAML file of rules, beside those of the run, which it can drop."),
-    ] = None,
-    format: Annotated[str | None, Option(help="Of a folder's files: parquet or csv.")] = None,
-    raw: _Raw = False,
-    config: _Config = None,
-    quiet: _Quiet = False,
+    model: Path,
+    n: int,
+    out: Path,
+    seed: int = 0,
+    where: list[str] | None = None,
+    rules: Path | None = None,
+    format: str | None = None,
+    raw: bool = False,
+    config: Path | None = None,
+    quiet: bool = False,
 ) -> None:
     """Make more patients from a trained model, as many as the disk holds.
 
@@ -265,41 +196,44 @@ def generate(
     known = read_rules(model / FILE) if of_run else []
     dropped = prep.dropped_["column"]
     kept = chosen_rules(prep.schema_, rules, dropped, known, clinical=not of_run)
-    gan, condition = EMRWGAN.load(model), _conditions(where)
-    shown = not quiet
+    gan, condition = EMRWGAN.load(model), _conditions(where or [])
     try:
         like = form.load(model)
-        repaired = write(gan, prep, n, out, seed, condition, shown, kept, like, format, raw)
+        repaired = write(gan, prep, n, out, seed, condition, not quiet, kept, like, format, raw)
+    except InputError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{model} does not hold a model that can be used: {error!r}.") from error
     say(summary(repaired), quiet)
     say(f"{n:,} synthetic patients are in {out}.", quiet)
 
 
+def _conditions(pairs: list[str]) -> dict[str, str] | None:
+    conditions = {}
+    for pair in pairs:
+        column, _, value = pair.partition("=")
+        if not column or not value:
+            raise InputError(f"The condition {pair!r} is not of the form COLUMN=VALUE.")
+        conditions[column] = value
+    return conditions or None
+
+
 @app.command()
+@explained
 def evaluate(
-    train: Annotated[Path, Option(help="The patients the generator was trained on.")],
-    holdout: Annotated[Path, Option(help="Real patients it has never seen.")],
-    synthetic: Annotated[Path, Option(help="The synthetic patients.")],
-    out: Annotated[Path, Option(help="Folder for metrics.json, report.html, card.md.")],
-    schema: Annotated[
-        Path | None,
-        Option(help="schema.json of a run; else the one beside train, or learned from it."),
-    ] = None,
-    outcome: Annotated[
-        str | None, Option(help="Outcome column with two values, when there is no schema.")
-    ] = None,
-    columns: _Columns = None,
-    patient_id: _PatientId = None,
-    positive: _Positive = None,
-    profile: Annotated[
-        str, Option(help="fast samples fewer patients for the slow metrics; full is for use.")
-    ] = "full",
-    seed: SeedOption = 0,
-    config: _Config = None,
-    quiet: _Quiet = False,
+    train: Path,
+    holdout: Path,
+    synthetic: Path,
+    out: Path,
+    schema: Path | None = None,
+    outcome: str | None = None,
+    columns: Path | None = None,
+    patient_id: str | None = None,
+    positive: str | None = None,
+    profile: str = "full",
+    seed: int = 0,
+    config: Path | None = None,
+    quiet: bool = False,
 ) -> None:
     """Measure any generator's output: how close, how useful, how exposed.
 
@@ -317,9 +251,9 @@ def evaluate(
 
     if schema is not None and outcome is not None:
         raise InputError("Give --schema or --outcome, not both: the schema names the outcome.")
-    for path in (train, holdout, synthetic, *([] if schema is None else [schema])):
-        check_beside(path)
     paths = {"train": train, "holdout": holdout, "synthetic": synthetic}
+    for path in (*paths.values(), *([] if schema is None else [schema])):
+        check_beside(path)
     with at_work("Evaluation"):
         said = encoding(columns)
         tables = {name: read_file(path, encoding=said) for name, path in paths.items()}
@@ -332,11 +266,12 @@ def evaluate(
     say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
+_Run = Annotated[Path, Argument(help="The folder of a finished run.", metavar="DIR")]
+
+
 @app.command()
-def audit(
-    run: Annotated[Path, Argument(help="The folder of a finished run.", metavar="DIR")],
-    shadows: Annotated[int, Option(help="Models to train, each as long as the run's own.")] = 8,
-) -> None:
+@explained
+def audit(run: _Run, shadows: int = 8) -> None:
     """Train shadow models of a run, and judge it again by an attacker who has them.
 
     Each learns of other patients of its train and holdout; the report says what he found.
@@ -351,22 +286,14 @@ def audit(
 
 
 @app.command()
+@explained
 def release(
-    run: Annotated[Path, Argument(help="The folder of a finished run.", metavar="DIR")],
-    out: Annotated[Path, Option(help="New folder for what may leave.")],
-    with_model: Annotated[
-        bool, Option("--with-model", help="Pack the model, too: it makes any number of patients.")
-    ] = False,
-    signed_by: Annotated[
-        str | None,
-        Option(help="Name of who answers for it, where the privacy verdict is not good."),
-    ] = None,
-    recipient: Annotated[
-        str | None, Option(help="For whom it is, and for what: goes into the card.")
-    ] = None,
-    license: Annotated[
-        str | None, Option(help="License of the source, for the card, where none is known.")
-    ] = None,
+    run: _Run,
+    out: Path,
+    with_model: bool = False,
+    signed_by: str | None = None,
+    recipient: str | None = None,
+    license: str | None = None,
 ) -> None:
     """Pack what may leave the house, checked for single patients.
 
@@ -384,13 +311,12 @@ def release(
 
 
 @app.command()
+@explained
 def verify(
     folder: Annotated[
         Path, Argument(help="A package of release, or a run's folder.", metavar="DIR")
     ],
-    digest: Annotated[
-        str | None, Option(help="What release printed, as its sender tells it.")
-    ] = None,
+    digest: str | None = None,
 ) -> None:
     """Say whether a folder still is what its manifest says: every file, and no other.
 
@@ -423,16 +349,6 @@ def doctor() -> None:
     for name, good, text, advice in found:
         typer.echo(f"{'ok' if good else 'NOT':<4} {name:<15} {text}{advice and f' - {advice}'}")
     raise typer.Exit(0 if all(finding.good for finding in found) else 1)
-
-
-def _conditions(pairs: list[str] | None) -> dict[str, str] | None:
-    conditions = {}
-    for pair in pairs or []:
-        column, _, value = pair.partition("=")
-        if not column or not value:
-            raise InputError(f"The condition {pair!r} is not of the form COLUMN=VALUE.")
-        conditions[column] = value
-    return conditions or None
 
 
 def main() -> None:

@@ -1,39 +1,58 @@
 """From hospital tables to one row per patient: who is in, the index admission, the outcome.
 
 It is one lazy expression of Ibis, so that the same lines run in DuckDB, on Spark and in a database.
-That it becomes SQL for BigQuery, where PhysioNet hosts MIMIC-IV, is tested; that it runs there is
-not, since it needs an account.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from .errors import InputError, check_choice
 from .kinds import MISSING
-from .phecode import indicators, one_era_of, zeros_and_ones
+from .phecode import Block, Coded, indicators, one_era_of, zeros_and_ones
 from .phenotype import Phenotype, days_after
-from .protection import often, told
+from .protection import told
 from .rules import ORDERED
 from .schema import AGE, DIE_1Y, DIE_ANY, PATIENT_KEY, RACE, SEX, VISIT_1Y, Column, Schema
 from .sources import drugs
-from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal
+from .sources.engine import ROW, Table, Value, collect, distinct_codes, lazy, literal, totals
 from .sources.quality import Finding, missed_codes, note
 from .sources.tables import EVENTS, MEASUREMENTS, OLDEST, OTHER, RACES, UNITS, UNKNOWN, check_tables
 
 log = logging.getLogger(__name__)
 
-OUTCOMES = {
-    DIE_1Y: "Death within a year of discharge",
-    DIE_ANY: "Any recorded death after discharge",
-    VISIT_1Y: "Another admission within a year of discharge",
-}
-# The calendar of MIMIC-IV is shifted for each patient, so nobody can say who was seen how long.
-_SHIFTED_OUTCOMES = (DIE_1Y, DIE_ANY)
 _YEAR = 365  # days
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """An outcome that a hospital records by itself; to be used as a :class:`Phenotype` is."""
+
+    name: str
+    title: str
+    when: str  #: the column of the index admission that says when it happened
+    within_days: int | None = None  #: who is not seen so long after the index has another one
+
+    def judged(self, index: Table, tables: Mapping[str, Table]) -> Table:
+        """The index admissions with ``had`` and ``happened``."""
+        # Deaths are dated by the day, so the discharge is too; nobody is admitted after death.
+        day = index[self.when].date()
+        after = day >= index["admit_time"].date()
+        if self.name != DIE_ANY:
+            after &= day <= days_after(index["discharge_time"], _YEAR)
+        return index.mutate(had=literal(False), happened=after.fill_null(False))
+
+
+OUTCOMES = {outcome.name: outcome for outcome in (
+    _Recorded(DIE_1Y, "Death within a year of discharge", "death_date"),
+    _Recorded(DIE_ANY, "Any recorded death after discharge", "death_date"),
+    _Recorded(VISIT_1Y, "Another admission within a year of discharge", "next_time", _YEAR),
+)}  # fmt: skip
+_Outcome: TypeAlias = _Recorded | Phenotype
 _RACE_UNKNOWN = r"^(UNKNOWN|UNABLE TO OBTAIN|PATIENT DECLINED)"
 _FEWEST = 10  # patients that each class should have when the outcome is chosen for the user
 DEMOGRAPHICS = (
@@ -78,18 +97,20 @@ def build_patients(
     tables = lazy(tables)
     # Only a database that says when a diagnosis was made has a calendar that is true for all.
     dated = "time" in tables["diagnoses"].columns
-    outcome, found = _settle_outcome(tables, outcome, dated)
-    expression, index = _patients(tables, outcome)
+    wanted, found = _settle_outcome(tables, outcome, dated)
+    expression, index = _patients(tables, wanted)
     people = collect(expression)
-    _check_somebody(tables, people)
-    found += [*_left_out(tables, len(people), outcome), *_upside_down(people)]
+    found += [*_left_out(tables, len(people), wanted), *_upside_down(people)]
     subjects = people.pop("subject_id").to_numpy()
-    people, columns = _describe_people(people, outcome, dated)
-    keys = ["icd_version", "icd_code"]
-    coded = distinct_codes(tables["diagnoses"], index, keys, subjects)
-    found += missed_codes(one_era_of(*coded, code_level), len(people))
-    diagnoses = indicators(*coded, len(people), code_level)
-    blocks = [diagnoses, *_blocks(tables, include, index, subjects)]
+    people, columns = _describe_people(people, wanted, dated)
+    coded = distinct_codes(tables["diagnoses"], index, ["icd_version", "icd_code"], subjects)
+    found += missed_codes(one_era_of(coded, code_level), len(people))
+    blocks = [indicators(coded, code_level)]
+    for name in EVENTS:
+        if name in tables and name in ("concepts", *include):
+            written = "drug" in tables[name].columns  # a drug's name, not yet a code
+            keys, make = (["drug"], _drugs) if written else (["code", "label"], _events)
+            blocks.append(make(name, distinct_codes(tables[name], index, keys, subjects)))
     table = pd.concat([people, *(block for block, _ in blocks)], axis=1)
     schema = Schema((*columns, *(column for _, part in blocks for column in part)))
     patients = check_outcome(schema.attach(table))
@@ -155,37 +176,29 @@ def held_out(
 # -- the expression --------------------------------------------------------------------
 
 
-def _index(tables: Mapping[str, Table], outcome: str | Phenotype) -> Table:
-    """The index admissions; with a phenotype also of those who had it before."""
-    people = tables["patients"], tables["admissions"]
-    if isinstance(outcome, Phenotype):
-        return outcome.judged(_index_admissions(*people, outcome.within_days), tables)
-    return _index_admissions(*people, _YEAR if outcome == VISIT_1Y else None)
+def _index(tables: Mapping[str, Table], outcome: _Outcome) -> Table:
+    """The index admissions, who ``had`` the outcome before, and to whom it ``happened`` then."""
+    index = _index_admissions(tables["patients"], tables["admissions"], outcome.within_days)
+    return outcome.judged(index, tables)
 
 
-def _patients(tables: Mapping[str, Table], outcome: str | Phenotype) -> tuple[Table, Table]:
+def _patients(tables: Mapping[str, Table], outcome: _Outcome) -> tuple[Table, Table]:
     """One row per patient, in the order of subject_id, and the index admissions it starts from."""
     index = _index(tables, outcome)
-    if isinstance(outcome, Phenotype) and outcome.prior == "exclude":
-        index = index.filter(~index["had"])
+    index = index.filter(~index["had"])
     measured = _latest_measurements(tables["measurements"], index)
-    columns = {_name(outcome): _outcome(index, outcome).cast("int8"), SEX: index[SEX],
+    columns = {outcome.name: index["happened"].cast("int8"), SEX: index[SEX],
                RACE: _race_group(index["race"]), AGE: _age(index)}  # fmt: skip
     table = index.select("subject_id", **columns)
     table = table.left_join(measured, "subject_id").select(*table.columns, *UNITS)
     return table.order_by("subject_id"), index
 
 
-def _name(outcome: str | Phenotype) -> str:
-    return outcome.name if isinstance(outcome, Phenotype) else outcome
-
-
 def _index_admissions(patients: Table, admissions: Table, days: int | None = None) -> Table:
-    """The index admission of everyone who did not die in hospital, with what is known of them.
+    """The last admission of everyone who did not die in hospital, and when the next one begins.
 
-    It is the last one, or the last that ended so many `days` or more before the last admission of
-    the whole database: what happens to anybody within these days is known.
-    ``next_time`` is when the next admission begins (NULL if it is the last).
+    With `days` the last of those that ended so long before the last admission of the whole
+    database: what happens to anybody within these days is known.
     """
     dead = admissions.filter(admissions["died_in_hospital"]).select("subject_id").distinct()
     alive = admissions.anti_join(dead, "subject_id")
@@ -207,15 +220,12 @@ def _newest(table: Table, group: list[str], order: list[str]) -> Table:
 
 
 def _latest_measurements(measurements: Table, index: Table) -> Table:
-    """The latest value of each measurement up to each index discharge (the day included).
-
-    Of two values of one day the later row of the file is kept, so that both numbers of a pressure
-    come from the same reading.
-    """
+    """The latest value of each measurement up to each index discharge (the day included)."""
     until = index.select("subject_id", "discharge_time")
     known = measurements.filter(measurements["name"].isin(list(UNITS)))
     known = known.inner_join(until, "subject_id")
     known = known.filter(known["time"].date() <= known["discharge_time"].date())
+    # By its place in the file, so that both numbers of a pressure come from the same reading.
     latest = _newest(known, ["subject_id", "name"], ["time", ROW])
     return latest.group_by("subject_id").aggregate(
         **{n: latest["value"].max(where=latest["name"] == n) for n in UNITS}
@@ -237,37 +247,22 @@ def _age(index: Table) -> Value:
     return (age > OLDEST).ifelse(OLDEST, age).cast("float64")  # NULL where it is not known
 
 
-def _outcome(index: Table, outcome: str | Phenotype) -> Value:
-    if isinstance(outcome, Phenotype):
-        return index["happened"]
-    # Deaths are dated by the day, so the discharge is too; nobody is admitted after death.
-    day = index["next_time" if outcome == VISIT_1Y else "death_date"].date()
-    after = day >= index["admit_time"].date()
-    if outcome != DIE_ANY:
-        after &= day <= days_after(index["discharge_time"], _YEAR)
-    return after.fill_null(False)
-
-
 # -- the parts of the patient table ----------------------------------------------------
 
 
-def _check_somebody(tables: Mapping[str, Table], people: pd.DataFrame) -> None:
-    if people.empty:
-        counts = [int(tables[name].count().execute()) for name in ("patients", "admissions")]
-        raise InputError(
-            f"No patient is left in the cohort: {counts[0]} patients have {counts[1]} admissions, "
-            "and none of the patients with an admission survived it; check the admissions."
-        )
-
-
-def _left_out(tables: Mapping[str, Table], n: int, outcome: str | Phenotype) -> list[Finding]:
+def _left_out(tables: Mapping[str, Table], n: int, outcome: _Outcome) -> list[Finding]:
     """Who is not among the `n` patients of the cohort, and why."""
     patients, admissions = tables["patients"], tables["admissions"]
     every = admissions.select("subject_id", "died_in_hospital").semi_join(patients, "subject_id")
     died = every.filter(every["died_in_hospital"])["subject_id"].nunique()
-    total = int(patients.count().execute())
-    seen, dead = (int(number.execute()) for number in (every["subject_id"].nunique(), died))
-    days = "year is" if isinstance(outcome, str) else f"{outcome.within_days} days are"
+    numbers = (patients.count(), admissions.count(), every["subject_id"].nunique(), died)
+    total, stays, seen, dead = (int(number.execute()) for number in numbers)
+    if not n:
+        raise InputError(
+            f"No patient is left in the cohort: {total} patients have {stays} admissions, and none "
+            "of the patients with an admission survived it; check the admissions."
+        )
+    days = "year is" if outcome.within_days == _YEAR else f"{outcome.within_days} days are"
     before = int(_index(tables, outcome).count().execute()) - n
     reasons = {
         "no admission": total - seen, "a death in hospital": dead,
@@ -279,10 +274,7 @@ def _left_out(tables: Mapping[str, Table], n: int, outcome: str | Phenotype) -> 
 
 
 def _upside_down(people: pd.DataFrame) -> list[Finding]:
-    """The heart never rests at a higher pressure than it beats, so neither number is used.
-
-    Somebody swapped or mistyped the two, and nobody can tell which of them is right.
-    """
+    """The heart never rests at a higher pressure than it beats; which is wrong nobody can tell."""
     (above,) = ORDERED
     wrong, _ = above.broken(people, None)
     people.loc[wrong, list(above.columns)] = np.nan
@@ -293,124 +285,89 @@ def _upside_down(people: pd.DataFrame) -> list[Finding]:
 
 def _settle_outcome(
     tables: dict, outcome: str | Phenotype | None, dated: bool
-) -> tuple[str | Phenotype, list[Finding]]:
+) -> tuple[_Outcome, list[Finding]]:
     """The outcome that is wanted, else one that is chosen, and why it is not the usual one."""
-    known = tuple(OUTCOMES) if dated else _SHIFTED_OUTCOMES
-    if outcome is None:
-        return _choose_outcome(tables, known) if dated else (known[0], [])
-    if isinstance(outcome, Phenotype) and not dated:
-        raise InputError(
-            "A phenotype needs dates that are true for all, which only OMOP has: MIMIC-IV's are "
-            "shifted for each patient, so nobody knows who was seen how long; leave it out."
-        )
-    if isinstance(outcome, str):
+    # The calendar of MIMIC-IV is shifted for each patient: nobody can say who was seen how long.
+    known = [name for name, usual in OUTCOMES.items() if dated or usual.within_days is None]
+    if isinstance(outcome, Phenotype):
+        if not dated:
+            raise InputError(
+                "A phenotype needs dates that are true for all, which only OMOP has: MIMIC-IV's "
+                "are shifted for each patient, so nobody knows who was seen how long; leave it out."
+            )
+        return outcome, []
+    if outcome is not None:
         check_choice("outcome", outcome, known)
-    return outcome, []
+    elif dated:
+        return _choose_outcome(tables)
+    return OUTCOMES[outcome or known[0]], []
 
 
-def _choose_outcome(tables: dict, known: tuple[str, ...]) -> tuple[str, list[Finding]]:
+def _choose_outcome(tables: dict) -> tuple[_Outcome, list[Finding]]:
     """The first outcome that enough patients have and have not, else the one nearest to it."""
     fewer = {}
-    for outcome in known:
+    for name, outcome in OUTCOMES.items():
         table, _ = _patients(tables, outcome)
-        counts = collect(table.aggregate(n=table.count(), ones=table[outcome].sum()))
-        n, ones = counts.fillna(0).astype(int).iloc[0]
-        fewer[outcome] = int(min(ones, n - ones))
-        if fewer[outcome] >= _FEWEST:
+        counts = totals(table, n=table.count(), ones=table[name].sum())
+        fewer[name] = min(counts["ones"], counts["n"] - counts["ones"])
+        if fewer[name] >= _FEWEST:
             break
-    chosen = max(fewer, key=lambda name: fewer[name])
-    passed = ", ".join(f"{name} of {number}" for name, number in fewer.items() if name != chosen)
-    log.info(
-        "The outcome is %s: %s%s.", chosen, OUTCOMES[chosen].lower(),
-        f" (patients in the smaller class: {fewer[chosen]}, {passed})" if passed else "",
-    )  # fmt: skip
-    if chosen == known[0]:
-        return chosen, []
-    what = f"the smaller class of {known[0]} ({OUTCOMES[known[0]].lower()})"
-    done = f"too few, so the outcome is {chosen} ({OUTCOMES[chosen].lower()})"
+    usual, chosen = next(iter(fewer)), max(fewer, key=lambda name: fewer[name])
+    title = OUTCOMES[chosen].title.lower()
+    log.info("The outcome is %s: %s.", chosen, title)
+    if chosen == usual:
+        return OUTCOMES[chosen], []
+    what = f"the smaller class of {usual} ({OUTCOMES[usual].title.lower()})"
+    done = f"too few, so the outcome is {chosen} ({title})"
     of = int(tables["patients"].count().execute())
-    return chosen, [Finding("patients", what, fewer[known[0]], of, done)]
+    return OUTCOMES[chosen], [Finding("patients", what, fewer[usual], of, done)]
 
 
 def _describe_people(
-    people: pd.DataFrame, outcome: str | Phenotype, dated: bool
+    people: pd.DataFrame, outcome: _Outcome, dated: bool
 ) -> tuple[pd.DataFrame, list[Column]]:
     """Give what an engine returned its dtypes, and say what the columns are."""
-    name = _name(outcome)
-    people = people.astype({name: "uint8"} | dict.fromkeys(UNITS, "float64"))
-    label = OUTCOMES[outcome] if isinstance(outcome, str) else outcome.title
-    columns = [Column(name, "binary", "outcome", label)]
-    for column in DEMOGRAPHICS:
+    people = people.astype({outcome.name: "uint8"} | dict.fromkeys(UNITS, "float64"))
+    columns = [Column(outcome.name, "binary", "outcome", outcome.title)]
+    for column in (*DEMOGRAPHICS, *MEASUREMENTS):
+        values = people[column.name]
         if column.kind == "categorical":
-            values = people[column.name]
             if values.isna().any():
                 column = replace(column, categories=(*column.categories, MISSING))
-                values = values.fillna(MISSING)
-            people[column.name] = pd.Categorical(values, list(column.categories))
-        elif people[column.name].min() < column.lower:
+            people[column.name] = pd.Categorical(values.fillna(MISSING), list(column.categories))
+        elif column.name == AGE and values.min() < column.lower:
             column = replace(column, lower=0)  # a database with children
-        columns.append(column)
-    for column in MEASUREMENTS:
-        if dated and people[column.name].isna().all():
+        elif dated and column.name in UNITS and values.isna().all():
             log.info("Nobody has a %s, so there is no such column.", column.label.lower())
             del people[column.name]
-        else:
-            columns.append(column)
+            continue
+        columns.append(column)
     return people, columns
 
 
-def _blocks(
-    tables: dict, include: Sequence[str], index: Table, subjects: np.ndarray
-) -> list[tuple[pd.DataFrame, list[Column]]]:
-    """The 0/1 columns of what happened besides diagnoses."""
-    blocks, n = [], len(subjects)
-    for name in EVENTS:
-        if name in tables and name in ("concepts", *include):
-            written = "drug" in tables[name].columns  # a drug's name, not yet a code
-            keys, make = (["drug"], _drugs) if written else (["code", "label"], _events)
-            blocks.append(make(name, *distinct_codes(tables[name], index, keys, subjects), n))
-    return blocks
-
-
-def _events(
-    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` has the event `number` of `found`: a 0/1 column for each code."""
-    role, prefix = EVENTS[name]
+def _events(name: str, coded: Coded) -> Block:
+    """A 0/1 column for each code of procedures, concepts, labs or ingredients."""
+    (role, prefix), found = EVENTS[name], coded.found
     known = found["code"].notna()
     if not known.all():
         log.info(
             "%s of %s rows of %s have no code and are left out.",
             told(found.loc[~known, "rows"].sum()), told(found["rows"].sum()), name,
         )  # fmt: skip
-    names = prefix + "_" + found["code"].str.lower().str.replace(r"[^a-z0-9.]+", "_", regex=True)
-    names = names.str.rstrip("_")
+    codes = found.loc[known, "code"].str.lower().str.replace(r"[^a-z0-9.]+", "_", regex=True)
+    names = prefix + "_" + codes.str.rstrip("_")
     labels = found["label"].groupby(names).first()  # two spellings of one name are one column
-    place = labels.index.get_indexer(names)[number]
-    columns = [Column(c, "binary", role, label) for c, label in labels.items()]
-    there = place >= 0
-    return zeros_and_ones(row[there], place[there], n, list(labels.index)), columns
+    columns = {code: Column(code, "binary", role, label) for code, label in labels.items()}
+    return zeros_and_ones(coded, names, columns)
 
 
-def _drugs(
-    name: str, row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` was given the drug `number` of `found`: a 0/1 column for each ingredient."""
-    named = drugs.map_names(found["drug"]).rename_axis("number")
-    strange = found[~found.index.isin(named.index[named["known"]])]
-    if len(strange):
-        names = strange.sort_values(["rows", "drug"], ascending=[False, True])["drug"]
-        log.info(
-            "%s of %s drug rows hold no ingredient that is known (%s names%s).",
-            told(strange["rows"].sum()), told(found["rows"].sum()), f"{len(strange):,}",
-            often(names, row, number),
-        )  # fmt: skip
-    # Each ingredient of each name is an event of its own.
-    pairs = named.reset_index().assign(event=range(len(named)))
-    given = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    label = pairs["ingredient"].str.capitalize()
-    codes = pd.DataFrame({"code": pairs["ingredient"], "label": label})
-    return _events(name, given["row"].to_numpy(), given["event"].to_numpy(), codes, n)
+def _drugs(name: str, coded: Coded) -> Block:
+    """A 0/1 column for each ingredient of the drugs that were given."""
+    named = drugs.map_names(coded.found["drug"])
+    known = named.index[named["known"]]
+    coded.log_lost(known, ["drug"], "drug rows hold no ingredient that is known", "names")
+    codes = named.assign(code=named["ingredient"], label=named["ingredient"].str.capitalize())
+    return _events(name, coded._replace(found=codes))
 
 
 def check_outcome(patients: pd.DataFrame, least: int = 1) -> pd.DataFrame:

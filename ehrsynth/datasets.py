@@ -20,7 +20,7 @@ from .phenotype import Phenotype
 from .protection import LEAST_PATIENTS
 from .schema import BMI, FEWEST_ROWS, SEX, SYSTOLIC, Schema
 from .sources import diabetes130
-from .sources.engine import collect, is_url, lazy, without_password
+from .sources.engine import Table, collect, is_url, lazy, totals, without_password
 from .sources.fetch import fetched, registry
 from .sources.flat import table
 from .sources.tables import check_tables
@@ -37,6 +37,7 @@ _READERS = {
     "table": "sources.flat.table",
 }
 DATASETS = tuple(_READERS)
+_HOLDOUT = 0.3  # share of the rows, as of split
 # Flat data sets by the table that only they have.
 _FLAT = {"encounters": "diabetes130", "table": "table"}
 
@@ -65,8 +66,7 @@ def load(
     """
     read = _reader(name).load
     known = inspect.signature(read).parameters
-    unknown = sorted(set(options) - (set(known) - {"data"}))
-    if unknown:
+    if unknown := sorted(options.keys() - (known.keys() - {"data"})):
         raise InputError(f"Data set {name} has no option {unknown[0]!r}.")
     if "data" in known:
         options["data"] = _location(name, data)
@@ -79,22 +79,21 @@ def load(
 
 
 def load_split(
-    data: str | Path | None, seed: int, most: int | None = None, share: float = 0.3, **options
+    data: str | Path | None, seed: int, most: int | None = None, **options
 ) -> dict[str, pd.DataFrame]:
-    """A flat table, split before anything is learned from it: :func:`load`'s tables of "table".
+    """The tables of a flat table, split into ``train`` and ``holdout`` before anything is learned.
 
-    Of more than `most` rows a sample is taken. ``train`` and ``holdout`` are there too, each with
-    the columns as they are in train, and in ``quality`` what of the holdout does not fit.
+    Of more than `most` rows a sample is taken; ``quality`` says what of the holdout does not fit.
     """
     sheet = table.open_sheet(_location("table", data), **options)
     table.learn(sheet)  # a fault is a fault on either side of the split; nothing of it is kept
     outcome, rows = table.outcome_of(sheet), np.flatnonzero(sheet.rows)
-    key = None if sheet.key is None else pd.Index(sheet.key)
     if most is not None and len(rows) > most:
         log.info("The fast profile takes %d of %d rows.", most, len(rows))
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
         outcome, rows = outcome[chosen], rows[chosen]
-    out = held_out(len(rows), outcome, share, seed, None if key is None else key[rows])
+    key = None if sheet.key is None else pd.Index(sheet.key)[rows]
+    out = held_out(len(rows), outcome, _HOLDOUT, seed, key)
     return table.tables_of(sheet, rows[~out], rows[out])
 
 
@@ -168,8 +167,7 @@ def checksums(
 ) -> dict[str, str]:
     """The SHA-256 of every file of a data set, and of `more` read beside it, by path.
 
-    Results that lie `apart`, though among the data, do not count. A database server has no files,
-    and what is no longer there has none to compare with.
+    Results that lie `apart`, though among the data, do not count; a server has no files.
     """
     files = [Path(file) for file in more]
     if "data" in inspect.signature(_reader(name).load).parameters and not is_url(data):
@@ -194,15 +192,12 @@ def source(name: str, data: str | Path | None = None) -> dict[str, str]:
         facts |= {"careful": "allows"} if entry.get("credentialed") else {}
         return {fact: entry[key] for fact, key in facts.items()}
     if name == "simulated":
-        return {
-            "data set": "a simulated hospital: no row comes from a real person",
-            "license": "MIT, as the code of ehrsynth that makes it",
-        }
-    kind = "OMOP database" if name == "omop" else "table"
+        title = "a simulated hospital: no row comes from a real person"
+        return {"data set": title, "license": "MIT, as the code of ehrsynth that makes it"}
     if data is None:
         return {"data set": name}
     place = without_password(data) if is_url(data) else Path(data).name
-    return {"data set": f"the {kind} {place}"}
+    return {"data set": f"the {'OMOP database' if name == 'omop' else 'table'} {place}"}
 
 
 def build_patients(
@@ -249,32 +244,31 @@ def describe(tables: Mapping) -> dict[str, Any]:
     if "encounters" in tables:
         return _describe_encounters(tables["encounters"])
     if "table" in tables:
-        table = tables["table"]
+        frame = tables["table"]
         return {
-            "patients": len(table),
-            "columns used": table.shape[1],
+            "patients": len(frame),
+            "columns used": frame.shape[1],
             "columns of the file left out": int((tables["columns"]["kind"] == "dropped").sum()),
-            "missing values (%)": _percent(table.isna().to_numpy().mean()),
+            "missing values (%)": _percent(frame.isna().to_numpy().mean()),
             **dict(tables["file"].itertuples(index=False, name=None)),
         }
     check_tables(tables)
     tables = lazy(tables)
     patients, admissions = tables["patients"], tables["admissions"]
     men, women = ((patients[SEX] == sex).sum() for sex in ("M", "F"))
-    died, concepts = patients["death_date"].count(), tables.get("concepts")
-    no_icd = {} if concepts is None else {
-        "conditions with a standard concept only": concepts["code"].notnull().sum(),
-        "conditions without any code": concepts["code"].isnull().sum(),
-    }  # fmt: skip
-    return {
-        **_counts(patients, {"patients": patients.count(), "men": men, "women": women}),
-        **_counts(admissions, {"admissions": admissions.count(),
-                               "in-hospital deaths": admissions["died_in_hospital"].sum()}),
-        **_counts(patients, {"patients with a date of death": died}),
+    died = admissions["died_in_hospital"].sum()
+    facts: dict[str, int | float] = {
+        **totals(patients, patients=patients.count(), men=men, women=women),
+        **totals(admissions, admissions=admissions.count(), **{"in-hospital deaths": died}),
+        **totals(patients, **{"patients with a date of death": patients["death_date"].count()}),
         **_describe_diagnoses(tables["diagnoses"]),
-        **(_counts(concepts, no_icd) if no_icd else {}),
-        **_describe_measurements(tables["measurements"]),
-    }  # fmt: skip
+    }
+    if (concepts := tables.get("concepts")) is not None:
+        facts |= totals(concepts, **{
+            "conditions with a standard concept only": concepts["code"].notnull().sum(),
+            "conditions without any code": concepts["code"].isnull().sum(),
+        })  # fmt: skip
+    return facts | _describe_measurements(tables["measurements"])
 
 
 def outcome_fact(patients: pd.DataFrame) -> str:
@@ -292,38 +286,31 @@ def _check_loaded(tables: object) -> None:
         )
 
 
-def _counts(table, counts: dict) -> dict[str, int | float]:
-    """These sums over a table, in one pass; 0 where there is nothing to sum."""
-    found = collect(table.aggregate(**counts)).iloc[0].fillna(0)
-    return {name: int(found[name]) for name in counts}
-
-
-def _describe_diagnoses(diagnoses) -> dict[str, int | float]:
-    by_code = diagnoses.group_by(["icd_version", "icd_code"])
-    codes = collect(by_code.aggregate(rows=diagnoses.count()))
+def _describe_diagnoses(diagnoses: Table) -> dict[str, int | float]:
+    codes = diagnoses.group_by(["icd_version", "icd_code"]).aggregate(rows=diagnoses.count())
+    codes = collect(codes)
+    codes["mapped"] = codes.index.isin(map_icd(codes[["icd_version", "icd_code"]]).index)
     has = {f"v{v}": (diagnoses["icd_version"] == v).any() for v in (9, 10)}
     people = diagnoses.group_by("subject_id").aggregate(**has)
     nine, ten = people["v9"], people["v10"]
-    subjects = _counts(people, {"v9": nine.sum(), "v10": ten.sum(), "both": (nine & ten).sum()})
-    mapped = codes.index.isin(map_icd(codes).index)
+    subjects = totals(people, v9=nine.sum(), v10=ten.sum(), both=(nine & ten).sum())
     facts: dict[str, int | float] = {"diagnosis rows": int(codes["rows"].sum())}
     for v in (9, 10):
-        of_version = codes["icd_version"] == v
-        rows = int(codes.loc[of_version, "rows"].sum())
-        facts[f"ICD-{v} diagnosis rows"] = rows
-        facts[f"ICD-{v} codes"] = int(of_version.sum())
+        part = codes[codes["icd_version"] == v]
+        facts[f"ICD-{v} diagnosis rows"] = rows = int(part["rows"].sum())
+        facts[f"ICD-{v} codes"] = len(part)
         facts[f"patients with ICD-{v} codes"] = subjects[f"v{v}"]
         if rows:
-            share = codes.loc[of_version & mapped, "rows"].sum() / rows
+            share = part.loc[part["mapped"], "rows"].sum() / rows
             facts[f"share of ICD-{v} rows mapped to a phecode (%)"] = _percent(share)
     return facts | {"patients with ICD-9 and ICD-10 codes": subjects["both"]}
 
 
-def _describe_measurements(measurements) -> dict[str, int | float]:
+def _describe_measurements(measurements: Table) -> dict[str, int]:
     bmi, pressure = (measurements["name"] == name for name in (BMI, SYSTOLIC))
     people = measurements.group_by("subject_id").aggregate(bmi=bmi.sum(), pressure=pressure.sum())
     weighed, pressed = people["bmi"] > 0, people["pressure"] > 0
-    return _counts(people, {
+    return totals(people, **{
         "BMI values": people["bmi"].sum(),
         "blood pressures": people["pressure"].sum(),
         "patients with a BMI": weighed.sum(),

@@ -4,9 +4,10 @@ import os
 import platform
 import re
 import shutil
-import time
+import timeit
 from importlib import metadata
 from pathlib import Path
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -54,20 +55,14 @@ def _packages() -> list[Finding]:
 
 
 def _room(name: str, have: float, least: float, advice: str) -> Finding:
-    if have == float("inf"):
-        return Finding(name, True, "this system does not tell")
-    return Finding(name, have >= least, f"{have:.1f} GB free", "" if have >= least else advice)
+    told = "this system does not tell" if have == float("inf") else f"{have:.1f} GB free"
+    return Finding(name, have >= least, told, "" if have >= least else advice)
 
 
 def _work() -> float:
-    """Seconds of one thread's typical work, the best of three."""
-    x, times = np.ones((512, 384), dtype=np.float32), []
-    for _ in range(3):
-        started = time.process_time()
-        for _ in range(60):
-            x = np.maximum(x @ np.full((384, 384), 1 / 384, dtype=np.float32), 0)
-        times.append(time.process_time() - started)
-    return min(times)
+    """Seconds of one thread's typical work, the best of five."""
+    x, weights = np.ones((512, 384), np.float32), np.ones((384, 384), np.float32)
+    return min(timeit.repeat(lambda: np.maximum(x @ weights, 0), timer=process_time, number=60))
 
 
 def _data(name: str) -> Finding:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import yaml
 from pandas.api.types import is_datetime64_any_dtype as is_datetime
@@ -67,13 +66,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def private_folder(path: str | Path) -> None:
     """Make a folder, and those above it that are not there, which only the owner can enter."""
     path = Path(path)
-    for folder in reversed([path, *path.parents]):
-        if not folder.exists():
-            try:
+    try:
+        for folder in reversed([path, *path.parents]):
+            if not folder.exists():
                 folder.mkdir(0o700, exist_ok=True)
-            except OSError as error:
-                why = error.strerror or error
-                raise InputError(f"Cannot write {path}: {why}; choose another folder.") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"Cannot write {path}: {why}; choose another folder.") from error
 
 
 def temporary_folder() -> Path:
@@ -155,18 +154,17 @@ class _Plain(yaml.SafeLoader):
 
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name.")
     try:
         if check_file(path).stat().st_size > _DOCUMENT:
             raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
         return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the name.") from error
-    except RecursionError as error:
-        raise InputError(f"{path} is not readable {form}: it is nested too deeply.") from error
     except InputError:
         raise
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: not UTF-8, no such date
-        why = " ".join(str(error).split())[:200].rstrip(".")
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:  # or it is not UTF-8
+        deep = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        why = " ".join(deep.split())[:200].rstrip(".")
         raise InputError(f"{path} is not readable {form}: {why}.") from error
 
 
@@ -179,12 +177,15 @@ def write_table(table: pd.DataFrame, path: str | Path, **options) -> None:
         elif suffix == ".csv":
             table.to_csv(temporary, index=False, **options)
         else:
-            # Without time and name in its header, the same table gives the same bytes.
-            with (
-                open(temporary, "wb") as file,
-                gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as zipped,
-            ):
+            with _zipped(temporary, level=9) as zipped:
                 table.to_csv(zipped, index=False, mode="wb", **options)
+
+
+@contextmanager
+def _zipped(path: Path, level: int) -> Iterator[gzip.GzipFile]:
+    """A gz file; without time and name in its header, the same table gives the same bytes."""
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", level, file, mtime=0) as zipped:
+        yield zipped
 
 
 # A cell of a CSV that a spreadsheet would compute: it begins so, and is no number.
@@ -217,43 +218,15 @@ def _rewritten(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFram
     return pd.DataFrame(made, index=table.index)
 
 
-def write_blocks(
-    blocks: Iterable[pd.DataFrame], path: str | Path, dates: Sequence[str] = ()
-) -> None:
-    """Write tables of the same columns one after the other into one ``.csv.gz``, without quotes.
+def write_blocks(blocks: Iterable[pd.DataFrame], path: str | Path) -> None:
+    """Write tables of the same columns one after the other into one ``.csv.gz``.
 
-    Only one is in memory at a time, written several times faster than by :func:`write_table`. No
-    text may hold a comma, a quote or a line break; of `dates` the day alone is written.
+    Only one is in memory at a time; a number is written as short as it can be, 3 and not 3.0.
     """
-    options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
-    schema = None
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "wb") as file,
-        # Without time and name in its header, the same table gives the same bytes.
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=4) as zipped,
-    ):
-        for block in blocks:
-            if schema is None:
-                schema = _csv_schema(block, dates)
-                zipped.write((",".join(schema.names) + "\n").encode())
-            pa_csv.write_csv(
-                pa.Table.from_pandas(block, schema, preserve_index=False), zipped, options
-            )
-
-
-def _csv_schema(table: pd.DataFrame, dates: Sequence[str]) -> pa.Schema:
-    """What each column is written as; one that is all blank counts as text."""
-    fields = []
-    for name, dtype in table.dtypes.items():
-        if pd.api.types.is_datetime64_dtype(dtype):
-            kind = pa.date32() if name in dates else pa.timestamp("s")
-        elif pd.api.types.is_integer_dtype(dtype):
-            kind = pa.int64()
-        else:
-            kind = pa.float64() if pd.api.types.is_float_dtype(dtype) else pa.string()
-        fields.append(pa.field(name, kind))
-    return pa.schema(fields)
+    with atomic_path(path) as temporary, _zipped(temporary, level=4) as zipped:
+        for number, block in enumerate(blocks):
+            first = number == 0
+            block.to_csv(zipped, index=False, header=first, mode="wb", float_format="%.15g")
 
 
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
@@ -293,10 +266,7 @@ def check_packed(path: Path) -> None:
 
 
 def _unpacked(path: Path) -> Iterator[int]:
-    """Bytes that a Parquet file takes: all but its texts, and then with them, more and more.
-
-    A text that a million rows share is written once.
-    """
+    """Bytes that a Parquet file takes: without its texts (many rows share one), then with them."""
     about, schema = pq.read_metadata(path), pq.read_schema(path)
     bits = [t.bit_width if pa.types.is_primitive(t) else 64 for t in schema.types]
     if len(bits) != about.num_columns:  # some are lists
@@ -313,24 +283,12 @@ def _unpacked(path: Path) -> Iterator[int]:
             yield length
 
 
-def read_columns(
-    path: str | Path, names: Iterable[str], null_values: Sequence[str] = ("",)
-) -> pd.DataFrame:
-    """Some columns of a large CSV (plain or gzipped), fast, as the text that is written there."""
-    names = list(names)
-    options = pa_csv.ConvertOptions(
-        include_columns=names, column_types=dict.fromkeys(names, pa.string()),
-        null_values=list(null_values), strings_can_be_null=bool(null_values),
-    )  # fmt: skip
-    try:
-        zipped = "gzip" if str(path).lower().endswith(".gz") else None
-        with pa.input_stream(str(path), compression=zipped) as stream:
-            return pa_csv.read_csv(stream, convert_options=options).to_pandas()
-    except pa.ArrowKeyError as error:
-        missing = [name for name in names if f"'{name}'" in str(error)] or [str(error)]
-        raise InputError(f"Column {missing[0]!r} is missing from {path}.") from error
-    except UNREADABLE as error:
-        raise InputError(f"{path} cannot be read as CSV: {reason(error)}.") from error
+def read_columns(path: str | Path, names: Iterable[str]) -> pd.DataFrame:
+    """Some columns of a CSV (plain or gzipped), as the text that is written there."""
+    names, there = list(names), read_table(path, nrows=0)
+    if missing := [name for name in names if name not in there]:
+        raise InputError(f"Column {missing[0]!r} is missing from {path}.")
+    return read_table(path, usecols=names, dtype=str, na_filter=False)[names]
 
 
 def reason(error: Exception) -> str:

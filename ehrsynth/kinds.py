@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, first_bad, some
-from .protection import LEAST_PATIENTS, is_shared
+from .protection import is_shared
 
 MISSING = "(missing)"
 REST = "(other)"  # the categories that too few patients have, together
@@ -23,9 +23,6 @@ _IDENTIFIER_NAME = re.compile(
     r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
     r"|num|number|key)$|^(?:patient|subject)s?$",
 )
-_NO_NUMBER = "should hold numbers but has {value} in row {row}"
-_INFINITE = "has an infinite value in row {row}"
-_TOO_LARGE = "has a number beyond 1e100 in row {row}, which is no measurement"
 
 
 def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -> pd.Series:
@@ -33,10 +30,16 @@ def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -
     if kind == "categorical":
         return _cast_categories(values, categories, what)
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    _refuse_first(what, values, numbers.isna() & values.notna(), _NO_NUMBER)
-    _refuse_first(what, numbers, np.isinf(numbers), _INFINITE)
+    too_large = (numbers.abs() > LARGEST) & (kind == "continuous")
+    for of, wrong, said in (
+        (values, numbers.isna() & values.notna(), "should hold numbers but has {} in row {}"),
+        (numbers, np.isinf(numbers), "has an infinite value in row {1}"),
+        (numbers, too_large, "has a number beyond 1e100 in row {1}, which is no measurement"),
+    ):
+        if bad := first_bad(of, wrong):
+            said = said.format(shown(of, bad.value), bad.row)
+            raise InputError(f"{what} {said}; correct it or leave it empty.")
     if kind == "continuous":
-        _refuse_first(what, numbers, numbers.abs() > LARGEST, _TOO_LARGE)
         return numbers
     if bad := first_bad(values, ~numbers.isin((0.0, 1.0))):
         found = "no value" if pd.isna(bad.value) else shown(values, bad.value)
@@ -57,31 +60,11 @@ def _cast_categories(values: pd.Series, categories: tuple[str, ...], what: str) 
     return pd.Series(pd.Categorical(text, categories=list(categories)), values.index)
 
 
-def _refuse_first(what: str, values: pd.Series, wrong: pd.Series, said: str) -> None:
-    if bad := first_bad(values, wrong):
-        said = said.format(value=shown(values, bad.value), row=bad.row)
-        raise InputError(f"{what} {said}; correct it or leave it empty.")
-
-
 def shown(values: pd.Series, value: Any) -> str:
     """A value as a message may show it: only when enough patients have it."""
     if not is_shared(values, value):
         return "another text" if isinstance(value, str) else "another number"
     return repr(value[:40]) if isinstance(value, str) else str(value)
-
-
-def check_outcome(name: str, values: pd.Series) -> None:
-    """Raise InputError unless the values are of two kinds and none is missing."""
-    if values.isna().any():
-        raise InputError(f"Outcome column {name!r} has missing values; remove those rows.")
-    counts = values.map(category_text).value_counts()
-    if len(counts) != 2:
-        shared = some(ordered(counts.index[counts >= LEAST_PATIENTS]), 4)  # no patient's own
-        raise InputError(
-            f"Outcome column {name!r} has {len(counts)} different value"
-            f"{'s' if len(counts) > 1 else ''}{f', such as {shared}' if shared else ''}; "
-            "it needs exactly two."
-        )
 
 
 def categories(values: pd.Series) -> tuple[str, ...]:
@@ -123,6 +106,12 @@ def is_number(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
+def are_whole(values: pd.Series | np.ndarray) -> bool:
+    """Whether all of these numbers are whole; neither infinite nor missing ones are."""
+    numbers = np.asarray(values, dtype=float)
+    return bool(np.isfinite(numbers).all()) and not np.any(numbers % 1)
+
+
 def spoiled(texts: pd.Series, good: pd.Series) -> bool:
     """Whether most texts, and many different ones, are `good`, so that the others are mistakes."""
     return bool(good.mean() >= NUMERIC_SHARE and texts[good].nunique() > _NUMERIC_VALUES)
@@ -131,7 +120,7 @@ def spoiled(texts: pd.Series, good: pd.Series) -> bool:
 def few_codes(present: pd.Series, few: int) -> bool:
     """Whether these numbers (none missing) are codes: whole, at most `few`, each of many rows."""
     distinct = present.nunique()
-    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and _whole(present)
+    return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and are_whole(present)
 
 
 def looks_like_identifier(name: str, present: pd.Series) -> bool:
@@ -144,15 +133,14 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
         return False
     share = present.nunique() / len(present)
     named = bool(_IDENTIFIER_NAME.search(name.strip().lower().replace(" ", "_").replace("-", "_")))
-    if not pd.api.types.is_numeric_dtype(present):
-        return share == 1 or (named and share > 0.5)
-    numbers = present.to_numpy(float)
-    if not np.isfinite(numbers).all() or not _whole(numbers):
+    numeric = pd.api.types.is_numeric_dtype(present)
+    if numeric and not are_whole(present):
         return False
     if named and share > 0.5:
         return True
-    if share < 1:
-        return False
+    if share < 1 or not numeric:
+        return share == 1
+    numbers = present.to_numpy(float)
     low, high = numbers.min(), numbers.max()
     dense = high - low + 1 <= 2 * len(numbers)
     same_length = low >= 10**5 and len(str(int(low))) == len(str(int(high)))
@@ -163,7 +151,7 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
 def decimals(present: pd.Series) -> int | None:
     """How many decimals these numbers (none missing) have; None for more than three."""
     numbers = present.astype("float64")
-    if _whole(numbers):
+    if are_whole(numbers):
         return 0
     there = numbers[numbers != 0]  # what is not 0 must not become it
     exact = (p for p in (1, 2, 3) if np.allclose(there, there.round(p), rtol=0, atol=1e-9))
@@ -179,7 +167,3 @@ def step(numbers: np.ndarray) -> float | None:
         if np.abs(whole).max() < 2**53 and np.allclose(scaled, whole, rtol=1e-9, atol=1e-9):
             return float(np.gcd.reduce(whole.astype(np.int64)) / 10.0**places)
     return None
-
-
-def _whole(values: pd.Series | np.ndarray) -> bool:
-    return bool(np.all(np.mod(np.asarray(values, dtype=float), 1) == 0))

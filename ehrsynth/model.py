@@ -1,8 +1,7 @@
 """EMR-WGAN: fit, sample, save."""
 
-import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,17 +15,15 @@ from torch import Tensor
 
 from .errors import InputError, check_count
 from .files import atomic_path, check_file, read_json, reason, write_json
-from .gan.checkpoint import Checkpoint, check_size, fingerprint, under
 from .gan.networks import Columns, Generator
 from .gan.players import Game, column_means, new_game, new_generator, stream
 from .gan.recipe import CHECKPOINT, DEFAULT, SETTINGS, WEIGHTS, Recipe, named
-from .gan.train import RECORD_EVERY, train
+from .gan.train import Checkpoint, train, under
 from .generation import tabulate
 from .generation.calibration import calibrate, refresh_statistics, sample_size
-from .generation.code_pairs import CodePairs, fit_code_pairs
 from .generation.counts import Counts
 from .generation.draw import Phase, choose_cells, draw_in_turn, span, spread
-from .generation.pairs import calibrate_pairs
+from .generation.pairs import CodePairs, calibrate_pairs, fit_code_pairs
 from .preprocessing.encode import NotFittedError
 from .preprocessing.matrix import Block, Encoded, places
 from .progress import at_work
@@ -35,7 +32,7 @@ from .statistics import two_sample_test
 
 # What a model may have learned beside its tensors; their own tensors' names begin with these.
 _PARTS: dict[str, Callable] = {"code_pairs": CodePairs, "code_counts": Counts}
-_TENSORS = ("cells", "counts", "prevalence", "shift")  # learned, beside the networks
+_TENSORS = ("cells", "counts", "prevalence", "shift", "pairs")  # learned, beside the networks
 _BROKEN = LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError
 _CHUNK = 8192
 _PATIENCE = 50  # times n patients to draw before giving up on an outcome class
@@ -47,10 +44,9 @@ class EMRWGAN(BaseEstimator):
 
     Parameters
     ----------
-    recipe : str or Recipe
-        Name of one in ``gan.recipe.RECIPES``; or your own.
-    seed : int
-        Same seed and data, same model, on the same machine.
+    recipe, seed : str or Recipe, int
+        Name of one in ``gan.recipe.RECIPES``, or your own. Same seed and data, same model, on the
+        same machine.
     steps, condition : int and bool, optional
         Override the recipe's.
     device : str
@@ -60,12 +56,10 @@ class EMRWGAN(BaseEstimator):
 
     Attributes
     ----------
-    recipe_ : Recipe
-        The recipe with this model's overrides.
+    recipe_, conditions_ : Recipe, list of str
+        The recipe with this model's overrides; the columns that ``sample(where=...)`` may fix.
     history_ : DataFrame
         Losses, prevalence error and seconds every 20 steps, and what the quality monitor found.
-    conditions_ : list of str
-        The columns that ``sample(where=...)`` may fix.
     """
 
     def __init__(
@@ -86,29 +80,30 @@ class EMRWGAN(BaseEstimator):
 
         Parameters
         ----------
-        encoded : Encoded
-            From ``Preprocessor.transform``.
-        progress : bool
-            Show a progress bar.
+        encoded, progress : Encoded, bool
+            From ``Preprocessor.transform``; and whether to show a progress bar.
         checkpoint_dir, resume, checkpoint_every : path, bool and int, optional
             Folder for a checkpoint, from which training goes on to the same model, unless `resume`
             is False; and the steps between two (rounded up to a multiple of 20).
         watch, watch_every : callable and int, optional
             Called as ``watch(step, model)``; and the steps between, by default a tenth of all.
         """
-        _check_patients(encoded)
+        if not isinstance(encoded, Encoded):
+            what = f"A model is trained on encoded patients, not on {type(encoded).__name__}"
+            raise InputError(f"{what}; give it Preprocessor().fit(train).transform(train).")
+        if len(encoded) < 2:
+            raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
         self._settle(encoded.layout)
         recipe, device = self.recipe_, self._device()
         steps = recipe.total_steps(len(encoded)) if self.steps is None else self.steps
-        columns = Columns(self.layout_, self.conditions_, recipe.score_weight)
+        columns = Columns(self.layout_, self.conditions_, recipe.score_weight).to(device)
         data = torch.from_numpy(np.ascontiguousarray(encoded.values)).to(device)
-        columns, data = columns.to(device), self._pooled(data, columns.to(device))
+        data = tabulate.pool_small_cells(data, columns, self.layout_, self.least_patients)
         game = new_game(recipe, columns, column_means(data), self.seed, device)
         checkpoint = None
         if checkpoint_dir is not None:
-            every = max(1, math.ceil(checkpoint_every / RECORD_EVERY)) * RECORD_EVERY
-            path, mark = Path(checkpoint_dir) / CHECKPOINT, fingerprint(data, self.layout_)
-            checkpoint = Checkpoint(path, recipe, steps, self.seed, mark, every)
+            path, about = Path(checkpoint_dir) / CHECKPOINT, (recipe, steps, self.seed)
+            checkpoint = Checkpoint(path, *about, data, self.layout_, checkpoint_every)
             if not resume:
                 path.unlink(missing_ok=True)
         self.cells_, self.counts_, self.of_cells_ = tabulate.cross_tabulate(data, game.columns)
@@ -117,7 +112,7 @@ class EMRWGAN(BaseEstimator):
 
         def look(step: int, game: Game) -> None:
             if step < steps:
-                self._finish(game, data, game.chosen if recipe.averaging else game.generator)
+                self._finish(game, data, game.present)
                 watch(step, self)  # type: ignore[misc]
 
         self.history_ = train(
@@ -142,12 +137,6 @@ class EMRWGAN(BaseEstimator):
             recipe = replace(recipe, condition=self.condition)
         self.recipe_, self.layout_ = recipe, layout
         self.conditions_ = tabulate.condition_names(layout) if recipe.condition else []
-
-    def _pooled(self, data: Tensor, columns: Columns) -> Tensor:
-        """Training patients, of whom none is in a cell of too few."""
-        at = [places(self.layout_)[b.name] for b in self.layout_ if b.role == "outcome"]
-        own = torch.tensor([i for s in at for i in range(s.start, s.stop)], device=data.device)
-        return tabulate.pool_small_cells(data, columns, own, self.least_patients)
 
     def _finish(self, game: Game, data: Tensor, trained: Generator) -> None:
         """Make the weights that generate ready: statistics, then output biases."""
@@ -180,8 +169,9 @@ class EMRWGAN(BaseEstimator):
         size = sample_size(self.counts_) // 2  # seconds, even with thirty columns to draw in turn
         cell = choose_cells(self.counts_, size, rng)
         logits = torch.cat([self._logits(part, rng) for part in cell.split(_CHUNK)])
-        member, groups, drawn = tabulate.cell_of(data, columns, self.cells_), self._groups(), None
-        both = torch.stack([tabulate.co_occurrences(data, columns, g[member]) for g in groups])
+        given, groups, drawn = data[:, columns.condition].unsqueeze(1), self._groups(), None
+        member = (given == self.cells_.to(given.dtype)).all(dim=2).to(torch.uint8).argmax(dim=1)
+        both = torch.stack([tabulate.co_occurrences(data[g[member]], columns) for g in groups])
         if recipe.pairs:
             shift, self.pairs_ = calibrate_pairs(
                 columns, logits, cell, self.counts_, self.of_cells_, both, groups, rng,
@@ -192,7 +182,7 @@ class EMRWGAN(BaseEstimator):
         if recipe.pairs and recipe.code_pairs and len(columns.yes_no) > 1:
             self.code_pairs_ = fit_code_pairs(
                 logits[:, columns.yes_no], cell, data[:, columns.yes_no], member, groups,
-                recipe.code_pairs, self.seed,
+                recipe.code_pairs, self.seed, recipe.stands_out,
             )  # fmt: skip
         if recipe.code_counts and len(columns.counted) > 1:
             made = columns.draw(columns.probabilities(logits), rng)
@@ -223,34 +213,15 @@ class EMRWGAN(BaseEstimator):
         seed : int, optional
             By default the model's seed. Same seed, same patients.
         """
-        pieces = list(self.stream(n, where, seed))
-        return Encoded(np.concatenate([piece.values for piece in pieces]), self.layout_)
-
-    def stream(
-        self, n: int, where: dict | None = None, seed: int | None = None, size: int = _CHUNK
-    ) -> Iterator[Encoded]:
-        """Like :meth:`sample`, in pieces.
-
-        Parameters
-        ----------
-        n, where, seed, size : int, dict, int, int
-            As in :meth:`sample`; and most patients in a piece.
-        """
         check_count("number of synthetic patients", n)
-        allowed, seed, rng = self._asked(where, seed)
-        phase = self._phase(stream(seed, "phase", device=self.shift_.device))
+        allowed, rng, phase = self._asked(where, seed)
         block = next((b for b in self.layout_ if b.role == "outcome"), None)
         if self.recipe_.match_outcome and block is not None and not self.conditions_:
-            return self._matched(n, block, rng, phase, size)
-        sizes = (min(size, n - start) for start in range(0, n, size))
-        return (self._generate(m, allowed, rng, phase) for m in sizes)
-
-    def _asked(self, where: dict | None, seed: int | None) -> tuple[Tensor, int, torch.Generator]:
-        """The cells that agree with a wish, the seed, and the stream to sample with."""
-        self._check_fitted()
-        allowed = tabulate.agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
-        seed = self.seed if seed is None else seed
-        return allowed, seed, stream(seed, "sample", device=self.shift_.device)
+            pieces = self._matched(n, block, rng, phase)
+        else:
+            sizes = [min(_CHUNK, n - start) for start in range(0, n, _CHUNK)]
+            pieces = [self._generate(size, allowed, rng, phase) for size in sizes]
+        return Encoded(np.concatenate(pieces), self.layout_)
 
     def probabilities(self, n: int, where: dict | None = None, seed: int | None = None) -> Encoded:
         """What :meth:`sample` draws its codes from (or rounds): probabilities, as float32.
@@ -262,12 +233,20 @@ class EMRWGAN(BaseEstimator):
         n, where, seed : int, dict, int
             As in :meth:`sample`.
         """
-        allowed, seed, rng = self._asked(where, seed)
-        phase = self._phase(stream(seed, "phase", device=self.shift_.device))
+        allowed, rng, phase = self._asked(where, seed)
         logits, cell, _, back = self._imagine(n, allowed, rng)
-        p = self._given(self.columns_.probabilities(logits), cell)
+        p = self.columns_.probabilities(logits)
+        p[:, self.columns_.condition] = self.cells_[cell].to(p.dtype)
         p[:, self.columns_.yes_no], _ = self._toss(logits, cell, phase)
         return Encoded(p[back].cpu().numpy(), self.layout_)
+
+    def _asked(self, where: dict | None, seed: int | None) -> tuple[Tensor, torch.Generator, Phase]:
+        """The cells that agree with a wish, and the streams to sample with."""
+        self._check_fitted()
+        allowed = tabulate.agreeing_cells(where or {}, self.layout_, self.conditions_, self.cells_)
+        seed = self.seed if seed is None else seed
+        rng, other = (stream(seed, use, device=self.shift_.device) for use in ("sample", "phase"))
+        return allowed, rng, self._phase(other)
 
     @torch.no_grad()
     def _imagine(
@@ -280,11 +259,6 @@ class EMRWGAN(BaseEstimator):
             groups = self._groups()
             logits, drawn = draw_in_turn(self.columns_, logits, cell, self.pairs_, groups, rng)
         return logits, cell, drawn, torch.randperm(n, generator=rng, device=cell.device)
-
-    def _given(self, p: Tensor, cell: Tensor) -> Tensor:
-        """The same, in place, with the given columns of the cells."""
-        p[:, self.columns_.condition] = self.cells_[cell].to(p.dtype)
-        return p
 
     def _phase(self, rng: torch.Generator) -> Phase:
         """Where ``draw.spread`` starts, for each cell and yes/no column."""
@@ -307,15 +281,15 @@ class EMRWGAN(BaseEstimator):
         return self.generator_(noise, given).add_(self.shift_[cell])
 
     @torch.no_grad()
-    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Phase) -> Encoded:
+    def _generate(self, n: int, allowed: Tensor, rng: torch.Generator, phase: Phase) -> np.ndarray:
         columns = self.columns_
         logits, cell, x, back = self._imagine(n, allowed, rng)
         if not self.recipe_.sampled_codes:
-            x = columns.round(self._given(columns.probabilities(logits), cell))
+            x = columns.round(columns.probabilities(logits))
         else:
             if x is None:
                 x = columns.draw(columns.probabilities(logits), rng)
-            elif bool(columns.is_scalar.any()):
+            else:
                 x[:, columns.is_scalar] = torch.sigmoid(logits[:, columns.is_scalar])
             chance, uniform = self._toss(logits, cell, phase)
             x[:, span(columns.yes_no)] = (uniform < chance).to(x.dtype)
@@ -324,40 +298,33 @@ class EMRWGAN(BaseEstimator):
                 some = span(torch.nonzero(torch.isin(columns.yes_no, columns.counted)).squeeze(1))
                 chance, uniform = chance[:, some], uniform[:, some]
                 x[:, own] = self.code_counts_.draw(chance, uniform, group, rng).to(x.dtype)
-        x = self._given(x, cell)
-        x = x if bool(columns.is_scalar.any()) else x.to(torch.uint8)
-        return Encoded(x[back].cpu().numpy(), self.layout_)
+        x[:, columns.condition] = self.cells_[cell].to(x.dtype)
+        return (x if bool(columns.is_scalar.any()) else x.to(torch.uint8))[back].cpu().numpy()
 
     def _matched(
-        self, n: int, block: Block, rng: torch.Generator, phase: Phase, size: int
-    ) -> Iterator[Encoded]:
-        """The published way: keep patients until each outcome class is as frequent as in train.
-
-        It gives up after many draws when the generator makes too few of a class.
-        """
+        self, n: int, block: Block, rng: torch.Generator, phase: Phase
+    ) -> list[np.ndarray]:
+        """The published way: keep patients until each outcome class is as frequent as in train."""
         last = places(self.layout_)[block.name].stop - 1
         positive = round(n * float(self.prevalence_[0, last]))
         wanted, every = {1: positive, 0: n - positive}, torch.ones(1, dtype=torch.bool)
-        drawn = 0
+        pieces: list[np.ndarray] = []
         while any(wanted.values()):
-            piece = self._generate(size, every, rng, phase)
-            drawn += size
-            if drawn > _PATIENCE * max(n, size):
+            made = self._generate(_CHUNK, every, rng, phase)
+            if (len(pieces) + 1) * _CHUNK > _PATIENCE * max(n, _CHUNK):
                 name = next(k for k, left in wanted.items() if left)
                 warnings.warn(
                     f"The model makes too few patients with {block.name} = {block.labels[name]}: "
                     f"{wanted[name]} of {n} are filled up with others. Train longer, or use "
                     "condition=True.",
-                    RuntimeWarning, stacklevel=2,
+                    RuntimeWarning, stacklevel=3,
                 )  # fmt: skip
-                yield Encoded(piece.values[: sum(wanted.values())], self.layout_)
-                return
-            outcome = piece.values[:, last] >= 0.5
+                return [*pieces, made[: sum(wanted.values())]]
+            outcome = made[:, last] >= 0.5
             rows = {k: np.flatnonzero(outcome == k)[:left] for k, left in wanted.items()}
             wanted = {k: left - len(rows[k]) for k, left in wanted.items()}
-            keep = np.sort(np.concatenate([*rows.values()]))
-            if len(keep):
-                yield Encoded(piece.values[keep], self.layout_)
+            pieces.append(made[np.sort(np.concatenate([*rows.values()]))])
+        return pieces
 
     # -- on disk -----------------------------------------------------------------------
 
@@ -371,9 +338,7 @@ class EMRWGAN(BaseEstimator):
         self._check_fitted()
         folder = Path(folder)
         tensors = {f"generator.{k}": v for k, v in self.generator_.state_dict().items()}
-        tensors |= {name: getattr(self, f"{name}_") for name in _TENSORS}
-        if self.pairs_ is not None:
-            tensors["pairs"] = self.pairs_
+        tensors |= {name: x for name in _TENSORS if (x := getattr(self, f"{name}_")) is not None}
         for name in _PARTS:
             if (part := getattr(self, f"{name}_")) is not None:
                 tensors |= {f"{name}.{k}": v for k, v in vars(part).items()}
@@ -411,15 +376,15 @@ class EMRWGAN(BaseEstimator):
             for name, tensor in tensors.items():
                 if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                     raise ValueError(f"{name} has values that are no numbers")
-            check_size(gan.recipe_, gan.layout_, under(tensors, "generator"))
+            weights = under(tensors, "generator")
+            _check_size(gan.recipe_, gan.layout_, weights)
             gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, gan.columns_)
-            gan.generator_.load_state_dict(under(tensors, "generator"))
+            gan.generator_.load_state_dict(weights)
             gan.generator_.to(where).eval()
             gan.columns_.to(where)
             for name in _TENSORS:
-                setattr(gan, f"{name}_", tensors[name])
-            gan.pairs_ = tensors.get("pairs")
+                setattr(gan, f"{name}_", tensors.get(name))
             for name, part in _PARTS.items():
                 found = under(tensors, name)
                 setattr(gan, f"{name}_", part(**found) if found else None)
@@ -438,9 +403,9 @@ class EMRWGAN(BaseEstimator):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _check_patients(encoded) -> None:
-    if not isinstance(encoded, Encoded):
-        what = f"A model is trained on encoded patients, not on {type(encoded).__name__}"
-        raise InputError(f"{what}; give it Preprocessor().fit(train).transform(train).")
-    if len(encoded) < 2:
-        raise InputError(f"{len(encoded)} training patient(s) are too few to train on.")
+def _check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:
+    """Refuse settings that ask for much larger networks than those whose weights are there."""
+    asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
+    widest = max(max(len(block.labels), len(block.scores)) for block in layout)
+    if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:  # in pairs
+        raise ValueError("its settings ask for larger networks than those it holds")

@@ -6,8 +6,10 @@ that a code tells the disease and never the coding system it was written in. The
 """
 
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import as_file, files
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,16 +26,37 @@ _SHORTEST_CODE = 3
 _ONE_CODE = r"(?:[A-Z]\d[0-9A-Z]*|\d{1,5})(?:\.[0-9A-Z]*)?"
 _TWO_CODES = rf"{_ONE_CODE}(?:[\s,;|/+&]+{_ONE_CODE})+[\s,;|/+&]*"
 _VERSION = r"^(?:ICD)?[-_ ]*(9|10)(?:\.0+)?(?:[-_ ]*CM)?$"
+Block: TypeAlias = tuple[pd.DataFrame, list[Column]]  # 0/1 columns, and what they are
+
+
+class Coded(NamedTuple):
+    """Patient `row` of `n` has the code `number` of those `found`, of which each has some ``rows``.
+    Chapter data-types, "A bag of codes".
+    """
+
+    row: np.ndarray
+    number: np.ndarray
+    found: pd.DataFrame
+    n: int
+
+    def log_lost(self, known: pd.Index, keys: list[str], what: str, names: str) -> None:
+        """Say how many rows have a code that is not `known`, and which many patients have."""
+        lost = self.found[~self.found.index.isin(known)]
+        if len(lost):
+            ascending = [False, *[True] * len(keys)]
+            texts = lost.sort_values(["rows", *keys], ascending=ascending)[keys[-1]]
+            log.info(
+                "%s of %s %s (%s %s%s).", told(lost["rows"].sum()), told(self.found["rows"].sum()),
+                what, f"{len(lost):,}", names, often(texts, self.row, self.number),
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def icd_table() -> pd.DataFrame:
     """The shipped table: icd_version, icd_code, phecode, name, category, sex (read-only).
-
     Chapter data-types, "From ICD codes to phecodes".
     """
-    with as_file(files("ehrsynth") / "phecodes.parquet") as path:
-        table = pd.read_parquet(path)
+    table = pd.read_parquet(Path(__file__).with_name("phecodes.parquet"))
     return table.astype(dict.fromkeys(table.columns, str) | {"icd_version": "int64"})
 
 
@@ -100,8 +123,8 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The other columns of `diagnoses` and ``phecode``, one row for each pair of diagnosis
-        and phecode; the index is that of `diagnoses`, repeated where a code has two phecodes.
+        The other columns and ``phecode``, a row for each pair of diagnosis and phecode; the index
+        is that of `diagnoses`, repeated where a code has two phecodes.
     """
     numbers, _, leaves = _leaves(diagnoses)
     pairs = leaves.assign(phecode=roll_up(leaves["phecode"], level)).drop_duplicates()
@@ -148,20 +171,18 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     -------
     DataFrame
         The most telling first: ``mapping`` ("published" or "one level"), ``phecode``, ``name``,
-        ``icd9``, ``icd10`` (share of that version's patients who have it), and ``phi``, the
-        correlation of having it with being coded in ICD-10.
+        ``icd9``, ``icd10`` (share of that version's patients), and ``phi``, the correlation of
+        having it with being coded in ICD-10.
     """
-    diagnoses = diagnoses.assign(icd_version=_versions(diagnoses["icd_version"]))
-    versions = diagnoses.groupby("subject_id")["icd_version"].agg(["min", "max"])
-    era = versions.loc[versions["min"] == versions["max"], "min"]
-    size = era.value_counts().reindex([9, 10], fill_value=0)
+    versions = _versions(diagnoses["icd_version"])
+    rows = diagnoses[["subject_id", *_KEY]].assign(icd_version=versions, version=versions)
+    era, size = _eras(rows["version"], rows["subject_id"])
     if not size.all():
         raise InputError(
             "The association with the ICD version needs patients coded in ICD-9 only and patients "
             f"coded in ICD-10 only; there are {size[9]} and {size[10]}."
         )
-    rows = diagnoses[diagnoses["subject_id"].isin(era.index)]
-    rows = rows[["subject_id", *_KEY]].assign(version=rows["icd_version"])
+    rows = rows[rows["subject_id"].isin(era.index)]
     leaves = map_icd(rows, "leaf")
     above = roll_up(leaves["phecode"], "phecode")
     published = leaves.assign(phecode=leaves["phecode"].where(leaves["version"] == 10, above))
@@ -171,6 +192,13 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     }
     table = pd.concat(parts, names=["mapping"]).reset_index()
     return table.sort_values("phi", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def _eras(version: pd.Series, patient: pd.Series | np.ndarray) -> tuple[pd.Series, pd.Series]:
+    """The ICD version of every patient who is coded in one only, and how many patients each has."""
+    span = version.groupby(patient).agg(["min", "max"])
+    era = span.loc[span["min"] == span["max"], "min"]
+    return era, era.value_counts().reindex([9, 10], fill_value=0)
 
 
 def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.DataFrame:
@@ -189,8 +217,8 @@ def _association(mapped: pd.DataFrame, size: pd.Series, names: pd.Series) -> pd.
 @lru_cache(maxsize=1)
 def _one_era_codes() -> pd.DataFrame:
     """``icd_version``, ``icd_code`` (without a phecode) and ``phecode`` (leaf) of its ``twin``."""
-    with as_file(files("ehrsynth") / "one_era.csv") as path:
-        codes = pd.read_csv(path, dtype={"icd_code": "str", "twin": "str"})
+    path = Path(__file__).with_name("one_era.csv")
+    codes = pd.read_csv(path, dtype={"icd_code": "str", "twin": "str"})
     other = codes.assign(icd_version=19 - codes["icd_version"], icd_code=codes["twin"])
     leaf = map_icd(other[_KEY], "leaf")["phecode"]
     return codes.join(leaf, how="inner")
@@ -199,8 +227,8 @@ def _one_era_codes() -> pd.DataFrame:
 def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     """Phecodes that one ICD version misses, because a code has none where its twin has one.
 
-    ICD-9 V15.82 has no phecode, its translation Z87.891 has 318. Translations are the General
-    Equivalence Mappings of the Centers for Medicare & Medicaid Services.
+    ICD-9 V15.82 has no phecode, its translation Z87.891 has 318 (by the General Equivalence
+    Mappings of the Centers for Medicare & Medicaid Services).
     Chapter data-types, "What is left: twins".
 
     Parameters
@@ -212,35 +240,25 @@ def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` without
-        the phecode and their ``twins``, ``patients`` who have such a code and not the phecode,
-        ``icd9``, ``icd10`` (share of that version's patients who have the phecode), ``mapped``
-        (the smaller share, were the codes mapped), ``p`` (Fisher's test, times the number of
-        rows) and ``beyond_chance`` (p below .05).
+        The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` and their
+        ``twins``, ``patients`` who have a code and not the phecode, ``icd9``, ``icd10`` (share of
+        the patients who have the phecode), ``mapped`` (the smaller share, were the codes mapped),
+        ``p`` (Fisher's test, times the number of rows) and ``beyond_chance`` (p below .05).
     """
-    row = diagnoses["subject_id"].factorize()[0]
+    row, people = diagnoses["subject_id"].factorize()
     numbers, codes, _ = _leaves(diagnoses)
-    return one_era_of(row, numbers.to_numpy(), codes, level)
+    return one_era_of(Coded(row, numbers.to_numpy(), codes, len(people)), level)
 
 
-def one_era_of(
-    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, level: str
-) -> pd.DataFrame:
-    """:func:`one_era` when patient `row` has the code `number` of `found`.
-
-    Chapter data-types, "What is left: twins".
-    """
-    version = found["icd_version"].to_numpy()[number]
-    era = pd.Series(version).groupby(row).agg(["min", "max"])
-    era = era.loc[era["min"] == era["max"], "min"]
-    alone = np.isin(row, era.index)
-    row, number = row[alone], number[alone]
-    size = era.value_counts().reindex([9, 10], fill_value=0)
-    known = pd.DataFrame({"row": row, "number": number})
-    has = known.merge(map_icd(found, level)[["phecode"]], left_on="number", right_index=True)
-    twins = _one_era_codes()
-    twins = twins.assign(phecode=roll_up(twins["phecode"], level))
-    _, codes, _ = _leaves(found)
+def one_era_of(coded: Coded, level: str) -> pd.DataFrame:
+    """:func:`one_era` of codes that are counted. Chapter data-types, "What is left: twins"."""
+    row, number, found, _ = coded
+    era, size = _eras(pd.Series(found["icd_version"].to_numpy()[number]), row)
+    known = pd.DataFrame({"row": row, "number": number})[np.isin(row, era.index)]
+    _, codes, leaves = _leaves(found)
+    leaves, twins = (table.assign(phecode=roll_up(table["phecode"], level))
+                     for table in (leaves, _one_era_codes()))  # fmt: skip
+    has = known.merge(leaves, on="number")
     lost = known.merge(codes[_KEY], left_on="number", right_index=True).merge(twins, on=_KEY)
     rows = [
         _missed(phecode, part, has.loc[has["phecode"] == phecode, "row"].unique(), era, size)
@@ -249,8 +267,8 @@ def one_era_of(
     names = ["phecode", "missed_by", "codes", "twins", "patients", "icd9", "icd10", "mapped", "p"]
     table = pd.DataFrame([row for row in rows if row[4]], columns=names)
     table.insert(1, "name", table["phecode"].map(definitions(level)["name"]))
-    table["p"] = (table["p"].astype(float) * len(table)).clip(upper=1)
-    table["beyond_chance"] = table["p"] < 0.05
+    p = (table["p"].astype(float) * len(table)).clip(upper=1)
+    table = table.assign(p=p, beyond_chance=p < 0.05)
     return table.sort_values("p", kind="stable", ignore_index=True)
 
 
@@ -262,70 +280,47 @@ def _missed(
 
     version = int(lost["icd_version"].mode()[0])
     lost = lost[lost["icd_version"] == version]
-    count = era.reindex(have).value_counts().reindex([9, 10], fill_value=0)
     gained = len(set(lost["row"]) - set(have))
-    few, rest = count[version], count[19 - version]
-    table = [[few, size[version] - few], [rest, size[19 - version] - rest]]
-    share = count / size
+    count = era.reindex(have).value_counts().reindex([9, 10], fill_value=0)
+    table = [[count[v], size[v] - count[v]] for v in (version, 19 - version)]
+    share, mapped = count / size, (count[version] + gained) / size[version]
     written = [", ".join(sorted(lost[name].unique())) for name in ("icd_code", "twin")]
-    return (
-        phecode, version, *written, gained, share[9], share[10], (few + gained) / size[version],
-        fisher_exact(table, "less").pvalue,
-    )  # fmt: skip
+    p = fisher_exact(table, "less").pvalue
+    return phecode, version, *written, gained, share[9], share[10], mapped, p
 
 
-def code_table(
-    diagnoses: pd.DataFrame, subjects: pd.Index, level: str
-) -> tuple[pd.DataFrame, list[Column]]:
-    """One 0/1 column for each code that these subjects have, and what the columns are.
-
-    Chapter data-types, "A bag of codes".
-    """
+def code_table(diagnoses: pd.DataFrame, subjects: pd.Index, level: str) -> Block:
+    """A 0/1 column for each code of these subjects. Chapter data-types, "A bag of codes"."""
     known = diagnoses[diagnoses["subject_id"].isin(subjects)]
     groups = known.groupby(_KEY, dropna=False)
     found = groups.size().rename("rows").reset_index()
     row, number = subjects.get_indexer(known["subject_id"]), groups.ngroup().to_numpy()
-    codes, columns = indicators(row, number, found, len(subjects), level)
+    codes, columns = indicators(Coded(row, number, found, len(subjects)), level)
     return codes.set_axis(subjects), columns
 
 
-def indicators(
-    row: np.ndarray, number: np.ndarray, found: pd.DataFrame, n: int, level: str
-) -> tuple[pd.DataFrame, list[Column]]:
-    """Patient `row` of `n` has the code `number` of `found`: a 0/1 column for each phecode.
+def indicators(coded: Coded, level: str) -> Block:
+    """A 0/1 column for each phecode. Chapter data-types, "A bag of codes"."""
+    mapped, meaning = map_icd(coded.found, level)["phecode"], definitions(level)
+    coded.log_lost(mapped.index, _KEY, "diagnosis rows have no phecode", "codes")
+    columns = {code: Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis",
+                            meaning.at[code, "name"], code=code, sex=meaning.at[code, "sex"])
+               for code in np.sort(mapped.unique())}  # fmt: skip
+    return zeros_and_ones(coded, mapped, columns)
 
-    `found` has the distinct codes and their ``rows``, how often they occur.
+
+def zeros_and_ones(coded: Coded, codes: pd.Series, columns: Mapping[str, Column]) -> Block:
+    """1 (uint8) where a patient has a number whose code, one of `codes`, is that of the column.
     Chapter data-types, "A bag of codes".
     """
-    mapped = map_icd(found, level)
-    lost = found[~found.index.isin(mapped.index)]
-    if len(lost):
-        names = lost.sort_values(["rows", *_KEY], ascending=[False, True, True])["icd_code"]
-        log.info(
-            "%s of %s diagnosis rows have no phecode (%s codes%s).",
-            told(lost["rows"].sum()), told(found["rows"].sum()), f"{len(lost):,}",
-            often(names, row, number),
-        )  # fmt: skip
-    codes = np.sort(mapped["phecode"].unique())
-    meaning = definitions(level)
-    columns = [Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis",
-                      meaning.at[code, "name"], code=code, sex=meaning.at[code, "sex"])
-               for code in codes]  # fmt: skip
-    place = pd.Index(codes).get_indexer(mapped["phecode"])
-    pairs = pd.DataFrame({"number": mapped.index, "place": place})
-    has = pd.DataFrame({"row": row, "number": number}).merge(pairs, on="number")
-    return zeros_and_ones(has["row"], has["place"], n, [c.name for c in columns]), columns
-
-
-def zeros_and_ones(row, place, n: int, names: list[str]) -> pd.DataFrame:
-    """A table of `n` rows that is 1 at these places and 0 elsewhere (uint8).
-
-    Chapter data-types, "A bag of codes".
-    """
+    place = pd.Index(list(columns)).get_indexer(codes)
+    pairs = pd.DataFrame({"number": codes.index, "place": place})
+    has = pd.DataFrame({"row": coded.row, "number": coded.number}).merge(pairs, on="number")
     # Column by column in memory, as pandas will read it.
-    values = np.zeros((n, len(names)), dtype=np.uint8, order="F")
-    values[np.asarray(row), np.asarray(place)] = 1
-    return pd.DataFrame(values, columns=names, copy=False)
+    values = np.zeros((coded.n, len(columns)), dtype=np.uint8, order="F")
+    values[has["row"], has["place"]] = 1
+    names = [column.name for column in columns.values()]
+    return pd.DataFrame(values, columns=names, copy=False), list(columns.values())
 
 
 def _leaves(diagnoses: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame, pd.DataFrame]:
@@ -366,12 +361,11 @@ def _codes(written: pd.Series, versions: pd.Series) -> pd.Series:
             "give each code a row of its own."
         )
     # Before the dot ICD-9 has three digits, behind a V two: 38.9 can only be 038.9.
-    nine = versions == 9
-    for shape, width in ((r"()(\d+)(\..*)?", 3), (r"(V)(\d+)(\..*)?", 2), (r"(E)(\d+)(\..*)?", 3)):
-        parts = text.where(nine).str.extract(f"^{shape}$")
-        short = parts[1].str.len() < width
-        whole = parts[0] + parts[1].str.zfill(width) + parts[2].fillna("")
-        text = text.where(~short, whole)
+    whole = text.str.replace(
+        r"^([VE]?)(\d+)(?=\.|$)",
+        lambda found: found[1] + found[2].zfill(2 if found[1] == "V" else 3), regex=True,
+    )  # fmt: skip
+    text = text.where(versions != 9, whole)
     return text.str.replace(".", "", regex=False)
 
 

@@ -35,8 +35,7 @@ class Phenotype:
     @property
     def title(self) -> str:
         """What the outcome is, for a person."""
-        label = self.label or self.name
-        return f"{label} within {self.within_days} days of {self.after}"
+        return f"{self.label or self.name} within {self.within_days} days of {self.after}"
 
     def _rows(self, tables: Mapping[str, Table]) -> Table:
         """``subject_id`` and ``time`` of everything that has one of the codes."""
@@ -44,7 +43,7 @@ class Phenotype:
         code = diagnoses["icd_code"].strip().upper().replace(".", "")
         wanted = literal(False)
         if self.concepts and "concept" in diagnoses.columns:
-            wanted |= diagnoses["concept"].isin(self.concepts).fill_null(False)
+            wanted |= diagnoses["concept"].isin(self.concepts)
         for version, codes in ((9, self.icd9), (10, self.icd10)):
             if codes:
                 begins = "|".join(re.escape(one.replace(".", "").strip().upper()) for one in codes)
@@ -65,13 +64,10 @@ class Phenotype:
         begin = rows["admit_time" if self.after == "admission" else "discharge_time"]
         day, known = rows["time"].date(), rows["time"].date() <= rows["discharge_time"].date()
         soon = ~known & (day <= days_after(begin, self.within_days))
-        rows = rows.mutate(had=known, happened=soon)
-        any_of = {name: rows[name].any() for name in ("had", "happened")}
-        found = rows.group_by("subject_id").aggregate(**any_of)
+        had = known & literal(self.prior == "exclude")
+        found = rows.group_by("subject_id").aggregate(had=had.any(), happened=soon.any())
         joined = index.left_join(found, "subject_id").select(*index.columns, "had", "happened")
-        return joined.mutate(
-            had=joined["had"].fill_null(False), happened=joined["happened"].fill_null(False)
-        )
+        return joined.fill_null({"had": False, "happened": False})
 
 
 def days_after(time: Value, days: int) -> Value:

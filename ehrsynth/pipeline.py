@@ -1,8 +1,7 @@
 """The whole tutorial as one resumable job: data, training, generation, evaluation.
 
-Each stage leaves its files in one folder and is noted in ``run.json``; what is noted, and still is
-as it was left, is not run again. What needs PyTorch is asked of the package by name
-(``es.EMRWGAN``), so only when it is used.
+Each stage leaves its files in one folder and is noted in ``run.json``; what still is as it was left
+is not run again. What needs PyTorch is asked of the package by name, so only when it is used.
 """
 
 import logging
@@ -25,9 +24,8 @@ from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
-from .evaluation.page import plain
 from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
-from .evaluation.report import METRICS_FILE, Report
+from .evaluation.report import METRICS_FILE, Report, plain
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
 from .gan.recipe import CHECKPOINT, DEFAULT, named
 from .generation.decode import violations
@@ -61,8 +59,7 @@ class Pipeline:
     profile: str = "fast"  #: "fast" takes seconds and is for learning; "full" is for use
     seed: int = 0  #: of everything that is drawn, the simulated hospital too
     recipe: str = DEFAULT  #: how the GAN is trained, "modern" or "paper"
-    #: the outcome column of a flat table, or an outcome of :func:`ehrsynth.build_patients`
-    outcome: str | None = None
+    outcome: str | None = None  #: a column of a flat table, or an outcome of ``build_patients``
     phenotype: Path | None = None  #: a file of codes that make an outcome (OMOP only)
     columns: Path | None = None  #: a file that says what the columns of the data set "table" are
     patient_id: str | None = None  #: its column that says whose a row is; never learned
@@ -70,19 +67,14 @@ class Pipeline:
     rules: Path | None = None  #: a file of clinical rules beside the schema's
     n: int | None = None  #: synthetic patients; by default as many as there are training patients
     code_level: str = "phecode"  #: how finely diagnoses are told apart, or "leaf" or "category"
-    #: further columns ("procedures", "medications", "labs"), of a source that has them
-    include: Sequence[str] = ()
-    #: share of training patients a yes/no column needs to be kept; by default the profile's
-    min_prevalence: float | None = None
-    #: how many patients must be behind whatever is learned
-    least_patients: int = LEAST_PATIENTS
-    #: how many models to train, each in its folder ``runs/1`` and so on; the evaluation keeps the
-    #: one that is first for the use case. It looks at the holdout for that, so the kept one's
-    #: numbers are a little too good
+    include: Sequence[str] = ()  #: further columns ("procedures", "medications", "labs")
+    min_prevalence: float | None = None  #: share of patients a yes/no column needs; the profile's
+    least_patients: int = LEAST_PATIENTS  #: how many must be behind whatever is learned
+    #: models to train; the one that is first for the use case is kept. That looks at the holdout,
+    #: so that its numbers are a little too good
     runs: int = 1
     use_case: str = next(iter(USE_CASES))  #: one of ``ehrsynth.evaluation.USE_CASES``
-    #: of the synthetic patients, "parquet" or "csv"; by default that of the flat table that went in
-    format: str | None = None
+    format: str | None = None  #: "parquet" or "csv"; by default as the flat table that went in
     raw: bool = False  #: leave in a CSV what a spreadsheet would compute
     n_jobs: int | None = None  #: runs to train at the same time, -1 for one a core
     progress: bool = False  #: progress bars and a log
@@ -132,27 +124,21 @@ class Pipeline:
             return datasets.load_split(self.data, self.seed, most, **self._source_options())
         if not datasets.reads_lazily(self.dataset):
             return self.tables
-        return datasets.scan(
-            self.dataset, data=self.data, progress=self.progress, **self._source_options()
-        )
+        return datasets.scan(self.dataset, self.data, self.progress, **self._source_options())
 
     def _source_options(self) -> dict[str, Any]:
         if self.dataset == "table":
             return {n: getattr(self, n) for n in ("outcome", "columns", "patient_id", "positive")}
-        options: dict[str, Any] = {"include": self.include} if self.include else {}
+        more: dict[str, Any] = {"include": self.include} if self.include else {}
         if self.dataset == "simulated":
-            options |= {"patients": PROFILES[self.profile].patients, "seed": self.seed}
-        return options
+            return more | {"patients": PROFILES[self.profile].patients, "seed": self.seed}
+        return more
 
     @cached_property
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
-        patients = build_patients(
-            self._source,
-            outcome=self._phenotype or self.outcome,
-            code_level=self.code_level,
-            include=self.include,
-        )
+        outcome = self._phenotype or self.outcome
+        patients = build_patients(self._source, outcome, self.code_level, self.include)
         most = PROFILES[self.profile].most
         if most is None or self.dataset == "simulated" or len(patients) <= most:
             return patients
@@ -163,8 +149,7 @@ class Pipeline:
     @cached_property
     def schema(self) -> Schema:
         """The columns of the three tables."""
-        self._finish("data")
-        return Schema.load(self.out / "schema.json")
+        return Schema.load(self._made("schema.json"))
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -191,14 +176,12 @@ class Pipeline:
     @cached_property
     def clinical_rules(self) -> list[Rule]:
         """What every patient of the run keeps: the schema's rules and the person's own."""
-        self._finish("data")
-        return read_rules(self.out / "model" / RULES_FILE)
+        return read_rules(self._made(f"model/{RULES_FILE}"))
 
     @cached_property
     def gan(self) -> "es.EMRWGAN":
         """The trained model."""
-        self._finish_file(STAGES["training"][0])
-        return es.EMRWGAN.load(self.out / "model")
+        return es.EMRWGAN.load(self._made(STAGES["training"][0]).parent)
 
     @cached_property
     def synthetic(self) -> pd.DataFrame:
@@ -208,8 +191,7 @@ class Pipeline:
     @cached_property
     def report(self) -> Report:
         """The evaluation of the synthetic patients."""
-        self._finish("evaluation")
-        return Report.load(self.out / METRICS_FILE)
+        return Report.load(self._made(METRICS_FILE))
 
     def run(self) -> "Pipeline":
         """Finish every stage that is not finished yet."""
@@ -250,10 +232,10 @@ class Pipeline:
     def _make_data(self) -> None:
         patients = self.patients
         train, holdout = datasets.split_patients(self._source, patients, self.seed)
-        options = {
-            name: getattr(self, name) for name in ("min_prevalence", "seed", "least_patients")
-        }
-        prep = Preprocessor.for_recipe(self.recipe, **options).fit(train)
+        prep = Preprocessor.for_recipe(
+            self.recipe, min_prevalence=self.min_prevalence, seed=self.seed,
+            least_patients=self.least_patients,
+        ).fit(train)  # fmt: skip
         schema = prep.schema_
         # An impossible value counts as not measured, in every table of the run.
         train = prep.clip(train)[schema.names]
@@ -300,31 +282,26 @@ class Pipeline:
         )  # fmt: skip
 
     def _make_training(self) -> None:
-        profile = PROFILES[self.profile]
-        recipe = profile.adapt(named(self.recipe))
-        least = self.least_patients
+        profile, encoded = PROFILES[self.profile], self.prep.transform(self.train)
+        recipe, least = profile.adapt(named(self.recipe)), self.least_patients
         gan = es.EMRWGAN(recipe, self.seed, profile.steps, least_patients=least)
-        encoded = self.prep.transform(self.train)
         if self.runs == 1:
             checkpoints = self.out / "model" / "checkpoint"
             trained = [gan.fit(encoded, progress=self.progress, checkpoint_dir=checkpoints)]
         else:
-            trained = es.fit_runs(
-                gan, encoded, self.runs, n_jobs=self.n_jobs, checkpoint_dir=self.out / "runs",
-                progress=self.progress,
-            )  # fmt: skip
-        for gan, folder in zip(trained, self.files.candidates, strict=True):
-            gan.save(self.out / folder)
+            folder = self.out / "runs"
+            trained = es.fit_runs(gan, encoded, self.runs, self.n_jobs, folder, self.progress)
+        for gan, name in zip(trained, self.files.candidates, strict=True):
+            gan.save(self.out / name)
 
     def _make_generation(self) -> None:
         n = len(self.train) if self.n is None else self.n
-        repaired = {
-            folder: es.generate(
-                es.EMRWGAN.load(self.out / folder), self.prep, n, self.out / name,
-                seed=self.seed, progress=self.progress, rules=self.clinical_rules,
+        repaired = {}
+        for folder, name in self.files.candidates.items():
+            gan, out = es.EMRWGAN.load(self.out / folder), self.out / name
+            repaired[folder] = es.generate(
+                gan, self.prep, n, out, self.seed, None, self.progress, self.clinical_rules
             )
-            for folder, name in self.files.candidates.items()
-        }  # fmt: skip
         if self.runs == 1:
             self._hand_out()
             self._note_repairs(repaired["model"])
@@ -343,13 +320,12 @@ class Pipeline:
         self._folder.note(facts=self.facts | {"repairs": summary(repaired)}, repaired=repaired)
 
     def _make_evaluation(self) -> None:
-        options: dict[str, Any] = {
-            "schema": self.schema, "seed": self.seed, "progress": self.progress,
-            "profile": self.profile, "facts": self.facts | {"generator": self._made_by()},
-            "rules": self.clinical_rules,
-        }  # fmt: skip
         tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
-        reports = compare(self.train, self.holdout, tables, **options)
+        reports = compare(
+            self.train, self.holdout, tables, schema=self.schema, seed=self.seed,
+            progress=self.progress, profile=self.profile, rules=self.clinical_rules,
+            facts=self.facts | {"generator": self._made_by()},
+        )  # fmt: skip
         report = reports["model"] if self.runs == 1 else self._keep_first(reports)
         if more := self._more_rows():
             report.facts[MORE_ROWS] = more
@@ -369,9 +345,8 @@ class Pipeline:
         tables = (es.postprocess(model.sample(n, seed=s), self.prep, seed=s) for s in seeds)
         try:
             with at_work("Releasing more rows"):
-                return by_rows(
-                    self.train, self.holdout, self.schema, tables, self.profile, self.seed
-                )
+                real = self.train, self.holdout, self.schema
+                return by_rows(*real, tables, self.profile, self.seed)
         except NotComputable:
             return []
 
@@ -381,7 +356,7 @@ class Pipeline:
         ranking["chance_of_first"] = chance_of_first(reports, self.use_case, seed=self.seed)
         models = {name: es.EMRWGAN.load(self.out / name) for name in ranking.index}
         ranking["seed"] = [model.seed for model in models.values()]
-        first = ranking.index[0]
+        first, report = ranking.index[0], reports[ranking.index[0]]
         models[first].save(self.out / "model")
         with atomic_path(self.out / self.files.inside) as temporary:
             shutil.copyfile(self.out / self.files.candidates[first], temporary)
@@ -391,7 +366,6 @@ class Pipeline:
         scores = ", ".join(f"{name} {score:.3f}" for name, score in ranking["score"].items())
         log.info("  Kept: %s. Scores: %s", first, scores)
         self._note_repairs(self._folder.noted("repaired_by_run")[first])
-        report = reports[first]
         report.facts |= self.facts | {
             "kept": f"{first}, the first of {self.runs} runs for {self.use_case}",
             "scores of the runs": f"{scores} (they were ranked on the held-out patients)",
@@ -402,17 +376,17 @@ class Pipeline:
 
     def _settings(self) -> dict:
         """What makes a run this run, as ``run.json`` notes it."""
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("out", "n_jobs", "progress", "anyway"):
-            del settings[name]
+        unlike = ("out", "n_jobs", "progress", "anyway")
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unlike}
         for name in ("data", "columns"):
             if is_url(settings[name]):
                 settings[name] = without_password(settings[name])
             elif settings[name] is not None:
                 settings[name] = str(Path(settings[name]).resolve())
         said = None if self._phenotype is None else str(self._phenotype)
-        own = {"rules": self._own_rules, "include": list(self.include), "phenotype": said}
-        return settings | own
+        return settings | {
+            "rules": self._own_rules, "include": list(self.include), "phenotype": said,
+        }  # fmt: skip
 
     def _finish(self, stage: str) -> None:
         """Run every stage up to and including `stage` that is not finished, or no longer is."""
@@ -442,9 +416,10 @@ class Pipeline:
         memory = "" if peak is None else f", with at most {peak:.1f} GB of memory so far"
         log.info("%s: finished in %.1f s%s.", name.capitalize(), seconds, memory)
 
-    def _finish_file(self, name: str) -> None:
+    def _made(self, name: str) -> Path:
+        """A file of the run, when its stage is finished."""
         self._finish(next(stage for stage, files in self.files.stages.items() if name in files))
+        return self.out / name
 
     def _table(self, name: str) -> pd.DataFrame:
-        self._finish_file(name)
-        return fit_into(self.schema, read_table(self.out / name))[0]
+        return fit_into(self.schema, read_table(self._made(name)))[0]

@@ -4,11 +4,11 @@ Real data is always blue, synthetic orange and holdout green (Okabe-Ito colors, 
 readers can tell apart), on an opaque near-white background that reads the same on a dark page.
 """
 
+import warnings
 from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -23,22 +23,15 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from .schema import Schema
 from .statistics import kaplan_meier
 
-COLORS = {"real": "#0072B2", "synthetic": "#D55E00", "holdout": "#009E73", "neutral": "#6B7280"}
-BACKGROUND, INK = "#FCFCFB", "#1F2933"
-_SHAPES = dict(mpl.rc_params_from_file(Path(__file__).with_name("book.mplstyle"), False, False))
+_STYLE = dict(mpl.rc_params_from_file(Path(__file__).with_name("book.mplstyle"), False, False))
+_CYCLE = _STYLE["axes.prop_cycle"].by_key()["color"]
+COLORS = dict(zip(("real", "synthetic", "holdout"), _CYCLE, strict=False), neutral="#6B7280")
+BACKGROUND, INK = _STYLE["figure.facecolor"], _STYLE["text.color"]
 
 
 def use_style() -> None:
     """Make every picture drawn from now on look like the book's."""
-    sns.set_theme(context="notebook", style="whitegrid", rc=_style())
-
-
-def _style() -> dict[str, Any]:
-    faces = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-    letters = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-    lines = [COLORS["real"], COLORS["synthetic"], COLORS["holdout"], "#CC79A7", "#56B4E9"]
-    colors = dict.fromkeys(faces, BACKGROUND) | dict.fromkeys(letters, INK)
-    return _SHAPES | colors | {"axes.prop_cycle": plt.cycler(color=lines)}
+    sns.set_theme(context="notebook", style="whitegrid", rc=_STYLE)
 
 
 def _axes(size: tuple[float, float]) -> Axes:
@@ -49,7 +42,7 @@ def _axes(size: tuple[float, float]) -> Axes:
 def _grid(
     rows: int, columns: int, size: tuple[float, float], **options
 ) -> tuple[Figure, np.ndarray]:
-    with plt.rc_context(sns.axes_style("whitegrid") | _style()):
+    with plt.rc_context(sns.axes_style("whitegrid") | _STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
         interactive = plt.isinteractive()
     # A notebook's first figure switches interactive drawing on; leaving the context undid that,
@@ -198,11 +191,14 @@ def overview(report, family: str | None = None) -> Axes:
     ax = _axes((6.4, 0.38 * max(len(frame), 1) + 1.1))
     place = np.arange(len(frame))
     share = frame["share"].to_numpy(float).clip(-0.05, 1.05)
-    ends = np.sort([_way(frame, "ci_low"), _way(frame, "ci_high")], axis=0).clip(-0.05, 1.05)
+    # The way from worst to best of both bounds, or of the value where there is none.
+    span = (frame["best"] - frame["worst"]).replace(0, np.nan)
+    bounds = (frame[bound].fillna(frame["value"]) for bound in ("ci_low", "ci_high"))
+    ends = np.sort([(bound - frame["worst"]) / span for bound in bounds], axis=0)
     ax.axvspan(0.9, 1.06, color=COLORS["holdout"], alpha=0.12, linewidth=0)
     ax.axvspan(-0.06, 0.5, color=COLORS["synthetic"], alpha=0.08, linewidth=0)
     ax.hlines(place, 0, share, color="#CBD2D9", linewidth=2)
-    ax.hlines(place, *ends, color=COLORS["synthetic"], alpha=0.45, linewidth=5)
+    ax.hlines(place, *ends.clip(-0.05, 1.05), color=COLORS["synthetic"], alpha=0.45, linewidth=5)
     ax.scatter(share, place, s=52, color=COLORS["synthetic"], zorder=3)
     ax.set_yticks(place, frame["title"])
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.7, len(frame) - 0.3))
@@ -211,13 +207,6 @@ def overview(report, family: str | None = None) -> Axes:
     ax.set_title(f"{(family or 'every family').capitalize()}: from worst to best", loc="left")
     ax.grid(axis="y", visible=False)
     return ax
-
-
-def _way(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """The way from worst to best of a bound, or of the value where there is none."""
-    span = (frame["best"] - frame["worst"]).to_numpy(float)
-    value = frame[column].fillna(frame["value"]).to_numpy(float)
-    return (value - frame["worst"].to_numpy(float)) / np.where(span == 0, np.nan, span)
 
 
 def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
@@ -253,7 +242,7 @@ def noticed(table: pd.DataFrame) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        From :func:`ehrsynth.evaluation.validation.as_table`; what is not believed is left out.
+        From :func:`ehrsynth.evaluation.validation.results`; what is not believed is left out.
     """
     table = table[table["believed"]]
     defects, titles = table["defect"].unique(), table["title"].unique()
@@ -283,22 +272,21 @@ def farthest(columns: list[dict], pairs: list[dict]) -> Figure:
         From :func:`ehrsynth.evaluation.farthest.farthest`.
     """
     parts = [part for part in (columns, pairs) if part]
-    figure, axes = _grid(len(parts), 1, (6.4, 0.6 + 0.34 * sum(map(len, parts)) + 0.8 * len(parts)),
-                         gridspec_kw={"height_ratios": [len(p) + 1 for p in parts]})  # fmt: skip
+    size = (6.4, 0.6 + 0.34 * sum(map(len, parts)) + 0.8 * len(parts))
+    figure, axes = _grid(len(parts), 1, size, height_ratios=[len(part) + 1 for part in parts])
     for ax, part in zip(axes[:, 0], parts, strict=True):
-        place = np.arange(len(part))
+        place, rows = np.arange(len(part)), pd.DataFrame(part)
         if part is columns:
-            ax.barh(place, [row["distance"] for row in part], color=COLORS["synthetic"], height=0.6)
+            ax.barh(place, rows["distance"], color=COLORS["synthetic"], height=0.6)
             ax.set(xlabel="Difference in standard deviations")
-            names = [row["column"] for row in part]
+            names = rows["column"]
         else:
-            real, made = ([row[side] for row in part] for side in ("real", "synthetic"))
-            ax.hlines(place, real, made, color=COLORS["neutral"], linewidth=1.5)
-            ax.plot(real, place, "o", color=COLORS["real"], label="real")
-            ax.plot(made, place, "o", color=COLORS["synthetic"], label="synthetic")
+            ax.hlines(place, rows["real"], rows["synthetic"], color=COLORS["neutral"], lw=1.5)
+            for side in ("real", "synthetic"):
+                ax.plot(rows[side], place, "o", color=COLORS[side], label=side)
             ax.set(xlabel="Correlation")
             ax.legend(frameon=False, fontsize=8)
-            names = [f"{row['first']} and {row['second']}" for row in part]
+            names = rows["first"] + " and " + rows["second"]
         ax.set_yticks(place, [shorten(name, 52) for name in names], fontsize=8)
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
@@ -381,13 +369,15 @@ def survival(tables: Mapping[str, pd.DataFrame]) -> Axes:
     time, event = schema[str(schema.time)], schema[str(schema.outcome)]
     for role, name in names.items():
         table = tables[role][tables[role][time.name].notna()]
-        moments, height, error = kaplan_meier(
-            table[time.name].to_numpy(float), schema.outcome_values(table)
-        )
-        x, y = np.append(0, moments), np.append(1, height)
+        curve = kaplan_meier(table[time.name].to_numpy(float), schema.outcome_values(table))
+        x, y = np.append(0, curve.quantiles), np.append(1, curve.probabilities)
         ax.step(x, y, where="post", color=COLORS[name], label=name, linewidth=1.6)
         if role == "holdout":
-            low, high = (np.clip(y + s * 1.96 * np.append(0, error), 0, 1) for s in (-1, 1))
+            with warnings.catch_warnings(
+                action="ignore"
+            ):  # that there is none where nobody is left
+                band = curve.confidence_interval()
+            low, high = (np.append(1, end.probabilities) for end in band)
             ax.fill_between(x, low, high, step="post", alpha=0.15, color=COLORS[name], linewidth=0)
     ax.set(xlabel=time.title, ylabel=f"Without {event.title} (%)", ylim=(0, 1.02))
     ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))

@@ -47,10 +47,7 @@ def ends(values: np.ndarray, least: int = LEAST_PATIENTS) -> tuple[float, float]
 
 
 def knots(values: np.ndarray, most: int, least: int = LEAST_PATIENTS) -> list[float]:
-    """Means of at most `most` groups of neighboring values, each of `least` patients or more.
-
-    No sum of knots is one patient's value; fewer than `least` values have none.
-    """
+    """Means of at most `most` groups of neighboring values, each of `least` patients or more."""
     ordered = np.sort(np.asarray(values, dtype=float))
     groups = min(most, len(ordered) // least)
     if groups == 0:

@@ -1,22 +1,19 @@
 """What few patients have in the source, as keyed hashes, and whether a file holds any of it.
 
-Train and holdout no longer know the names, numbers and dates of the columns that were left out, nor
-the rare words of those that were kept. So the first stage notes, for every column of what was read,
-the words (and up to five of them in a row), the numbers of six digits or more and the dates that
-fewer than k patients have. The notes stay in the house beside train; what leaves is searched by
-them.
+Train and holdout do not know the columns that were left out, nor rare words. So the first stage
+notes, for every column of what was read, the words (and up to five of them in a row), the numbers
+of six digits or more and the dates that fewer than k patients have. The notes stay in the house;
+what leaves is searched by them.
 """
 
 import hashlib
 import html
-import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +26,7 @@ from .files import atomic_path, reason, table_ending
 from .kinds import MISSING, REST, is_number
 from .sources import engine
 from .sources.flat.file import read_file
-from .traces import CHANCE, DIGITS, Content, contents, expected_by_chance
+from .traces import CHANCE, DIGITS, Content, content_of, expected_by_chance
 
 FILE = "inside/rare.parquet"
 MOST_BYTES = 2**28  # of a packed file of a hospital; larger ones are known by the columns in use
@@ -81,20 +78,17 @@ def _dates(text: str) -> set[str]:
 
 def _numbers(text: str, counts: bool = True) -> set[str]:
     """The numbers of six digits or more, in one spelling; of `counts`, as 123,456, if wanted."""
-    found = set()
-    for written in _PARTED.findall(text):
+    parted = (re.sub(r"\D", "", written) for written in _PARTED.findall(text))
+    found = {_spelled(digits) for digits in parted if len(digits) >= _COUNTED}
+    for written in (one.rstrip(".,'") for one in _NUMBER.findall(text)):
         digits = re.sub(r"\D", "", written)
-        found |= {_spelled(digits)} - {""} if len(digits) >= _COUNTED else set()
-    for written in _NUMBER.findall(text):
-        if sum(map(str.isdigit, written)) < DIGITS:
+        if len(digits) < DIGITS:
             continue
-        written = written.rstrip(".,'")
-        if _GROUPED.fullmatch(written):
-            digits = re.sub(r"\D", "", written)
-            found |= {digits} if counts or len(digits) >= _COUNTED else set()
-        elif spelled := _spelled(written.replace(",", "").replace("'", "")):
-            found.add(spelled)
-    return found
+        if not _GROUPED.fullmatch(written):
+            found.add(_spelled(written.replace(",", "").replace("'", "")))
+        elif counts or len(digits) >= _COUNTED:
+            found.add(digits)
+    return found - {""}
 
 
 def _spelled(written: str) -> str:
@@ -102,7 +96,7 @@ def _spelled(written: str) -> str:
     if not written.isdigit():
         try:
             number = float(written)
-        except ValueError:
+        except ValueError:  # as 1.2.3
             return ""
         whole = number.is_integer() and abs(number) < 1e15
         written = str(int(abs(number))) if whole else f"{abs(number):.15g}"
@@ -131,24 +125,19 @@ def _signs(text: str) -> list[str]:
 
 
 def _addresses(text: str, whole: bool) -> set[str]:
-    """Words with numbers between them, as of an address: all (`whole`), or three to five in a row.
-
-    A number with its unit is none, and what has no word of four letters.
-    """
-    signs = _signs(text)
-    lengths = [len(signs)] if whole else range(3, min(_LONGEST, len(signs)) + 1)
-    found = set()
-    for length in lengths:
-        for row in (signs[start : start + length] for start in range(len(signs) - length + 1)):
-            words = [sign for sign in row if not sign.isdigit()]
-            if 1 < len(words) < len(row) and max(map(len, words)) >= _LETTERS:
-                found.add("#" + " ".join(row))
+    """Words with numbers between them, as of an address: all (`whole`), or 3 to 5 in a row."""
+    signs, found = _signs(text), set()
+    for row in [" ".join(signs)] if whole else _rows(signs, shortest=3):
+        parts = row.split(" ")
+        words = [one for one in parts if not one.isdigit()]
+        if 1 < len(words) < len(parts) and max(map(len, words)) >= _LETTERS:
+            found.add("#" + row)
     return found
 
 
-def _rows(words: list[str]) -> Iterator[str]:
+def _rows(words: list[str], shortest: int = 1) -> Iterator[str]:
     """Each word, and two to five in a row."""
-    for length in range(1, min(_LONGEST, len(words)) + 1):
+    for length in range(shortest, min(_LONGEST, len(words)) + 1):
         for start in range(len(words) - length + 1):
             yield " ".join(words[start : start + length])
 
@@ -161,39 +150,21 @@ def _cell(words: list[str]) -> str:
 @cache
 def _own_rows() -> frozenset[str]:
     """The words of this package, alone and in a row: they say nothing about anybody."""
-    folder, found = files(__package__), set[str]()
-    for place in (folder, *(inner for inner in folder.iterdir() if inner.is_dir())):
-        for file in place.iterdir():
-            if file.name.endswith((".py", ".html", ".md", ".csv", ".json", ".js", ".css")):
-                text = file.read_text(encoding="utf-8")
-                for line in text.splitlines() if file.name.endswith(".csv") else [text]:
-                    found.update(_rows(_words(line)))
-                    found.update(_cell(_words(cell)) for cell in line.split(","))
-            elif file.name.endswith(".parquet"):
-                columns = pq.read_table(io.BytesIO(file.read_bytes())).to_pandas().items()
-                for cell in {str(cell) for _, values in columns for cell in values.unique()}:
-                    found.update([*_rows(_words(cell)), _cell(_words(cell))])
+    folder, found = Path(__file__).parent, set[str]()
+    for file in (*folder.glob("*.*"), *folder.glob("*/*.*")):
+        if file.suffix in (".py", ".html", ".md", ".csv", ".json", ".js", ".css"):
+            text = file.read_text(encoding="utf-8")
+            for line in text.splitlines() if file.suffix == ".csv" else [text]:
+                found.update(_rows(_words(line)))
+                found.update(_cell(_words(cell)) for cell in line.split(","))
+        elif file.suffix == ".parquet":
+            columns = pd.read_parquet(file).items()
+            for cell in {str(cell) for _, values in columns for cell in values.unique()}:
+                found.update([*_rows(_words(cell)), _cell(_words(cell))])
     return frozenset(found)
 
 
 # -- what few patients have ------------------------------------------------------------------------
-
-
-@dataclass
-class _Counts:
-    """How many patients have what, in one column."""
-
-    least: int
-    common: set[str] = field(default_factory=set)
-    who: dict[str, set] = field(default_factory=lambda: defaultdict(set))
-
-    def add(self, said: Iterable[str], patient: object) -> None:
-        for one in said:
-            if one not in self.common:
-                self.who[one].add(patient)
-                if len(self.who[one]) >= self.least:
-                    self.common.add(one)
-                    del self.who[one]
 
 
 def _said(text: str) -> set[str]:
@@ -216,20 +187,23 @@ def _glued(words: list[str]) -> set[str]:
     return {"".join(words)} if len(words) == 2 and max(map(len, words)) < _LETTERS else set()
 
 
-def _of_column(table: engine.Table, name: str, key: str, least: int) -> _Counts:
-    """What the patients have in one column of a table; values that many have are met once."""
+def _of_column(table: engine.Table, name: str, key: str, least: int) -> dict[str, set]:
+    """By what one column of a table says, who has it, up to `least` of them."""
     what = table[name].cast("string").re_replace(_TIME, r"\1")
     pairs = table.select(who=table[key].cast("string"), what=what)
     pairs = pairs.filter(pairs["what"].notnull()).distinct()
     often = pairs.group_by("what").aggregate(n=pairs.count())
-    counts = _Counts(least)
+    patients: dict[str, set] = defaultdict(set)
     for value in engine.collect(often.filter(often["n"] >= least))["what"]:
-        counts.common |= _said(value)
+        for one in _said(value):
+            patients[one] = set(range(least))
     seldom = pairs.inner_join(often.filter(often["n"] < least), "what")
     for batch in seldom.to_pyarrow_batches(chunk_size=100_000):
         for who, what in zip(batch["who"].to_pylist(), batch["what"].to_pylist(), strict=True):
-            counts.add(_said(what), who)
-    return counts
+            for one in _said(what):
+                if len(patients[one]) < least:
+                    patients[one].add(who)
+    return patients
 
 
 def _names_nobody(one: str, own: frozenset[str], whole: frozenset[str]) -> bool:
@@ -276,16 +250,13 @@ class Rare:
 
         What `public` texts say, and the names of columns, tells nothing about anybody.
         """
-        rare: set[str] = set()
-        common: set[str] = set()
-        for table, key in tables.values():
-            for name in table.columns:
-                if name in (engine.ROW, _WHO):
-                    continue
-                counts = _of_column(table, name, key, least)
-                rare.update(counts.who)
-                common |= counts.common
-        names = [name for table, _ in tables.values() for name in table.columns]
+        rare, common = set[str](), set[str]()
+        columns = [(*both, name) for both in tables.values() for name in both[0].columns]
+        for table, key, name in columns:
+            if name not in (engine.ROW, _WHO):
+                for one, patients in _of_column(table, name, key, least).items():
+                    (rare if len(patients) < least else common).add(one)
+        names = [name for *_, name in columns]
         own = _own_rows() | {one for text in (*public, *names) for one in _said(str(text))}
         own |= {one.casefold() for one in (MISSING, REST)}
         rare -= common
@@ -300,36 +271,28 @@ class Rare:
     def save(self, folder: Path) -> None:
         """Write the hashes into the folder of a run."""
         noted = {"key": self.key.hex(), "least": str(self.least)}
+        table = pa.table({"hash": self.hashes}, metadata=noted)
         with atomic_path(folder / FILE) as temporary:
-            pq.write_table(
-                pa.table({"hash": self.hashes}).replace_schema_metadata(noted), temporary
-            )
+            pq.write_table(table, temporary)
 
     @classmethod
     def load(cls, folder: Path) -> "Rare":
         """Read them back."""
         try:
             table = pq.read_table(folder / FILE)
-            noted = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-            key, least = bytes.fromhex(noted["key"]), int(noted["least"])
-            return cls(key, table["hash"].to_numpy(), least)
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            key, least = (table.schema.metadata[name].decode() for name in (b"key", b"least"))
+            return cls(bytes.fromhex(key), table["hash"].to_numpy(), int(least))
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / FILE} cannot be used: {reason(error)}.") from error
 
-    def _hits(self, said: Iterable[str]) -> list[str]:
-        listed = list(said)
-        known = np.isin(_hashes(listed, self.key), self.hashes)
-        return [one for one, is_known in zip(listed, known, strict=True) if is_known]
+    def _hits(self, said: set[str]) -> set[str]:
+        known = np.isin(_hashes(said, self.key), self.hashes)
+        return {one for one, is_known in zip(said, known, strict=True) if is_known}
 
     def found_in(self, path: Path, counted: frozenset[str] = frozenset()) -> list[str]:
-        """What a file holds of it, in sentences that repeat nothing of it.
-
-        `counted` are numbers that may stand there, since they count patients.
-        """
-        hits: set[str] = set()
+        """What a file holds of it but numbers `counted` of patients; in sentences without it."""
         try:
-            for content in contents(path.name, path.read_bytes()):
-                hits |= self._in_content(content, path.suffix) - counted
+            hits = self._in_content(content_of(path.name, path.read_bytes()), path.suffix) - counted
         except (ValueError, OSError, EOFError, KeyError) as error:
             raise InputError(f"{path} cannot be searched: {reason(error)}.") from error
         return self._say(path.name, hits)
@@ -344,23 +307,22 @@ class Rare:
         kinds = {
             "dates" if _DAY.fullmatch(o) else "numbers" if _spelled(o) else "texts" for o in hits
         }
-        what = " and ".join(sorted(kinds))
-        few = f"of fewer than {self.least} patients of the source"
-        return [f"{where} holds {what} {few}"] if hits else []
+        what, few = " and ".join(sorted(kinds)), f"fewer than {self.least} patients of the source"
+        return [f"{where} holds {what} of {few}"] if hits else []
 
     def _in_content(self, content: Content, kind: str) -> set[str]:
         text = html.unescape(content.text)
         said = _dates(text) | _numbers(text, counts=False) | set(_rows(_words(text)))
-        lines = re.split(r"[\n<>|\"]", text)
-        cells = {_cell(_words(line)) for line in lines}
-        said |= {one for line in lines for w in (True, False) for one in _addresses(line, w)}
-        # In the code of a page stand short words of every kind.
-        said |= cells if kind != ".html" else {cell for cell in cells if len(cell) > _LETTERS}
+        for line in re.split(r"[\n<>|\"]", text):
+            cell = _cell(_words(line))
+            # In the code of a page stand short words of every kind.
+            said |= {cell} if kind != ".html" or len(cell) > _LETTERS else set()
+            said |= _addresses(line, whole=True) | _addresses(line, whole=False)
         for tensor in content.tensors:
             large = np.unique(np.abs(tensor[np.abs(tensor.astype(float)) >= _LARGE]))
             short = tensor.dtype == np.float32
             said |= {_short(value) if short else _spelled(repr(float(value))) for value in large}
-        found = set(self._hits(said - {""}))
+        found = self._hits(said - {""})
         for table in content.tables:
             for name in table:
                 found |= self._in_column(table[name].dropna())
@@ -368,12 +330,12 @@ class Rare:
 
     def _in_column(self, values: pd.Series) -> set[str]:
         """What a column of a table holds; of numbers and dates what lies apart from the others."""
-        texts = list(map(str, values.unique() if is_number(values) else set(map(str, values))))
-        if not is_number(values):
-            cells = {one for text in texts for one in _said(text)}
+        if is_number(values):
+            texts = [str(value).lstrip("-") for value in values.unique()]
+            hits = self._hits({one for text in texts for one in _numbers(text)})
         else:
-            cells = {one for text in texts for one in _numbers(text.lstrip("-"))}
-        hits = set(self._hits(cells))
+            texts = list(set(map(str, values)))
+            hits = self._hits({one for text in texts for one in _said(text)})
         for pattern, number in ((_dates, _ordinal), (_numbers, float)):
             some = {one for one in hits if one in pattern(one)}
             if some:
@@ -410,7 +372,8 @@ def tables_of(
         if dataset == "table":
             frame = read_file(path).frame
             frame = frame.astype(object).where(frame.notna(), None).map(str, na_action="ignore")
-            frame[_WHO] = _who(frame, patient)
+            row = pd.Series(map(str, range(len(frame))), index=frame.index)
+            frame[_WHO] = row if patient is None else frame[patient].fillna("row " + row)
             found[name] = (engine.hand_over(con, name, frame), _WHO)
         elif path.stat().st_size > MOST_BYTES:
             large = True
@@ -420,11 +383,6 @@ def tables_of(
         told = {n: t for n, t in source.items() if hasattr(t, "columns") and _key(t.columns)}
         found |= {n: (t, _key(t.columns) or "") for n, t in engine.lazy(told).items()}
     return found
-
-
-def _who(frame: pd.DataFrame, patient: str | None) -> pd.Series:
-    rows = pd.Series([str(row) for row in range(len(frame))], index=frame.index)
-    return rows if patient is None else frame[patient].fillna("row " + rows)
 
 
 def _key(columns: Iterable[str]) -> str | None:

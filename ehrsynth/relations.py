@@ -9,10 +9,11 @@ plain word stands in backticks: ```weight (kg)` / height ** 2``.
 import ast
 import operator
 import re
-from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .errors import InputError, near
 from .kinds import cast, category_text, is_plain_number
 from .schema import MISSING, Column, Schema
 
+States = Mapping[str, object]  # of columns: one, or a list of which each will do
 OTHER = "(other)"  # a number that is not zero
 _NEIGHBORS = 25
 _KNOWN: dict[Any, Callable] = {
@@ -32,10 +34,13 @@ _KNOWN: dict[Any, Callable] = {
 _LONGEST = 1_000  # characters; what is nested deeper would exhaust the stack
 
 
-class Rule(ABC):
-    """Something that holds for every possible patient; each kind of rule is one class."""
+class Rule:
+    """Something that holds for every possible patient; each kind of rule is one class.
 
-    column: str
+    What is about states says its :meth:`cases`; another kind of rule how it is broken and repaired.
+    """
+
+    named: tuple[str, ...] = ("column",)  # the fields that are columns
     kinds: tuple[str, ...]  # that its columns can be of
 
     @property
@@ -46,12 +51,16 @@ class Rule(ABC):
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column the rule speaks of."""
-        return (self.column,)
+        return tuple(getattr(self, name) for name in self.named)
 
     @property
     def changed(self) -> tuple[str, ...]:
         """The columns that :meth:`repair` changes."""
         return self.columns
+
+    def cases(self, schema: Schema) -> list[tuple[States, States]]:
+        """Columns and their states: who has all of the first has all of the second."""
+        return []
 
     def check(self, schema: Schema) -> None:
         """Raise InputError if the columns of `schema` cannot have such a rule."""
@@ -67,16 +76,29 @@ class Rule(ABC):
                     f"it would change {name!r}, which the generator is given; "
                     "write it so that another column gives way."
                 )
+        for name, value in [
+            pair for case in self.cases(schema) for s in case for pair in s.items()
+        ]:
+            check_state(schema[name], value)
 
-    @abstractmethod
     def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
         """Which patients break the rule, and to which it applies: arrays of bool, shape (n,)."""
+        wrong, applies = np.zeros((2, len(table)), dtype=bool)
+        for when, then in self.cases(schema):
+            there = has_all(table, when)
+            applies |= there
+            wrong |= there & ~has_all(table, then)
+        return wrong, applies
 
-    @abstractmethod
     def repair(
         self, table: pd.DataFrame, wrong: np.ndarray, schema: Schema, rng: np.random.Generator
     ) -> None:
         """Make the patients who are `wrong` keep the rule, in place."""
+        for when, then in self.cases(schema):
+            there = has_all(table, when)
+            for name, value in then.items():
+                bad = wrong & there & ~has(table, name, value)
+                put(table, schema[name], value, bad, there & ~wrong, rng)
 
 
 def states(column: Column) -> tuple[str, ...]:
@@ -92,6 +114,17 @@ def texts(value: object) -> list[str]:
     return [category_text(v) for v in (value if several else [value])]  # type: ignore[attr-defined]
 
 
+def check_state(column: Column, value: object) -> None:
+    """Raise InputError unless the column can be in this state, or in each of these."""
+    for text in texts(value) or [""]:
+        if text not in states(column):
+            quotes = " (in quotes)" if isinstance(value, bool) else ""
+            raise InputError(
+                f"{column.name!r} has no value {value!r}; use one of "
+                f"{', '.join(states(column))}{quotes}."
+            )
+
+
 def has(table: pd.DataFrame, name: str, value: object) -> np.ndarray:
     """Who is in this state of a column, or in one of these."""
     values, wanted = table[name], texts(value)
@@ -99,23 +132,20 @@ def has(table: pd.DataFrame, name: str, value: object) -> np.ndarray:
         chosen = isinstance(values.dtype, pd.CategoricalDtype)
         return (values if chosen else values.astype(str)).isin(wanted).to_numpy()
     numbers = values.to_numpy(float)
-    found = np.zeros(len(table), dtype=bool)
-    for text in wanted:
-        if text == MISSING:
-            found |= np.isnan(numbers)
-        elif text == OTHER:
-            found |= ~np.isnan(numbers) & (numbers != 0)
-        else:
-            found |= numbers == float(text)
+    found = np.isin(numbers, [float(text) for text in wanted if text not in (MISSING, OTHER)])
+    if MISSING in wanted:
+        found |= np.isnan(numbers)
+    if OTHER in wanted:
+        found |= ~np.isnan(numbers) & (numbers != 0)
     return found
 
 
-def has_all(table: pd.DataFrame, wanted: Mapping[str, object]) -> np.ndarray:
+def has_all(table: pd.DataFrame, wanted: States) -> np.ndarray:
     """Who is in the wanted state of every column."""
     return np.all([has(table, name, value) for name, value in wanted.items()], axis=0)
 
 
-def said(wanted: Mapping[str, object]) -> str:
+def said(wanted: States) -> str:
     """Columns and their states in words."""
     return " and ".join(f"{name} = {' or '.join(texts(v))}" for name, v in wanted.items())
 
@@ -164,7 +194,7 @@ def put(
 def written(name: str) -> str:
     """A column's name as it stands in a formula."""
     plain = name.isidentifier() and name.isascii() and name not in _KNOWN and name[:2] != "q_"
-    return name if plain and name not in ("and", "or", "not", "if", "in", "is") else f"`{name}`"
+    return name if plain and not iskeyword(name) else f"`{name}`"
 
 
 @lru_cache(maxsize=256)
@@ -173,17 +203,14 @@ def parse(text: str) -> tuple[Any, tuple[str, ...]]:
     plain = re.sub(r"`([^`]+)`", lambda found: f" q_{found[1].encode().hex()} ", text).strip()
     try:
         tree = ast.parse(plain[: _LONGEST * 10] if len(text) <= _LONGEST else "", mode="eval").body
-        heads = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in heads]
-        names.sort(key=lambda node: (node.lineno, node.col_offset))
-        columns = tuple(dict.fromkeys(_column(node) for node in names))
-        _value(tree, dict.fromkeys(columns, np.ones(1)))
+        columns: dict[str, np.ndarray] = defaultdict(lambda: np.ones(1))
+        _value(tree, columns)
     except (SyntaxError, ValueError, KeyError, RecursionError, MemoryError):
         raise InputError(
             f"{text!r} is no formula; write it as weight / height ** 2, with numbers, columns, "
             "+ - * / **, brackets, sqrt, log and exp."
         ) from None
-    return tree, columns
+    return tree, tuple(columns)
 
 
 def compute(text: str, values: Mapping[str, np.ndarray]) -> Any:
@@ -191,25 +218,23 @@ def compute(text: str, values: Mapping[str, np.ndarray]) -> Any:
     return _value(parse(text)[0], values)
 
 
-def _column(node: ast.Name) -> str:
-    return bytes.fromhex(node.id[2:]).decode() if node.id.startswith("q_") else node.id
-
-
 def _value(node: Any, values: Mapping[str, np.ndarray]) -> Any:
     if isinstance(node, ast.Name):
-        return np.asarray(values[_column(node)], dtype=float)
+        name = bytes.fromhex(node.id[2:]).decode() if node.id.startswith("q_") else node.id
+        return np.asarray(values[name], dtype=float)
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return np.float64(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.BinOp) and type(node.op) in _KNOWN:
-        parts, apply = [node.left, node.right], _KNOWN[type(node.op)]
-    elif isinstance(node, ast.UnaryOp) and type(node.op) in _KNOWN:
-        parts, apply = [node.operand], _KNOWN[type(node.op)]
+    what: Any
+    if isinstance(node, ast.BinOp):
+        parts, what = [node.left, node.right], type(node.op)
+    elif isinstance(node, ast.UnaryOp):
+        parts, what = [node.operand], type(node.op)
     elif isinstance(node, ast.Call) and not node.keywords and len(node.args) == 1:
-        parts, apply = node.args, _KNOWN[getattr(node.func, "id", "")]
+        parts, what = node.args, getattr(node.func, "id", "")
     else:
         raise ValueError
     with np.errstate(all="ignore"):
-        return apply(*(_value(part, values) for part in parts))
+        return _KNOWN[what](*(_value(part, values) for part in parts))
 
 
 # -- rules by which a column follows from others ---------------------------------------------
@@ -267,20 +292,17 @@ class Formula(Rule):
         value = compute(self.equals, parts)
         slack = half_unit(schema[self.column]) + 1e-6 * np.abs(value) + 1e-9
         for name, part in parts.items():
-            if step := half_unit(schema[name]):
-                ends = (compute(self.equals, parts | {name: part + s})
-                        for s in (step, -step))  # fmt: skip
-                slack = slack + np.fmax.reduce([np.abs(end - value) for end in ends])
+            step = half_unit(schema[name])
+            ends = [compute(self.equals, parts | {name: part + s}) for s in (step, -step)]
+            slack = slack + np.fmax(*(np.abs(end - value) for end in ends))
         return value, slack
 
     def broken(self, table, schema):
         value, slack = self._expected(table, schema)
         own = numbers(table[self.column])
-        known = ~np.isnan(own)
         # What cannot be computed (a division by zero) is no contradiction.
-        applies = known & np.isfinite(value)
-        off = np.abs(own - value)
-        return applies & ~(off <= slack), applies
+        applies = ~np.isnan(own) & np.isfinite(value)
+        return applies & ~(np.abs(own - value) <= slack), applies
 
     def repair(self, table, wrong, schema, rng):
         value, _ = self._expected(table, schema)
@@ -314,6 +336,7 @@ class Follows(Rule):
     column: str  #: what follows
     of: str  #: from what
     values: Mapping[str, object]  #: by the value of `of`, as of :class:`ehrsynth.rules.Implies`
+    named = ("column", "of")
     kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:
@@ -322,39 +345,8 @@ class Follows(Rule):
         return f"{self.column} follows from {self.of}"
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column, self.of)
-
-    @property
     def changed(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def check(self, schema):
-        super().check(schema)
-        for key, value in self.values.items():
-            check_state(schema[self.of], key)
-            check_state(schema[self.column], value)
-
-    def broken(self, table, schema):
-        wrong, applies = np.zeros((2, len(table)), dtype=bool)
-        for key, value in self.values.items():
-            there = has(table, self.of, key)
-            applies |= there
-            wrong |= there & ~has(table, self.column, value)
-        return wrong, applies
-
-    def repair(self, table, wrong, schema, rng):
-        for key, value in self.values.items():
-            there = has(table, self.of, key)
-            put(table, schema[self.column], value, wrong & there, there & ~wrong, rng)
-
-
-def check_state(column: Column, value: object) -> None:
-    """Raise InputError unless the column can be in this state, or in each of these."""
-    for text in texts(value):
-        if text not in states(column):
-            quotes = " (in quotes)" if isinstance(value, bool) else ""
-            raise InputError(
-                f"{column.name!r} has no value {value!r}; use one of "
-                f"{', '.join(states(column))}{quotes}."
-            )
+    def cases(self, schema):
+        return [({self.of: key}, {self.column: value}) for key, value in self.values.items()]

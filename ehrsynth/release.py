@@ -1,5 +1,6 @@
 """What may leave the house: a package that gives no patient away, and whether it still is it."""
 
+import glob
 import os
 import re
 import shutil
@@ -12,13 +13,7 @@ import pandas as pd
 
 from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
-from .files import (
-    private_folder,
-    read_json,
-    read_table,
-    sha256,
-    write_json,
-)
+from .files import private_folder, read_json, read_table, sha256, write_json
 from .gan.recipe import MODEL_FILES
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .protection import LEAST_PATIENTS
@@ -46,12 +41,9 @@ def release(
 ) -> list[str]:  # fmt: skip
     """Pack what may leave of a finished run into a new folder, or say why it may not.
 
-    The synthetic table (in the form of what was read), the card, the report with its numbers and
-    the columns' description; the model only if asked for. Train, holdout, checkpoints and critics
-    stay. A privacy verdict that is not good needs a person's name; what gives a single patient away
-    (:mod:`ehrsynth.traces`) is refused, whoever signs. Of a run with a guarantee the report stays,
-    and the card says what is guaranteed. What only people know (for whom it is, the license where
-    none is known) goes into the card here, before its hash is taken. The names of what was packed.
+    A privacy verdict that is not good needs a person's name; what gives a single patient away is
+    refused, whoever signs. Of a run with a guarantee the report stays, and the card says what is
+    guaranteed. What only people know goes into the card here. The names of what was packed.
     """
     run, out = Path(run), Path(out)
     if out.is_symlink() or run.resolve() in (out.resolve(), *out.resolve().parents):
@@ -67,12 +59,10 @@ def release(
     else:
         verdict = read_json(run / METRICS_FILE)["verdicts"]["privacy"]
     signature = _signature(signed_by, verdict, needed=not guarantee)
-    _check_typed(run, {"recipient": recipient, "license": license, "signed-by": signed_by})
+    _check_typed(run, recipient=recipient, license=license, signed_by=signed_by)
     private_folder(out.parent)
-    left_over = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}\.part")
-    for folder in out.parent.iterdir():  # of a release to this place that was killed
-        if left_over.fullmatch(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+    for killed in out.parent.glob(f".{glob.escape(out.name)}.{'[a-z0-9_]' * 8}.part"):
+        shutil.rmtree(killed, ignore_errors=True)  # of a release to this place
     # Beside its place: when it is whole, it gets its name at once.
     package = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     try:
@@ -104,43 +94,37 @@ def _plainly(said: str | None) -> str:
     return plain if any(sign.isalnum() for sign in plain) else ""
 
 
-def _check_typed(run: Path, typed: dict[str, str | None]) -> None:
+def _check_typed(run: Path, **typed: str | None) -> None:
     """Refuse what says nothing, and what names a patient: it would stand in card and report.
 
     Who signs may have a name that patients have as well, but no number or date of theirs.
     """
     rare = Rare.load(run)
     for name, text in typed.items():
-        if text is None:
-            continue
-        if not _plainly(text):
-            raise InputError(f"--{name} says nothing ({text!r}); give words, or leave it out.")
-        said = f"{text}\n{_plainly(text)}"
-        if found := rare.found_in_words(f"--{name}", said, texts=name != "signed-by"):
+        option = "--" + name.replace("_", "-")
+        if text is not None and not _plainly(text):
+            raise InputError(f"{option} says nothing ({text!r}); give words, or leave it out.")
+        said = f"{text or ''}\n{_plainly(text)}"
+        if found := rare.found_in_words(option, said, texts=name != "signed_by"):
             raise InputError(f"{run} cannot be released: {found[0]}; say it in other words.")
 
 
 def _pack(run: Path, package: Path, with_model: bool, guaranteed: bool) -> None:
-    for table in run.glob("synthetic.*"):  # in the form of what went in
-        shutil.copyfile(table, package / table.name)
-    if guaranteed:
-        shutil.copyfile(run / GUARANTEE_CARD, package / CARD_FILE)
-    for name in (_SCHEMA, GUARANTEE) if guaranteed else _REPORTS:
-        shutil.copyfile(run / name, package / name)
+    names = [_SCHEMA, GUARANTEE] if guaranteed else [*_REPORTS]
+    names += [table.name for table in run.glob("synthetic.*")]  # in the form of what went in
     if with_model:
         private_folder(package / "model")
-        for file in (run / "model" / name for name in (*_MODEL, NOISY_SUMS)):
-            if file.is_file():
-                shutil.copyfile(file, package / "model" / file.name)
+        names += [f"model/{name}" for name in (*_MODEL, NOISY_SUMS)]
+    for name in names:
+        if not name.startswith("model/") or (run / name).is_file():
+            shutil.copyfile(run / name, package / name)
+    if guaranteed:
+        shutil.copyfile(run / GUARANTEE_CARD, package / CARD_FILE)
 
 
 def _found(run: Path, package: Path, guaranteed: bool) -> list[str]:
-    """What of single patients stands in the package, in sentences.
-
-    Patients with a guarantee are not searched: what they share with a real one is chance, and to
-    look at it would be one look more.
-    """
-    if guaranteed:
+    """What of single patients stands in the package, in sentences."""
+    if guaranteed:  # what these patients share with a real one is chance; that would be a look more
         made = ("synthetic.*", NOISY_SUMS)
         return _searched(run, [f for f in _files(package) if not any(map(f.match, made))])
     schema, settings = Schema.load(run / _SCHEMA), RunFolder(run).content()["settings"]
@@ -149,16 +133,13 @@ def _found(run: Path, package: Path, guaranteed: bool) -> list[str]:
     holdout = fit_into(schema, read_table(run / _HOLDOUT))[0]  # may have what train never has
     real = pd.concat([train, holdout], ignore_index=True)
     found = _searched(run, _files(package))
-    inside = run / INSIDE
-    for file in [*([inside] if inside.is_file() else []), *sorted(package.glob("synthetic.*"))]:
-        if file != inside and inside.is_file():  # in the form of what went in
-            released = fit_into(schema, read_file(file).frame)[0]
-            # Who has another value than 0 or 1 in a yes/no column is no training patient.
-            odd = [n for n in schema.of_kind("binary") if released[n].dtype != train[n].dtype]
-            released[odd] = released[odd].astype(str)
-            released = released[released[odd].isin(["0", "1"]).all(axis=1)].astype(train.dtypes)
-        else:
-            released = schema.cast(read_table(file), where=file.name)
+    # As they were evaluated, and in the form of what went in, which may hide what was copied.
+    for file in [*run.glob(INSIDE), *sorted(package.glob("synthetic.*"))]:
+        released = fit_into(schema, read_file(file).frame)[0]
+        # Who has another value than 0 or 1 in a yes/no column is no training patient.
+        odd = [n for n in schema.of_kind("binary") if released[n].dtype != train[n].dtype]
+        released[odd] = released[odd].astype(str)
+        released = released[released[odd].isin(["0", "1"]).all(axis=1)].astype(train.dtypes)
         if count := copied_numbers(released, real):
             found.append(f"{file.name} holds {count} long numbers of one patient each")
         if count := repeated(released, train, holdout, least):
@@ -167,17 +148,14 @@ def _found(run: Path, package: Path, guaranteed: bool) -> list[str]:
 
 
 def _searched(run: Path, leaving: list[Path]) -> list[str]:
-    """What of the source stands in these files that too few patients have, also of what was left
-    out when it was read."""
+    """What stands in these files that too few patients of the source have."""
     rare, content = Rare.load(run), RunFolder(run).content()
     counted = frozenset(re.findall(r"\d{6,}", str(content["facts"])))
     return [said for file in leaving for said in rare.found_in(file, counted)]
 
 
 def _close(package: Path, signature: dict, verdict: dict, recipient: str, license: str) -> None:
-    """Write who signed on top of card and report, and what was left open below; then the manifest.
-    Let everybody read.
-    """
+    """Write into card and report who signed and what was left open, then the manifest."""
     level, name, day = verdict["level"], signature.get("name", ""), signature.get("date", "")
     said = (
         f"{name} has released this data on {day} and answers for it. The privacy verdict was: "
@@ -226,40 +204,41 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
     wrong = _differences(folder, unfinished)
     if wrong or not (folder / INSIDE_RARE).is_file():
         return wrong
-    return _searched(folder, [file for file in _files(folder) if _may_leave(folder, file)])
+    may_leave = (*_REPORTS, *(f"model/{name}" for name in _MODEL))
+    tables = folder.glob("synthetic.*")
+    files = [*tables, *(path for name in may_leave if (path := folder / name).is_file())]
+    return _searched(folder, sorted(files))
 
 
 def _differences(folder: Path, unfinished: bool) -> list[str]:
-    if (folder / MANIFEST).is_file():
-        return _compare(folder, _known(folder), (MANIFEST,))
-    if not (folder / RUN_FILE).is_file():
-        raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
-    run = RunFolder(folder)
-    told = [stage for stage in STAGES if unfinished or stage in run.noted("finished")]
-    wrong = [f"{stage} {why}" for stage in told if (why := run.stale(stage, ()))]
-    return wrong + _compare(folder, _known(folder), _OURS)
+    known, wrong, is_run = _known(folder), [], not (folder / MANIFEST).is_file()
+    if is_run:
+        run = RunFolder(folder)
+        told = [stage for stage in STAGES if unfinished or stage in run.noted("finished")]
+        wrong = [f"{stage} {why}" for stage in told if (why := run.stale(stage, ()))]
+    there = {path.relative_to(folder).as_posix() for path in _files(folder)}
+    for name, digest in known.items():
+        if name not in there or not _is(folder / name, digest):
+            wrong.append(f"{name} is {'changed' if name in there else 'missing'}")
+    known_too = {*known, *(_OURS if is_run else [MANIFEST])}
+    return wrong + [f"{name} is not in it" for name in sorted(there - known_too)]
 
 
 def _known(folder: Path) -> dict[str, str]:
     """The hash of each file, as the manifest of a package or a run has it."""
-    is_package = (folder / MANIFEST).is_file()
-    noted = read_json(folder / MANIFEST) if is_package else RunFolder(folder).content()
-    stages = [noted] if is_package else noted["finished"].values()
+    if (folder / MANIFEST).is_file():
+        parts = [read_json(folder / MANIFEST)]
+    elif (folder / RUN_FILE).is_file():
+        parts = list(RunFolder(folder).content()["finished"].values())
+    else:
+        raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
     known: dict[str, str] = {}
-    for stage in stages:
-        files = stage.get("files", {}) if isinstance(stage, dict) else None
+    for part in parts:
+        files = part.get("files", {}) if isinstance(part, dict) else None
         if not isinstance(files, dict):
             raise InputError(f"{folder} has no manifest of ehrsynth; take it anew.")
         known |= files
     return known
-
-
-def _may_leave(run: Path, file: Path) -> bool:
-    """Whether a release of this run takes a file, the model's included."""
-    name = file.relative_to(run).as_posix()
-    return name in (*_REPORTS, *(f"model/{one}" for one in _MODEL)) or (
-        name == file.name and name.startswith("synthetic.")
-    )
 
 
 def digest(folder: str | Path) -> str:
@@ -273,12 +252,13 @@ def check_beside(path: str | Path) -> None:
     path = Path(path).resolve()
     for folder in path.parents[:3]:
         if (folder / MANIFEST).is_file() or (folder / RUN_FILE).is_file():
-            name = path.relative_to(folder).as_posix()
-            known = {
-                n: d for n, d in _known(folder).items()
-                if ".." not in n.split("/") and (n == name or n.startswith(f"{name}/"))
-            }  # fmt: skip
-            if wrong := [n for n, d in known.items() if not _is(folder / n, d)]:
+            asked = path.relative_to(folder).as_posix()
+            wrong = [
+                name for name, digest in _known(folder).items()
+                if (name == asked or name.startswith(f"{asked}/"))
+                and (".." in name.split("/") or not _is(folder / name, digest))
+            ]  # fmt: skip
+            if wrong:
                 raise InputError(
                     f"{some(wrong, 3)} in {folder} is not what its manifest says; take it from "
                     "where it was made, or make it again."
@@ -288,13 +268,3 @@ def check_beside(path: str | Path) -> None:
 
 def _is(path: Path, digest: str) -> bool:
     return path.is_file() and not path.is_symlink() and sha256(path) == digest
-
-
-def _compare(folder: Path, known: dict[str, str], ours: tuple[str, ...]) -> list[str]:
-    there = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
-    changed = [
-        f"{name} is {'changed' if name in there else 'missing'}"
-        for name, digest in known.items()
-        if name not in there or not _is(there[name], digest)
-    ]
-    return changed + [f"{name} is not in it" for name in there if name not in (*known, *ours)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import read_by_hand, write_json
-from .relations import Follows, Formula, Rule, check_state, has, has_all, parse, put, said, similar
+from .relations import Follows, Formula, Rule, States, parse, said, similar
 from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,15 @@ class Only(Rule):
         return f"{self.column} only in sex {self.sex}"
 
     def check(self, schema: Schema) -> None:
-        super().check(schema)
         if self.sex not in ("F", "M"):
             raise InputError(f"it has sex {self.sex!r}; use F or M.")
         if schema.sex is None:
             raise InputError("no column holds the sex (a demographic with the categories F and M).")
+        super().check(schema)
 
-    def broken(self, table, schema):
-        applies = ~has(table, schema.sex, self.sex)
-        return applies & has(table, self.column, "1"), applies
-
-    def repair(self, table, wrong, schema, rng):
-        table[self.column] = table[self.column].where(~wrong, 0).astype(np.uint8)
+    def cases(self, schema):
+        others = [category for category in schema[schema.sex].categories if category != self.sex]
+        return [({schema.sex: others}, {self.column: 0})]
 
 
 @dataclass(frozen=True)
@@ -62,14 +59,11 @@ class Above(Rule):
     column: str  #: the larger
     other: str  #: the smaller
     equal: bool = False  #: whether the two may be equal
+    named = ("column", "other")
     kinds = ("continuous",)
 
     def __str__(self) -> str:
         return f"{self.column} {'at least' if self.equal else 'above'} {self.other}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column, self.other)
 
     def check(self, schema: Schema) -> None:
         super().check(schema)
@@ -117,18 +111,17 @@ class Between(Rule):
         if self.low is None and self.high is None:
             raise InputError("it has neither low nor high; give one of them.")
         low, high = self._ends(column)
-        least, most = column.clip(np.array([-np.inf, np.inf]))
-        if max(low, least) > min(high, most):
-            decimals = "any" if column.decimals is None else column.decimals
+        if low > high:
+            least, most = column.clip(np.array([-np.inf, np.inf]))
             raise InputError(
-                f"{self} leaves no value, as the column goes from {least:g} to {most:g} with "
-                f"{decimals} decimals."
+                f"{self} leaves no value, as the column goes from {least:g} to {most:g}"
+                f"{'' if column.decimals is None else f' with {column.decimals} decimals'}."
             )
 
     def _ends(self, column: Column) -> tuple[float, float]:
-        """The smallest and the largest number of the range that has the column's decimals."""
-        low = -np.inf if self.low is None else self.low
-        high = np.inf if self.high is None else self.high
+        """The smallest and the largest number of the range that the column can hold."""
+        low = max(-np.inf if x is None else x for x in (self.low, column.lower))
+        high = min(np.inf if x is None else x for x in (self.high, column.upper))
         if column.decimals is None:
             return low, high
         unit = 10.0**column.decimals
@@ -141,9 +134,8 @@ class Between(Rule):
         return known & (np.clip(values, self.low, self.high) != values), known
 
     def repair(self, table, wrong, schema, rng):
-        values = table[self.column].to_numpy(float, copy=True)
-        values[wrong] = np.clip(values[wrong], *self._ends(schema[self.column]))
-        table[self.column] = values
+        nearer = table[self.column].clip(*self._ends(schema[self.column]))
+        table[self.column] = table[self.column].where(~wrong, nearer)
 
 
 @dataclass(frozen=True)
@@ -155,8 +147,8 @@ class Implies(Rule):
 
     #: column and value, of yes/no columns (1 or 0), categories, and numbers ("(missing)", 0, or
     #: "(other)"); of a list each value will do
-    when: Mapping[str, object]
-    then: Mapping[str, object]  #: the same
+    when: States
+    then: States  #: the same
     kinds = ("binary", "categorical", "continuous")
 
     def __str__(self) -> str:
@@ -171,50 +163,32 @@ class Implies(Rule):
         return tuple(self.then)
 
     def check(self, schema: Schema) -> None:
-        super().check(schema)
         if not self.when or not self.then:
             raise InputError("when and then each need a column and its value.")
         if doubled := [name for name in self.then if name in self.when]:
             raise InputError(f"{doubled[0]!r} is in when and in then; name it once.")
-        for name, value in (*self.when.items(), *self.then.items()):
-            check_state(schema[name], value)
+        super().check(schema)
 
-    def broken(self, table, schema):
-        applies = has_all(table, self.when)
-        return applies & ~has_all(table, self.then), applies
-
-    def repair(self, table, wrong, schema, rng):
-        good = has_all(table, self.when) & ~wrong
-        for name, value in self.then.items():
-            put(table, schema[name], value, wrong & ~has(table, name, value), good, rng)
+    def cases(self, schema):
+        return [(self.when, self.then)]
 
 
 @dataclass(frozen=True)
 class Drop(Rule):
     """A relation that was found and is not to be kept.
     Chapter generation, "Rules as data".
-
-    Parameters
-    ----------
-    relation : str
-        As the log and the report write it; "found" for all.
     """
 
-    relation: str
-    columns = ()
+    relation: str  #: as the log and the report write it; "found" for all
+    named = ()
 
     def __str__(self) -> str:
         return f"dropped: {self.relation}"
 
-    def broken(self, table, schema):
-        return np.zeros((2, len(table)), dtype=bool)
 
-    def repair(self, table, wrong, schema, rng):
-        pass
-
-
-_ALL = (Only, Above, Between, Implies, Formula, Follows, Drop)
-KINDS = {kind.__name__.lower(): kind for kind in _ALL}
+KINDS: dict[str, Any] = {
+    kind.__name__.lower(): kind for kind in (Only, Above, Between, Implies, Formula, Follows, Drop)
+}
 
 ORDERED = (Above(SYSTOLIC, DIASTOLIC),)
 # Once for each of the two that is the outcome: the other one gives way.
@@ -272,20 +246,20 @@ def chosen_rules(
             check_rules([rule], schema, f"{path}, rule", number)
             own.append(rule)
     own_of_schema = clinical_rules(schema) if clinical else ()
-    given = list({str(rule): rule for rule in (*own_of_schema, *found)}.values())
+    given = {str(rule): rule for rule in (*own_of_schema, *found)}
     off = {rule.relation for rule in own if isinstance(rule, Drop)}
-    if unknown := off - {"found"} - set(map(str, given)):
+    if unknown := off - {"found"} - set(given):
         log.warning("%s drops %r, which nobody found.", path, min(unknown))
     # A formula of the person's is in the place of one that was found.
     mine = {rule.column for rule in own if isinstance(rule, Formula)}
-    kept = [
-        rule for rule in given
-        if str(rule) not in off
+    kept = {
+        name: rule
+        for name, rule in given.items()
+        if name not in off
         and not ("found" in off and rule in found)
         and not (isinstance(rule, Formula) and rule.column in mine)
-    ]  # fmt: skip
-    known = set(map(str, kept))
-    return kept + [r for r in own if not isinstance(r, Drop) and str(r) not in known]
+    }
+    return list((kept | {str(r): r for r in own if not isinstance(r, Drop)}).values())
 
 
 def summary(repaired: Mapping[str, int], most: int = 5) -> str:
@@ -296,8 +270,7 @@ def summary(repaired: Mapping[str, int], most: int = 5) -> str:
     if not done:
         return f"Nothing to repair: all patients keep the {len(repaired)} clinical rules."
     said = [f"{rule}: {n:,}" for n, rule in done[:most]]
-    if len(done) > most:
-        said.append(f"{len(done) - most} more rules")
+    said += [f"{len(done) - most} more rules"] if len(done) > most else []
     return f"{sum(n for n, _ in done):,} repairs ({'; '.join(said)})."
 
 
@@ -342,46 +315,29 @@ def _rule(where: str, entry: object) -> Rule:
     keys = {field.name: field.default for field in fields(KINDS[kind])}
     if not isinstance(said, Mapping):
         raise InputError(f"{where} should have the keys {', '.join(keys)}, not {said!r}.")
-    for key, value in said.items():
+    for key in dict.fromkeys((*said, *keys)):
         if key not in keys:
             raise InputError(f"{where} has the key {key!r}; use {', '.join(keys)}.")
-        _check_value(where, key, value)
-    for key, default in keys.items():
-        if key not in said and default is MISSING:
+        if key not in said and keys[key] is MISSING:
             raise InputError(f"{where} has no {key}; use {', '.join(keys)}.")
-    return KINDS[kind](**said)
-
-
-def _check_value(where: str, key: str, value: Any) -> None:
-    good, wanted = _WANTED.get(key, _TEXT)
-    if not good(value):
-        raise InputError(f"{where} says {key} {value!r}; use {wanted}.")
-    if key == "equals":
-        try:
-            parse(value)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-
-
-def _is_end(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and bool(np.isfinite(value)))
-
-
-def _are_states(value: Any) -> bool:
-    """Whether these are columns and for each a value, or a list of values."""
-    return isinstance(value, Mapping) and all(
-        isinstance(name, str | int)
-        and (several := value[name] if isinstance(value[name], list) else [value[name]])
-        and all(isinstance(one, str | int | float) for one in several)
-        for name in value
-    )
+        good, wanted = _WANTED.get(key, _TEXT)
+        if key in said and not good(said[key]):
+            raise InputError(f"{where} says {key} {said[key]!r}; use {wanted}.")
+    try:
+        rule = KINDS[kind](**said)
+        parse(getattr(rule, "equals", "0"))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return rule
 
 
 _TEXT = (lambda value: isinstance(value, str), "a text (in quotes if it looks like a number)")
-_END = (_is_end, "a number")
-_STATES = (_are_states, "columns and their values, as in {dialysis: 1}")
+_END = (lambda x: x is None or (type(x) in (int, float) and np.isfinite(x)), "a number")
+_STATES = (
+    lambda value: isinstance(value, Mapping),
+    "columns and their values, as in {dialysis: 1}",
+)
 _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "low": _END, "high": _END, "when": _STATES, "then": _STATES,
-    "values": (_are_states, "values of the one and of the other column, as in {A1: A}"),
+    "low": _END, "high": _END, "when": _STATES, "then": _STATES, "values": _STATES,
     "equal": (lambda value: isinstance(value, bool), "true or false"),
 }  # fmt: skip

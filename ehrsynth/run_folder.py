@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -43,52 +43,33 @@ _GIT_IGNORE, _IGNORE_ALL = ".gitignore", "*\n"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """What of a run is in which file: a flat table comes out as it went in, all else as Parquet."""
 
-    is_table: bool
-    ending: str  # of the synthetic patients that may be handed out
-    runs: int
+    released: str  # may be handed out
+    inside: str  # the same patients as they are evaluated
+    candidates: dict[str, str]  # by the folder of each model, the file of what it generates
+    stages: dict[str, list[str]]  # what each stage leaves
 
     @classmethod
     def of(cls, dataset: str, data: object, format: str | None, runs: int) -> "RunFiles":
         """By the data set, where it lies, and the format that was asked for."""
         is_table = dataset == "table"
         as_it_was = table_ending(data) if is_table and isinstance(data, str | Path) else ""
-        return cls(is_table, f".{format}" if format else as_it_was or ".parquet", runs)
-
-    @property
-    def released(self) -> str:
-        """The file that may be handed out."""
-        return f"synthetic{self.ending}"
-
-    @property
-    def inside(self) -> str:
-        """The same patients as they are evaluated."""
-        return INSIDE if self.is_table or self.ending != ".parquet" else SYNTHETIC
-
-    @property
-    def candidates(self) -> dict[str, str]:
-        """By the folder of each model, the file of what it generates."""
-        if self.runs == 1:
-            return {"model": self.inside}
-        folders = [f"runs/{run}" for run in range(1, self.runs + 1)]
-        return {folder: f"{folder}/{SYNTHETIC}" for folder in folders}
-
-    @property
-    def stages(self) -> dict[str, list[str]]:
-        """What each stage leaves. Of several runs, the evaluation chooses what is kept."""
-        kept = list(dict.fromkeys([self.inside, self.released]))
-        data = [*STAGES["data"], *[f"model/{FORM_FILE}"] * self.is_table]
-        if self.runs == 1:
-            return STAGES | {"data": data, "generation": kept}
-        return STAGES | {
-            "data": data,
-            "training": [f"{folder}/{name}" for folder in self.candidates for name in MODEL_FILES],
-            "generation": list(self.candidates.values()),
-            "evaluation": [*STAGES["training"], *kept, *STAGES["evaluation"]],
+        released = f"synthetic.{format}" if format else f"synthetic{as_it_was or '.parquet'}"
+        inside = INSIDE if is_table or released != SYNTHETIC else SYNTHETIC
+        kept = list(dict.fromkeys([inside, released]))
+        stages = STAGES | {"data": [*STAGES["data"], *[f"model/{FORM_FILE}"] * is_table]}
+        if runs == 1:
+            return cls(released, inside, {"model": inside}, stages | {"generation": kept})
+        folders = [f"runs/{run}" for run in range(1, runs + 1)]
+        candidates = {folder: f"{folder}/{SYNTHETIC}" for folder in folders}
+        stages |= {
+            "training": [f"{folder}/{name}" for folder in folders for name in MODEL_FILES],
+            "generation": list(candidates.values()),
+            "evaluation": [*STAGES["training"], *kept, *STAGES["evaluation"]],  # it chooses one
         }
+        return cls(released, inside, candidates, stages)
 
 
 @dataclass
@@ -97,19 +78,10 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def _file(self) -> Path:
-        return self.path / FILE
-
     @cached_property
     def lock(self) -> FileLock:
         """Chapters run side by side share a folder: only one of them makes a stage."""
         return FileLock(self.path / ".lock", mode=0o600)
-
-    @property
-    def inside(self) -> str:
-        """The file of the synthetic patients as they are evaluated."""
-        return INSIDE if (self.path / INSIDE).is_file() else SYNTHETIC
 
     def claim(self, settings: dict, version: str, private: bool) -> None:
         """Start ``run.json``, or check that the folder holds this very run and nothing else.
@@ -121,16 +93,15 @@ class RunFolder:
                 f"{self.path} holds links to elsewhere ({some(links, 4)}); nothing in it was "
                 "touched: choose another folder, or put the files themselves there."
             )
-        if self._file.exists():
+        if (self.path / FILE).exists():
             content = self.content()
-            if ("epsilon" in content["settings"]) != ("epsilon" in settings):
-                how = "without" if "epsilon" in settings else "with"
-                raise InputError(f"{self.path} holds a run {how} epsilon; choose another folder.")
-            found = content["settings"] | {"version": content.get("version", "unknown")}
-            for name, value in (settings | {"version": version}).items():
-                if found.get(name, value) != value:
+            found = {"version": content.get("version"), **content["settings"]}
+            asked = {"version": version, **settings}
+            for name in {**asked, **found}:
+                old, new = found.get(name), asked.get(name)
+                if old != new:
                     raise InputError(
-                        f"{self.path} holds a run with {name} {found[name]!r}, not {value!r}; "
+                        f"{self.path} holds a run with {name} {old!r}, not {new!r}; "
                         "choose another folder, or delete this one to start over."
                     )
             return
@@ -150,35 +121,32 @@ class RunFolder:
 
     def content(self) -> dict[str, Any]:
         """All of ``run.json``, or say that it is not ours."""
-        content = read_json(self._file)
-        known = isinstance(content, dict) and all(
-            isinstance(content.get(name), dict) for name in ("settings", "facts", "finished")
-        )
-        if not known:
-            raise InputError(f"{self._file} is not of a run of ehrsynth; choose another folder.")
-        return content
+        content, parts = read_json(self.path / FILE), ("settings", "facts", "finished")
+        if isinstance(content, dict) and all(isinstance(content.get(n), dict) for n in parts):
+            return content
+        raise InputError(f"{self.path / FILE} is not of a run of ehrsynth; choose another folder.")
 
     def stale(self, stage: str, files: Iterable[str]) -> str:
         """Why what a stage has left cannot be used, or nothing."""
-        left = self._left(stage)
+        content, left = self.content(), self._left(stage)
         if left is None:
             return "is not finished"
-        if stage == "data" and self.changed():
+        if stage == "data" and content.get("digest") != _digest(content):
             return f"left other notes than those in {FILE}"
-        if self.noted("finished")[stage].get("made_of") != self._before(stage):
+        if content["finished"][stage].get("made_of") != self._before(stage):
             return "was made of other files than those that are there"
-        return next(filter(None, (self._differs(name, left) for name in files)), "")
+        for name in files:
+            if not (self.path / name).is_file():
+                return f"has lost {name}"
+            if left.get(name) != sha256(self.path / name):
+                return f"left another {name} than the one that is there"
+        return ""
 
     def _left(self, stage: str) -> dict[str, str] | None:
         """The SHA-256 of every file that a stage has left; None of one that is not finished."""
         noted = self.noted("finished").get(stage)
         files = noted.get("files") if isinstance(noted, dict) else None
         return files if isinstance(files, dict) else None
-
-    def changed(self) -> bool:
-        """Whether ``run.json`` says something else than was noted."""
-        content = self.content()
-        return content.get("digest") != _digest(content)
 
     def _before(self, stage: str) -> str:
         """The digest of all that the stages before this one have left."""
@@ -190,19 +158,8 @@ class RunFolder:
         why = {stage: self.stale(stage, self._left(stage) or ()) for stage in STAGES}
         return [f"{stage} {said}" for stage, said in why.items() if said]
 
-    def _differs(self, name: str, left: dict[str, str]) -> str:
-        path = self.path / name
-        if not path.is_file():
-            return f"has lost {name}"
-        if left.get(name) != sha256(path):
-            return f"left another {name} than the one that is there"
-        return ""
-
     def other_inputs(self, now: dict[str, str]) -> str:
-        """Which inputs are no longer those that the run was made of, or nothing.
-
-        Where no input is there any more, what was made of it still stands.
-        """
+        """Which inputs the run was not made of; where none is there any more, it stands."""
         before = self.noted("inputs") if now else {}
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         return f"was made of what has changed since ({some(changed, 3)})" if changed else ""
@@ -233,11 +190,10 @@ class RunFolder:
         """Remove what claimed the folder when the very first stage could not be finished."""
         if self.noted("finished"):
             return
-        ours = [FILE, ".lock"]
         ignore = self.path / _GIT_IGNORE
         if ignore.is_file() and ignore.read_text(encoding="utf-8") == _IGNORE_ALL:
-            ours.append(_GIT_IGNORE)
-        for name in ours:
+            ignore.unlink()
+        for name in (FILE, ".lock"):
             (self.path / name).unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()
@@ -252,7 +208,7 @@ class RunFolder:
 
     def _write(self, content: dict) -> None:
         content = json.loads(json.dumps(content))  # as it is read again
-        write_json(content | {"digest": _digest(content)}, self._file)
+        write_json(content | {"digest": _digest(content)}, self.path / FILE)
 
 
 def _digest(content: dict) -> str:

@@ -3,8 +3,6 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -67,11 +65,14 @@ def _fit(
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if not encoded.values.flags.writeable:  # memory shared between processes; torch wants its own
         encoded = Encoded(encoded.values.copy(), encoded.layout)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums of floats depend on how many there are
     try:
-        with _one_thread():
-            return model.fit(encoded, progress=progress, checkpoint_dir=checkpoint_dir)
+        return model.fit(encoded, progress=progress, checkpoint_dir=checkpoint_dir)
     except InputError as error:
         raise type(error)(f"{name} (seed {model.seed}): {error}") from error
+    finally:
+        torch.set_num_threads(before)
 
 
 def _end_with(parent: int) -> None:
@@ -79,14 +80,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch with one thread: sums of floats depend on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -95,20 +95,13 @@ class Column:
 class Schema:
     """The columns of a patient table, in order.
     Chapter data-types, "The patient table and its schema".
-
-    Parameters
-    ----------
-    columns : tuple of Column
-        No two of one name, and at most one outcome.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  #: no two of one name, and at most one outcome
 
     def __post_init__(self):
         object.__setattr__(self, "columns", tuple(self.columns))
-        names = self.names
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
+        if doubled := sorted(pd.Index(self.names)[pd.Index(self.names).duplicated()]):
             raise InputError(f"Column name {doubled[0]!r} appears twice; rename one of them.")
         for role in ("outcome", "time"):
             if len(of_role := self.of_role(role)) > 1:
@@ -160,8 +153,8 @@ class Schema:
 
         It is the demographic categorical that has both categories F and M.
         """
-        people = (self[name] for name in self.of_role("demographic"))
-        return next((c.name for c in people if {"F", "M"} <= set(c.categories)), None)
+        people = self.of_role("demographic")
+        return next((name for name in people if {"F", "M"} <= set(self[name].categories)), None)
 
     def outcome_values(self, table: pd.DataFrame) -> np.ndarray:
         """The outcome as 0 and 1: of a two-category outcome the last one counts as 1.
@@ -172,8 +165,7 @@ class Schema:
         """
         if self.outcome is None:
             raise InputError("No column has the role outcome; name one with --outcome COLUMN.")
-        column = self[self.outcome]
-        values = table[column.name]
+        column, values = self[self.outcome], table[self.outcome]
         if column.kind == "categorical":
             return (values.astype(str) == column.categories[-1]).to_numpy(np.uint8)
         return values.to_numpy(np.uint8)
@@ -184,16 +176,11 @@ class Schema:
         return Schema(tuple(c for c in self.columns if c.name in wanted))
 
     def attach(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Give a table this schema to carry along.
+        """A shallow copy of a table that carries this schema along.
 
         Parameters
         ----------
         table : DataFrame
-
-        Returns
-        -------
-        DataFrame
-            A shallow copy with the schema in its attributes.
         """
         table = table.copy(deep=False)
         table.attrs[_ATTRIBUTE] = self.to_json()
@@ -201,16 +188,11 @@ class Schema:
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Schema":
-        """The schema attached to `table`.
+        """The schema attached to `table`, of the columns that it has, in its order.
 
         Parameters
         ----------
         table : DataFrame
-
-        Returns
-        -------
-        Schema
-            Of the columns that the table has, in its order.
         """
         if (schema := cls.attached(table)) is None:
             raise InputError(
@@ -222,8 +204,7 @@ class Schema:
     @classmethod
     def attached(cls, table: pd.DataFrame) -> "Schema | None":
         """The attached schema of the columns that the table has, in its order, or None."""
-        text = table.attrs.get(_ATTRIBUTE)
-        if text is None:
+        if (text := table.attrs.get(_ATTRIBUTE)) is None:
             return None
         schema = cls.from_json(text)
         if list(table.columns) == schema.names:
@@ -231,44 +212,35 @@ class Schema:
         return cls(tuple(schema[name] for name in table.columns if name in schema))
 
     def cast(self, table: pd.DataFrame, where: str = "the table") -> pd.DataFrame:
-        """Check that `table` fits this schema and give each column its proper dtype.
+        """Check that `table` fits this schema and give each of its columns the proper dtype.
 
         Parameters
         ----------
         table : DataFrame
         where : str
             What to call the table in errors, which name the column and the value.
-
-        Returns
-        -------
-        DataFrame
-            The schema's columns, in its order, with the schema attached.
         """
-        missing = [name for name in self.names if name not in table.columns]
-        if missing:
-            raise InputError(f"Column {missing[0]!r} is missing from {where}.")
-        columns, of = {}, f"of {where}"
+        columns = {}
         for c in self.columns:
-            columns[c.name] = cast(table[c.name], c.kind, c.categories, f"Column {c.name!r} {of}")
+            if c.name not in table.columns:
+                raise InputError(f"Column {c.name!r} is missing from {where}.")
+            what = f"Column {c.name!r} of {where}"
+            columns[c.name] = cast(table[c.name], c.kind, c.categories, what)
         return self.attach(pd.DataFrame(columns, index=table.index))
 
     def plausible(self, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         """The table without numbers outside their bounds, and how many there were, by column."""
         table, counts = table.copy(deep=False), {}
         for name in self.of_kind("continuous"):
-            values = table[name].to_numpy(float)
-            inside = self[name].within(values)
-            if outside := int(np.isnan(inside).sum() - np.isnan(values).sum()):
+            inside = self[name].within(table[name].to_numpy(float))
+            if outside := int((np.isnan(inside) & table[name].notna()).sum()):
                 counts[name], table[name] = outside, inside
         return table, counts
 
     def to_json(self) -> str:
         """One line of JSON, without the fields that have their default."""
-        default = asdict(Column("", "binary"))
-        columns = [
-            {k: v for k, v in asdict(c).items() if k in ("name", "kind", "role") or v != default[k]}
-            for c in self.columns
-        ]
+        default = asdict(Column("", "binary")) | {"name": None, "kind": None, "role": None}
+        columns = [{k: v for k, v in asdict(c).items() if v != default[k]} for c in self.columns]
         return json.dumps({"columns": columns})
 
     @classmethod
@@ -300,13 +272,7 @@ class Schema:
         return cls.from_json(json.dumps(read_json(path)), where=str(path))
 
     def to_frame(self) -> pd.DataFrame:
-        """The schema as a table a person can read.
-
-        Returns
-        -------
-        DataFrame
-            A row a column: its name, kind, role and meaning.
-        """
+        """A row a column, for a person to read: its name, kind, role and meaning."""
         rows = [(c.name, c.kind, c.role, c.title) for c in self.columns]
         return pd.DataFrame(rows, columns=["column", "kind", "role", "meaning"])
 

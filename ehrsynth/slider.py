@@ -43,11 +43,9 @@ def slider(
     from IPython.display import HTML
 
     pictures, labels, alts = [_png(figure) for figure in frames], [*labels], [*alts]
-    if not pictures:
-        raise InputError("A slider needs at least one frame.")
-    if not len(pictures) == len(labels) == len(alts) or not all([*labels, *alts]):
+    if not pictures or not len(pictures) == len(labels) == len(alts) or not all(labels + alts):
         raise InputError(
-            "A slider needs a label and an alt text for every frame; there are "
+            "A slider needs at least one frame, each with a label and an alt text; there are "
             f"{len(pictures)} frames, {len([*filter(None, labels)])} labels and "
             f"{len([*filter(None, alts)])} alt texts."
         )

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import beta, binomtest, norm, rankdata, t
+from scipy.special import expit, logit
+from scipy.stats import CensoredData, beta, binomtest, ecdf, norm, rankdata, t
 
 Z95 = float(norm.ppf(0.975))
 _BLOCK = 1_024  # rows whose distances are computed at once
@@ -40,10 +41,7 @@ def normal_interval(value: float, error: float, quantile: float = Z95) -> Estima
 
 
 def wilson(hits: int, n: int) -> Estimate:
-    """A share with its Wilson interval, which is right near 0 and 1 where Wald's is not.
-
-    Source: Wilson, J Am Stat Assoc 1927;22:209-212.
-    """
+    """A share with its Wilson interval, which is right near 0 and 1 where Wald's is not."""
     if n <= 0:
         raise NotComputable("there are no patients to count")
     share, interval = hits / n, binomtest(hits, n).proportion_ci(method="wilson")
@@ -57,10 +55,7 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
 
 
 def jackknife_variance(left_out: np.ndarray) -> float:
-    """Variance of a statistic, from its values without each of some equal groups in turn.
-
-    Source: Kott, J Off Stat 2001;17:521-526.
-    """
+    """Variance of a statistic, from its values without each of some equal groups (Kott 2001)."""
     count = len(left_out)
     return (count - 1) / count * float(np.sum((left_out - np.mean(left_out)) ** 2))
 
@@ -69,10 +64,7 @@ def group_sums(
     rows: np.ndarray, rng: np.random.Generator, groups: int = 20,
     sums: Callable[[np.ndarray], np.ndarray] = lambda part: part.sum(axis=0, dtype=np.float64),
 ) -> np.ndarray:  # fmt: skip
-    """Sums of the rows in each of at most so many random groups, for :func:`jackknife`.
-
-    The result has a row a group, and the number of its rows in column 0.
-    """
+    """Number of rows and their sums, of at most so many random groups, for :func:`jackknife`."""
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
     parts = [rows[member == g] for g in range(groups)]
@@ -95,10 +87,7 @@ def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
 
 
 def holm(chances: np.ndarray) -> np.ndarray:
-    """Chances corrected for how many were looked at: one below 5 % is wrong in 5 % of cases.
-
-    Source: Holm, Scand J Stat 1979;6:65-70.
-    """
+    """Chances, corrected so that any is below 5 % in 5 % of cases by chance alone (Holm 1979)."""
     order, count = np.argsort(chances, kind="stable"), len(chances)
     found = np.empty(count)
     found[order] = np.maximum.accumulate(chances[order] * np.arange(count, 0, -1))
@@ -111,11 +100,9 @@ def holm(chances: np.ndarray) -> np.ndarray:
 def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
     """Probability that a case scores higher than a control (ties count half).
 
-    The interval is DeLong's, on the logit scale so that it stays between 0 and 1; when the
-    groups do not overlap at all, its open end is the exact binomial one of the smaller group.
-
-    Source: DeLong et al., Biometrics 1988;44:837-845; fast form: Sun and Xu, IEEE Signal
-    Process Lett 2014;21:1389-1393.
+    The interval is DeLong's (Biometrics 1988;44:837-845), on the logit scale so that it stays
+    between 0 and 1; when the groups do not overlap at all, its open end is the exact binomial one
+    of the smaller group.
     """
     placements = _placements(cases, controls)
     area = float(placements[0].mean())
@@ -124,9 +111,8 @@ def auroc(cases: np.ndarray, controls: np.ndarray) -> Estimate:
         smaller = min(len(cases), len(controls))
         slack = 1 - beta.ppf(0.025, smaller, 1) if area in (0.0, 1.0) else 0.5
         return Estimate(area, max(area - slack, 0.0), min(area + slack, 1.0))
-    logit, error = np.log(area / (1 - area)), np.sqrt(variance) / (area * (1 - area))
-    low, high = (float(1 / (1 + np.exp(-(logit + s * Z95 * error)))) for s in (-1, 1))
-    return Estimate(area, low, high)
+    error = np.sqrt(variance) / (area * (1 - area))
+    return Estimate(area, *(float(expit(logit(area) + s * Z95 * error)) for s in (-1, 1)))
 
 
 def _placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,10 +125,7 @@ def _placements(cases: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np
 
 
 def auroc_parts(score: np.ndarray, is_case: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUROC, and what each patient adds to its error: the sum of squares is the variance.
-
-    Source: DeLong et al., see :func:`auroc`.
-    """
+    """AUROC, and what each patient adds to its error: the sum of squares is the variance."""
     case = is_case.astype(bool)
     v_cases, v_controls = _placements(score[case], score[~case])
     area, influence = float(v_cases.mean()), np.zeros(len(score))
@@ -193,21 +176,12 @@ def two_sample_test(
 # -- time to an event ----------------------------------------------------------------------
 
 
-def kaplan_meier(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """When events happen, the share that lives on without one, and its standard error.
+def kaplan_meier(time: np.ndarray, event: np.ndarray):
+    """The share that lives on without an event, as a curve of SciPy (with Greenwood's interval).
 
-    `event` is 0 where the following ended without it (censored). Source: Kaplan and Meier, J Am
-    Stat Assoc 1958;53:457-481; error: Greenwood 1926.
+    `event` is 0 where the following ended without it (censored).
     """
-    times, place = np.unique(time, return_inverse=True)
-    happened = np.bincount(place, event, len(times))
-    at_risk = len(time) - np.searchsorted(np.sort(time), times, "left")
-    some = happened > 0
-    died, left = happened[some], at_risk[some]
-    survival = np.cumprod(1 - died / left)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = survival * np.sqrt(np.cumsum(died / (left * (left - died))))
-    return times[some], survival, np.nan_to_num(error, posinf=0.0)
+    return ecdf(CensoredData.right_censored(time, event == 0)).sf
 
 
 # -- distances -----------------------------------------------------------------------------

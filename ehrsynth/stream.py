@@ -37,7 +37,8 @@ def generate(
     """Write `n` synthetic patients to a file or a folder, a chunk at a time.
 
     The same call goes on where it was stopped, and gives the same as if it had not been. Until a
-    file is whole, its parts are in ``PATH.parts``, so it needs twice its room.
+    file is whole, its parts are in ``PATH.parts``, so it needs twice its room. Told is how many
+    patients were repaired, for each rule.
 
     Parameters
     ----------
@@ -45,32 +46,25 @@ def generate(
         The model, the preprocessor that it was trained with, and the number of patients.
     path : path
         A .parquet, .csv or .csv.gz file; without an ending, a folder of Parquet files.
-    seed : int
-        Same seed, same patients.
-    where : dict, optional
-        Condition, e.g. ``{"DIE_1y": 1, "sex": "F"}``; by default as in train.
-    progress : bool
+    seed, where, progress : int, dict, bool
+        As in :meth:`ehrsynth.model.EMRWGAN.sample`; and whether to show a bar.
     rules : bool or list of Rule
         As in :func:`ehrsynth.generation.decode.postprocess`.
     form, format : dict, {"parquet", "csv"}, optional
         Of the table that went in (:func:`ehrsynth.sources.flat.form.learn`); of a folder's files.
     raw : bool
         Leave in a CSV what a spreadsheet would compute, instead of an apostrophe before it.
-
-    Returns
-    -------
-    dict of str to int
-        For each rule, the number of patients that were repaired.
     """
     check_count("number of synthetic patients", n)
     path, ending = Path(path), _checked_ending(path, format)
     rules = rules if isinstance(rules, bool) else list(rules)
     of_parts = ending or f".{format or FORMATS[0]}"
-    job = _job(gan, prep, n, seed, where, rules) | {
-        "format": of_parts,
-        "form": _hash(form),
-        "raw": raw,
-    }
+    job = {
+        "patients": n, "seed": seed, "chunk": CHUNK, "format": of_parts, "raw": raw,
+        "where": {name: str(value) for name, value in (where or {}).items()},
+        "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
+        "form": _hash(form), "model": _fingerprint(gan, prep, where, seed),
+    }  # fmt: skip
     folder = path.with_name(f"{path.name}.parts") if ending else path
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
     parts = [folder / f"part-{i:05d}{of_parts}" for i in range(len(sizes))]
@@ -96,31 +90,22 @@ def _checked_ending(path: str | Path, format: str | None) -> str:
     path, ending = Path(path), table_ending(path)
     if format is not None:
         check_choice("format", format, FORMATS)
+    wrong = ""
     if path.suffix and not ending:
-        raise InputError(
-            f"{path} has an unknown ending; use .parquet, .csv, .csv.gz, or none for a folder."
-        )
-    if ending and format not in (None, ending.split(".")[1]):
-        raise InputError(
-            f"{path} does not end in .{format}; change the name or leave --format out."
-        )
-    if ending and path.is_dir():
-        raise InputError(f"{path} is a folder; choose the name of a file, or no ending.")
+        wrong = "has an unknown ending; use .parquet, .csv, .csv.gz, or none for a folder"
+    elif ending and format not in (None, ending.split(".")[1]):
+        wrong = f"does not end in .{format}; change the name or leave --format out"
+    elif ending and path.is_dir():
+        wrong = "is a folder; choose the name of a file, or no ending"
+    if wrong:
+        raise InputError(f"{path} {wrong}.")
     return ending
 
 
-def _job(gan: EMRWGAN, prep: Preprocessor, n: int, seed: int, where: dict | None, rules) -> dict:
-    """What a folder of parts must have in common with a call that goes on in it."""
+def _fingerprint(gan: EMRWGAN, prep: Preprocessor, where: dict | None, seed: int) -> str:
+    """Of the model and preprocessor: others make other patients."""
     first = postprocess(gan.sample(100, where=where, seed=seed), prep, seed=seed, rules=False)
-    return {
-        "patients": n,
-        "seed": seed,
-        "where": {name: str(value) for name, value in (where or {}).items()},
-        "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
-        "chunk": CHUNK,
-        # Another model, or another preprocessor, makes other patients.
-        "model": _hash(first.to_csv(index=False)),
-    }
+    return _hash(first.to_csv(index=False))
 
 
 def _hash(what: object) -> str:
@@ -136,32 +121,31 @@ def _start(
     for leftover in folder.parent.glob(f".{folder.name.removesuffix('.parts')}.{'?' * 8}.part"):
         leftover.unlink(missing_ok=True)
     if (folder / _JOB).is_file():
-        found = _noted(folder / _JOB)
-        known = found["finished"]
-        differ = [name for name in job if found["job"].get(name) != job[name]]
+        known, hashes, repaired = _noted(folder / _JOB)
+        differ = [name for name in job if known.get(name) != job[name]]
         if differ and not discard:
             name = differ[0]
             raise InputError(
-                f"{folder} holds patients made with {name} {found['job'].get(name)!r}, not "
+                f"{folder} holds patients made with {name} {known.get(name)!r}, not "
                 f"{job[name]!r}; choose another folder, or delete this one to start over."
             )
         if differ:
             log.info("%s is of another job (%s); starting over.", folder, ", ".join(differ))
             shutil.rmtree(folder)
-        elif all(p.is_file() and sha256(p) == h for p, h in zip(parts, known, strict=False)):
-            return known, found["repaired"]
+        elif all(p.is_file() and sha256(p) == h for p, h in zip(parts, hashes, strict=False)):
+            return hashes, repaired
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already and not ours; choose another name.")
     _note(folder, job, [], {})
     return [], {}
 
 
-def _noted(path: Path) -> dict[str, Any]:
+def _noted(path: Path) -> tuple[dict, list, dict]:
     """What :func:`_note` wrote; of a file that is not ours nothing agrees with any job."""
     found, kinds = read_json(path), {"job": dict, "finished": list, "repaired": dict}
     if isinstance(found, dict) and all(isinstance(found.get(n), k) for n, k in kinds.items()):
-        return found
-    return {"job": {}, "finished": [], "repaired": {}}
+        return found["job"], found["finished"], found["repaired"]
+    return {}, [], {}
 
 
 def _note(folder: Path, job: dict, finished: list[str], repaired: dict[str, int]) -> None:
@@ -174,8 +158,7 @@ def _join(parts: Sequence[Path], path: Path) -> None:
     with atomic_path(path) as temporary:
         if path.suffix != ".parquet":  # files of gzip, too, are one when they follow each other
             with open(whole, "wb") as file:
-                for part in parts:
-                    file.write(part.read_bytes())
+                file.writelines(part.read_bytes() for part in parts)
         else:
             # A writer remembers 2 kB for each column of each row group until it closes. So row
             # groups grow with their number: of a thousand parts, three make one.

@@ -1,7 +1,7 @@
 """What a file holds, and whether it repeats what patients have: long numbers, whole records.
 
-Files are looked into by what they are: JSON, CSV, HTML, Parquet, safetensors, and what is packed in
-gz and zip. What of that gives somebody away, :mod:`ehrsynth.rare` knows.
+Files are looked into by what they are: JSON, CSV, HTML, Parquet, safetensors, also packed in gz.
+What of that gives somebody away, :mod:`ehrsynth.rare` knows.
 """
 
 import base64
@@ -9,7 +9,6 @@ import gzip
 import io
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -41,49 +40,32 @@ class Content(NamedTuple):
     tensors: list[np.ndarray]
 
 
-def contents(name: str, content: bytes) -> Iterator[Content]:
-    """What there is to read in a file, and in those packed in it."""
+def content_of(name: str, content: bytes) -> Content:
+    """What there is to read in the bytes of a file."""
     low = name.lower()
     if low.endswith(".gz"):
-        yield from contents(low.removesuffix(".gz"), _unpacked(name, content))
-        return
-    if low.endswith(".zip"):
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            for member in packed.infolist():
-                if member.file_size > _BUDGET:
-                    raise InputError(f"{name} holds a file of more than 1 GiB; leave it out.")
-                yield from contents(member.filename, packed.read(member))
-        return
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+            content = packed.read(_BUDGET + 1)
+        if len(content) > _BUDGET:
+            raise InputError(f"{name} unpacks to more than 1 GiB; leave it out.")
+        low = low.removesuffix(".gz")
     text = content.decode("utf-8", errors="ignore")
     if low.endswith(".parquet"):
-        yield _parquet(content)
-    elif low.endswith(".csv"):
+        table = pq.ParquetFile(io.BytesIO(content)).read()
+        noted = (v.decode("utf-8", "ignore") for v in (table.schema.metadata or {}).values())
+        frame = table.to_pandas(ignore_metadata=True)
+        return Content("\n".join([*noted, *table.column_names]), [frame], [])
+    if low.endswith(".csv"):
         mark = max(",;\t|", key=text.partition("\n")[0].count)
-        table = pd.read_csv(io.StringIO(text), sep=mark, dtype=str)
-        yield Content("\n".join(table.columns), [table], [])
-    elif low.endswith(".safetensors"):
-        yield _tensors(content)
-    elif low.endswith(".json"):
-        yield Content("\n".join([text, *_strings(json.loads(text))]), [], [])
-    else:
-        pictures = (_beside_pixels(base64.b64decode(p + "===")) for p in _DATA_URI.findall(text))
-        inside = [picture.decode("utf-8", errors="ignore") for picture in pictures]
-        yield Content("\n".join([_DATA_URI.sub("", text), *inside]), [], [])
-
-
-def _unpacked(name: str, content: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
-        unpacked = packed.read(_BUDGET + 1)
-    if len(unpacked) > _BUDGET:
-        raise InputError(f"{name} unpacks to more than 1 GiB; leave it out.")
-    return unpacked
-
-
-def _parquet(content: bytes) -> Content:
-    table = pq.ParquetFile(io.BytesIO(content)).read()
-    noted = (value.decode("utf-8", "ignore") for value in (table.schema.metadata or {}).values())
-    text = "\n".join([*noted, *table.column_names])
-    return Content(text, [table.to_pandas(ignore_metadata=True)], [])
+        frame = pd.read_csv(io.StringIO(text), sep=mark, dtype=str)
+        return Content("\n".join(frame.columns), [frame], [])
+    if low.endswith(".safetensors"):
+        return _tensors(content)
+    if low.endswith(".json"):
+        return Content("\n".join([text, *_strings(json.loads(text))]), [], [])
+    pictures = (_beside_pixels(base64.b64decode(p + "===")) for p in _DATA_URI.findall(text))
+    inside = [picture.decode("utf-8", errors="ignore") for picture in pictures]
+    return Content("\n".join([_DATA_URI.sub("", text), *inside]), [], [])
 
 
 def _tensors(content: bytes) -> Content:
@@ -115,12 +97,8 @@ def _strings(value: object) -> Iterator[str]:
     """Every text of a JSON document, as it reads."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield key
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
+    elif isinstance(value, dict | list):
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
             yield from _strings(inner)
 
 
@@ -129,15 +107,10 @@ def _strings(value: object) -> Iterator[str]:
 
 def alone(values: pd.Series) -> np.ndarray:
     """The numbers of six digits or more that one patient of a column has, sorted."""
-    counts = values.value_counts()
-    numbers = counts.index[counts == 1].to_numpy(float)
-    return np.sort(numbers[[_digits(value) >= DIGITS for value in numbers]])
-
-
-def _digits(number: float) -> int:
-    """How many digits a number is written with, without zeros in front."""
-    written = f"{number:.15g}".partition("e")[0]
-    return len(re.sub(r"\D", "", written).lstrip("0"))
+    numbers = values.drop_duplicates(keep=False).dropna().to_numpy(float)
+    written = (f"{number:.15g}".partition("e")[0] for number in numbers)
+    digits = [len(re.sub(r"\D", "", one).lstrip("0")) for one in written]
+    return np.sort(numbers[np.array(digits, dtype=int) >= DIGITS])
 
 
 def copied_numbers(released: pd.DataFrame, real: pd.DataFrame) -> int:
@@ -145,23 +118,20 @@ def copied_numbers(released: pd.DataFrame, real: pd.DataFrame) -> int:
     found: set[float] = set()
     for name in [name for name in real if is_number(real[name]) and name in released]:
         values = pd.to_numeric(released[name], errors="coerce").to_numpy(float, na_value=np.nan)
-        found |= set(_beyond_chance(values[np.isfinite(values)], alone(real[name])))
+        found |= _beyond_chance(np.sort(values[np.isfinite(values)]), alone(real[name]))
     return len(found)
 
 
-def _beyond_chance(released: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The numbers that released values repeat though nothing near them lets expect it."""
-    values = np.sort(released)
+def _beyond_chance(values: np.ndarray, numbers: np.ndarray) -> set[float]:
+    """The numbers that sorted values repeat though nothing near them lets expect it."""
     hits = np.intersect1d(numbers, values)
     if len(hits) == 0:
-        return hits
+        return set()
     some = numbers[:: 1 + len(numbers) // _MOST]
     expected = sum(expected_by_chance(values, number) for number in some) * len(numbers) / len(some)
     if poisson.sf(len(hits) - 1, expected) < CHANCE / 100:
-        return hits
-    return np.array(
-        [hit for hit in hits if expected_by_chance(values, hit) < CHANCE / len(numbers)]
-    )
+        return set(hits)
+    return {hit for hit in hits if expected_by_chance(values, hit) < CHANCE / len(numbers)}
 
 
 def expected_by_chance(values: np.ndarray, number: float) -> float:

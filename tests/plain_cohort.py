@@ -28,7 +28,7 @@ def build_patients(tables, outcome="DIE_1y", code_level="phecode"):
     measured = _latest_measurements(tables["measurements"], index["discharge_time"])
     codes, code_columns = code_table(tables["diagnoses"], index.index, code_level)
     table = pd.concat([people, measured, codes], axis=1).reset_index(drop=True)
-    first = Column(outcome, "binary", "outcome", OUTCOMES[outcome])
+    first = Column(outcome, "binary", "outcome", OUTCOMES[outcome].title)
     return Schema((first, *DEMOGRAPHICS, *MEASUREMENTS, *code_columns)).attach(table)
 
 

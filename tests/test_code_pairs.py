@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import logit
 
-from ehrsynth.generation.code_pairs import CodePairs, fit_code_pairs
+from ehrsynth.generation.pairs import CodePairs, fit_code_pairs
 
 
 def tied(n: int, seed: int) -> np.ndarray:

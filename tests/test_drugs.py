@@ -5,7 +5,7 @@ from importlib.resources import files
 import pandas as pd
 import pytest
 
-from ehrsynth.hospital.codes import declared
+from ehrsynth.hospital.people import declared
 from ehrsynth.sources import drugs
 
 

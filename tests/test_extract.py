@@ -141,7 +141,7 @@ def test_the_query_can_be_written_for_bigquery(database):
 
     raw = {name: database.table(name) for name in database.list_tables()}
     tables = mimic_iv.from_database(raw, MORE)
-    table, index = cohort._patients(tables, "DIE_1y")
+    table, index = cohort._patients(tables, cohort.OUTCOMES["DIE_1y"])
     events = [tables[name].semi_join(index, "subject_id") for name in ("diagnoses", *MORE)]
     for expression in (table, *events):
         query = ibis.to_sql(expression, dialect="bigquery")

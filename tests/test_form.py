@@ -18,7 +18,7 @@ from ehrsynth.schema import Schema
 from ehrsynth.sources.flat import form as forms
 from ehrsynth.sources.flat import table as table_module
 from ehrsynth.sources.flat.applying import fit_into
-from ehrsynth.sources.flat.styles import date_style, number_style, write_date, write_numbers
+from ehrsynth.sources.flat.form import date_style, number_style, write_date, write_numbers
 from ehrsynth.sources.flat.table import open_sheet
 
 N = 240

@@ -819,7 +819,7 @@ def test_a_collapse_is_named(encoded):
     gone = made.copy()
     gone[:, encoded.slice("race")] = [1, 0, 0]
     found = _collapse(real, gone, prevalence, columns)
-    assert "lost race = B (and 1 more such columns)" in found and "lower learning rates" in found
+    assert "lost race=B (and 1 more such columns)" in found and "lower learning rates" in found
 
 
 def test_a_collapse_is_reported_once(encoded, monkeypatch):
@@ -1080,7 +1080,7 @@ def test_a_checkpoint_of_other_settings_or_data_is_refused(encoded, tmp_path):
         EMRWGAN(recipe, steps=20).fit(encoded, **options)
     changed = encoded.values.copy()
     changed[0, 0] ^= 1
-    with pytest.raises(InputError, match="other training data"):
+    with pytest.raises(InputError, match="training data: .*, now "):
         EMRWGAN(SMALL_MODERN, steps=20).fit(Encoded(changed, encoded.layout), **options)
     assert EMRWGAN(SMALL_MODERN, steps=40).fit(encoded, **options, resume=False)
 
@@ -1103,11 +1103,6 @@ def test_samples_are_seeded_bytes_in_the_layout(encoded, trained):
     assert np.array_equal(sample.values, trained.sample(300, seed=3).values)
     assert not np.array_equal(sample.values, trained.sample(300, seed=4).values)
     assert np.array_equal(trained.sample(300).values, trained.sample(300, seed=0).values)
-
-
-def test_a_stream_is_the_sample_in_pieces(trained):
-    pieces = list(trained.stream(250, seed=1, size=100))
-    assert [len(piece) for piece in pieces] == [100, 100, 50]
 
 
 def test_probabilities_are_those_of_the_sampled_patients(trained, scaled):
@@ -1203,7 +1198,7 @@ def test_mistakes_are_named(encoded, trained, tmp_path):
         Recipe(patience=3)
     with pytest.raises(InputError, match="looks is -1; use 0 or more"):
         Recipe(looks=-1)
-    with pytest.raises(InputError, match="optimizer is 'sgd'"):
+    with pytest.raises(InputError, match="no optimizer 'sgd'"):
         Recipe(optimizer="sgd")
     with pytest.raises(InputError, match="does not exist"):
         EMRWGAN.load(tmp_path)

@@ -90,7 +90,7 @@ def renyi(looks: list[Look], delta: float) -> float:
     What they mean in epsilon is said by Canonne, Kamath and Steinke 2020, proposition 12.
     """
     orders = np.concatenate([np.linspace(1.01, 10, 500), np.arange(10.5, 2000)])
-    total = sum(one.times * orders / 2 * (one.length / one.noise) ** 2 for one in looks)
+    total = sum(orders / 2 * (one.length / one.noise) ** 2 for one in looks)
     rest = np.log1p(-1 / orders) - np.log(delta * orders) / (orders - 1)
     return float((total + rest).min())
 
@@ -279,7 +279,7 @@ def guesses(epsilon: float, canary: bool) -> np.ndarray:
     for seed in range(_TRIES if np.isfinite(epsilon) else 1):
         rng = np.random.default_rng([seed, canary])
         margins = Margins(SCHEMA, table, Budget(epsilon), rng, 20)
-        found.append(margins.told[own].sum())
+        found.append(sum(margins.counts[name][0] for name in own))
     return np.array(found)
 
 

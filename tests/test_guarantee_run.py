@@ -127,10 +127,10 @@ def test_what_is_for_networks_is_refused_in_a_sentence(finished, tmp_path):
 
 def test_a_folder_holds_a_run_with_epsilon_or_one_without(finished, files, tmp_path):
     same = (files / "patients.csv", files / "columns.json")
-    with pytest.raises(InputError, match="holds a run with epsilon; choose another folder"):
+    with pytest.raises(InputError, match="holds a run with epsilon .*, not None; choose"):
         Pipeline(finished, "table", same[0], outcome="died", columns=same[1])
     Pipeline(tmp_path / "run", "table", same[0], outcome="died", columns=same[1])
-    with pytest.raises(InputError, match="holds a run without epsilon; choose another folder"):
+    with pytest.raises(InputError, match="holds a run with epsilon None, not .*; choose"):
         start(files, tmp_path / "run")
 
 
@@ -175,7 +175,7 @@ def test_two_runs_never_have_the_same_noise(files, tmp_path):
         run = start(files, tmp_path / name, seed=0)
         run._finish("generation")
         counts.append(read_json(tmp_path / name / "model" / "noisy_sums.json")["shares"])
-        assert run.budget.spent() == pytest.approx(3.0)
+        assert read_json(tmp_path / name / "guarantee.json")["spent"] == pytest.approx(3.0)
     assert counts[0] != counts[1]
 
 
@@ -183,6 +183,18 @@ def test_rows_are_those_asked_for(files, tmp_path):
     run = start(files, tmp_path / "run", n=17)
     run._finish("generation")
     assert len(run.synthetic) == 17
+
+
+def test_what_a_spreadsheet_would_compute_is_escaped_unless_asked_for(files, tmp_path):
+    table = pd.read_csv(files / "patients.csv").replace({"sex": {"M": "=HYPERLINK(A1)"}})
+    table.to_csv(tmp_path / "patients.csv", index=False)
+    for raw, written in ((False, "'=HYPERLINK(A1)"), (True, "=HYPERLINK(A1)")):
+        run = PrivatePipeline(
+            tmp_path / f"raw {raw}", "table", tmp_path / "patients.csv", epsilon=3.0, n=50,
+            outcome="died", columns=files / "columns.json", raw=raw,
+        )  # fmt: skip
+        run._finish("generation")
+        assert f",{written}," in (run.out / "synthetic.csv").read_text()
 
 
 @pytest.mark.parametrize(

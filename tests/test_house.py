@@ -112,11 +112,10 @@ def test_package_imports_only_what_it_declares(project):
     lines = [*project["dependencies"], *project["optional-dependencies"]["gan"]]
     declared = {notebooks_name(re.match(r"[\w.-]+", line)[0]) for line in lines}
     # IPython is there wherever a notebook runs, and only book.py and slider.py ask for it;
-    # extras bring pyspark and opacus.
+    # an extra brings pyspark.
     assert {name for name in used if notebooks_name(name) not in declared} <= {
         "ehrsynth",
         "IPython",
-        "opacus",
         "pyspark",
     }
 

@@ -20,7 +20,7 @@ TAUGHT = (
     "schema", "rules", "cohort", "phecode", "preprocessing", "gan", "generation", "model",
     "evaluation",
 )  # fmt: skip
-NOT_TAUGHT = ("evaluation.report", "evaluation.page", "evaluation")
+NOT_TAUGHT = ("evaluation.report", "evaluation")
 FILES = architecture.modules()
 
 

@@ -7,7 +7,7 @@ from conftest import schema_of
 
 from ehrsynth.discovery.leaks import leaks, unused
 from ehrsynth.evaluation import evaluate
-from ehrsynth.evaluation.kept import LEAKS, RELATIONS
+from ehrsynth.evaluation.alignment import LEAKS, RELATIONS
 from ehrsynth.schema import Schema
 from ehrsynth.sources.flat import table as flat
 

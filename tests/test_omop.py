@@ -320,19 +320,6 @@ def test_the_next_visit_is_counted_by_hand(tmp_path):
     assert patients["VISIT_1y"].tolist() == expected
 
 
-@pytest.mark.parametrize("visits", ["inpatient", "all", "days"])
-def test_the_kind_of_visits_can_be_chosen(tmp_path, visits):
-    tables = clinic()
-    visit, condition = tables["visit_occurrence"], tables["condition_occurrence"]
-    expected = {
-        "inpatient": (visit["visit_concept_id"] == 9201).sum(),
-        "all": len(visit),
-        "days": len(condition.drop_duplicates(["person_id", "condition_start_date"])),
-    }
-    found = omop.scan(as_csv(tables, tmp_path / "db"), visits=visits)["admissions"]
-    assert found.count().execute() == expected[visits]
-
-
 # -- what cannot be used ---------------------------------------------------------------
 
 

@@ -6,7 +6,8 @@ import pytest
 from toy import toy_patients
 
 from ehrsynth.evaluation.setting import Encoder
-from ehrsynth.gan.pairs_only import PairsOnly, tetrachoric
+from ehrsynth.gan import pairs_only
+from ehrsynth.gan.pairs_only import PairsOnly
 from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import two_sample_test
 
@@ -30,6 +31,11 @@ def correlations(rows: np.ndarray) -> np.ndarray:
 
 
 # -- tetrachoric correlations -------------------------------------------------------------
+
+
+def tetrachoric(binary: np.ndarray) -> np.ndarray:
+    x = np.asarray(binary, dtype=float)
+    return pairs_only.tetrachoric(x.mean(axis=0), x.T @ x / len(x), len(x))
 
 
 def test_tetrachoric_correlations_are_those_of_the_normal_variables():

@@ -309,8 +309,8 @@ def test_a_missing_column_is_named(train):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"continuous": "onehot"}, "continuous is 'onehot'"),
-        ({"missing": "mean"}, "missing is 'mean'"),
+        ({"continuous": "onehot"}, "no value of continuous 'onehot'"),
+        ({"missing": "mean"}, "no value of missing 'mean'"),
         ({"continuous": "minmax"}, "no place for missing values"),
         ({"bins": 1}, "bins is 1"),
         ({"min_prevalence": 2}, "min_prevalence is 2"),

@@ -9,7 +9,7 @@ from known_truth import noisy_copy, population
 from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.privacy import attacks, attribute, identity, opinion
 from ehrsynth.evaluation.privacy.adversarial import adversarial_accuracy
-from ehrsynth.evaluation.privacy.closest_records import ClosestRecords, _wins, distance_ratio
+from ehrsynth.evaluation.privacy.closest_records import ClosestRecords, distance_ratio
 from ehrsynth.evaluation.privacy.copies import shared_records
 from ehrsynth.evaluation.privacy.membership import membership_f1
 from ehrsynth.evaluation.privacy.success import excess_risk, true_positive_rate
@@ -230,11 +230,10 @@ def test_closest_records_by_hand():
     train = np.array([[[1.0, 8], [5, 8]], [[3, 9], [2, 9]]])
     holdout = np.array([[[2.0, 8], [2, 2]], [[4, 9], [3, 9]]])
     found = ClosestRecords(train, holdout)
-    closer = found.compare(lambda a, b: _wins(a[:, 0], b[:, 0]))
+    closer = found.share(lambda two: two[:, 0])
     assert closer.value == 0.75  # nearest 1 against 2, and 2 against 2
     assert closer.low < 0.5
-    ratio = found.compare(lambda a, b: distance_ratio(a) - distance_ratio(b))
-    assert ratio.value == pytest.approx((1 / 3 + 2 / 5) / 2 - (2 / 4 + 2 / 2) / 2)
+    assert found.share(distance_ratio).value == 1  # 1/3 against 2/4, and 2/5 against 2/2
     assert distance_ratio(np.zeros((1, 2))) == 1
 
 

@@ -14,7 +14,6 @@ from ehrsynth.gan.losses import critic_loss
 from ehrsynth.gan.networks import Columns
 from ehrsynth.gan.players import column_means, critic_step, generator_step, new_game
 from ehrsynth.gan.recipe import MODERN
-from ehrsynth.guarantee.budget import Budget, Look
 from ehrsynth.preprocessing.encode import Preprocessor
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -25,6 +24,7 @@ from private_training import (
     train_private,
     without_looks,
 )
+from training_budget import Looks, TrainingBudget
 
 SMALL = without_looks(replace(MODERN, width=16, layers=1, latent=8, batch=64))
 
@@ -153,21 +153,21 @@ def test_what_looks_at_patients_elsewhere_is_refused(played):
 # -- what a training costs ----------------------------------------------------------------
 
 
-def by_hand(looks, delta):
+def by_hand(history, delta):
     """Mironov, Talwar and Zhang 2019, for whole orders, and Canonne et al. 2020 for epsilon."""
     from scipy.special import gammaln, logsumexp
 
     found = []
     for order in range(2, 200):
         total = 0.0
-        for one in looks:
-            sd, k = one.noise / one.length, np.arange(order + 1)
-            if one.rate == 1:
-                total += one.times * order / 2 / sd**2
+        for sd, rate, times in history:
+            k = np.arange(order + 1)
+            if rate == 1:
+                total += times * order / 2 / sd**2
                 continue
             choose = gammaln(order + 1) - gammaln(k + 1) - gammaln(order - k + 1)
-            terms = choose + k * np.log(one.rate) + (order - k) * np.log1p(-one.rate)
-            total += one.times * logsumexp(terms + (k * k - k) / (2 * sd**2)) / (order - 1)
+            terms = choose + k * np.log(rate) + (order - k) * np.log1p(-rate)
+            total += times * logsumexp(terms + (k * k - k) / (2 * sd**2)) / (order - 1)
         found.append(total + np.log1p(-1 / order) - np.log(delta * order) / (order - 1))
     return min(found)
 
@@ -175,17 +175,17 @@ def by_hand(looks, delta):
 @pytest.mark.parametrize("epsilon", [1.0, 3.0, 10.0])
 def test_the_sum_of_a_training_is_that_of_a_second_accountant(epsilon):
     pytest.importorskip("opacus", reason="the extra dp is not installed")
-    budget = Budget(epsilon)
+    budget = TrainingBudget(epsilon)
     budget.look("margins", 5.0, 0.3)
     budget.training("the critic's steps", 1.0, 0.01, 500)
     assert 0.97 * epsilon < budget.spent() <= epsilon
-    again = by_hand(budget.looks, budget.delta - budget.for_names)
+    again = by_hand(budget.history(), budget.delta - budget.for_names)
     assert 0.999 * budget.spent() < again < 1.04 * budget.spent()  # it knows whole orders only
 
 
 def test_without_opacus_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "opacus.accountants", None)
-    budget = Budget(1.0, looks=[Look("steps", 1.0, 1.0, 0.01, 10)])
+    budget = TrainingBudget(1.0, looks=[Looks("steps", 1.0, 1.0, 0.01, 10)])
     with pytest.raises(InputError, match=r"pip install ehrsynth\[dp\]"):
         budget.spent()
 
@@ -195,7 +195,7 @@ def test_the_network_makes_patients_with_a_guarantee():
     from private_gan import PrivateGAN
     from test_guarantee import patients
 
-    budget, small = Budget(5.0), replace(MODERN, width=16, layers=1, latent=8)
+    budget, small = TrainingBudget(5.0), replace(MODERN, width=16, layers=1, latent=8)
     network = PrivateGAN(small, steps=5, size=32).fit(
         patients(600), budget, np.random.default_rng(0)
     )

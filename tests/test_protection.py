@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ehrsynth.cohort import _drugs
-from ehrsynth.phecode import indicators
+from ehrsynth.phecode import Coded, indicators
 from ehrsynth.protection import often
 
 
@@ -22,8 +22,8 @@ def test_logs_of_codes_and_drugs_without_a_meaning(caplog, patients, named):
     caplog.set_level("INFO", "ehrsynth")
     row, number = np.arange(patients), np.zeros(patients, dtype=int)
     codes = pd.DataFrame({"icd_code": ["Y99999"], "icd_version": [10], "rows": [patients]})
-    indicators(row, number, codes, 9, "phecode")
+    indicators(Coded(row, number, codes, 9), "phecode")
     drugs = pd.DataFrame({"drug": ["Wonderdrug Quist"], "rows": [patients]})
-    _drugs("medications", row, number, drugs, 9)
+    _drugs("medications", Coded(row, number, drugs, 9))
     assert ("Y99999" in caplog.text) == ("Wonderdrug" in caplog.text) == named
     assert ("fewer than 5 of fewer than 5" in caplog.text) != named

@@ -1,6 +1,8 @@
 """The published forms, each against a straightforward computation of its own."""
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import lightgbm
 import numpy as np
@@ -13,10 +15,13 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ehrsynth.evaluation import PROFILES, SPECS, USE_CASES, fidelity, published
+from ehrsynth.evaluation import PROFILES, SPECS, USE_CASES, fidelity
 from ehrsynth.evaluation.privacy import attribute
 from ehrsynth.evaluation.setting import with_references
 from ehrsynth.schema import Schema
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import published
 
 
 @pytest.fixture(scope="module")

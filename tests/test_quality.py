@@ -11,7 +11,6 @@ from test_omop import as_csv, clinic
 from ehrsynth import datasets
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import page
 from ehrsynth.evaluation.report import Report
 from ehrsynth.schema import MISSING, Schema
 from ehrsynth.sources import cells, engine, mimic_iv, omop, quality
@@ -361,7 +360,7 @@ def test_a_run_tells_it_in_the_log_run_json_report_and_card(tmp_path, caplog):
     assert {"table": "admissions", "what": "an end before the beginning", "rows": "fewer than 5",
             "done": "taken to end as it begins"}.items() <= noted[0].items()  # fmt: skip
     report = Report(metrics=[], facts=facts)
-    assert "an end before the beginning in fewer than 5 of" in page.card(report)
+    assert "an end before the beginning in fewer than 5 of" in report.card()
     html = report.to_html(pictures=False)
     assert "Data quality" in html
     assert "<td>an end before the beginning</td><td>fewer than 5</td>" in html

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from ehrsynth.errors import InputError
 from ehrsynth.files import write_table
 from ehrsynth.rare import FILE, Rare, _said, tables_of
-from ehrsynth.traces import contents
+from ehrsynth.traces import content_of
 
 FIRST = "Ada Bo Cyd Dorrit Esmeralda Fenno Gwydion Hjalmar Ilka Jolanda".split()
 LAST = "Aardenburg Brzeczek Czornyj Dlamini Eerkens Fjellstad Gbadamosi Hruska".split()
@@ -228,7 +228,5 @@ def test_short_names_are_not_found_in_pixels(source, rare):
         parts["tEXt"] = said if searched == "tEXt" else b""
         chunks = [struct.pack(">I", len(d)) + k.encode() + d + b"0000" for k, d in parts.items()]
         png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
-        text = "\n".join(
-            c.text for c in contents("a.html", f"data:image/png;base64,{png}".encode())
-        )
+        text = content_of("a.html", f"data:image/png;base64,{png}".encode()).text
         assert (named in text) == (searched == "tEXt")

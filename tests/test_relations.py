@@ -287,7 +287,7 @@ def test_switching_off_what_nobody_found_is_said(tmp_path, caplog):
         ("formula: {column: w, equals: w * 2}", ["rule 1", "other columns"]),
         ("formula: {column: w, equals: __import__('os')}", ["rule 1", "no formula"]),
         ("follows: {column: land, of: town, values: {z: N}}", ["rule 1", "'z'", "a, b"]),
-        ("follows: {column: land, of: town, values: [N]}", ["rule 1", "{A1: A}"]),
+        ("follows: {column: land, of: town, values: [N]}", ["rule 1", "{dialysis: 1}"]),
         ("implies: {when: {died: 1}, then: {lab: 3}}", ["rule 1", "'lab'", "(other)"]),
         ("above: {column: a, other: b, equal: maybe}", ["rule 1", "true or false"]),
     ],

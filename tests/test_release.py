@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import shutil
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -411,14 +410,9 @@ def packed(path, said):
         json.dump({"a": said}, file)
 
 
-def zipped(path, said):
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("inner.json", json.dumps({"a": said}))
-
-
 WRITERS = {
     "a.json": json_file, "a.parquet": parquet_file, "a.csv": parquet_file, "a.json.gz": packed,
-    "a.zip": zipped, "a.html": lambda p, said: p.write_text(f"<p title='{said}'>"),
+    "a.html": lambda p, said: p.write_text(f"<p title='{said}'>"),
     "a.log": lambda p, said: p.write_text(f"row 3: {said}."),
 }  # fmt: skip
 

@@ -16,9 +16,9 @@ from ehrsynth import cli, datasets, phecode
 from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation.report import Report
-from ehrsynth.hospital import care, fate, illness, people, truth
+from ehrsynth.hospital import care, illness, people, truth
 from ehrsynth.hospital import writing as simulated
-from ehrsynth.hospital.codes import PUBLISHED, declared, pairs, seen
+from ehrsynth.hospital.people import declared, pairs
 from ehrsynth.schema import Schema
 from ehrsynth.sources.tables import RACES
 
@@ -27,7 +27,9 @@ sys.path.insert(0, str(REPOSITORY / "tools"))
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
 import drawn_truth
+import make_hospital
 import simulated_hospital
+from make_hospital import PUBLISHED
 
 NAMED = {"401": 31.6, "272": 21.6, "285": 18.7, "530": 14.3, "427": 14.0, "296": 13.9,
          "318": 13.3, "276": 13.2, "250": 13.1}  # fmt: skip
@@ -151,11 +153,11 @@ def test_counts_of_rare_phecodes_are_those_of_a_sample():
 
 
 def test_the_table_of_the_hospital_is_used_in_full():
-    truth = illness.illness()
+    drawn = make_hospital.drawn()
     table = pd.read_csv(Path(simulated.__file__).with_name("hospital.csv"), dtype={"phecode": str})
     wanted = table.set_index("phecode")["percent"] / 100
-    whole = pd.Series(truth.prevalence, truth.whole)
-    leaf = pd.Series(seen(truth.leaf), truth.leaf["code"])
+    whole = pd.Series(drawn.prevalence, drawn.diseases.index)
+    leaf = pd.Series(make_hospital.seen(drawn.leaf), drawn.leaf["code"])
     is_leaf = wanted.index.str.contains(".", regex=False)
     pd.testing.assert_series_equal(whole[wanted.index[~is_leaf]], wanted[~is_leaf],
                                    check_names=False, rtol=1e-9)  # fmt: skip
@@ -167,9 +169,9 @@ def test_the_table_of_the_hospital_is_used_in_full():
 
 def test_solved_prevalences_hold(patients):
     """The intercepts are solved over everybody, not fitted to these patients."""
-    truth = illness.illness()
+    drawn = make_hospital.drawn()
     got = patients.filter(like="phe_").mean().rename(lambda name: name[4:])
-    frequent = pd.Series(truth.prevalence, truth.whole).loc[lambda p: p > 0.01]
+    frequent = pd.Series(drawn.prevalence, drawn.diseases.index).loc[lambda p: p > 0.01]
     error = (got[frequent.index] - frequent) / np.sqrt(frequent / len(patients))
     assert error.abs().max() < 5
     assert error.abs().median() < 1
@@ -435,7 +437,7 @@ def test_recording_drifts_and_is_biased_as_the_truth_says():
     persons = people.draw_people(60_000, rng, dying=0.0)
     has = illness.draw_diseases(model, persons, rng)
     late = rng.random(len(persons))
-    seen_ = illness.draw_recorded(model, persons, has, late, rng)
+    seen_ = illness.draw_recorded(persons, has, late, rng)
     assert not (seen_ & ~has).any()
     black = (persons["race"] == RACES.index("BLACK")).to_numpy()
     for row in declared("recording").itertuples():
@@ -749,14 +751,25 @@ def test_leaves_have_the_true_prevalences(tables):
 def test_stored_intercepts_are_those_that_are_solved_for():
     """Over other people, so the difference is what chance makes of so many of them."""
     model = illness.illness()
-    again = simulated_hospital.solve_illness(illness.unsolved(), seed=1, n=20_000)
-    frequent = model.prevalence > 0.01
-    apart = (again - model.disease[0])[frequent]
+    again = make_hospital.solve_illness(make_hospital.without_intercepts(), seed=1, n=20_000)
+    frequent = make_hospital.drawn().prevalence > 0.01
+    apart = (again - model.disease.loc["intercept"])[frequent]
     assert np.abs(apart).max() < 0.25
     assert np.abs(apart).mean() < 0.04
-    base = simulated_hospital.solve_death(model, seed=1, n=20_000)
+    base = make_hospital.solve_death(model, seed=1, n=20_000)
     stored = declared("intercepts").set_index("phecode")["intercept"][base.index]
     assert (base - stored).abs().max() < 0.2
+
+
+def test_the_files_of_the_package_are_those_that_are_made():
+    folder = Path(simulated.__file__).parent
+    for name, table in make_hospital.tables().items():
+        again = table.reset_index(drop=True).fillna(
+            {column: "" for column in table.select_dtypes("str")}
+        )
+        pd.testing.assert_frame_equal(declared(name), again, check_dtype=False)
+    facts = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    assert_nearly_equal(facts, make_hospital.truth())
 
 
 def test_oracle_sample_is_a_patient_table(oracle, patients):
@@ -814,9 +827,9 @@ def test_the_file_says_all_that_decides_over_diseases_and_death(folder):
     model, rng = illness.illness(), np.random.default_rng(8)
     persons = people.draw_people(60, rng)
     has = illness.draw_diseases(model, persons, rng)
-    body = fate.draw_body(model, persons, has, rng)
-    chance = illness.disease_chances(model, illness.features(persons), has)
-    hazards = fate.hazards(model, persons, has, body)
+    body = illness.draw_body(persons, has, rng)
+    chance = make_hospital.disease_chances(model, illness.features(persons), has)
+    hazards = illness.hazards(persons, has, body)
     groups = {kind: [""] + [one["name"] for one in facts[f"{kind}s"]]
               for kind in ("reason", "syndrome")}  # fmt: skip
     leads = pd.DataFrame(facts["leads"])

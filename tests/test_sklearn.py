@@ -81,7 +81,7 @@ def test_before_fit_the_error_is_both_ours_and_theirs(train, tmp_path):
     uses = (
         lambda: prep.transform(train), lambda: prep.clip(train), lambda: prep.save(tmp_path),
         lambda: prep.inverse_transform(None), prep.get_feature_names_out,
-        lambda: model.sample(5), lambda: model.stream(5), lambda: model.probabilities(5),
+        lambda: model.sample(5), lambda: model.probabilities(5),
         lambda: model.save(tmp_path),
     )  # fmt: skip
     for use in uses:

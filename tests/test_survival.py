@@ -13,7 +13,8 @@ from ehrsynth import plots
 from ehrsynth.discovery import relations
 from ehrsynth.discovery.leaks import leaks
 from ehrsynth.errors import InputError
-from ehrsynth.evaluation import PROFILES, evaluate, judge, page, survival
+from ehrsynth.evaluation import PROFILES, evaluate, judge, survival
+from ehrsynth.evaluation.report import _pictures
 from ehrsynth.evaluation.setting import with_references
 from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import NotComputable, kaplan_meier
@@ -36,18 +37,17 @@ def test_cox_and_kaplan_meier_as_lifelines_gives_them():
     beta, error = survival.cox(x, time, event)
     assert beta == pytest.approx([0.07267693027, -0.00263794571, 0.00547183607], abs=1e-6)
     assert error == pytest.approx([0.03313093908, 0.0344353019, 0.03218603042], abs=1e-6)
-    times, height, _ = kaplan_meier(time, event)
-    at = [height[times <= moment][-1] for moment in (5, 10, 20)]
+    at = kaplan_meier(time, event).evaluate([5, 10, 20])
     assert at == pytest.approx([0.6666666667, 0.4911139493, 0.2741331945])
 
 
 def test_kaplan_meier_by_hand():
     """Five people; one is censored at 2, two die at 3."""
-    times, height, error = kaplan_meier(np.array([1, 2, 3, 3, 5]), np.array([1, 0, 1, 1, 0]))
-    assert times.tolist() == [1, 3] and height == pytest.approx([0.8, 0.8 / 3])
-    assert error == pytest.approx([0.8 * 0.05**0.5, 0.8 / 3 * (0.05 + 2 / 3) ** 0.5])
-    everybody = kaplan_meier(np.array([1, 2]), np.array([1, 1]))
-    assert everybody[1].tolist() == [0.5, 0.0] and np.isfinite(everybody[2]).all()
+    curve = kaplan_meier(np.array([1, 2, 3, 3, 5]), np.array([1, 0, 1, 1, 0]))
+    assert curve.evaluate([0, 1, 2, 3, 5]) == pytest.approx([1, 0.8, 0.8, 0.8 / 3, 0.8 / 3])
+    error = np.array([0.8 * 0.05**0.5, 0.8 / 3 * (0.05 + 2 / 3) ** 0.5])
+    low = curve.confidence_interval().low.evaluate([1, 3])
+    assert low == pytest.approx(np.maximum([0.8, 0.8 / 3] - 1.96 * error, 0), abs=1e-4)
 
 
 def test_a_column_that_separates_has_no_hazard_ratio():
@@ -183,7 +183,7 @@ def test_a_report_has_the_metrics_and_a_picture_only_where_there_is_a_time():
     tables = {"train": people(700, 1), "holdout": people(300, 2), "synthetic": people(700, 3)}
     found = evaluate(**tables, schema=SCHEMA, profile="fast")
     assert set(SPECS) <= {metric.name for metric in found.metrics}
-    captions = [picture["caption"] for picture in page._pictures(found)["fidelity"]]
+    captions = [picture["caption"] for picture in _pictures(found)["fidelity"]]
     assert any("still without the event" in caption for caption in captions)
     ax = plots.survival(found.tables)
     assert [line.get_label() for line in ax.get_lines()] == ["real", "holdout", "synthetic"]

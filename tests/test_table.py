@@ -17,7 +17,7 @@ from ehrsynth.datasets import build_patients
 from ehrsynth.errors import InputError
 from ehrsynth.kinds import category_text, looks_like_identifier
 from ehrsynth.schema import MISSING, Schema
-from ehrsynth.sources.flat import units
+from ehrsynth.sources.flat.decimals import unit_of
 from ehrsynth.sources.flat.table import open_sheet, show, tables_of
 
 
@@ -210,7 +210,7 @@ def test_each_kind_of_column(patients, tmp_path, values, kind, note):
     ],
 )  # fmt: skip
 def test_what_is_a_unit(written, unit):
-    assert units.unit_of(written) == unit
+    assert unit_of(written) == unit
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_types_of_parquet(patients, tmp_path):
     ):
         read(write(never, tmp_path / "never.parquet"), tmp_path)
     nested = write(patients.assign(codes=[["a", "b"]] * 300), tmp_path / "nested.parquet")
-    with pytest.raises(InputError, match="'codes' holds ndarray values in row 1; make one column"):
+    with pytest.raises(InputError, match="'codes' holds several .* in row 1; make one"):
         datasets.load("table", data=nested, outcome="died")
 
 
@@ -439,7 +439,7 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         ([f"{i},{100 + i}" for i in range(1, 40)], "'x' should hold numbers but has '1,101'"),
         ([*map(str, range(40)), "1,234"], "'x' should hold numbers but has '1,234' in row 41"),
         ([*map(str, range(40)), "<5"], "has '<5' in row 41; .*missing.*<5.*--columns"),
-        (["03/04/2020", "05/06/2020"], "'x' holds dates, such as in row 1, of which nobody"),
+        (["03/04/2020", "05/06/2020"], "'x' holds dates of which nobody can .* row 1"),
         (["2020-01-01", "9999-12-31"], "'x' holds dates but has '9999-12-31' in row 2; .*missing"),
         (["0001-01-01", "2020-01-01"], "'x' holds dates but has '0001-01-01' in row 1; correct"),
         ([str(10**25 + 7 * i) for i in range(300)], "'x' has 300 different texts, .*identifier"),
@@ -448,7 +448,7 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         ([f"fell in corridor {i}" for i in range(250)], "'x' has 250 different"),
         (
             [1.0, 2.0, float("inf"), 3.0],
-            "'x' should hold numbers, none infinite or beyond 1e100, but has 'inf' in row 3",
+            "'x' should hold numbers, none infinite or beyond 1e100, but has inf in row 3",
         ),
         ([f"{110 + i}/{70 + i % 9} mmHg" for i in range(40)], "'x' holds two numbers in one text"),
     ],
@@ -574,7 +574,7 @@ def test_what_the_columns_file_says_is_done(patients, tmp_path):
         ({"age": {"identifier": True}}, "use one of allowed"),
         ({"age": {"unit": 3}}, "says unit 3 for column 'age'; use a text"),
         ({"age": {"kind": "binary"}}, "'age' has [0-9]+ different values, so it cannot be yes"),
-        ({"age": {"kind": "date"}}, "'age' should hold dates but has '.*' in row 1"),
+        ({"age": {"kind": "date"}}, "'age' should hold dates but has .* in row 1"),
         ({"ward": {"kind": "continuous"}}, "'ward' should hold numbers but has '.*' in row"),
         ({"ward": {"bounds": [0, 1]}}, "'ward' is categorical, so it has no bounds"),
         ({"died": {"drop": True}}, "drops the outcome 'died'"),

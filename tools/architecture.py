@@ -29,7 +29,7 @@ HOUSE = {
     },
     "Columns": {
         "kinds": (), "schema": (), "relations": (), "rules": (),
-        "statistics": (), "discovery": ("cells", "orders", "formulas", "leaks"),
+        "statistics": (), "discovery": ("cells", "formulas", "leaks"),
     },
     "data-types": {
         "phecode": (),
@@ -39,29 +39,28 @@ HOUSE = {
         ),
         "phenotype": (), "cohort": (),
         "hospital": (
-            "codes", "people", "illness", "fate", "care", "stays", "records", "truth", "writing",
+            "people", "illness", "care", "records", "truth", "writing",
         ),
         "datasets": (),
     },
     "preprocessing": {"preprocessing": ("matrix", "bins", "copula", "encode")},
     "gan-architecture": {
         "gan": (
-            "losses", "networks", "recipe", "pairs_only", "monitor", "players",
-            "checkpoint", "train",
+            "losses", "networks", "recipe", "pairs_only", "monitor", "players", "train",
         )
     },
     "generation": {
         "generation": (
-            "draw", "calibration", "tabulate", "pairs", "code_pairs", "counts", "decode",
+            "draw", "calibration", "tabulate", "pairs", "counts", "decode",
         ),
         "model": (), "runs": (), "stream": (),
     },
     "Pictures": {"plots": (), "slider": ()},
     "utility": {
         "evaluation": (
-            "intervals", "effort", "learners", "neighbours", "metric", "repeats", "alignment",
-            "setting", "marginals", "fidelity", "kept", "utility", "fairness", "inference",
-            "survival", "published", "privacy", "farthest", "verdict", "choose", "page", "report",
+            "intervals", "learners", "neighbours", "metric", "repeats", "alignment",
+            "setting", "marginals", "fidelity", "utility", "fairness", "inference",
+            "survival", "privacy", "farthest", "verdict", "choose", "report",
             "judge", "validation",
         )
     },
@@ -76,22 +75,20 @@ ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-
 # Folders inside of folders.
 INSIDE = {
     "sources.flat": (
-        "words", "columns_file", "decimals", "text_file", "file", "reading", "units", "dates",
-        "as_numbers", "outcome", "persons", "column_reader", "applying", "who", "styles", "form",
-        "table",
+        "words", "columns_file", "decimals", "file", "reading", "as_numbers", "persons",
+        "column_reader", "applying", "form", "table",
     ),
     "evaluation.privacy": (
         "success", "reference", "moments", "density_ratio", "membership", "scores", "copies",
         "guard", "attribute", "identity", "opinion", "adversarial", "closest_records", "attacks",
-        "exchange", "comparable", "family", "power", "more_rows",
+        "family", "power", "more_rows",
     ),
 }  # fmt: skip
 # These may import the project where they use it.
 LAZY = {"ehrsynth", "ehrsynth.__main__", "ehrsynth.evaluation", "ehrsynth.cli", "ehrsynth.book"}
 # Libraries that take long to import, or that not everybody has: imported where they are used.
 SLOW_OR_OPTIONAL = {
-    "IPython", "PIL", "duckdb", "ibis", "jinja2", "joblib", "lightgbm", "matplotlib", "opacus",
-    "pooch",
+    "IPython", "PIL", "duckdb", "ibis", "jinja2", "joblib", "lightgbm", "matplotlib", "pooch",
     "pyarrow", "pyspark", "requests", "safetensors", "scipy", "seaborn", "sklearn", "torch",
     "tqdm", "yaml",
 }  # fmt: skip

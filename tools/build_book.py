@@ -90,20 +90,30 @@ def copy_mathjax() -> None:
 # -- the chapters -------------------------------------------------------------------------
 
 
+def mark(path: Path, package: str, parameters: dict) -> str:
+    """Changes when a chapter's text, the package or the parameters change."""
+    key = json.dumps(parameters, sort_keys=True).encode()
+    return digest(path.read_bytes(), package.encode(), key)
+
+
+def as_run(path: Path, now: str) -> dict:
+    """What is known of the chapter's last run, if its text and the package are still the same."""
+    record = EXECUTED / f"{path.stem}.json"
+    kept = json.loads(record.read_text()) if record.exists() else {}
+    return kept if kept.pop("mark", "") == now and (EXECUTED / path.name).exists() else {}
+
+
 def run_chapters(parameters: dict, at_once: int) -> list[Run]:
     """Run what has changed into _build/executed; one line for each chapter."""
     package = package_digest()
-    key = json.dumps(parameters, sort_keys=True).encode()
     work = BUILD / "work" / package
     for old in (BUILD / "work").glob("*"):
         if old != work:
             shutil.rmtree(old, ignore_errors=True)
     runs, jobs, marks = [], [], {}
     for path in notebooks.chapters():
-        marks[path.stem] = digest(path.read_bytes(), package.encode(), key)
-        record = EXECUTED / f"{path.stem}.json"
-        kept = json.loads(record.read_text()) if record.exists() else {}
-        if kept.pop("mark", "") == marks[path.stem] and (EXECUTED / path.name).exists():
+        marks[path.stem] = mark(path, package, parameters)
+        if kept := as_run(path, marks[path.stem]):
             runs.append(Run(**kept))
         else:
             jobs.append((path, EXECUTED / path.name, parameters))

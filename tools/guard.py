@@ -36,6 +36,7 @@ TEXTS = (".py", ".md", ".yml", ".yaml", ".toml", ".cfg", ".txt", ".css", ".js", 
          ".html", ".svg", ".mplstyle", ".typed", ".tex")  # fmt: skip
 NAMES = ("Makefile", "LICENSE", "LICENSE-CONTENT", ".gitignore", ".gitattributes", "Dockerfile",
          ".ci/run", "tools/hooks/pre-commit", "ehrsynth/phecodes.parquet", "data/sample/truth.json",
+         "ehrsynth/hospital/truth.json",
          "ehrsynth/evaluation/metrics.schema.json", "ehrsynth/sources/registry.json")  # fmt: skip
 PLACES = (
     ("book/", (".ipynb", ".csv", ".png", ".json")),

@@ -1,24 +1,21 @@
 """Write the table of the book's page on the simulated hospital: published against simulated.
 
     python tools/simulated_hospital.py
-    python tools/simulated_hospital.py --solve      the hospital's intercepts anew, after a change
 
 A test makes it again and compares the numbers.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from make_hospital import PUBLISHED
 from scipy.stats import poisson
 
 from ehrsynth.cohort import build_patients
 from ehrsynth.files import write_table
 from ehrsynth.gan.pairs_only import tetrachoric
-from ehrsynth.hospital import fate, illness
-from ehrsynth.hospital.codes import PUBLISHED, declared
+from ehrsynth.hospital.people import declared
 from ehrsynth.hospital.records import BMI_FAULTS
 from ehrsynth.hospital.truth import as_dict, codes
 from ehrsynth.hospital.writing import load
@@ -152,66 +149,11 @@ def mean_tetrachoric(codes: np.ndarray, most: int = 60, least: float = 0.03) -> 
     """Over the pairs of the most frequent codes, those of at least a share `least`."""
     share = codes.mean(axis=0)
     often = np.argsort(-share)[:most]
-    found = tetrachoric(codes[:, often[share[often] >= least]])
+    x = codes[:, often[share[often] >= least]].astype(float)
+    found = tetrachoric(x.mean(axis=0), x.T @ x / len(x), len(x))
     return float(found[np.triu_indices(len(found), 1)].mean())
 
 
-def solve_illness(model: illness.Illness, seed: int = 0, n: int = illness.REFERENCE) -> np.ndarray:
-    """The intercepts with which each disease is recorded in the intended share of the patients."""
-    people = illness.reference_people(seed, n)
-    rng = np.random.default_rng([illness.HOSPITAL_SEED, seed, 1])
-    given, weight = illness.features(people), people["weight"].to_numpy()
-    intercept = np.zeros(len(model.whole))
-    has = np.zeros((len(people), len(model.whole)), dtype=bool)
-    for stage in model.stages:
-        odds = illness.log_odds(model, stage, given, has)
-        recorded = (model.recorded[people[RACE]][:, stage.codes] * weight[:, None]).astype(
-            np.float32
-        )
-        target = model.prevalence[stage.codes]
-        solved = logit(target)
-        for _ in range(12):
-            p = expit((odds + solved).astype(np.float32))
-            mean = (recorded * p).sum(axis=0, dtype=float)
-            slope = (recorded * p * (1 - p)).sum(axis=0, dtype=float)
-            newton = (logit(target) - logit(mean)) * mean * (1 - mean) / slope
-            solved += np.clip(newton, -2, 2)
-        intercept[stage.codes] = solved
-        has[:, stage.codes] = rng.random(odds.shape) < expit(odds + solved)
-    return intercept
-
-
-def solve_death(model: illness.Illness, seed: int = 0, n: int = illness.REFERENCE) -> pd.Series:
-    """The causes' intercepts: each its share of deaths, all together the published ones."""
-    people = illness.reference_people(seed, n)
-    rng = np.random.default_rng([illness.HOSPITAL_SEED, seed, 3])
-    has = illness.draw_diseases(model, people, rng)
-    odds = fate.relative_log_hazards(model, people, has, fate.draw_body(model, people, has, rng))
-    causes, weight = declared("causes"), people["weight"].to_numpy()
-    target = causes["deaths"].to_numpy() * PUBLISHED["death within a year"]
-    base = np.log(target / (weight @ np.exp(odds)))
-    for _ in range(200):
-        each = np.exp(odds + base)
-        total = each.sum(axis=1)
-        died = (weight * -np.expm1(-total) / total) @ each  # who dies of which cause
-        base += 0.5 * np.log(target / died)
-    return pd.Series(base, causes["cause"])
-
-
-def solve() -> None:
-    """Write ``intercepts.csv``: those of the diseases first, for those of the deaths need them."""
-    path = Path(illness.__file__).with_name("intercepts.csv")
-    model = illness.unsolved()
-    found = pd.Series(solve_illness(model), model.whole)
-    base = solve_death(illness.with_intercepts(model, found.to_numpy()))
-    table = pd.concat([found, base]).round(4).rename("intercept").rename_axis("phecode")
-    write_table(table.reset_index(), path)
-
-
 if __name__ == "__main__":
-    if "--solve" in sys.argv[1:]:
-        solve()
-        declared.cache_clear()
-        illness.illness.cache_clear()
     write_table(page_table(published_against_simulated(patients=20_000, seed=0)), PAGE_TABLE)
     write_table(together(build_patients(load(20_000, 0))), TOGETHER_TABLE)

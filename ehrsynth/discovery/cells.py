@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.special import gammaln
+from scipy.stats import hypergeom
 
 from ..protection import LEAST_PATIENTS
 from ..relations import OTHER, Follows, Rule, has, states
@@ -40,26 +40,24 @@ class _Meetings:
         owner: list[int] = []
         members: list[np.ndarray] = []
         for place, column in enumerate(schema.columns):
-            there = {text: has(table, column.name, text) for text in states(column)}
-            calls = {text: [text] for text in there}
-            if column.kind == "continuous" and there["0"].mean() < _ZEROS:
-                there = {MISSING: there[MISSING], OTHER: ~there[MISSING]}
-                calls[OTHER] = ["0", OTHER]
-            there = {text: member for text, member in there.items() if member.any()}
+            calls = [[text] for text in states(column)]
+            if column.kind == "continuous" and has(table, column.name, 0).mean() < _ZEROS:
+                calls = [[MISSING], ["0", OTHER]]
+            there = [(call, has(table, column.name, call)) for call in calls]
+            there = [(call, member) for call, member in there if member.any()]
             if len(there) > 1:
-                self.meant += [(column.name, calls[text]) for text in there]
+                self.meant += [(column.name, call) for call, _ in there]
                 owner += [place] * len(there)
-                members += there.values()
+                members += [member for _, member in there]
         flags, self.width, self.owner = np.array(members).T, len(members), np.array(owner, int)
         self.both = np.zeros((self.width, self.width))
         for start in range(0, self.n if self.width else 0, _ROWS):
             part = flags[start : start + _ROWS].astype(np.float32)
             self.both += part.T @ part
         # Demographics: by column, how many patients of each of its groups are in a state.
-        people = [(place, _groups(table[c.name])) for place, c in enumerate(schema.columns)
-                  if c.role == "demographic"]  # fmt: skip
-        self.among = {place: flags.T @ group for place, group in people if self.width}
-        self.sizes = {place: group.sum(axis=0) for place, group in people}
+        people = {schema.names.index(n): _groups(table[n]) for n in schema.of_role("demographic")}
+        self.among = {place: flags.T @ group for place, group in people.items() if self.width}
+        self.sizes = {place: group.sum(axis=0) for place, group in people.items()}
         alone = np.diag(self.both)
         self.count = np.concatenate([alone, self.n - alone])
         # Of two states, one is that the other is absent.
@@ -68,16 +66,14 @@ class _Meetings:
         first = np.flatnonzero(~self.several)[::2]
         self.absent[first], self.absent[first + 1] = first + 1, first
 
-    def own(self, column: int) -> np.ndarray:
+    def own(self, column: int) -> list[int]:
         """The states of a column."""
-        return np.flatnonzero(self.owner == column)
+        return np.flatnonzero(self.owner == column).tolist()
 
     def stands_for(self, literal: int) -> list[int]:
         """The states that a literal stands for."""
-        if literal < self.width:
-            return [literal]
-        state = literal - self.width
-        return [int(s) for s in self.own(self.owner[state]) if s != state]
+        state = literal % self.width
+        return [s for s in self.own(self.owner[state]) if (s == state) == (literal < self.width)]
 
     def says(self, chosen: list[int]) -> tuple[str, object]:
         """A column and some of its states, as a rule names them."""
@@ -108,16 +104,9 @@ def cells(table: pd.DataFrame, schema: Schema) -> list[Found]:
             when, other = other, when
         if not meet.given(other):
             column = int(meet.owner[other % meet.width])
-            kept = allowed.setdefault((when, column), set(meet.own(column).tolist()))
+            kept = allowed.setdefault((when, column), set(meet.own(column)))
             kept &= set(meet.stands_for(meet.absent[other]))
     return sorted(_told(meet, allowed), key=lambda found: -found.by_chance)
-
-
-def _log_chance(n: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Log of the chance that two states of so many patients never meet in shuffled columns."""
-    free = gammaln(n - first + 1) + gammaln(n - second + 1) - gammaln(n + 1)
-    rest = n - first - second
-    return np.where(rest < 0, -np.inf, free - gammaln(np.maximum(rest, 0) + 1))
 
 
 def _exclusive(meet: _Meetings) -> np.ndarray:
@@ -130,12 +119,14 @@ def _exclusive(meet: _Meetings) -> np.ndarray:
     always = np.argwhere(pairs & meet.several & (meet.both == count[:width, None]))
     found = np.concatenate([never, always + [0, width]])
     found = found[count[found].max(axis=1, initial=0) >= _TRIVIAL * n]
-    found = found[_log_chance(n, count[found[:, 0]], count[found[:, 1]]) < limit]
+    # The chance that two states of so many patients never meet in shuffled columns.
+    found = found[hypergeom.logpmf(0, n, count[found[:, 0]], count[found[:, 1]]) < limit]
     # That the young have few diseases of the old is no rule about any two of these: patients
     # shuffled among others of their age, sex or race would have met as well.
     for place, among in meet.among.items():
         of = np.concatenate([among, meet.sizes[place] - among])
-        chance = _log_chance(meet.sizes[place], of[found[:, 0]], of[found[:, 1]]).sum(axis=1)
+        chance = hypergeom.logpmf(0, meet.sizes[place], of[found[:, 0]], of[found[:, 1]])
+        chance = np.nansum(chance, axis=1)  # of groups with nobody there is none
         found = found[(chance < limit) | (meet.owner[found % width] == place).any(axis=1)]
     return found
 
@@ -145,7 +136,7 @@ def _without_consequences(meet: _Meetings, found: np.ndarray) -> np.ndarray:
     several = np.flatnonzero(meet.several).tolist()
     if len(found) == 0:
         return found
-    told = [(i, int(j)) for i in several for j in meet.own(meet.owner[i]) if i < j]
+    told = [(i, j) for i in several for j in meet.own(meet.owner[i]) if i < j]
     sexes = {says[0]: s for s, (name, says) in enumerate(meet.meant) if name == meet.schema.sex}
     for state, (name, says) in enumerate(meet.meant):
         if says == ["1"] and (only := meet.schema[name].sex):
@@ -180,11 +171,11 @@ def _told(meet: _Meetings, allowed: dict[tuple[int, int], set[int]]) -> list[Fou
         source, there = int(meet.owner[when % meet.width]), meet.own(column)
         wrong = meet.n - meet.count[list(kept)].sum()
         by_chance = float(meet.count[when] * wrong / meet.n)
-        keys = [int(s) for s in meet.own(source) if meet.count[s] >= LEAST_PATIENTS]
-        if all(met[s, there].sum() == 1 for s in keys) and not meet.given(there[0]):
-            to = {s: meet.says([int(there[met[s, there]][0])]) for s in keys}
-            values = {text: to[s][1] for s in keys for text in meet.meant[s][1]}
-            rule = Follows(to[keys[0]][0], meet.meant[keys[0]][0], values)
+        keys = [s for s in meet.own(source) if meet.count[s] >= LEAST_PATIENTS]
+        to = {s: [other for other in there if met[s, other]] for s in keys}
+        if all(len(others) == 1 for others in to.values()) and not meet.given(there[0]):
+            values = {text: meet.says(to[s])[1] for s in keys for text in meet.meant[s][1]}
+            rule = Follows(meet.meant[there[0]][0], meet.meant[keys[0]][0], values)
             before = whole.get((source, column), Found(rule, 0.0)).by_chance
             whole[source, column] = Found(rule, before + by_chance)
         else:

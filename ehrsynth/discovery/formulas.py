@@ -52,15 +52,11 @@ def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
     return sorted(accepted.values(), key=lambda f: len(parts[f.rule.columns[0]]))
 
 
-# -- candidates ------------------------------------------------------------------------------
-
-
 def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[tuple[list[int], bool]]:
     """Groups of columns (positions), and whether their logarithms are meant; small ones first."""
-    x = table.to_numpy(float)
-    rows = np.random.default_rng(0).permutation(len(x))
-    rows = rows[np.argsort(np.isnan(x[rows]).sum(axis=1), kind="stable")][:_LOOKED_AT]
-    x, half = x[rows], np.array([half_unit(schema[name]) for name in table]) + np.zeros((1, 1))
+    x = np.random.default_rng(0).permutation(table.to_numpy(float))
+    x = x[np.argsort(np.isnan(x).sum(axis=1), kind="stable")][:_LOOKED_AT]
+    half = np.array([[half_unit(schema[name]) for name in table]])
     with np.errstate(all="ignore"):
         positive = np.where((x > 0).all(axis=0, where=~np.isnan(x)), x, np.nan)
         forms = (x, half + 0 * x), (np.log(positive), half / positive)
@@ -91,9 +87,6 @@ def _bound(x: np.ndarray, half: np.ndarray, size: int) -> Iterator[np.ndarray]:
         least = np.abs(weights[:, :, 0])
         good = scatter[:, 0] <= (least * step[part]).sum(axis=1) ** 2
         yield from usable[part[good & (n[:, 0] >= _FEWEST) & (least > 1e-3).all(axis=1)]]
-
-
-# -- a formula with its constants ----------------------------------------------------------
 
 
 def _fitted(
@@ -170,11 +163,8 @@ _STYLES = [(1, 0), (12, 0), (1000, 0), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (
 
 
 def _styled(number: float, most: int, digits: int) -> str:
-    if most:
-        near = Fraction(number).limit_denominator(most)
-        value = near.numerator / near.denominator
-        if len(repr(value)) > 6 and near.denominator > 1:
-            return f"{near.numerator} / {near.denominator}"
-    else:
-        value = float(f"{number:.{digits}g}")
+    near = Fraction(number).limit_denominator(most) if most else Fraction(f"{number:.{digits}g}")
+    value = float(near)
+    if most and len(repr(value)) > 6 and near.denominator > 1:
+        return f"{near.numerator} / {near.denominator}"
     return str(int(value)) if value.is_integer() else repr(value)

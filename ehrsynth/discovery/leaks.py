@@ -14,7 +14,7 @@ import pandas as pd
 from ..protection import LEAST_PATIENTS
 from ..relations import Formula, compute, has, has_numbers, numbers
 from ..schema import MISSING, Column, Schema
-from ..statistics import Estimate, auroc, wilson
+from ..statistics import auroc, wilson
 from .cells import Found
 
 # The lower end of the 95 % interval, of the AUROC or of the share who have the outcome; of numbers,
@@ -56,24 +56,20 @@ def _of_time(table: pd.DataFrame, schema: Schema, rules: list[Formula]) -> dict[
     time, shown = str(schema.time), {}
     order = table[time].rank()
     for column in schema.columns:
-        if column.name == time:
-            continue
         if has_numbers(column):
             share = abs(pd.Series(numbers(table[column.name]), table.index).corr(order, "spearman"))
         else:  # its categories are bands of time
             codes = pd.factorize(table[column.name])[0]
             changes = np.count_nonzero(np.diff(codes[np.lexsort((codes, order))]))
             by_chance = len(codes) - (np.bincount(codes) ** 2).sum() / len(codes)
-            bands = changes == codes.max() and by_chance >= _SEEN
-            share = 1.0 if bands else 0.0
+            share = float(changes == codes.max() and by_chance >= _SEEN)
         if share >= _IN_ORDER:
             shown[column.name] = ("share of its order that is that of the time", share, share)
     for rule in (rule for rule in rules if time in rule.columns):
-        parts = {name: np.array([np.nanmedian(numbers(table[name]))]) for name in rule.columns[1:]}
-        moved = {name: value * 1.01 + 0.01 for name, value in parts.items()}
-        base = compute(rule.equals, parts)
-        slope = {n: float((compute(rule.equals, parts | {n: moved[n]}) - base)[0]) for n in parts}
-        slope[rule.column] = -1.0  # on the other side
+        parts = {name: np.nanmedian(numbers(table[name])) for name in rule.columns[1:]}
+        base, slope = compute(rule.equals, parts), {rule.column: -1.0}  # on the other side
+        for name, value in parts.items():
+            slope[name] = compute(rule.equals, parts | {name: value * 1.01 + 0.01}) - base
         later = [n for n in rule.columns if n != time and slope[n] * slope[time] < 0]
         shown |= {name: (f"share of patients with {rule}", 1.0, 1.0)
                   for name in (later or rule.columns) if name != time}  # fmt: skip
@@ -88,27 +84,26 @@ def unused(schema: Schema, found: list[Leak]) -> list[str]:
 
 def _shown(table: pd.DataFrame, column: Column, y: np.ndarray, fold: np.ndarray):
     """What shows that a column nearly determines the outcome, or None."""
+    rare, said = (y, "with") if y.mean() <= 0.5 else (1 - y, "without")
     levels = _levels(table, column, _BINS)
-    n, cases = (np.bincount(levels, weights) for weights in (np.ones(len(y)), y))
+    n, cases = (np.bincount(levels, weights) for weights in (np.ones(len(y)), rare))
     rate = cases / np.maximum(n, 1)
-    common = y.mean() > 0.5  # then the rarer class is not to have it
-    pure = (1 - rate if common else rate) >= _SURE
     order = np.argsort(rate)
     well, ill = (n - cases)[order], cases[order]
     area = (ill * (np.cumsum(well) - well / 2)).sum() / (ill.sum() * well.sum())
     limit = DETERMINES_AS_NUMBER if column.kind == "continuous" else DETERMINES
-    if area < limit and not pure.any():  # already in its own patients
+    if area < limit and (rate < _SURE).all():  # already in its own patients
         return None
-    found: Estimate = auroc(*((score := _others(levels, y, fold))[y == k] for k in (1, 0)))
+    score = _others(levels, rare, fold)
+    found = auroc(score[rare == 1], score[rare == 0])
     if (found.low or 0) >= limit:
         return "AUROC", found.value, float(found.low or 0)
-    levels = _levels(table, column, 1)  # an end of a range of numbers may be sure by nature
-    score, rare = _others(levels, y, fold), (1 - y if common else y)
-    sure = (1 - score if common else score) >= _SURE
+    # An end of a range of numbers may be sure by nature.
+    sure = _others(_levels(table, column, 1), rare, fold) >= _SURE
     if rare[sure].sum() < max(LEAST_PATIENTS, _CASES * rare.sum()):
         return None
     share = wilson(int(rare[sure].sum()), int(sure.sum()))
-    said = f"share {'without' if common else 'with'} the outcome at some values"
+    said = f"share {said} the outcome at some values"
     return (said, share.value, share.low) if (share.low or 0) >= DETERMINES else None
 
 
@@ -120,16 +115,14 @@ def _levels(table: pd.DataFrame, column: Column, bins: int) -> np.ndarray:
     numbers, empty = values.to_numpy(float), has(table, column.name, MISSING)
     if empty.all():
         return np.zeros(len(values), dtype=int)
-    cuts = np.unique(np.quantile(numbers[~empty], np.linspace(0, 1, bins + 1)[1:-1]))
-    if column.kind == "binary":
-        cuts = np.array([1.0])
+    quantiles = np.linspace(0, 1, bins + 1)[1:-1]
+    cuts = [1.0] if column.kind == "binary" else np.unique(np.quantile(numbers[~empty], quantiles))
     return np.where(empty, len(cuts) + 1, np.searchsorted(cuts, numbers, side="right"))
 
 
 def _others(levels: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """For each patient the outcome's share among patients of other folds with the same value."""
-    cell = levels * _FOLDS + fold
-    size = (levels.max() + 1) * _FOLDS
+    cell, size = levels * _FOLDS + fold, (levels.max() + 1) * _FOLDS
     n, cases = (np.bincount(cell, w, size).reshape(-1, _FOLDS) for w in (np.ones(len(y)), y))
     n, cases = (x.sum(axis=1, keepdims=True) - x for x in (n, cases))
     return ((cases + y.mean()) / (n + 1))[levels, fold]

@@ -21,6 +21,8 @@ from .repeats import REPEATS, repeats
 log = logging.getLogger(__name__)
 DEFECTS = "what does not fit"  # where a report's facts have it
 UNJUDGED, LACKING = "columns that were not judged", "what the synthetic table lacks"
+RELATIONS = "relations that hold for every training patient"
+LEAKS = "columns that nearly determine the outcome"
 IN_TRAIN = "its values are those of used patients (% of rows)"
 DISTINCT = 0.9  # of a column's values in train: from so many on a value names a patient
 
@@ -68,14 +70,14 @@ def align(
             f"{names['synthetic']} has no column in common with {both}; its first column is "
             f"{str(synthetic.columns[0])!r}."
         )
-    wishes = {} if columns is None else read(columns, train.columns, names["train"])
-    wishes = {name: hint.wish for name, hint in hints.items()} | wishes
-    fitted = _fitted(raws, schema, common, hints, wishes)
-    return fitted | {"schema": schema, "facts": facts | fitted["facts"]}
+    wishes = {name: hint.wish for name, hint in hints.items()}
+    wishes |= {} if columns is None else read(columns, train.columns, names["train"])
+    fitted, defects = _fitted(raws, schema, common, hints, wishes)
+    return fitted | {"schema": schema, "facts": facts | defects}
 
 
-def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wishes) -> dict:
-    """The tables with the levels that one of them needs, and in "facts" what does not fit."""
+def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wishes) -> tuple:
+    """The tables with the levels that one of them needs, and what does not fit, as a fact."""
     shared = schema.select(common)
     plain, fitted, misfits = {}, {}, {}
     for role, raw in raws.items():
@@ -85,10 +87,9 @@ def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wish
         shared.cast(plain["train"], raws["train"].where)
     misfits["synthetic"] += far_out(shared, fitted["train"], fitted["synthetic"])
     wide = widest([Schema.of(table) for table in fitted.values()])
-    result: dict = {}
     for role, table in fitted.items():
         rest = raws[role].frame.drop(columns=common)
-        result[role] = wide.attach(pd.concat([fit_into(wide, table)[0], rest], axis=1))
+        fitted[role] = wide.attach(pd.concat([fit_into(wide, table)[0], rest], axis=1))
     own = {odd.column for odd in misfits["train"]}  # which train writes in several ways itself
     held_out = {text for odd in misfits["holdout"] for text in odd.texts}
     found = []
@@ -99,15 +100,14 @@ def _fitted(raws: dict[str, Raw], schema: Schema, common: list[str], hints, wish
             named = f" ({some(made, 4)})" if role == "synthetic" and made else ""
             what = f"{odd.column}: {odd.what}{named}"
             found.append(Finding(role, what, odd.rows, odd.of, odd.done)._asdict())
-    return result | {"facts": {DEFECTS: found} if found else {}}
+    return fitted, {DEFECTS: found} if found else {}
 
 
 def _repeated(raws: dict[str, Raw], schema: Schema | None, patient: str | None) -> dict:
     """What the synthetic table repeats of few patients, as a fact."""
     frames = {role: raw.frame for role, raw in raws.items()}
-    rows = {n for n in frames["synthetic"] if _counts_rows(frames["synthetic"][n])}
-    frames["synthetic"] = frames["synthetic"].drop(columns=list(rows))
-    attached = schema or Schema.attached(frames["train"])
+    made, attached = frames["synthetic"], schema or Schema.attached(frames["train"])
+    frames["synthetic"] = made.drop(columns=list({n for n in made if _counts_rows(made[n])}))
     declared = {c.name: c.categories for c in attached.columns} if attached else {}
     found = repeats(frames, declared, patient)
     return {REPEATS: found} if found else {}
@@ -117,12 +117,11 @@ def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:
     """The table with plain values: texts of a CSV that are numbers for this schema are numbers."""
     values = dict(raw.frame.items())
     for column in schema.columns:
-        categories = column.categories
-        wish = wishes.get(column.name, NOTHING)
+        categories, wish = column.categories, wishes.get(column.name, NOTHING)
         wish = replace(wish, values=(*wish.values, *categories))
-        as_text = categories and not all(is_plain_number(text) for text in categories[:-1])
+        as_text = bool(categories) and not all(map(is_plain_number, categories[:-1]))
         reading = Reading(column.name, values[column.name], wish, raw.is_text,
-                          raw.dialect.decimal or ".", as_text=bool(as_text))  # fmt: skip
+                          raw.dialect.decimal or ".", as_text=as_text)  # fmt: skip
         tidy(reading)
         values[column.name] = reading.values
     return pd.DataFrame(values, index=raw.frame.index)
@@ -163,14 +162,13 @@ def _without(raws: dict[str, Raw], names: list[str]) -> dict[str, Raw]:
 
 def _same(raws: dict[str, Raw], name: str) -> bool:
     """Whether a column has one value in all rows of all tables, so that it tells of nobody."""
-    if not all(name in raw.frame for raw in raws.values()):
-        return False
-    columns = (raw.frame[name] for raw in raws.values())
-    return len({category_text(value) for column in columns for value in column.unique()}) == 1
+    columns = [raw.frame[name] for raw in raws.values() if name in raw.frame]
+    texts = {category_text(value) for column in columns for value in column.unique()}
+    return len(columns) == len(raws) and len(texts) == 1
 
 
 def schema_beside(path: Path, train: pd.DataFrame) -> Path | None:
-    """The ``schema.json`` in the folder of train that describes exactly its columns, or None.
+    """The ``schema.json`` beside train, if it has its columns.
     Chapter utility, "Tables of known quality".
     """
     beside = path.parent / "schema.json"
@@ -188,7 +186,7 @@ def _kind(thing: object) -> str:
 def _read(table: pd.DataFrame | Raw, name: str) -> Raw:
     """A table of some rows and of columns with different names, or InputError."""
     if isinstance(table, pd.DataFrame):
-        if len(table) == 0 or table.shape[1] == 0:
+        if table.empty:
             raise InputError(f"{name} has no rows or no columns; check the file.")
         table = read_file(table, name)
     if not isinstance(table, Raw):

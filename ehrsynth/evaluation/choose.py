@@ -13,16 +13,14 @@ import pandas as pd
 from ..errors import InputError, check_choice
 from ..statistics import Z95
 
-# Weights by metric. "machine-learning development" is the tutorial's own profile, which later
-# gave the weight of abundance to correlations; "education"
-# and "software testing" are the companion benchmark's (its "system design"), doi
-# 10.1038/s41467-022-35295-1, Table 2, whose one weight for distributions is shared by the two
-# kinds of columns, and the one for prediction by TSTR and TRTS. "data sharing" is ours.
+# Weights by metric. "machine-learning development" is the tutorial's own profile, which later gave
+# the weight of abundance to correlations; "education" and "software testing" ("system design") are
+# the companion benchmark's, doi 10.1038/s41467-022-35295-1, Table 2, with two metrics each for
+# distributions and for prediction. "data sharing" is ours.
+_TABLE = pd.read_csv(Path(__file__).with_name("use_cases.csv"))
 USE_CASES: dict[str, dict[str, float]] = {
     str(case): dict(zip(rows["metric"], rows["weight"], strict=True))
-    for case, rows in pd.read_csv(Path(__file__).with_name("use_cases.csv")).groupby(
-        "use_case", sort=False
-    )
+    for case, rows in _TABLE.groupby("use_case", sort=False)
 }
 
 
@@ -63,7 +61,7 @@ def rank(
     barred = _barred(frame)
     passed = values[~values.index.isin(barred)]
     ranks = passed.apply(lambda metric: metric.rank(ascending=metric.name in lower))
-    result = pd.DataFrame({"score": _weighted(shares.clip(0, 1), weights)})
+    result = _weighted(shares.clip(0, 1), weights).to_frame("score")
     ranked = result["score"].where(~result.index.isin(barred))
     result["corrected_rank"] = ranked.rank(method="min", ascending=False)
     result["rank_sum"] = _weighted(ranks, weights)
@@ -155,8 +153,7 @@ def _weights(frame: pd.DataFrame, use_case: str, weights) -> Mapping[str, float]
     if weights is None:
         check_choice("use case", use_case, USE_CASES)
         weights = USE_CASES[use_case]
-    unknown = sorted(set(weights) - set(frame["name"]))
-    if unknown:
+    if unknown := sorted(set(weights) - set(frame["name"])):
         raise InputError(f"No report has the metric {unknown[0]!r}; check the weights.")
     if min(weights.values(), default=0) < 0 or sum(weights.values()) <= 0:
         raise InputError("Weights must not be negative and one must be above 0.")

@@ -1,9 +1,11 @@
 """Fairness: is the synthetic data as good for every group of patients?
 
-Every metric is about the group that fares worst, which is chosen by looking:
-:func:`~ehrsynth.evaluation.intervals.largest_of` takes the luck of the choice out. Intervals are
-about the patients who are looked at, not about the training of the models.
+Every metric is about the group that fares worst, without the luck of the choice (see
+:func:`~ehrsynth.evaluation.intervals.largest_of`). Intervals are about patients, not new training.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,6 @@ from scipy.special import expit
 from ..protection import LEAST_PATIENTS, told
 from ..statistics import Estimate, NotComputable, auroc_parts
 from .intervals import largest_of
-from .learners import predict
 from .setting import Setting, subgroups
 
 FEWEST_IN_GROUP = 10  # patients with and without the outcome; smaller groups are left out
@@ -22,20 +23,19 @@ def by_group(setting: Setting) -> pd.DataFrame:
     """How the models of real and of synthetic patients do for each group of held-out patients.
 
     ``cases`` have the outcome; ``observed`` is their share, ``mean_risk_real`` and ``mean_risk``
-    the shares that the models of train and of the candidate predict. All but the counts are
-    missing where a group has fewer than 10 patients with or without the outcome.
-    Chapter utility, "For whom? Fairness".
+    what the models of train and of the candidate predict. Groups of fewer than 10 patients with or
+    without the outcome have counts only. Chapter utility, "For whom? Fairness".
     """
-    y, *scores = _scores(setting)
+    y, *scores = setting.predictions
     rows: dict[str, dict[str, float]] = {}
     for name, member in _groups(setting, setting.holdout.frame).items():
         truth = y[member]
-        rows[name] = {"patients": len(truth), "cases": int(truth.sum())}
+        row = rows[name] = {"patients": len(truth), "cases": int(truth.sum())}
         if _large(truth):
-            rows[name]["observed"] = float(truth.mean())
+            row["observed"] = float(truth.mean())
             for model, score in zip(("_real", ""), scores, strict=True):
-                rows[name]["auroc" + model] = auroc_parts(score[member], truth)[0]
-                rows[name]["mean_risk" + model] = float(expit(score[member]).mean())
+                row["auroc" + model] = auroc_parts(score[member], truth)[0]
+                row["mean_risk" + model] = float(expit(score[member]).mean())
     risks = ["observed", "mean_risk_real", "mean_risk"]
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.reindex(columns=["patients", "cases", "auroc_real", "auroc", *risks])
@@ -50,13 +50,6 @@ def _groups(setting: Setting, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
     return groups
-
-
-def _scores(setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outcome of held-out patients, and their log odds by the real and the candidate's model."""
-    sides = setting.train, setting.candidate
-    real, made = (predict(side.model, setting.holdout.features) for side in sides)
-    return setting.holdout.outcome, real, made
 
 
 def _large(y: np.ndarray) -> bool:
@@ -75,36 +68,30 @@ def _risk_excess(y, real, made) -> tuple[float, np.ndarray]:
     return float(excess.mean()), (excess - excess.mean()) / len(y)
 
 
-def _largest_over_groups(parts, both_ways: bool = False):
-    """Metric of the largest of `parts` (of outcome and scores of a group), or of its size."""
-
-    def compute(setting: Setting, rng) -> Estimate:
-        y, real, made = _scores(setting)
-        values, influence = [], []
-        for member in _groups(setting, setting.holdout.frame).values():
-            if _large(y[member]):
-                value, own = parts(y[member], real[member], made[member])
-                values.append(value)
-                influence.append(np.zeros(len(y)))
-                influence[-1][member] = own
-        if not values:
-            raise NotComputable(
-                f"no group has {FEWEST_IN_GROUP} held-out patients with and without the outcome"
-            )
-        each, by_patient = np.array(values), np.stack(influence, axis=1)
-        if not both_ways:
-            return largest_of(each, by_patient, rng)
-        found = largest_of(np.append(each, -each), np.hstack([by_patient, -by_patient]), rng)
-        return found._replace(value=max(found.value, 0.0))
-
-    return compute
+def _largest_over_groups(
+    setting: Setting, rng, parts: Callable, both_ways: bool = False
+) -> Estimate:
+    """The largest of `parts` (of outcome and scores of a group), or of its size."""
+    y, real, made = setting.predictions
+    values, influence = [], []
+    for member in _groups(setting, setting.holdout.frame).values():
+        if _large(y[member]):
+            value, own = parts(y[member], real[member], made[member])
+            values.append(value)
+            influence.append(np.zeros(len(y)))
+            influence[-1][member] = own
+    if not values:
+        few = f"no group has {FEWEST_IN_GROUP} held-out patients with and without the outcome"
+        raise NotComputable(few)
+    each, by_patient = np.array(values), np.stack(influence, axis=1)
+    if not both_ways:
+        return largest_of(each, by_patient, rng)
+    found = largest_of(np.append(each, -each), np.hstack([by_patient, -by_patient]), rng)
+    return found._replace(value=max(found.value, 0.0))
 
 
 def _missing_shares(real: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each group that is missing, and the influence of real and synthetic patients on it.
-
-    It is 1 minus the ratio of the group's shares, negative where there are too many.
-    """
+    """1 minus the ratio of each group's shares (negative: too many), and everybody's influence."""
     p, q = real.mean(axis=0), candidate.mean(axis=0)
     parts = q / p**2 * (real - p) / len(real), -(candidate - q) / p / len(candidate)
     return 1 - q / p, np.concatenate(parts)
@@ -144,8 +131,10 @@ def _worst_risk(setting: Setting) -> str:
 
 
 COMPUTE = {
-    ("subgroup_auroc_loss", "corrected"): _largest_over_groups(_auroc_loss),
-    ("subgroup_risk_error", "corrected"): _largest_over_groups(_risk_excess, both_ways=True),
+    ("subgroup_auroc_loss", "corrected"): partial(_largest_over_groups, parts=_auroc_loss),
+    ("subgroup_risk_error", "corrected"): partial(
+        _largest_over_groups, parts=_risk_excess, both_ways=True
+    ),
     ("subgroup_missing", "corrected"): _missing_group,
 }
 NOTES = {

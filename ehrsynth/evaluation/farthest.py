@@ -76,17 +76,11 @@ def _pairs(setting: Setting) -> list[dict[str, Any]]:
         varied = varied[np.ptp(side.matrix[:, varied], axis=0) > 0]
     if len(varied) < 2:
         return []
-    first, second = np.triu_indices(len(varied), 1)
-    together = np.zeros(len(first))
-    found = []
-    for side in sides:
-        rows = side.matrix[:, varied]
-        found.append(np.corrcoef(rows.T)[first, second].clip(-0.999, 0.999))
-        together = np.maximum(together, (rows.T @ rows)[first, second])
+    rows = [side.matrix[:, varied] for side in sides]
+    together = np.maximum(*(x.T @ x for x in rows))
     of = np.array([setting.encoder.layout[i][0] for i in varied])
-    asked = (together >= FEWEST) & (of[first] != of[second])
-    first, second = first[asked], second[asked]
-    real, made = (r[asked] for r in found)
+    first, second = np.nonzero(np.triu((together >= FEWEST) & (of[:, None] != of), 1))
+    real, made = (np.corrcoef(x.T)[first, second].clip(-0.999, 0.999) for x in rows)
     error = np.sqrt(sum(1 / max(len(side) - 3, 1) for side in sides))
     chance = 2 * norm.sf(np.abs(np.arctanh(real) - np.arctanh(made)) / error)
     return [

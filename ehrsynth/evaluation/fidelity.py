@@ -1,10 +1,11 @@
-"""Fidelity: does the synthetic data look like the real data?
+"""Fidelity: does the synthetic data look like the real data, and keep what holds for all of it?
 
 The public functions take arrays and answer one question each; the others tie them to tables.
 """
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -64,14 +65,19 @@ def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
     return float(np.abs(real - np.nan_to_num(candidate))[known].mean())
 
 
-def _correlation(statistic, real: Side, made: Side, rng, chosen: np.ndarray) -> Estimate:
+def _product_sums(rows: np.ndarray) -> np.ndarray:
+    return np.append(rows.sum(axis=0), rows.T @ rows).astype(float)
+
+
+def _correlation(setting: Setting, rng, statistic: Callable, published: bool) -> Estimate:
+    real, made = setting.train, setting.candidate if published else setting.even_candidate
+    chosen = ~(setting.encoder.is_kind("missing") & published)
     if chosen.sum() < 2:
         raise NotComputable("fewer than two columns")
     # Centering on train's means changes no correlation and keeps float sums exact enough.
     # Sums of 0 and 1 are exact as they are; centered, a code that nobody has would not be
     # recognized as constant but would correlate by its rounding errors.
-    center = real.matrix[:, chosen].mean(axis=0)
-    center *= real.encoder.is_kind("continuous")[chosen]
+    center = real.matrix[:, chosen].mean(axis=0) * setting.encoder.is_kind("continuous")[chosen]
     sides = (side.matrix[:, chosen] - center for side in (real, made))
     sums = [group_sums(rows, rng, 10, _product_sums) for rows in sides]
     found = jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
@@ -80,20 +86,6 @@ def _correlation(statistic, real: Side, made: Side, rng, chosen: np.ndarray) -> 
     error = np.sqrt(sum(1 / len(side) for side in (real, made)))
     limits = (np.arctanh(np.clip(x[known], -0.999, 0.999)) for x in (one, other))
     return folded(found, np.subtract(*limits) / error)
-
-
-def _product_sums(rows: np.ndarray) -> np.ndarray:
-    return np.append(rows.sum(axis=0), rows.T @ rows).astype(float)
-
-
-def _correlation_published(setting: Setting, rng) -> Estimate:
-    chosen = ~setting.encoder.is_kind("missing")
-    return _correlation(frobenius, setting.train, setting.candidate, rng, chosen)
-
-
-def _correlation_corrected(setting: Setting, rng) -> Estimate:
-    every = np.ones(len(setting.encoder.layout), dtype=bool)
-    return _correlation(mean_difference, setting.train, setting.even_candidate, rng, every)
 
 
 def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,9 +107,9 @@ def log_cluster(
 ) -> list[float]:
     """The published latent cluster analysis of two tables with equally many rows, for each seed.
 
-    The rows are mixed, reduced to the principal axes that explain 80 %, and clustered, the best of
-    ten starts; the score is the log2 of the mean squared distance of each cluster's real share from
-    one half (-inf where all are half real). Chapter utility, "Latent cluster analysis".
+    The rows are mixed, reduced to their axes, and clustered, the best of ten starts; the score is
+    the log2 of the mean squared distance of each cluster's real share from one half (-inf where all
+    are half real). Chapter utility, "Latent cluster analysis".
     """
     mixed = np.concatenate([real, candidate])
     mean, axes = principal_axes(mixed)
@@ -134,11 +126,10 @@ def log_cluster(
 
 def _latent_published(setting: Setting, rng) -> Estimate:
     """The interval is the spread of runs that differ in the seed of the clustering alone."""
-    n = min(len(setting.train), len(setting.candidate), setting.effort.clustered)
+    sides, chosen = (setting.train, setting.candidate), ~setting.encoder.is_kind("missing")
+    n = min(*map(len, sides), setting.effort.clustered)
     if n < 20:
         raise NotComputable("fewer than 20 patients to cluster")
-    chosen = ~setting.encoder.is_kind("missing")
-    sides = setting.train, setting.candidate
     real, made = (side.matrix[side.sample(n, rng)][:, chosen] for side in sides)
     scores = log_cluster(real, made, clusters=5, seeds=[rng.integers(2**31) for _ in range(3)])
     if not np.isfinite(scores[0]):
@@ -156,43 +147,41 @@ def _latent_corrected(setting: Setting, rng) -> Estimate:
     mean, axes = principal_axes(sample)
     kmeans = _k_means((sample - mean) @ axes, clusters, rng.integers(2**31))
     sides = setting.train, setting.even_candidate
-    member = (np.eye(clusters)[kmeans.predict((side.matrix - mean) @ axes)] for side in sides)
-    return _total_variation(rng, *member)
+    return _total_variation(
+        rng, clusters, *(kmeans.predict((side.matrix - mean) @ axes) for side in sides)
+    )
 
 
 def _k_means(rows: np.ndarray, clusters: int, seed: int, starts: int = 1) -> KMeans:
-    # Where fewer rows differ, the clusters too many stay empty; the scores count the others.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # of clusters that stay empty, where fewer rows differ
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return KMeans(clusters, n_init=starts, random_state=seed).fit(rows)
 
 
-def _total_variation(rng, a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Half the absolute difference of two distributions, from 0/1 membership columns."""
+def _total_variation(rng, cells: int, *of_each: np.ndarray) -> Estimate:
+    """Half the absolute difference of two tables' distributions, from everybody's cell."""
+    a, b = (np.eye(cells)[cell] for cell in of_each)
     return jackknife_of_sums(lambda x, y, n, m: 0.5 * np.abs(x / n - y / m).sum(), a, b, rng)
 
 
-def _abundance_cells(
-    real: np.ndarray, candidate: np.ndarray, bins: int = 20
-) -> tuple[np.ndarray, ...]:
-    """The published bins of code counts, to the digit, as one 0/1 column a bin.
+def _abundance_cells(real: np.ndarray, candidate: np.ndarray, bins: int = 20) -> tuple:
+    """The published bin of each patient by his number of codes, to the digit.
 
-    They are equal between train's smallest and largest count; synthetic counts are divided by the
+    Bins are equal between train's smallest and largest count; synthetic counts are divided by the
     width alone (right only when train's smallest is 0), and what lies above goes into the last.
     """
     edges = np.histogram_bin_edges(real, bins=bins)
-    cells = (
+    return (
         np.clip(np.searchsorted(edges, real, "right") - 1, 0, bins - 1),
         np.minimum((candidate // (edges[1] - edges[0])).astype(int), bins - 1),
     )
-    return tuple(np.eye(bins)[cell] for cell in cells)
 
 
 def _code_counts(*sides: Side) -> list[np.ndarray]:
     """Codes of each patient of these tables: diagnoses, or all binary columns."""
-    schema, encoder = sides[0].encoder.schema, sides[0].encoder
-    names = set(schema.of_role("diagnosis")) or {*schema.of_kind("binary")} - {schema.outcome}
-    names &= set(schema.of_kind("binary"))
+    encoder, schema = sides[0].encoder, sides[0].encoder.schema
+    binary = set(schema.of_kind("binary"))
+    names = (set(schema.of_role("diagnosis")) or binary - {schema.outcome}) & binary
     if len(names) < 2:
         raise NotComputable("there are fewer than two codes to count")
     return [side.matrix[:, encoder.columns(*names)].sum(axis=1) for side in sides]
@@ -203,15 +192,14 @@ def _abundance_published(setting: Setting, rng) -> Estimate:
     if np.ptp(real) == 0:
         raise NotComputable("every patient has the same number of codes")
     # Half the absolute difference of counts over train's size; tables of one size as published.
-    return _total_variation(rng, *_abundance_cells(real, made))
+    return _total_variation(rng, 20, *_abundance_cells(real, made))
 
 
 def _abundance_corrected(setting: Setting, rng) -> Estimate:
     counts = _code_counts(setting.train, setting.even_candidate)
     # Bins with about as many real patients each: equal widths would put nearly all in one.
     edges = np.unique(np.quantile(counts[0], np.linspace(0, 1, 21)[1:-1]))
-    member = (np.eye(len(edges) + 1)[np.searchsorted(edges, x)] for x in counts)
-    return _total_variation(rng, *member)
+    return _total_variation(rng, len(edges) + 1, *(np.searchsorted(edges, x) for x in counts))
 
 
 def _neighborhoods(setting: Setting) -> Neighborhoods:
@@ -222,23 +210,17 @@ def _neighborhoods(setting: Setting) -> Neighborhoods:
     return Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
 
 
-def _of_neighborhoods(statistic: Callable[[Neighborhoods], float]):
-    """Metric with a jackknife that leaves out a tenth of either table."""
-
-    def compute(setting: Setting, rng) -> Estimate:
-        whole = setting.once(_neighborhoods)
-        variance = 0.0
-        for axis, n in enumerate(whole.of_real.shape):
-            parts = np.array_split(rng.permutation(n), min(10, n))
-            left_out = [statistic(whole.without(part, axis)) for part in parts]
-            variance += jackknife_variance(np.array(left_out))
-        return normal_interval(statistic(whole), float(np.sqrt(variance)))
-
-    return compute
+def _of_neighborhoods(setting: Setting, rng, statistic: Callable) -> Estimate:
+    """The interval is a jackknife's that leaves out a tenth of either table."""
+    whole, variance = setting.once(_neighborhoods), 0.0
+    for axis, n in enumerate(whole.of_real.shape):
+        parts = np.array_split(rng.permutation(n), min(10, n))
+        left_out = [statistic(whole.without(part, axis)) for part in parts]
+        variance += jackknife_variance(np.array(left_out))
+    return normal_interval(statistic(whole), float(np.sqrt(variance)))
 
 
 def _sex(setting: Setting) -> np.ndarray:
-    """Sex of the candidates, F or M."""
     if (name := setting.schema.sex) is None:
         raise NotComputable("there is no sex column with the categories F and M")
     return setting.candidate.frame[name].astype(str).to_numpy()
@@ -271,20 +253,34 @@ def _violation_corrected(setting: Setting, rng) -> Estimate:
     return wilson(int(violating.sum()), len(violating))
 
 
-COMPUTE = {
+def _relations_kept(setting: Setting, rng) -> Estimate:
+    if not (found := setting.train.relations):
+        raise NotComputable("no relation beyond chance holds for every training patient")
+    frame, schema = setting.candidate.frame, setting.schema
+    broken = np.any([one.rule.broken(frame, schema)[0] for one in found], axis=0)
+    return wilson(int((~broken).sum()), len(broken))
+
+
+COMPUTE: dict[tuple[str, str], Callable] = {
     ("classifier_two_sample_test", "corrected"): lambda setting, rng: learners.c2st(
         setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng
     ),
-    ("column_wise_correlation", "published"): _correlation_published,
-    ("column_wise_correlation", "corrected"): _correlation_corrected,
+    ("column_wise_correlation", "published"): partial(
+        _correlation, statistic=frobenius, published=True
+    ),
+    ("column_wise_correlation", "corrected"): partial(
+        _correlation, statistic=mean_difference, published=False
+    ),
     ("latent_cluster_analysis", "published"): _latent_published,
     ("latent_cluster_analysis", "corrected"): _latent_corrected,
     ("medical_concept_abundance", "published"): _abundance_published,
     ("medical_concept_abundance", "corrected"): _abundance_corrected,
     ("clinical_knowledge_violation", "published"): _violation_published,
     ("clinical_knowledge_violation", "corrected"): _violation_corrected,
-    ("improved_precision", "corrected"): _of_neighborhoods(Neighborhoods.precision),
-    ("recall", "corrected"): _of_neighborhoods(Neighborhoods.recall),
-    ("density", "corrected"): _of_neighborhoods(Neighborhoods.density),
-    ("coverage", "corrected"): _of_neighborhoods(Neighborhoods.coverage),
+    ("relations_kept", "corrected"): _relations_kept,
 }
+for _name, _statistic in {
+    "improved_precision": Neighborhoods.precision, "recall": Neighborhoods.recall,
+    "density": Neighborhoods.density, "coverage": Neighborhoods.coverage,
+}.items():  # fmt: skip
+    COMPUTE[_name, "corrected"] = partial(_of_neighborhoods, statistic=_statistic)

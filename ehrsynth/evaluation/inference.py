@@ -3,6 +3,9 @@
 The effects are the log odds ratios of the outcome for who has a diagnosis.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +15,7 @@ from .intervals import folded
 from .setting import Setting
 
 FEWEST_IN_CELL = 10  # patients in each cell of code by outcome, for an odds ratio worth comparing
+_TOO_FEW = f"no code has {FEWEST_IN_CELL} patients with and without the outcome"
 
 
 def log_odds_ratios(
@@ -39,8 +43,7 @@ def log_odds_errors(table: pd.DataFrame, truth: pd.Series) -> pd.Series:
     """Estimated minus true log odds ratio of each code with the outcome, by column name.
 
     `truth` is by phecode, e.g. of :func:`ehrsynth.hospital.truth.codes`. Codes with fewer than 10
-    patients in a cell of code by outcome are left out.
-    Chapter utility, "Effect estimates".
+    patients in a cell of code by outcome are left out. Chapter utility, "Effect estimates".
     """
     return _against_truth(table, truth)["error"]
 
@@ -49,26 +52,24 @@ def _against_truth(table: pd.DataFrame, truth: pd.Series) -> pd.DataFrame:
     """Error and standard error of each code's log odds ratio."""
     schema = Schema.of(table)
     names = [c.name for c in schema.columns if c.kind == "binary" and c.code in truth.index]
-    y = schema.outcome_values(table).astype(float)
-    flags = table[names].to_numpy(float)
+    y, flags = schema.outcome_values(table).astype(float), table[names].to_numpy(float)
     counts = len(table), y.sum(), flags.sum(axis=0), y @ flags
-    compared = _cells(*counts).min(axis=0) >= FEWEST_IN_CELL
     found, error = log_odds_ratios(*counts)
     errors = found - truth[[schema[n].code for n in names]].to_numpy(float)
-    return pd.DataFrame({"error": errors, "standard_error": error}, index=names)[compared]
+    judged = _cells(*counts).min(axis=0) >= FEWEST_IN_CELL
+    return pd.DataFrame({"error": errors, "standard_error": error}, index=names)[judged]
 
 
 def coverage(table: pd.DataFrame, truth: pd.Series, patients: int | None = None) -> Estimate:
     """Share of codes whose 95 % interval from this table holds the true log odds ratio.
 
     Of real patients it is 0.95. Of a synthetic table the intervals are those of whoever takes its
-    rows for patients; with the number of used `patients`, :func:`combined` widens them. The
-    interval takes codes for independent, which they are not quite.
+    rows for patients; with the number of used `patients`, :func:`combined` widens them.
     Chapter utility, "May one believe an interval?".
     """
     found = _against_truth(table, truth)
     if found.empty:
-        raise NotComputable(f"no code has {FEWEST_IN_CELL} patients with and without the outcome")
+        raise NotComputable(_TOO_FEW)
     error = found["standard_error"]
     if patients is not None:
         _, error = combined(found[["error"]].T, error.to_frame().T ** 2, len(table), patients)
@@ -105,37 +106,37 @@ def interval_overlap(estimate_a, error_a, estimate_b, error_b) -> np.ndarray:
     return (np.clip(high - low, 0, None) / widths).mean(axis=0)
 
 
-def _effects(compare):
+def _effects(setting: Setting, rng, compare: Callable) -> Estimate:
     """`compare` is a function of log odds ratios and standard errors of both tables."""
+    sides = setting.holdout, setting.candidate
+    n = min(map(len, sides))
+    known, y = setting.train.matrix, setting.train.outcome
+    counts = len(known), y.sum(), known.sum(axis=0, dtype=float), y.astype(np.float32) @ known
+    expected = _cells(*counts).min(axis=0) * n / len(known)
+    chosen = setting.encoder.is_kind("binary") & (expected >= FEWEST_IN_CELL)
+    chosen[setting.encoder.columns(setting.schema.outcome)] = False
+    if not chosen.any():
+        raise NotComputable(_TOO_FEW)
+    sums = []
+    for side in sides:
+        rows = side.sample(n, rng)
+        has, died = side.matrix[rows][:, chosen], side.outcome[rows, None]
+        sums.append(group_sums(np.concatenate([died, has, has * died], axis=1), rng))
 
-    def compute(setting: Setting, rng) -> Estimate:
-        sides = setting.holdout, setting.candidate
-        n = min(map(len, sides))
-        known, y = setting.train.matrix, setting.train.outcome
-        counts = len(known), y.sum(), known.sum(axis=0, dtype=float), y.astype(np.float32) @ known
-        expected = _cells(*counts).min(axis=0) * n / len(known)
-        chosen = setting.encoder.is_kind("binary") & (expected >= FEWEST_IN_CELL)
-        chosen[setting.encoder.columns(setting.schema.outcome)] = False
-        if not chosen.any():
-            fault = f"no code has {FEWEST_IN_CELL} patients with and without the outcome"
-            raise NotComputable(fault)
-        sums = []
-        for side in sides:
-            rows = side.sample(n, rng)
-            has, died = side.matrix[rows][:, chosen], side.outcome[rows, None]
-            sums.append(group_sums(np.concatenate([died, has, has * died], axis=1), rng))
+    def ratios(total):
+        return log_odds_ratios(total[0], total[1], *np.split(total[2:], 2))
 
-        def ratios(total):
-            return log_odds_ratios(total[0], total[1], *np.split(total[2:], 2))
+    found = jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
+    (a, error_a), (b, error_b) = (ratios(part.sum(axis=0)) for part in sums)
+    return folded(found, (a - b) / np.hypot(error_a, error_b))
 
-        found = jackknife(lambda a, b: float(np.mean(compare(*ratios(a), *ratios(b)))), *sums)
-        (a, error_a), (b, error_b) = (ratios(part.sum(axis=0)) for part in sums)
-        return folded(found, (a - b) / np.hypot(error_a, error_b))
 
-    return compute
+def absolute_difference(estimate_a, error_a, estimate_b, error_b) -> np.ndarray:
+    """Of two effects, whatever their errors. Chapter utility, "Effect estimates"."""
+    return np.abs(estimate_a - estimate_b)
 
 
 COMPUTE = {
-    ("effect_estimates", "corrected"): _effects(lambda a, error_a, b, error_b: np.abs(a - b)),
-    ("effect_interval_overlap", "corrected"): _effects(interval_overlap),
+    ("effect_estimates", "corrected"): partial(_effects, compare=absolute_difference),
+    ("effect_interval_overlap", "corrected"): partial(_effects, compare=interval_overlap),
 }

@@ -29,9 +29,9 @@ def jackknife_of_sums(
 def folded(found: Estimate, z: np.ndarray) -> Estimate:
     """The interval of a mean distance, of which every difference is so many standard errors.
 
-    What is left out moves a distance up or down as if its sign were certain. By chance alone it is
-    not: the absolute value of noise varies by 0.6 of what the noise does. So an interval is made
-    narrower, by what the squares of `z` say of the true differences (normal, of one variance).
+    What is left out moves a distance as if its sign were certain. By chance alone it is not: the
+    absolute value of noise varies by 0.6 of what the noise does. So an interval is made narrower,
+    by what the squares of `z` say of the true differences (normal, of one variance).
     Chapter utility, "One column at a time: dimension-wise distribution".
     """
     true = max(float(np.mean(z**2)) - 1, 0) if len(z) else 0.0
@@ -45,9 +45,7 @@ def folded(found: Estimate, z: np.ndarray) -> Estimate:
 def jackknife_of_rows(
     statistic: Callable[..., float], sides: list[tuple], rng: np.random.Generator
 ) -> Estimate:
-    """A statistic of two tables' arrays, with the interval of leaving out parts of each in turn.
-    Chapter utility, "Effect estimates".
-    """
+    """The interval leaves out parts of each table. Chapter utility, "Effect estimates"."""
     variance = 0.0
     for i, side in enumerate(sides):
         part, values = rng.permutation(len(side[0])) % PARTS, []
@@ -60,9 +58,7 @@ def jackknife_of_rows(
 
 
 def magnitude(estimate: Estimate) -> Estimate:
-    """The absolute value; its interval starts at 0 when the signed one holds 0.
-    Chapter utility, "Calibration: are the risks right?".
-    """
+    """The absolute value. Chapter utility, "Calibration: are the risks right?"."""
     value, low, high = estimate
     assert low is not None and high is not None
     nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))

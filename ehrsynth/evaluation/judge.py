@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from ..discovery.leaks import Leak, leaks, unused
+from ..discovery import listed, relations
+from ..discovery.cells import Found
+from ..discovery.leaks import leaks, unused
 from ..errors import InputError, check_choice
 from ..progress import each
 from ..protection import told
-from ..relations import Rule
+from ..relations import Formula, Rule
 from ..schema import Schema
 from ..statistics import Estimate, NotComputable, holm, mean_of
-from . import fairness, fidelity, inference, kept, learners, marginals, survival, utility
-from .alignment import align, not_compared
-from .effort import PROFILES
+from . import fairness, fidelity, inference, learners, marginals, survival, utility
+from .alignment import LEAKS, RELATIONS, align, not_compared
 from .farthest import farthest
-from .kept import LEAKS, RELATIONS, in_each_table, to_keep
 from .metric import Metric, Spec, described
 from .privacy import attacks
 from .privacy.copies import shared_records
@@ -30,9 +30,7 @@ from .report import Report
 from .setting import MIXED, Setting, with_references
 
 SPECS: tuple[Spec, ...] = (
-    *described(
-        marginals.COMPUTE | fidelity.COMPUTE | kept.COMPUTE | utility.COMPUTE | inference.COMPUTE
-    ),
+    *described({**marginals.COMPUTE, **fidelity.COMPUTE, **utility.COMPUTE, **inference.COMPUTE}),
     *attacks.SPECS,
     *described(fairness.COMPUTE, fairness.NOTES),
 )
@@ -40,15 +38,10 @@ UNUSUAL = 0.05  # how often chance may call a code absent that is not
 
 
 def evaluate(
-    train: pd.DataFrame,
-    holdout: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    schema: Schema | None = None,
-    seed: int = 0,
-    progress: bool = False,
-    profile: str = "full",
+    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame,
+    schema: Schema | None = None, seed: int = 0, progress: bool = False, profile: str = "full",
     facts: dict | None = None,
-) -> Report:
+) -> Report:  # fmt: skip
     """Compute every metric of a synthetic data set, each beside its best and worst reference.
     Chapter why-synthetic-data, "The whole book in a few lines".
 
@@ -76,16 +69,10 @@ def evaluate(
 
 
 def compare(
-    train: pd.DataFrame,
-    holdout: pd.DataFrame,
-    candidates: Mapping[str, pd.DataFrame],
-    schema: Schema | None = None,
-    seed: int = 0,
-    progress: bool = False,
-    profile: str = "full",
-    facts: dict | None = None,
-    rules: Iterable[Rule] | None = None,
-) -> dict[str, Report]:
+    train: pd.DataFrame, holdout: pd.DataFrame, candidates: Mapping[str, pd.DataFrame],
+    schema: Schema | None = None, seed: int = 0, progress: bool = False, profile: str = "full",
+    facts: dict | None = None, rules: Iterable[Rule] | None = None,
+) -> dict[str, Report]:  # fmt: skip
     """Evaluate several synthetic data sets of the same patients; :func:`evaluate` for each.
     Chapter choosing-and-releasing, "Build it: three candidates".
 
@@ -107,13 +94,12 @@ def compare(
     reports: dict[str, Report] = {}
     known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
-        given = {"train": train, "holdout": holdout, "synthetic": synthetic}
-        aligned = align(given, schema)
-        odd, shared = aligned.pop("facts"), Schema.of(aligned["train"])
-        odd |= not_compared(aligned, aligned.pop("schema"), shared)
+        aligned = align({"train": train, "holdout": holdout, "synthetic": synthetic}, schema)
+        about, shared = aligned.pop("facts"), Schema.of(aligned["train"])
+        about |= not_compared(aligned, aligned.pop("schema"), shared) | dict(facts or {})
         cleaned = {role: shared.plausible(t[shared.names]) for role, t in aligned.items()}
         tables = {role: table for role, (table, _) in cleaned.items()}
-        scenes, leaking = _scenes(tables, shared, profile, seed, rules)
+        scenes, of_train = _scenes(tables, shared, profile, seed, rules)
         # The same columns, size and missing values make the same references.
         key = (shared, len(synthetic), scenes["synthetic"].encoder.missing)
         before, references = known.setdefault(key, (scenes, {}))
@@ -124,47 +110,15 @@ def compare(
             for spec in each(_specs(shared), "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
-            metrics, odd | dict(facts or {}) | _facts(real, leaking),
-            {"seed": seed, "profile": profile},
+            metrics, about | of_train, {"seed": seed, "profile": profile},
             rows={role: len(table) for role, table in tables.items()}, columns=shared.names,
             outside={r: {n: told(k) for n, k in out.items()} for r, (_, out) in cleaned.items()},
             left_out={r: [n for n in t if n not in shared] for r, t in aligned.items()},
             absent=_absent(tables["train"], tables["synthetic"], shared),
-            overlap=shared_records(real.train.matrix, real.holdout.matrix),
-            tables={role: shared.attach(t) for role, t in tables.items()}, tried=tried(real),
-            nearest=real.nearest, predictions=_predictions(scenes), **_of_scene(real),
+            overlap=shared_records(real.train.matrix, real.holdout.matrix), tried=tried(real),
+            tables={role: shared.attach(t) for role, t in tables.items()}, **_of_scene(real),
         )  # fmt: skip
     return reports
-
-
-def _scenes(
-    tables: dict[str, pd.DataFrame], schema: Schema, profile: str, seed: int,
-    rules: Iterable[Rule] | None,
-) -> tuple[dict[str, Setting], list[Leak]]:  # fmt: skip
-    """The settings with what is found in train: relations to keep, columns that models skip."""
-    relations = to_keep(tables["train"], schema, rules)
-    leaking = leaks(tables["train"], schema, relations)
-    hidden = unused(schema, leaking)
-    return with_references(
-        **tables, schema=schema, effort=PROFILES[profile], seed=seed, relations=relations,
-        unused=hidden,
-    ), leaking  # fmt: skip
-
-
-def _facts(setting: Setting, leaking: list[Leak]) -> dict[str, list[dict]]:
-    """What holds for every training patient, and what determines the outcome: report's lists."""
-    facts = {RELATIONS: in_each_table(setting), LEAKS: [leak._asdict() for leak in leaking]}
-    return {name: rows for name, rows in facts.items() if rows}
-
-
-def _specs(schema: Schema) -> tuple[Spec, ...]:
-    """The metrics of tables with these columns."""
-    return SPECS if schema.time is None else (*SPECS, *survival.SPECS)
-
-
-def _fingerprint(table: pd.DataFrame) -> str:
-    """SHA-256 of a table's values, whatever file they came from."""
-    return sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def _check_arguments(candidates: object, seed: object, profile: object) -> None:
@@ -172,7 +126,37 @@ def _check_arguments(candidates: object, seed: object, profile: object) -> None:
         raise InputError("The candidates must be a dict of DataFrames by name.")
     if not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
-    check_choice("profile", profile, PROFILES)
+    check_choice("profile", profile, learners.PROFILES)
+
+
+def _scenes(
+    tables: dict[str, pd.DataFrame], schema: Schema, profile: str, seed: int, rules
+) -> tuple[dict[str, Setting], dict[str, list]]:
+    """The settings, and as facts what holds for every patient of train and tells the outcome."""
+    found = _to_keep(tables["train"], schema, rules)
+    leaking = leaks(tables["train"], schema, found)
+    facts = {RELATIONS: listed(found, tables, schema), LEAKS: [x._asdict() for x in leaking]}
+    scenes = with_references(
+        **tables, schema=schema, effort=learners.PROFILES[profile], seed=seed, relations=found,
+        unused=unused(schema, leaking),
+    )  # fmt: skip
+    return scenes, {name: rows for name, rows in facts.items() if rows}
+
+
+def _to_keep(train: pd.DataFrame, schema: Schema, rules: Iterable[Rule] | None) -> list[Found]:
+    """What is found in train; of a run, what its rules did not switch off, and their formulas."""
+    found = relations(train, schema)
+    if rules is None:
+        return found
+    kept = {str(rule): rule for rule in rules if set(rule.columns) <= set(schema.names)}
+    names = {str(one.rule) for one in found}
+    own = [r for name, r in kept.items() if isinstance(r, Formula) and name not in names]
+    return [one for one in found if str(one.rule) in kept] + [Found(r, np.nan) for r in own]
+
+
+def _specs(schema: Schema) -> tuple[Spec, ...]:
+    """The metrics of tables with these columns."""
+    return SPECS if schema.time is None else (*SPECS, *survival.SPECS)
 
 
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
@@ -205,26 +189,21 @@ def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Esti
     return estimates[0] if len(estimates) == 1 else mean_of(estimates)
 
 
-def _predictions(scenes: dict[str, Setting]) -> dict:
-    """Outcome of held-out patients and its log odds by the model of each table, for ROC curves."""
-    roles = {"real": scenes["train"], "synthetic": scenes["synthetic"]}
-    try:
-        return {
-            name: (s.holdout.outcome, learners.predict(s.candidate.model, s.holdout.features))
-            for name, s in roles.items()
-        }
-    except NotComputable:
-        return {}
+def _fingerprint(table: pd.DataFrame) -> str:
+    """SHA-256 of a table's values, whatever file they came from."""
+    return sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def _of_scene(scene: Setting) -> dict[str, Any]:
-    """AUROC lost by training on synthetic patients, with its interval; the groups that fairness
-    judged, and those that are too small; what is farthest, and the tables' fingerprints.
-    """
+    """What the report shows beside the metrics, as its fields."""
     sides = {"train": scene.train, "holdout": scene.holdout, "synthetic": scene.candidate}
     prints = {role: _fingerprint(side.frame) for role, side in sides.items()}
     found: dict[str, Any] = {"farthest": farthest(scene), "fingerprints": prints}
+    found["nearest"] = scene.nearest
     try:
+        truth, *scores = scene.predictions
+        roles = zip(("real", "synthetic"), scores, strict=True)
+        found["predictions"] = {role: (truth, score) for role, score in roles}
         found["loss"] = [float(f"{x:.9g}") for x in utility.loss_of_auroc(scene)]
         known = fairness.by_group(scene)["auroc"].notna()
         found["groups"] = {"judged": list(known.index[known]), "small": list(known.index[~known])}
@@ -234,31 +213,25 @@ def _of_scene(scene: Setting) -> dict[str, Any]:
 
 
 def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dict[str, float]:
-    """What no synthetic patient has, by more than chance, such as a code: the share in train.
-
-    Chance is that none of so many patients of both tables has fallen to the synthetic one, by
-    Holm's correction for all codes and categories.
-    """
-    shares: list[tuple[str, float]] = []  # titles may repeat
-    missing = []
+    """What no synthetic patient has, by more than chance, such as a code: the share in train."""
+    seen: list[tuple[str, float, bool]] = []  # title (which may repeat), share, whether absent
     for column in schema.columns:
+        real, made = train[column.name], synthetic[column.name]
         if column.kind == "binary":
-            shares.append((column.title, float(train[column.name].mean())))
-            missing.append(not synthetic[column.name].any())
+            seen.append((column.title, float(real.mean()), not made.any()))
         elif column.kind == "categorical":
-            made = set(synthetic[column.name].astype(str))
-            for category, share in train[column.name].value_counts(normalize=True).items():
-                shares.append((f"{column.title} {category}", float(share)))
-                missing.append(category not in made)
-        elif synthetic[column.name].nunique() < 2:
-            known, made = train[column.name].dropna(), synthetic[column.name].dropna().unique()
-            what = "more than one value of" if len(made) else "any value of"
-            shares.append((f"{what} {column.title}", float((~known.isin(made)).sum() / len(train))))
-            missing.append(True)
-    if not shares:
+            there = set(made.astype(str))
+            for category, share in real.value_counts(normalize=True).items():
+                seen.append((f"{column.title} {category}", float(share), category not in there))
+        elif made.nunique() < 2:
+            lost = real.dropna()[~real.dropna().isin(made.dropna())]
+            what = "more than one value of" if made.notna().any() else "any value of"
+            seen.append((f"{what} {column.title}", len(lost) / len(train), True))
+    if not seen:
         return {}
-    have = np.round(np.array([share for _, share in shares]) * len(train))
+    # Chance: that none of so many patients of both tables has fallen to the synthetic one.
+    have = np.round([share * len(train) for _, share, _ in seen])
     chance = hypergeom.pmf(0, len(train) + len(synthetic), have, len(synthetic))
-    sure = holm(np.where(missing, chance, 1.0)) <= UNUSUAL
-    found = [item for item, absent in zip(shares, sure, strict=True) if absent]
+    sure = holm(np.where([absent for *_, absent in seen], chance, 1.0)) <= UNUSUAL
+    found = [(title, share) for (title, share, _), absent in zip(seen, sure, strict=True) if absent]
     return dict(sorted(found, key=lambda item: -item[1]))

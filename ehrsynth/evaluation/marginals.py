@@ -1,13 +1,14 @@
 """Fidelity of single columns: are codes as frequent and measurements as large as in real data?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from scipy.stats import wasserstein_distance
 
 from ..statistics import Estimate, NotComputable
 from .intervals import folded, jackknife_of_rows, jackknife_of_sums
-from .setting import Setting, Side
+from .setting import Setting
 
 FEWEST_VALUES = 10  # in either table, for a distance
 STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.001)}
@@ -16,34 +17,24 @@ STRATA = {"frequent": (0.01, 1.0), "uncommon": (0.001, 0.01), "rare": (0.0, 0.00
 def prevalence_difference(
     real: np.ndarray, candidate: np.ndarray, counted: int | None = None
 ) -> float:
-    """Mean absolute difference of prevalences of 0/1 columns, per 1,000 patients.
-
-    `counted` is what the sum is divided by; the number of columns by default.
+    """Mean absolute difference of prevalences of 0/1 columns (or of `counted`), per 1,000 patients.
     Chapter utility, "One column at a time: dimension-wise distribution".
     """
     difference = np.abs(real.mean(axis=0, dtype=float) - candidate.mean(axis=0, dtype=float))
     return 1000 * float(difference.sum()) / (counted or len(difference))
 
 
-def _prevalence_published(setting: Setting, rng) -> Estimate:
-    chosen = setting.encoder.is_kind("binary", "category")
+def _prevalence(setting: Setting, rng, published: bool) -> Estimate:
+    encoder, made = setting.encoder, setting.candidate if published else setting.even_candidate
+    chosen = encoder.is_kind("binary", "category", *([] if published else ["missing"]))
     counted = int(chosen.sum())
-    # The tutorial leaves the outcome out of the sum but not out of the divisor.
-    chosen[setting.encoder.columns(setting.schema.outcome)] = False
-    return _prevalence(setting.train, setting.candidate, rng, chosen, counted)
-
-
-def _prevalence_corrected(setting: Setting, rng) -> Estimate:
-    chosen = ~setting.encoder.is_kind("continuous")
-    return _prevalence(setting.train, setting.even_candidate, rng, chosen, int(chosen.sum()))
-
-
-def _prevalence(real: Side, made: Side, rng, chosen: np.ndarray, counted: int) -> Estimate:
+    if published:  # the tutorial leaves the outcome out of the sum but not out of the divisor
+        chosen[encoder.columns(setting.schema.outcome)] = False
     if not chosen.any():
         raise NotComputable("there is no binary or categorical column")
     return jackknife_of_sums(
         lambda a, b, n, m: 1000 * float(np.abs(a / n - b / m).sum()) / counted,
-        real.matrix[:, chosen], made.matrix[:, chosen], rng,
+        setting.train.matrix[:, chosen], made.matrix[:, chosen], rng,
     )  # fmt: skip
 
 
@@ -76,22 +67,22 @@ def prevalence_factor(
     return float(np.exp(np.abs(p - q).mean()))
 
 
-def _codes_counted(statistic, what: str, low: float = 0.0, high: float = np.inf):
-    """Metric of the numbers of patients with each code whose prevalence in train is in a range."""
-
-    def compute(setting: Setting, rng) -> Estimate:
-        known = setting.train.matrix.mean(axis=0, dtype=float)
-        chosen = setting.encoder.is_kind("binary") & (known >= low) & (known < high)
-        if chosen.sum() < 3:
-            raise NotComputable(f"fewer than three {what}")
-        real, made = (x.matrix[:, chosen] for x in (setting.train, setting.even_candidate))
-        return jackknife_of_sums(statistic, real, made, rng)
-
-    return compute
+def _codes_counted(
+    setting: Setting, rng, statistic: Callable, what: str, low: float = 0.0, high: float = np.inf
+) -> Estimate:
+    """Of the numbers of patients with each code whose prevalence in train is in a range."""
+    known = setting.train.matrix.mean(axis=0, dtype=float)
+    chosen = setting.encoder.is_kind("binary") & (known >= low) & (known < high)
+    if chosen.sum() < 3:
+        raise NotComputable(f"fewer than three {what}")
+    real, made = (x.matrix[:, chosen] for x in (setting.train, setting.even_candidate))
+    return jackknife_of_sums(statistic, real, made, rng)
 
 
-def _wasserstein(real: Side, made: Side, rng, scale: Callable) -> Estimate:
-    """Mean over continuous columns of the Wasserstein distance, divided by `scale(values)`."""
+def _wasserstein(setting: Setting, rng, published: bool) -> Estimate:
+    """Mean over continuous columns of the Wasserstein distance, in ranges or deviations."""
+    real, made = setting.train, setting.candidate if published else setting.even_candidate
+    scale: Callable = np.ptp if published else np.std
     known = {}
     for name in real.encoder.schema.of_kind("continuous"):
         a, b = (side.frame[name].dropna().to_numpy(float) for side in (real, made))
@@ -100,18 +91,17 @@ def _wasserstein(real: Side, made: Side, rng, scale: Callable) -> Estimate:
     if not known:
         raise NotComputable(f"no continuous column has {FEWEST_VALUES} values in both tables")
 
+    def columns(side: tuple[np.ndarray]) -> list[np.ndarray]:
+        return [x[np.isfinite(x)] for x in side[0].T]
+
     def distance(*sides: tuple[np.ndarray]) -> float:
-        columns = ([x[np.isfinite(x)] for x in side[0].T] for side in sides)
-        return float(np.mean(list(map(wasserstein_distance, *columns))))
+        return float(np.mean(list(map(wasserstein_distance, *map(columns, sides)))))
 
     scaled = [
         (side.frame[list(known)].to_numpy(float) / [*known.values()],) for side in (real, made)
     ]
-    z = [
-        _steps(*([x[np.isfinite(x)] for x in pair]))
-        for pair in zip(*(s[0].T for s in scaled), strict=True)
-    ]
-    return folded(jackknife_of_rows(distance, scaled, rng), np.concatenate(z))
+    z = np.concatenate(list(map(_steps, *map(columns, scaled))))
+    return folded(jackknife_of_rows(distance, scaled, rng), z)
 
 
 def _steps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -124,19 +114,17 @@ def _steps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (own[0] - own[1])[inside] / error[inside]
 
 
-COMPUTE: dict[tuple[str, str], Callable] = {
-    ("dimension_wise_distribution_binary", "published"): _prevalence_published,
-    ("dimension_wise_distribution_binary", "corrected"): _prevalence_corrected,
-    ("dimension_wise_distribution_continuous", "published"): lambda setting, rng: _wasserstein(
-        setting.train, setting.candidate, rng, np.ptp
+COMPUTE: Mapping[tuple[str, str], Callable] = {
+    ("dimension_wise_distribution_binary", "published"): partial(_prevalence, published=True),
+    ("dimension_wise_distribution_binary", "corrected"): partial(_prevalence, published=False),
+    ("dimension_wise_distribution_continuous", "published"): partial(_wasserstein, published=True),
+    ("dimension_wise_distribution_continuous", "corrected"): partial(_wasserstein, published=False),
+    ("log_prevalence_r2", "corrected"): partial(
+        _codes_counted, statistic=log_prevalence_r2, what="binary columns"
     ),
-    ("dimension_wise_distribution_continuous", "corrected"): lambda setting, rng: _wasserstein(
-        setting.train, setting.even_candidate, rng, np.std
-    ),
-    ("log_prevalence_r2", "corrected"): _codes_counted(log_prevalence_r2, "binary columns"),
 } | {
-    (f"prevalence_of_{name}_codes", "corrected"): _codes_counted(
-        prevalence_factor, f"{name} codes", low, high
+    (f"prevalence_of_{name}_codes", "corrected"): partial(
+        _codes_counted, statistic=prevalence_factor, what=f"{name} codes", low=low, high=high
     )
     for name, (low, high) in STRATA.items()
 }

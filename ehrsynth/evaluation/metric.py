@@ -1,11 +1,10 @@
 """What a metric is: its description (a row of ``metrics.csv``), its function, its value.
 
-The function takes a :class:`~ehrsynth.evaluation.setting.Setting` and is computed three times: with
-the synthetic data, and with the best and the worst table that one could release in its place.
+It is computed with the synthetic data, and with the best and worst table that could replace it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from zlib import crc32
@@ -84,27 +83,31 @@ class Metric:
 
     @classmethod
     def of(
-        cls, spec: Spec,
-        value: Estimate | None, best: Estimate | None = None, worst: Estimate | None = None,
+        cls, spec: Spec, value: Estimate | None,
+        best: Estimate | None = None, worst: Estimate | None = None,
         reason: str | None = None, note: str | None = None,
     ) -> "Metric":  # fmt: skip
         told = ("name", "title", "family", "form", "direction", "unit", "source", "sentence")
         point, low, high = value or (None, None, None)
+        share = behind = None
+        if value and best:
+            worse = (best.value - value.value) * (1 if spec.direction == "higher" else -1)
+            behind = bool(worse > np.hypot(value.half, best.half))
+        if value and best and worst:
+            span, noise = best.value - worst.value, np.hypot(best.half, worst.half)
+            if (span > 0) == (spec.direction == "higher") and abs(span) > noise:
+                share = (value.value - worst.value) / span
         return cls(
             **{name: getattr(spec, name) for name in told},
-            value=point, ci_low=low, ci_high=high,
-            best=best and best.value, worst=worst and worst.value,
-            share=_share(spec, value, best, worst), behind=_behind(spec, value, best),
-            reason=reason, note=note,
+            value=point, ci_low=low, ci_high=high, best=best and best.value,
+            worst=worst and worst.value, share=share, behind=behind, reason=reason, note=note,
         )  # fmt: skip
 
     @property
     def notices(self) -> bool:
-        """Whether the metric objects to the data: behind the best, and not by a trifle.
-
-        It is worse than its best reference by more than chance (1 metric in 40 is, with nothing
-        wrong) and has lost more than a tenth of the way to worst: with enough patients every
-        difference is more than chance.
+        """Whether the metric objects to the data: behind the best by more than chance (1 metric in
+        40 is, with nothing wrong), and by more than a tenth of the way to the worst, since with
+        enough patients every difference is more than chance.
         """
         return bool(self.behind) and (self.share is None or self.share < 1 - LOST)
 
@@ -117,41 +120,19 @@ class Metric:
 
     def to_dict(self) -> dict:
         """Plain numbers and texts, rounded so that the file is the same on every machine."""
-        return {
-            k: float(f"{v:.9g}") if isinstance(v, float) else v for k, v in asdict(self).items()
-        }
-
-
-def _share(spec: Spec, value, best, worst) -> float | None:
-    if value is None or best is None or worst is None:
-        return None
-    span = best.value - worst.value
-    if (span > 0) != (spec.direction == "higher") or abs(span) <= np.hypot(best.half, worst.half):
-        return None  # the wrong way round, or within chance of each other
-    return (value.value - worst.value) / span
-
-
-def _behind(spec: Spec, value: Estimate | None, best: Estimate | None) -> bool | None:
-    if value is None or best is None:
-        return None
-    worse = value.value - best.value if spec.direction == "lower" else best.value - value.value
-    return bool(worse > np.hypot(value.half, best.half))
+        fields = vars(self).items()
+        return {k: float(f"{v:.9g}") if isinstance(v, float) else v for k, v in fields}
 
 
 @cache
 def descriptions() -> pd.DataFrame:
-    """The table of all metrics, one row each, in the order of the report.
-    Chapter utility, "Tables of known quality".
-    """
+    """All metrics, in the report's order. Chapter utility, "Tables of known quality"."""
     path, empty = Path(__file__).with_name("metrics.csv"), {"low": "", "high": ""}
     table = pd.read_csv(path, keep_default_na=False, na_values=empty)
     return table.fillna({"low": -np.inf, "high": np.inf})
 
 
-def described(
-    compute: Mapping[tuple[str, str], Callable],
-    notes: Mapping[tuple[str, str], Callable] | None = None,
-) -> tuple[Spec, ...]:
+def described(compute: Mapping, notes: Mapping | None = None) -> tuple[Spec, ...]:
     """The metrics whose functions these are, by name and form, in the order of the table.
 
     Chapter utility, "Tables of known quality".
@@ -176,8 +157,7 @@ def number_text(value: float | None) -> str:
         return f"{value:,.0f}"
     if abs(value) < 1e-4:
         return f"{value:.1e}"
-    text = f"{value:.{max(0, 2 - int(np.floor(np.log10(abs(value)))))}f}"
-    return text.replace("-", "−")
+    return f"{value:.{max(0, 2 - int(np.floor(np.log10(abs(value)))))}f}".replace("-", "−")
 
 
 def per_100(share: float) -> str:

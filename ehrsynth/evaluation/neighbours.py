@@ -10,9 +10,7 @@ NEIGHBORS = 5
 
 
 class Neighborhoods(NamedTuple):
-    """Which patients of two tables lie in the neighborhoods of the other's.
-
-    The neighborhood of a patient reaches as far as the fifth nearest patient of his own table.
+    """Which patients of two tables lie in the other's neighborhoods, up to the fifth nearest.
 
     Chapter utility, "Who lives near whom: precision, recall, density, coverage".
     Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
@@ -26,7 +24,7 @@ class Neighborhoods(NamedTuple):
 
     @classmethod
     def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
-        """The neighborhoods of two tables of encoded patients."""
+        """Of two tables of encoded patients."""
         if min(len(real), len(candidate)) <= k:
             raise NotComputable(f"no more than {k} patients in a table")
         if not np.ptp(real, axis=0).any():
@@ -59,7 +57,6 @@ class Neighborhoods(NamedTuple):
 
     def without(self, rows: np.ndarray, axis: int) -> "Neighborhoods":
         """The same without some real patients (axis 0) or candidates (axis 1)."""
-        own = np.delete(np.delete(self.apart[axis], rows, 0), rows, 1)
         apart = [*self.apart[:2], np.delete(self.apart[2], rows, axis)]
-        apart[axis] = own
+        apart[axis] = np.delete(np.delete(apart[axis], rows, 0), rows, 1)
         return Neighborhoods.from_distances(*apart, k=self.k)

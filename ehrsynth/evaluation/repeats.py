@@ -1,8 +1,7 @@
 """Texts and long numbers of few patients that the synthetic table repeats, as they are written.
 
-What is rare joins the rest before anything is measured, so no metric sees it. It is compared here
-before that, and counted by column; no value is told. What held-out patients share with train at the
-same rate, such as "fracture of left hand", is chance.
+What is rare joins the rest before anything is measured. It is compared here before that, and
+counted by column; no value is told. What held-out patients share with train as often is chance.
 """
 
 import re
@@ -14,7 +13,7 @@ from scipy.stats import hypergeom
 from ..errors import some
 from ..kinds import MISSING, REST, category_text, is_number
 from ..protection import LEAST_PATIENTS, told
-from ..sources.flat.outcome import says_yes
+from ..sources.flat.column_reader import says_yes
 from ..sources.flat.persons import names_somebody
 
 REPEATS = "what the synthetic table repeats of fewer than five patients"
@@ -28,10 +27,9 @@ _DECIMAL = re.compile(r"[+-]?\d*[.,]\d+")
 
 
 def repeats(
-    frames: Mapping[str, pd.DataFrame],
-    declared: Mapping[str, Collection[str]],
+    frames: Mapping[str, pd.DataFrame], declared: Mapping[str, Collection[str]],
     patient: str | None = None,
-) -> list[dict]:
+) -> list[dict]:  # fmt: skip
     """The columns with texts and long numbers that fewer than five patients of train have and
     synthetic ones repeat. Chapter utility, "Tables of known quality".
 
@@ -39,17 +37,22 @@ def repeats(
     is the column that says whose a row is; else each is a patient.
     """
     train, holdout, made = (frames[role] for role in ("train", "holdout", "synthetic"))
-    found = []
+    found, whose = [], None if patient is None else train.get(patient)
     for name in train:
         if name in made and name != patient and _may_tell(train[name]):
-            whose = None if patient is None else train.get(patient)
             known = _known(train[name], whose)
             there = holdout.get(name, made[name][:0])
             spelled = {_key(text) for text in declared.get(name, ())}
             rows = _of_column(known, there, made[name], spelled, len(holdout))
             found += [{"column": name} | row for row in rows]
-    tried = sum(row["what"] != STRANGERS for row in found)
-    return [_told(row, tried) for row in found if row["sure"] or _is_many(row, tried)]
+    tried, told_of = sum(row["what"] != STRANGERS for row in found), []
+    for row in found:
+        many, expected = _is_many(row, tried), round(row["expected"])
+        if row["sure"] or many:
+            said = {"rows": row["made"], "of": row["rows of"], MANY: "yes" if many else "no"}
+            said[EXPECTED] = told(expected) if expected else "none"
+            told_of.append({"column": row["column"], "what": row["what"]} | said)
+    return told_of
 
 
 def level_of_repeats(facts: Mapping) -> tuple[int, list[str]]:
@@ -113,13 +116,11 @@ def _of_column(
     known: pd.DataFrame, holdout: pd.Series, made: pd.Series, declared: set[str], of: int
 ) -> list[dict]:
     """What is repeated of one column, by kind: `sure` where one row is enough."""
-    counted = {role: values.dropna().astype(object).value_counts()
-               for role, values in (("made", made), ("held", holdout))}  # fmt: skip
     few = known.loc[known["size"] < LEAST_PATIENTS, "first"]
     kinds = {key: _kind(text) for key, text in few.items()}
     rows: dict[str, dict] = {}
-    for role, values in counted.items():
-        for value, count in values.items():
+    for role, values in (("made", made), ("held", holdout)):
+        for value, count in values.dropna().astype(object).value_counts().items():
             key = _key(value)
             kind = kinds.get(key, "")
             if role == "made" and key not in known.index and names_somebody(category_text(value)):
@@ -131,28 +132,15 @@ def _of_column(
                 row[role] += int(count)
                 row["own"] += role == "made" and key not in declared
     for kind, row in rows.items():
-        row["held out"] = of
+        row |= {"held out": of, "expected": row["held"] / of * len(made)}
         row["sure"] = kind == STRANGERS or (kind != NUMBERS and row["held"] == 0 and row["own"] > 0)
     return [row for row in rows.values() if row["made"]]
 
 
-def _expected(row: dict) -> float:
-    return row["held"] / row["held out"] * row["rows of"]
-
-
 def _is_many(row: dict, tried: int) -> bool:
     """Whether so many rows are more than chance, in the light of all columns that were tried."""
-    if row["what"] == STRANGERS or row["made"] <= _OFTEN * _expected(row):
+    if row["what"] == STRANGERS or row["made"] <= _OFTEN * row["expected"]:
         return False
     both, made = row["rows of"] + row["held out"], row["made"]
     chance = hypergeom.sf(made - 1, both, made + row["held"], row["rows of"])
     return bool(chance < CHANCE / max(tried, 1))
-
-
-def _told(row: dict, tried: int) -> dict:
-    chance = told(expected) if (expected := round(_expected(row))) else "none"
-    many = "yes" if _is_many(row, tried) else "no"
-    return {
-        "column": row["column"], "what": row["what"], "rows": row["made"], "of": row["rows of"],
-        EXPECTED: chance, MANY: many,
-    }  # fmt: skip

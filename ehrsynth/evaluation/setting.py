@@ -1,7 +1,6 @@
 """What a metric looks at: real patients, a table that might be released, and references beside it.
 
-What metrics share: the encoding, and what is computed only once, of a table (:class:`Side`) or of
-the tables together (:meth:`Setting.once`).
+What metrics share is computed once, of a table (:class:`Side`) or of all (:meth:`Setting.once`).
 """
 
 from collections import Counter
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +19,12 @@ from ..schema import Schema
 from ..sources.flat.applying import NEW
 from ..statistics import NotComputable, nearest_distance
 from . import learners
-from .effort import Effort
+from .learners import Effort
 
 _AT_A_TIME = 16_384  # rows turned into numbers at once
 _RARE = 10  # patients of train and holdout: a category of fewer may be in one of them by chance
 _FARTHEST = 1_000.0  # ranges of train; squares of anything farther would not fit into a float32
 MIXED = ("independent", "independent 2", "independent 3", "independent 4")
-_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True)
@@ -34,55 +32,50 @@ class Encoder:
     """The one encoding of patients for distances and learners.
 
     A categorical with two categories is one 0/1 column, with more it is one a category; what few
-    patients of the first two tables have, or train does not, is one together. Continuous
-    columns are min-max scaled by the table the encoder was fitted on and cut at 1,000 ranges; a
-    missing value is the median, with a 0/1 column beside it that says so where any is missing.
+    patients have, or train does not, is one together. Continuous columns are min-max scaled and cut
+    at 1,000 ranges; a missing value is the median, with a 0/1 column beside it that says so.
     Chapter utility, "Tables of known quality".
     """
 
     schema: Schema
     scale: dict[str, tuple[float, float, float]]  # low, range, middle by continuous column
     missing: frozenset[str]  # continuous columns that get a missingness column
+    rare: Mapping[str, set[str]]  # categories that share a column
     unused: frozenset[str] = frozenset()  # columns that models of the outcome do not see
-    rare: Mapping[str, set[str]] = field(default_factory=dict)  # categories that share a column
 
     @classmethod
     def fit(cls, schema: Schema, table: pd.DataFrame, others: Iterable[pd.DataFrame] = ()):
-        """Take ranges from `table`; look for missing values in `others` too.
-
-        What is rare is asked of `table` and the first of them together, so that both are alike.
+        """Ranges are those of `table`, what is rare is so in it and the first other together, and
+        missing values are looked for in all.
         """
-        scale, names, tables = {}, schema.of_kind("continuous"), [table, *others]
-        for name in names:
+        scale, missing, rare, tables = {}, set(), {}, [table, *others]
+        for name in schema.of_kind("continuous"):
             values = table[name].dropna()
             low, middle, high = values.quantile([0, 0.5, 1]) if len(values) else (0.0, 0.0, 1.0)
             scale[name] = (low, high - low or 1.0, middle)
-        missing = (name for name in names if any(t[name].isna().any() for t in tables))
-        rare = {}
+            if any(t[name].isna().any() for t in tables):
+                missing.add(name)
         for name in set(schema.of_kind("categorical")) - {schema.outcome}:
             counts = Counter(pd.concat([t[name].astype(str) for t in tables[:2]]))
             few = {c for c in schema[name].categories if counts[c] < _RARE or c == NEW}
             if len(few) > 1 and len(schema[name].categories) > 2:
                 rare[name] = few
-        return cls(schema, scale, frozenset(missing), rare=rare)
+        return cls(schema, scale, frozenset(missing), rare)
 
     @cached_property
     def layout(self) -> list[tuple[str, str, str]]:
         """(column of the table, "binary" | "category" | "continuous" | "missing", label)."""
         layout = []
         for column in self.schema.columns:
-            if column.kind == "continuous":
-                layout.append((column.name, "continuous", column.name))
-                if column.name in self.missing:
-                    layout.append((column.name, "missing", f"{column.name} missing"))
-            elif column.kind == "binary":
-                layout.append((column.name, "binary", column.name))
-            elif len(column.categories) <= 2:
-                layout.append((column.name, "category", column.categories[-1]))
+            name, rare = column.name, self.rare.get(column.name, set())
+            if column.kind != "categorical":
+                layout.append((name, column.kind, name))
+                if name in self.missing:
+                    layout.append((name, "missing", f"{name} missing"))
             else:
-                rare = self.rare.get(column.name, set())
                 known = dict.fromkeys(REST if c in rare else c for c in column.categories)
-                layout.extend((column.name, "category", label) for label in known)
+                labels = list(known)[-1:] if len(column.categories) <= 2 else known
+                layout += [(name, "category", label) for label in labels]
         return layout
 
     @cached_property
@@ -99,7 +92,7 @@ class Encoder:
     def predictors(self) -> np.ndarray:
         """Which encoded columns may predict the outcome: not itself, its time, what tells it."""
         known = (self.schema.outcome, self.schema.time, *self.unused)
-        return ~np.isin(np.arange(len(self.layout)), self.columns(*known))
+        return np.array([name not in known for name, _, _ in self.layout], dtype=bool)
 
     def is_kind(self, *kinds: str) -> np.ndarray:
         """Which encoded columns are of these kinds."""
@@ -131,10 +124,8 @@ _YEARS = (45, 65, 80)  # where bands of age begin
 
 
 def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which patients belong to each group by sex, race, age band and other demographics.
-
-    Numbers other than years are cut into thirds of the table `like`.
-    Chapter utility, "For whom? Fairness".
+    """Which patients belong to each group by demographics: by category, band of age, or third of
+    another number in the table `like`. Chapter utility, "For whom? Fairness".
     """
     groups = {}
     for name in schema.of_role("demographic"):
@@ -156,18 +147,14 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
 
 
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`n` patients with every column drawn on its own from `table`: right margins, no structure.
-    Chapter utility, "Tables of known quality".
-    """
+    """`n` patients, each column drawn on its own. Chapter utility, "Tables of known quality"."""
     drawn = {name: table[name].array.take(rng.integers(0, len(table), n)) for name in table}
     return pd.DataFrame(drawn)
 
 
 @dataclass(eq=False)
 class Side:
-    """One table and what is computed of it once: its matrix, its outcome, a model of it.
-    Chapter utility, "Tables of known quality".
-    """
+    """A table and what is computed of it once. Chapter utility, "Tables of known quality"."""
 
     frame: pd.DataFrame
     encoder: Encoder
@@ -187,16 +174,16 @@ class Side:
     @cached_property
     def outcome(self) -> np.ndarray:
         """The outcome as 0/1; raises NotComputable without an outcome of two classes."""
-        if self.encoder.schema.outcome is None:
+        if (schema := self.encoder.schema).outcome is None:
             raise NotComputable("the tables share no outcome column")
-        values = self.encoder.schema.outcome_values(self.frame)
+        values = schema.outcome_values(self.frame)
         if values.min() == values.max():
             raise NotComputable("the outcome has only one class in one of the tables")
         return values
 
     @property
     def features(self) -> np.ndarray:
-        """What models see: the predictors' columns. Not kept, for its memory."""
+        """The predictors' columns. Not kept, for its memory."""
         return self.matrix[:, self.encoder.predictors]
 
     def forget(self) -> None:
@@ -224,9 +211,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a metric looks at: train, holdout and the table that might be released.
-    Chapter utility, "Tables of known quality".
-    """
+    """Three tables that a metric looks at. Chapter utility, "Tables of known quality"."""
 
     train: Side
     holdout: Side
@@ -247,10 +232,8 @@ class Setting:
 
     @cached_property
     def even_candidate(self) -> Side:
-        """Patients of the candidate, at most as many as holdout has.
-
-        Distances between samples shrink with their size, and holdout is smaller than train: a
-        synthetic table as large as train could beat "the best" by its size alone.
+        """Patients of the candidate, at most as many as holdout has: distances between samples
+        shrink with their size, so that a large table could beat "the best" by its size alone.
         """
         if len(self.candidate) <= len(self.holdout):
             return self.candidate
@@ -266,13 +249,20 @@ class Setting:
     @cached_property
     def nearest(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
-        used, unused = self.attacked
+        (used, unused), made = self.attacked, self.candidate.matrix
         return (
-            nearest_distance(self.train.matrix[used], self.candidate.matrix),
-            nearest_distance(self.holdout.matrix[unused], self.candidate.matrix),
+            nearest_distance(self.train.matrix[used], made),
+            nearest_distance(self.holdout.matrix[unused], made),
         )
 
-    def once(self, compute: Callable[["Setting"], _Kept]) -> _Kept:
+    @cached_property
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Outcome of held-out patients; their log odds by train's and by the candidate's model."""
+        y, x = self.holdout.outcome, self.holdout.features
+        real, made = (learners.predict(side.model, x) for side in (self.train, self.candidate))
+        return y, real, made
+
+    def once(self, compute: Callable[["Setting"], Any]) -> Any:
         """What a function finds for this setting: computed when first asked for, then kept."""
         if compute not in self._kept:
             self._kept[compute] = compute(self)
@@ -294,13 +284,9 @@ def with_references(
     side = partial(Side, encoder=encoder, effort=effort, seed=seed, relations=list(relations))
     real, fresh = side(train), side(holdout)
     order, cut = rng.permutation(len(holdout)), len(holdout) // 2
-    first, second = (holdout.iloc[np.sort(part)] for part in (order[:cut], order[cut:]))
-    released = {"synthetic": side(synthetic)} | {
-        name: side(independent(train[schema.names], len(synthetic), rng)) for name in MIXED
-    }
+    first, second = (side(holdout.iloc[np.sort(part)]) for part in (order[:cut], order[cut:]))
+    mixed = {n: side(independent(train[schema.names], len(synthetic), rng)) for n in MIXED}
+    released = {"synthetic": side(synthetic), **mixed, "train": real, "holdout": fresh}
     return {name: Setting(real, fresh, candidate) for name, candidate in released.items()} | {
-        "train": Setting(real, fresh, real),
-        "holdout": Setting(real, fresh, fresh),
-        "swap": Setting(real, real, fresh),
-        "half": Setting(real, side(second), side(first)),
-    }
+        "swap": Setting(real, real, fresh), "half": Setting(real, second, first),
+    }  # fmt: skip

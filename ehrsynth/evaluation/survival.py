@@ -5,11 +5,12 @@ Meier's curve and Cox's regression use such a patient for as long as he was foll
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ..statistics import Estimate, NotComputable, kaplan_meier
-from .inference import interval_overlap
+from .inference import absolute_difference, interval_overlap
 from .intervals import jackknife_of_rows
 from .metric import described
 from .setting import Setting, Side
@@ -60,8 +61,7 @@ def cox(x: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray,
 
 def _followed(side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Who has a time, that time, and whether it ended with the event."""
-    name = side.encoder.schema.time
-    if name is None:
+    if (name := side.encoder.schema.time) is None:
         raise NotComputable("no column is the time to the event")
     time = side.frame[name].to_numpy(float)
     known = np.isfinite(time)
@@ -70,22 +70,19 @@ def _followed(side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return known, time[known], side.outcome[known]
 
 
-def _end(setting: Setting) -> float:
-    """How long as many real patients are followed as a curve needs."""
-    time = np.sort(_followed(setting.train)[1])
-    return float(time[-FEWEST_AT_RISK])
-
-
 def _apart(one: tuple, other: tuple, end: float) -> np.ndarray:
     """By how much two curves differ from each event to the next, up to `end`, and how long."""
-    curves = [kaplan_meier(time, event)[:2] for time, event in (one, other)]
-    moments = np.unique(np.concatenate([[0.0, end], *(times for times, _ in curves)]))
+    curves = [kaplan_meier(time, event) for time, event in (one, other)]
+    moments = np.unique(np.concatenate([[0.0, end], *(curve.quantiles for curve in curves)]))
     moments = moments[moments <= end]
-    heights = [
-        np.append(1.0, survival)[np.searchsorted(times, moments[:-1], "right")]
-        for times, survival in curves
-    ]
+    heights = [curve.evaluate(moments[:-1]) for curve in curves]
     return np.stack([np.abs(heights[0] - heights[1]), np.diff(moments)])
+
+
+def _curves(real: Side, made: Side) -> tuple[tuple, tuple, float]:
+    """Times and events of both, and how long as many real patients are followed as it takes."""
+    sides = [_followed(side)[1:] for side in (real, made)]
+    return sides[0], sides[1], float(np.sort(sides[0][0])[-FEWEST_AT_RISK])
 
 
 def _mean_apart(one: tuple, other: tuple, end: float) -> float:
@@ -94,19 +91,13 @@ def _mean_apart(one: tuple, other: tuple, end: float) -> float:
 
 
 def _difference(setting: Setting, rng) -> Estimate:
-    end = _end(setting)
-    sides = [_followed(side)[1:] for side in (setting.train, setting.even_candidate)]
-    return jackknife_of_rows(lambda a, b: _mean_apart(a, b, end), sides, rng)
+    one, other, end = _curves(setting.train, setting.even_candidate)
+    return jackknife_of_rows(lambda a, b: _mean_apart(a, b, end), [one, other], rng)
 
 
 def largest_difference(setting: Setting) -> str:
-    """Where the two curves are farthest apart, in a sentence.
-
-    Chapter utility, "Effect estimates".
-    """
-    difference, width = _apart(
-        _followed(setting.train)[1:], _followed(setting.candidate)[1:], _end(setting)
-    )
+    """Where the two curves are farthest apart. Chapter utility, "Effect estimates"."""
+    difference, width = _apart(*_curves(setting.train, setting.candidate))
     where, at = difference.argmax(), np.cumsum(width) - width
     return f"The curves are farthest apart at {at[where]:.4g}, by {difference[where]:.3f}."
 
@@ -116,9 +107,9 @@ def _columns(side: Side, most: int) -> np.ndarray:
     known, time, event = _followed(side)
     x = side.matrix[known].astype(float) - side.matrix[known].mean(axis=0)
     order = np.argsort(time, kind="stable")
-    at_risk = np.cumsum((1 / np.arange(len(time), 0, -1)) * event[order])
+    expected = np.cumsum((1 / np.arange(len(time), 0, -1)) * event[order])
     excess = np.empty(len(time))  # events beyond those expected of everybody (martingale residuals)
-    excess[order] = event[order] - at_risk
+    excess[order] = event[order] - expected
     spread = x.std(axis=0)
     told = np.abs(excess @ x) / np.where(spread > 1e-9, spread, np.inf)
     told[~side.encoder.predictors] = 0
@@ -135,17 +126,14 @@ def _columns(side: Side, most: int) -> np.ndarray:
 
 
 def _regressions(setting: Setting) -> tuple[list[str], list[tuple]]:
-    """The columns that are compared; values (in standard deviations of train), time and event of
-    holdout and of as many candidates.
-    """
+    """The columns compared; their values, time and event of holdout and of as many candidates."""
     both = setting.holdout, setting.candidate
     n = min(*map(len, both), setting.effort.classified)
     rng, sides = np.random.default_rng([setting.train.seed, 19]), []
     for side in both:
         known, time, event = _followed(side)
-        rows = np.flatnonzero(known)
-        kept = np.sort(rng.choice(len(rows), min(n, len(rows)), replace=False))
-        sides.append((side.matrix[rows[kept]], time[kept], event[kept]))
+        kept = np.sort(rng.choice(len(time), min(n, len(time)), replace=False))
+        sides.append((side.matrix[known][kept], time[kept], event[kept]))
     most = min(_MOST_COLUMNS, min(int(event.sum()) for _, _, event in sides) // EVENTS_A_COLUMN)
     if most < 1:
         raise NotComputable(f"fewer than {EVENTS_A_COLUMN} patients have the event")
@@ -157,23 +145,20 @@ def _regressions(setting: Setting) -> tuple[list[str], list[tuple]]:
     return labels, [(x[:, columns] / spread, time, event) for x, time, event in sides]
 
 
-def _hazards(compare: Callable) -> Callable:
+def _hazards(setting: Setting, rng, compare: Callable) -> Estimate:
     """`compare` is a function of log hazard ratios and standard errors of both tables."""
 
-    def compute(setting: Setting, rng) -> Estimate:
-        _, sides = _regressions(setting)
-        return jackknife_of_rows(
-            lambda a, b: float(np.mean(compare(*cox(*a), *cox(*b)))), sides, rng
-        )
+    def mean(one: tuple, other: tuple) -> float:
+        return float(np.mean(compare(*cox(*one), *cox(*other))))
 
-    return compute
+    return jackknife_of_rows(mean, _regressions(setting)[1], rng)
 
 
 SPECS = described(
     {
         ("survival_difference", "corrected"): _difference,
-        ("hazard_ratios", "corrected"): _hazards(lambda a, error_a, b, error_b: np.abs(a - b)),
-        ("hazard_interval_overlap", "corrected"): _hazards(interval_overlap),
+        ("hazard_ratios", "corrected"): partial(_hazards, compare=absolute_difference),
+        ("hazard_interval_overlap", "corrected"): partial(_hazards, compare=interval_overlap),
     },
     {("survival_difference", "corrected"): largest_difference},
 )

@@ -43,22 +43,17 @@ def loss_of_auroc(setting: Setting) -> Estimate:
     counted, with the variance of the candidate's drawn again (see :func:`_drawn_again`).
     Chapter utility, "Train on synthetic, test on real (TSTR)".
     """
-    y = setting.holdout.outcome
-    sides = setting.train, setting.candidate
-    (real, a), (made, b) = (
-        auroc_parts(predict(side.model, setting.holdout.features), y) for side in sides
-    )
+    y, *scores = setting.predictions
+    (real, a), (made, b) = (auroc_parts(score, y) for score in scores)
     _, again = setting.once(_drawn_again)
-    size = len(setting.even_candidate)
-    training = np.var(again, ddof=1) * sum(size / len(side) for side in sides)
+    sizes = map(len, (setting.train, setting.candidate))
+    training = np.var(again, ddof=1) * sum(len(setting.even_candidate) / size for size in sizes)
     error = np.sqrt(((a - b) ** 2).sum() + training)
     return normal_interval(real - made, float(error), float(t.ppf(0.975, 2 * len(again))))
 
 
 def calibration_groups(log_odds: np.ndarray, groups: int = 10) -> np.ndarray:
-    """Number of each patient's group by predicted risk; the groups are about equally large.
-    Chapter utility, "Calibration: are the risks right?".
-    """
+    """Each patient's group by risk. Chapter utility, "Calibration: are the risks right?"."""
     order = np.argsort(log_odds, kind="stable")
     sizes = [len(part) for part in np.array_split(order, groups)]
     return np.repeat(np.arange(groups), sizes)[np.argsort(order)]
@@ -93,9 +88,8 @@ def _calibration_error(setting: Setting, rng) -> Estimate:
     if len(y) < 100:
         raise NotComputable("fewer than 100 held-out patients to compare risks with")
     excess = np.eye(10)[calibration_groups(log_odds)] * (expit(log_odds) - y)[:, None]
-    found = jackknife(
-        lambda total: 100 * np.abs(total[1:]).sum() / total[0], group_sums(excess, rng)
-    )
+    sums = group_sums(excess, rng)
+    found = jackknife(lambda total: 100 * np.abs(total[1:]).sum() / total[0], sums)
     return folded(found, excess.sum(axis=0) / np.sqrt((excess**2).sum(axis=0)))
 
 
@@ -112,9 +106,7 @@ def _slope_error(setting: Setting, rng) -> Estimate:
 
 
 def feature_importance(side: Side, on: Side) -> pd.Series:
-    """Mean absolute SHAP value by feature, of one table's model for another's patients.
-    Chapter utility, "Feature importance".
-    """
+    """Mean absolute SHAP value of each feature. Chapter utility, "Feature importance"."""
     labels = np.array(side.encoder.labels)[side.encoder.predictors]
     return pd.Series(side.explained(on).mean(axis=0), index=labels)
 
@@ -126,10 +118,7 @@ def _top_overlap(real: np.ndarray, candidate: np.ndarray, top: int = TOP) -> flo
 
 
 def _shared_importance(real: np.ndarray, candidate: np.ndarray) -> float:
-    """The corrected form: the share of all importance that both models put on the same features.
-
-    A count of the top 20 treats the 1st and the 20th alike and the 21st as nothing.
-    """
+    """The corrected form: the share of all importance that both put on the same features."""
     if real.sum() == 0 or candidate.sum() == 0:
         return 0.0
     return float(np.minimum(real / real.sum(), candidate / candidate.sum()).sum())

@@ -1,224 +1,22 @@
-"""Are the metrics themselves right? Synthetic data of known quality, and who must notice what.
+"""Are the metrics themselves right? What they say of synthetic data of known faults.
 
-:data:`DEFECTS` makes synthetic tables that are spoiled in one known way; :data:`EXPECTED`, written
-before the first run, says which metrics must notice which defect, and why (to notice is
-:attr:`ehrsynth.evaluation.Metric.notices`). :func:`validate` runs them all.
+``tools/validation.py`` makes such data, lets every metric judge it, and says who must notice what.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ..files import read_table
-from ..schema import Schema
-from .judge import compare
-from .report import Report
-from .setting import independent
 
 FRESH = "fresh sample"
 RESULTS = "validation.csv"
 
 
-# -- synthetic data of known quality -----------------------------------------------------
-
-
-class Tables(NamedTuple):
-    """Three independent tables with the columns of the schema, of which defects are made.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-    """
-
-    train: pd.DataFrame
-    holdout: pd.DataFrame
-    fresh: pd.DataFrame
-    schema: Schema
-
-
-def _copy(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    return tables.train.iloc[rng.permutation(len(tables.train))].reset_index(drop=True)
-
-
-def _noisy_copy(tables: Tables, rng: np.random.Generator, share: float) -> pd.DataFrame:
-    made = _copy(tables, rng)
-    other = independent(tables.train, len(made), rng)
-    columns = {n: made[n].where(rng.random(len(made)) >= share, other[n]) for n in made}
-    return pd.DataFrame(columns)
-
-
-def _flipped_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
-    if (name := tables.schema.outcome) is None:
-        return None
-    first, second = tables.train[name].unique()
-    values = tables.fresh[name]
-    turned = values.map({first: second, second: first}).astype(values.dtype)
-    return tables.fresh.assign(**{name: turned})
-
-
-def _shuffled_label(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
-    """The outcome of another patient: as frequent as it should be, and without meaning."""
-    if (name := tables.schema.outcome) is None:
-        return None
-    order = rng.permutation(len(tables.fresh))
-    return tables.fresh.assign(**{name: tables.fresh[name].array.take(order)})
-
-
-def _dropped_subgroup(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
-    """No patient of the second most frequent category of the demographic column with most."""
-    groups = {n: len(tables.schema[n].categories) for n in tables.schema.of_role("demographic")}
-    if max(groups.values(), default=0) < 3:
-        return None
-    values = tables.fresh[max(groups, key=groups.__getitem__)].astype(str)
-    return tables.fresh[values != values.value_counts().index[1]]
-
-
-def _era_artefact(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    """In half of the patients each of the most frequent codes is a rarer one: two ICD versions."""
-    schema = tables.schema
-    names = [n for n in schema.of_kind("binary") if n != schema.outcome and not schema[n].sex]
-    common = tables.fresh[names].mean().sort_values(ascending=False, kind="stable").index
-    codes = min(10, len(names) // 2)
-    made, late = tables.fresh.copy(), rng.random(len(tables.fresh)) < 0.5
-    for old, new in zip(common[:codes], common[codes : 2 * codes], strict=True):
-        made[new] = np.where(late, made[old], made[new]).astype(tables.fresh[new].dtype)
-        made[old] = np.where(late, 0, made[old]).astype(tables.fresh[old].dtype)
-    return made
-
-
-def _wrong_sex(tables: Tables, rng: np.random.Generator) -> pd.DataFrame | None:
-    """Codes of one sex in both, as often in the other one."""
-    restricted = [c for c in tables.schema.columns if c.sex and c.kind == "binary"]
-    if tables.schema.sex is None or not restricted:
-        return None
-    made, sex = tables.fresh.copy(), tables.fresh[tables.schema.sex].astype(str)
-    for column in restricted:
-        has, wrong = (made[column.name] == 1).to_numpy(), (sex != column.sex).to_numpy()
-        drawn = rng.random(len(made)) < has[~wrong].mean()
-        made[column.name] = np.where(wrong, drawn, has).astype(made[column.name].dtype)
-    return made
-
-
-def _rare_codes_lost(tables: Tables, rng: np.random.Generator) -> pd.DataFrame:
-    schema = tables.schema
-    names = [n for n in schema.of_kind("binary") if n != schema.outcome]
-    common = tables.train[names].mean().sort_values(kind="stable").index
-    return tables.fresh.assign(**{n: np.uint8(0) for n in common[: len(names) // 2]})
-
-
-# By name, what makes it; none where the tables lack what it takes. What was done is in defects.csv.
-DEFECTS: dict[str, Callable[[Tables, np.random.Generator], pd.DataFrame | None]] = {
-    "independent columns": lambda tables, rng: independent(tables.train, len(tables.train), rng),
-    "copy": _copy,
-    "copy, 1 % noise": partial(_noisy_copy, share=0.01),
-    "copy, 5 % noise": partial(_noisy_copy, share=0.05),
-    "copy, 20 % noise": partial(_noisy_copy, share=0.20),
-    "half copies": lambda tables, rng: pd.concat(
-        [part.head(len(tables.train) // 2) for part in (_copy(tables, rng), tables.fresh)]
-    ),
-    "collapsed mode": lambda t, _: pd.concat([t.fresh.head(max(len(t.fresh) // 20, 5))] * 20),
-    "flipped label": _flipped_label,
-    "shuffled label": _shuffled_label,
-    "dropped subgroup": _dropped_subgroup,
-    "era artefact": _era_artefact,
-    "leaked holdout": lambda t, rng: t.holdout.iloc[rng.permutation(len(t.holdout))],
-    "wrong sex": _wrong_sex,
-    "rare codes lost": _rare_codes_lost,
-}
-
-
-def _beside(name: str) -> pd.DataFrame:
-    return pd.read_csv(Path(__file__).with_name(name), keep_default_na=False)
-
-
-# Which metrics (in the form that can be believed) must notice which defect, and why. The table
-# was written before the first run; where a run said otherwise, its column "but" says what was
-# wrong with the expectation, which then no longer counts.
-EXPECTED: dict[str, dict[str, str]] = {
-    str(defect): dict(zip(rows["metric"], rows["why"], strict=True))
-    for defect, rows in _beside("expected.csv").query("but == ''").groupby("defect", sort=False)
-}
-
-
-# -- running it ----------------------------------------------------------------------------
-
-
-def candidates(tables: Tables, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """The fresh sample and every defect that can be made of these tables, by name.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-    """
-    made = {FRESH: tables.fresh}
-    for number, (name, make) in enumerate(DEFECTS.items()):
-        if (table := make(tables, np.random.default_rng([seed, number]))) is not None:
-            made[name] = table
-    return {name: tables.schema.attach(t.reset_index(drop=True)) for name, t in made.items()}
-
-
-def validate(tables: Tables, seed: int = 0, profile: str = "fast") -> dict[str, Report]:
-    """Evaluate the fresh sample and every defect.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-
-    Parameters
-    ----------
-    tables, seed : Tables, int
-    profile : {"fast", "full"}
-
-    Returns
-    -------
-    dict of str to Report
-        By the name of the defect, :data:`FRESH` first.
-    """
-    return compare(
-        tables.train, tables.holdout, candidates(tables, seed), tables.schema,
-        seed=seed, profile=profile,
-    )  # fmt: skip
-
-
-def as_table(reports: Mapping[str, Report]) -> pd.DataFrame:
-    """What :func:`validate` found, one row a defect and metric that has a value.
+def results() -> pd.DataFrame:
+    """The book's table, of the simulated hospital: one row a defect and metric.
 
     ``believed``: it is the form that can be; ``expected``: it must notice.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-    """
-    rows = []
-    for defect, report in reports.items():
-        for m in report.metrics:
-            if m.value is None:
-                continue
-            believed = report[m.name] is m
-            expected = believed and m.name in EXPECTED.get(defect, {})
-            rows.append(
-                {
-                    "defect": defect, "family": m.family, "metric": m.name, "form": m.form,
-                    "title": m.title, "believed": believed, "share": m.share,
-                    "notices": m.notices, "expected": expected,
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Of :func:`as_table`, one row a defect: what was done, who notices, and who was expected to.
-    Chapter choosing-and-releasing, "Are the judges themselves reliable?".
-    """
-    done, rows = _beside("defects.csv").set_index("defect")["done"], []
-    for defect, part in table[table["believed"]].groupby("defect", sort=False):
-        titles = part.loc[part["notices"], "title"]
-        missed = part.loc[part["expected"] & ~part["notices"], "title"]
-        rows.append(
-            {
-                "synthetic data": defect, "what was done": done[defect],
-                "metrics that notice": len(titles),
-                "which": "; ".join(titles) or "none",
-                "expected, but silent": "; ".join(missed) or "none",
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def results() -> pd.DataFrame:
-    """The table of the book: :func:`as_table` of the simulated hospital, as last computed.
     Chapter choosing-and-releasing, "Are the judges themselves reliable?".
     """
     return read_table(Path(__file__).with_name(RESULTS))

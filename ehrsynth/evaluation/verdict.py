@@ -1,7 +1,7 @@
 """What the numbers say in words: a verdict for each family, the answer, and what the data is for.
 
-Nothing is computed here. A verdict rests on intervals and on the two references of each metric,
-so that what chance alone would show is no reason for alarm, and no reason for praise either.
+A verdict rests on intervals and on the two references of each metric, so that what chance alone
+would show is no reason for alarm, and no reason for praise either.
 """
 
 import csv
@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import some
-from .alignment import DEFECTS, IN_TRAIN, LACKING, UNJUDGED
-from .kept import LEAKS
+from .alignment import DEFECTS, IN_TRAIN, LACKING, LEAKS, UNJUDGED
 from .metric import Metric, number_text, per_100
 from .privacy.more_rows import SHADOWS, audited, exposing_rows
 from .privacy.success import ALARMS
@@ -35,6 +34,7 @@ SAME = 0.05  # of the rows: so many copies need no reference to be bad
 MANY = 1.5  # so much wider are intervals of which ten are looked at
 TOO_GOOD = 0.01  # AUROC above what real patients teach
 ATTACKERS = ("moments_attack", "density_ratio_attack", "membership_inference")
+_CAREFUL = {"good": "care", "care": "care", "bad": "bad"}  # a level that is not good after all
 _CANNOT_BE_JUDGED = "Cannot be judged with these held-out patients"
 
 
@@ -46,8 +46,7 @@ def _table(name: str) -> list[dict[str, str]]:
 
 # By family and level, its headline and the sentence of the answer.
 _WORDS = {(row["family"], row["level"]): row for row in _table("verdicts.csv")}
-# What the data is good or bad for: which levels fidelity, utility and privacy must have (empty:
-# any), and which weak spot there must be.
+# What the data is good or bad for: at which levels (empty: any), and with which weak spot.
 _USES = _table("advice.csv")
 SENTENCES = {row["name"]: row["sentence"] for row in _table("sentences.csv")}
 
@@ -133,8 +132,8 @@ class Findings:
         if family == "privacy" and self.tried.get("incomparable"):
             differ = "used and held-out patients differ by more than chance"
             without |= {name: differ for name, row in ALARMS.items() if row["test"] != "absolute"}
-        without |= dict.fromkeys(self.groups.get("small", []), "too few patients of the group") if (
-            family == "fairness") else {}  # fmt: skip
+        if family == "fairness":
+            without |= dict.fromkeys(self.groups.get("small", []), "too few patients of the group")
         judged = [m.name for m in metrics if m.name not in without]
         power = self.tried.get("power") if family == "privacy" else None
         return replace(verdict, judged=judged, not_judged=without, power=power)
@@ -146,25 +145,22 @@ class Findings:
         if doubts:
             share = [_say("no sharing")] if level["privacy"] == "bad" else []
             return [*doubts, *share, *repeated, _say("repeat"), *_unjudged(self)]
-        use = _WORDS["fidelity", level["fidelity"]]["answer"]
-        if level["fidelity"] in ("good", "care"):
-            use += _WORDS["utility", level["utility"]]["answer"]
-        private = _WORDS["privacy", level["privacy"]]["answer"].format(**_words_of(self))
+        said = {family: _WORDS[family, of]["answer"] for family, of in level.items()}
+        use = said["fidelity"] + said["utility"] * (level["fidelity"] in ("good", "care"))
+        private = said["privacy"].format(**_words_of(self))
         unjudged = (s for s in _unjudged(self) if s not in private)
         return [*repeated, private, use, *unjudged, *_missing(self)]
 
     def advice(self) -> dict[str, list[str]]:
         """What the data is good for ("good") and what not ("bad"), as sentences."""
-        levels = self._levels()
-        advice: dict[str, list[str]] = {"good": [], "bad": []}
+        levels, bad = self._levels(), []
         if levels["privacy"] == "bad":
-            advice["bad"].append(_say("like records"))
+            bad.append(_say("like records"))
         if _doubts(self):
-            advice["bad"].append(_say("no reference"))
-            return advice
+            return {"good": [], "bad": [*bad, _say("no reference")]}
         if more := exposing_rows(self.facts):
-            advice["bad"].append(_say("keep the model", **more))
-        spots = _weak_spots(self)
+            bad.append(_say("keep the model", **more))
+        advice, spots = {"good": [], "bad": bad}, _weak_spots(self)
         place = "" if levels["privacy"] == "good" else " inside the institution"
         train = f"{self.rows.get('train', 0):,}"
         for row in _USES:
@@ -178,21 +174,16 @@ class Findings:
 
 
 def level_of(share: float) -> str:
-    """The level of a share of the way from the worst reference to the best: good, care or bad.
-    Chapter choosing-and-releasing, "From many metrics to one order".
-    """
+    """Of a share of the way. Chapter choosing-and-releasing, "From many metrics to one order"."""
     return "good" if share >= GOOD else "care" if share >= CARE else "bad"
-
-
-# -- the families --------------------------------------------------------------------------
 
 
 def _say(name: str, **values) -> str:
     return SENTENCES[name].format(**values)
 
 
-def _verdict(family: str, level: str, sentences: list[str]) -> Verdict:
-    return Verdict(level, _WORDS[family, level]["headline"], sentences)
+def _verdict(family: str, level: str, sentences: list[str], **words) -> Verdict:
+    return Verdict(level, _WORDS[family, level]["headline"].format(**words), sentences)
 
 
 def _doubts(found: Findings) -> list[str]:
@@ -243,18 +234,17 @@ def _fidelity(found: Findings) -> Verdict:
     # A mean hides the one thing that is badly wrong, and what only a classifier sees.
     least = {"classifier_two_sample_test": GOOD}
     if wrong or any(m.share is not None and m.share < least.get(m.name, CARE) for m in behind):
-        level = "bad" if level == "bad" else "care"
+        level = _CAREFUL[level]
     said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
     if test := found.known("classifier_two_sample_test"):
         best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
         said.append(_say("classifier", auroc=test.value, best=best))
-        value = _value(test)
-        high = value if test.ci_high is None else test.ci_high
+        value, _, high = _ends(test)
         if value >= TOLD_APART:
             level = "bad"
             said.append(_say("told apart", limit=TOLD_APART))
         if value + MANY * (high - value) < 0.5:
-            level = "bad" if level == "bad" else "care"
+            level = _CAREFUL[level]
             said.append(_say("below chance"))
     if behind:
         said.append(_say("behind", titles=_titles(behind)))
@@ -291,13 +281,10 @@ def _utility(found: Findings) -> Verdict:
 
 
 def _fairness(found: Findings) -> Verdict:
-    """Are groups served as well by the synthetic data as by real patients?"""
     metrics = found.of("fairness")
-    behind = [m for m in metrics if m.notices]
-    if behind:
+    if behind := [m for m in metrics if m.notices]:
         return _verdict("fairness", "care", [f"{m.title}: {m.note or m.sentence}" for m in behind])
-    unknown = [m for m in metrics if m.value is None]
-    if unknown:
+    if unknown := [m for m in metrics if m.value is None]:
         why = dict.fromkeys(str(m.reason) for m in unknown)
         said = [_say("group unknown", titles=_titles(unknown), why=" and ".join(why))]
         return _verdict("fairness", "unknown", said)
@@ -312,12 +299,11 @@ def _alarm(found: Findings, metric: Metric) -> int:
     """0 nothing seen, 1 care, 2 do not release. Copies are counted, attacks guess."""
     if metric.name not in ALARMS or metric.form != "corrected":
         return 0
-    row, value = ALARMS[metric.name], _value(metric)
+    row, (value, low, _) = ALARMS[metric.name], _ends(metric)
     if found.overlap and row["test"] == "exchange":  # the same person is used and not used
         return 0
     above = (metric.best or 0.0) * (row["above"] == "best")
     care, bad = above + float(row["care"]), above + float(row["bad"])
-    low = value if metric.ci_low is None else metric.ci_low
     if row["test"] == "interval":
         if found.tried.get("incomparable"):
             return 0
@@ -350,8 +336,7 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
         return _verdict("privacy", "bad" if doubts or worst == 2 else "care", said)
     if why := _unproven(found):
         return _verdict("privacy", "unknown", [*why, *said])
-    words = _words_of(found)
-    return Verdict("good", _WORDS["privacy", "good"]["headline"].format(**words), said)
+    return _verdict("privacy", "good", said, **_words_of(found))
 
 
 def _unproven(found: Findings) -> list[str]:
@@ -381,45 +366,37 @@ def _words_of(found: Findings) -> dict[str, object]:
 def _attacks(found: Findings) -> list[str]:
     """What the attacks found in numbers of patients, and what they would have found."""
     said = []
-    attackers = [m for name in ATTACKERS if (m := found.known(name))]
-    if attackers:
+    if attackers := [m for name in ATTACKERS if (m := found.known(name))]:
         best = max(attackers, key=_value)
-        low, high = (100 * (b or 0) for b in (best.ci_low, best.ci_high))
-        title = best.title[:1].lower() + best.title[1:]
-        said.append(_say("strongest", title=title, value=100 * _value(best), low=low, high=high))
+        said.append(_say("strongest", title=_titles([best]), **_of_100(*_ends(best))))
     if alone := found.known("membership_of_most_exposed"):
-        low, high = (100 * (b or 0) for b in (alone.ci_low, alone.ci_high))
-        said.append(_say("lonely", value=100 * _value(alone), low=low, high=high))
+        said.append(_say("lonely", **_of_100(*_ends(alone))))
     if rare := found.known("membership_inference_at_1_percent"):
         said.append(_say("rare", found=per_100(_value(rare))))
     if same := found.known("exact_copies"):
         rows = found.rows.get("synthetic", 0)
-        chance = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
-        chance = "" if same.best is None else chance
-        copies = round(_value(same) * rows)
+        would = f"; of as many held-out patients {round((same.best or 0) * rows):,} would"
+        chance, copies = "" if same.best is None else would, round(_value(same) * rows)
         said.append(_say("copies", copies=copies, synthetic=rows, chance=chance))
     if more := exposing_rows(found.facts):
         said.append(_say("more rows", **more))
     for row in found.facts.get(SHADOWS, []):
-        value, low, high = (100 * row[name] for name in ("AUROC", "from", "to"))
-        said.append(_say("audit", models=row["models"], value=value, low=low, high=high))
+        ends = _of_100(row["AUROC"], row["from"], row["to"])
+        said.append(_say("audit", models=row["models"], **ends))
     power = found.tried.get("power")
     if power and not any(_alarm(found, m) for m in found.of("privacy") if m.value is not None):
-        exact, near = (
-            f"{per_100(share)} % of train" if (share := power[kind]) else "no share of train"
+        least = {
+            kind: f"{per_100(share)} % of train" if (share := power[kind]) else "no share of train"
             for kind in ("exact", "near")
-        )
+        }
         changed = "a value" if power["changed"] == 1 else "two values"
-        auroc = 100 * power["auroc"]
-        said.append(_say("power", exact=exact, near=near, changed=changed, auroc=auroc))
+        said.append(_say("power", **least, changed=changed, auroc=100 * power["auroc"]))
     return said
 
 
 def _weak_spots(found: Findings) -> dict[str, str | float]:
     """What is missing or wrong in the data, and by how much."""
-    spots: dict[str, str | float] = {}
-    if found.absent:
-        spots["absent"] = _absent(found)
+    spots: dict[str, str | float] = {"absent": _absent(found)} if found.absent else {}
     rare = found.known("log_prevalence_r2")
     if rare and _value(rare) < min(0.9, (1 if rare.best is None else rare.best) - 0.02):
         spots["rare"] = _value(rare)
@@ -432,12 +409,20 @@ def _weak_spots(found: Findings) -> dict[str, str | float]:
     return spots
 
 
-# -- numbers and names in sentences ----------------------------------------------------------
-
-
 def _value(metric: Metric) -> float:
     assert metric.value is not None
     return metric.value
+
+
+def _ends(metric: Metric) -> tuple[float, float, float]:
+    """The value and the ends of its interval, or itself where there is none."""
+    value = _value(metric)
+    low, high = (value if end is None else end for end in (metric.ci_low, metric.ci_high))
+    return value, low, high
+
+
+def _of_100(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": 100 * value, "low": 100 * low, "high": 100 * high}
 
 
 def _absent(found: Findings) -> str:

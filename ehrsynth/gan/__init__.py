@@ -1,4 +1,1 @@
-"""The adversarial game: losses, networks, recipe, monitor, checkpoint, training.
-
-Nothing here knows what is done with the weights after training, or how patients are judged.
-"""
+"""The adversarial game; nothing here knows what is done with the weights, or how it is judged."""

@@ -1,7 +1,6 @@
 """The quality monitor: now and then, some patients are generated and compared with validation ones.
 
-The validation part is drawn from train, never from the holdout. When the looks decide which weights
-are kept, the players never see it: patients learned by heart would look perfect.
+These are of train, but the players never see them when the looks decide which weights are kept.
 """
 
 import copy
@@ -85,17 +84,14 @@ def _draw_patients(
     noise = torch.randn(_MOST, recipe.latent, generator=rng, device=rng.device)
     p = columns.probabilities(generator(noise, given[:, columns.condition]))
     x = columns.draw(p, rng) if recipe.sampled_codes else columns.round(p)
-    return columns.fill_given(x, given).cpu().numpy().astype(like.dtype)
+    return torch.where(columns.is_given, given, x).cpu().numpy().astype(like.dtype)
 
 
 def _light_test(
     test: TwoSampleTest, real: np.ndarray, made: np.ndarray, seed: int
 ) -> tuple[float, float]:
-    """A two-sample test with few trees, nearer to 0.5 than the report's, and its standard error.
-
-    A value below 0.5 is chance, and counts as 0.5. A small validation part is tested against
-    several sets of generated patients, which makes their half of the variance small.
-    """
+    """A two-sample test with few trees, nearer to 0.5 than the report's, and its standard error."""
+    # Against several sets, if validation is small: their half of the variance becomes small.
     sets = max(1, min(_TESTED // len(real), len(made) // len(real)))
     rng = np.random.default_rng(seed)
     parts = np.array_split(made, sets)
@@ -105,14 +101,11 @@ def _light_test(
 
 
 def _pair_agreement(real: np.ndarray, made: np.ndarray, owner: np.ndarray) -> float:
-    """Correlation between real and generated coefficients of correlation, over pairs of columns.
-
-    Not of one table column's categories, which exclude each other in any table.
-    """
+    """Correlation of real and generated coefficients of correlation, over pairs of columns."""
     counts = real.sum(axis=0)
     known = (np.minimum(counts, len(real) - counts) >= _FREQUENT) & (made.std(axis=0) > 0)
     first, second = np.triu_indices(int(known.sum()), k=1)
-    apart = owner[known][first] != owner[known][second]
+    apart = owner[known][first] != owner[known][second]  # categories exclude each other anyway
     if apart.sum() < 2:
         return float("nan")
     tables = [x[:, known].astype(np.float32) for x in (real, made)]

@@ -38,9 +38,8 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM) for _ in range(layers + 1)
         )
-        self.center: nn.Module = nn.Identity()
-        if centered:
-            self.center = nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM, affine=False)
+        norm = nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM, affine=False)
+        self.center = norm if centered else nn.Identity()
         self.last = nn.Linear(width, output)
         self.smooth = [block for block, _ in smooth]
         for i, (_, shapes) in enumerate(smooth):
@@ -52,16 +51,10 @@ class Generator(nn.Module):
         x = torch.relu(self.norms[0](self.first(torch.cat([noise, given], dim=1))))
         for layer, norm in zip(self.layers, self.norms[1:], strict=True):
             x = x + torch.relu(norm(layer(x)))
-        return nn.functional.linear(self.center(x), self._weights(), self.last.bias)
-
-    def _weights(self) -> Tensor:
-        """The last layer's weights, those of each number projected on its shapes."""
-        if not self.smooth:
-            return self.last.weight
         weights = self.last.weight.clone()
-        for i, block in enumerate(self.smooth):
+        for i, block in enumerate(self.smooth):  # each number's are projected on its shapes
             weights[block] = getattr(self, f"shapes_{i}") @ self.last.weight[block]
-        return weights
+        return nn.functional.linear(self.center(x), weights, self.last.bias)
 
 
 class Critic(nn.Module):
@@ -112,11 +105,7 @@ class Columns(nn.Module):
         where, widths = places(tuple(layout)), [block.width for block in layout]
         self.width = sum(widths)
         self.owner = np.repeat(np.arange(len(layout)), widths)  # its number in the layout
-        self.names = [
-            f"{block.name} = {label}" if block.width > 1 else block.name
-            for block in layout
-            for label in (block.labels if block.width > 1 else [""])
-        ]
+        self.names = [name for block in layout for name in block.columns]
 
         def mask(blocks: Iterable[bool]) -> Tensor:
             return torch.from_numpy(np.repeat(list(blocks), widths))
@@ -125,30 +114,31 @@ class Columns(nn.Module):
         self._keep("is_one_hot", mask(block.kind in _ONE_HOT for block in layout))
         self._keep("is_scalar", mask(block.kind == "scalar" for block in layout))
         self._keep("in_turn", self.is_one_hot & ~self.is_given)
+        coins = ~self.is_given & ~self.is_one_hot & ~self.is_scalar
         diagnoses = mask(b.kind == "binary" and b.role == _COUNTED for b in layout)
-        self._keep("single", _where(~self.is_one_hot))
-        self._keep("condition", _where(self.is_given))
-        self._keep("counted", _where(diagnoses & ~self.is_given))
-        self._keep("yes_no", _where(~self.is_given & ~self.is_one_hot & ~self.is_scalar))
+        masks = {
+            "single": ~self.is_one_hot, "condition": self.is_given, "yes_no": coins,
+            "counted": diagnoses & ~self.is_given,
+        }  # fmt: skip
         self.block_widths = list(dict.fromkeys(b.width for b in layout if b.kind in _ONE_HOT))
         for width in self.block_widths:
             as_wide = mask(block.width == width for block in layout)
-            self._keep(f"block_{width}", _where(self.is_one_hot & as_wide))
+            masks[f"block_{width}"] = self.is_one_hot & as_wide
+        for name, own in masks.items():
+            self._keep(name, torch.nonzero(own)[:, 0])
         blocks = [getattr(self, f"block_{width}") for width in self.block_widths]
         self._keep("back", torch.argsort(torch.cat([self.single, *blocks])))
         turns = [b for b in layout if b.kind in _ONE_HOT and b.name not in given]
         self.turns = [where[block.name] for block in turns]
-        self.shapes = [_shapes(block) for block in turns]  # what the values have in common
-        self.numbers = [
-            (place, shapes)
-            for block, place, shapes in zip(turns, self.turns, self.shapes, strict=True)
-            if block.kind == "bins"
-        ]
+        self.shapes = [_shapes(block) for block in turns]  # None where values have none in common
+        both = zip(self.turns, self.shapes, strict=True)
+        self.numbers = [(place, shapes) for place, shapes in both if shapes is not None]
         binned = [block for block in layout if block.kind == "bins"] if score_weight else []
         scores = np.zeros((self.width, len(binned)), dtype=np.float32)
         for i, block in enumerate(binned):
             scores[where[block.name], i] = block.scores
         self._keep("scores", score_weight * torch.from_numpy(scores))
+        self.feature_width = self.width + len(binned)  # what the critic sees
 
     def _keep(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values, persistent=False)
@@ -160,11 +150,6 @@ class Columns(nn.Module):
             blocks = x[:, getattr(self, f"block_{width}")].view(len(x), -1, width)
             parts.append(together(blocks).flatten(1))
         return torch.cat(parts, dim=1)[:, self.back]
-
-    @property
-    def feature_width(self) -> int:
-        """Number of features the critic sees."""
-        return self.width + self.scores.shape[1]
 
     def features(self, x: Tensor) -> Tensor:
         """Matrix columns with the bins' normal scores beside them, shape (n, feature_width)."""
@@ -205,18 +190,11 @@ class Columns(nn.Module):
         codes = self.draw(probabilities.detach(), generator)
         return codes + (probabilities - probabilities.detach())
 
-    def fill_given(self, x: Tensor, real: Tensor) -> Tensor:
-        """Put the given columns of `real` in their place in `x`."""
-        return torch.where(self.is_given, real, x) if len(self.condition) else x
 
-
-def _shapes(block: Block) -> Tensor:
-    """Orthonormal shapes over a block's values, each with mean square 1: (values, shapes).
-
-    Of a number's bins they are polynomials of their normal scores, and "missing".
-    """
-    if block.kind == "category":
-        return torch.eye(block.width)
+def _shapes(block: Block) -> Tensor | None:
+    """Orthonormal shapes over a number's bins: polynomials of their scores, and "missing"."""
+    if block.kind == "category" or block.width == 1:
+        return None
     scores = np.array(block.scores[:-1])  # the last one is missing
     powers = scores[:, None] ** np.arange(min(_DEGREE + 1, len(np.unique(scores))))
     polynomials = np.linalg.qr(powers)[0][:, 1:] * len(scores) ** 0.5
@@ -224,7 +202,3 @@ def _shapes(block: Block) -> Tensor:
     shapes[:-1, :-1] = polynomials
     shapes[-1, -1] = 1
     return torch.from_numpy(shapes)
-
-
-def _where(mask: Tensor) -> Tensor:
-    return torch.nonzero(mask)[:, 0]

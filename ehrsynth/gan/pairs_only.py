@@ -15,29 +15,12 @@ _HALVINGS, _NODES, _ROUNDS = 30, 24, 30  # of solving, integrating, projecting
 _LARGEST, _FEWEST = 0.999, 10  # correlation; patients with something before it has any
 
 
-def tetrachoric(binary: np.ndarray) -> np.ndarray:
-    """Correlations of the normal variables behind 0/1 columns.
+def tetrachoric(share: np.ndarray, both: np.ndarray, n: int) -> np.ndarray:
+    """Correlations of the normal variables behind 0/1 columns, of which one that is constant has 0.
 
-    Two normal variables, cut at the columns' prevalences, are both beyond their cuts as often as
-    both columns are 1 (Pearson 1900). The integral over the correlation of the bivariate density
-    (Drezner and Wesolowsky 1990) is solved by halving.
-    Chapter training, "Margins, pairs, and what the networks add".
-
-    Parameters
-    ----------
-    binary : array_like, shape (n, k)
-
-    Returns
-    -------
-    ndarray, shape (k, k)
-        A column that never varies correlates with nothing.
-    """
-    x = np.asarray(binary, dtype=float)
-    return tetrachoric_of(x.mean(axis=0), x.T @ x / len(x), len(x))
-
-
-def tetrachoric_of(share: np.ndarray, both: np.ndarray, n: int) -> np.ndarray:
-    """:func:`tetrachoric` of the shares of `n` patients who have each column, and each two.
+    `share` of `n` patients have each column, and `both` each two. Two normal variables, cut at the
+    columns' prevalences, are both beyond their cuts as often (Pearson 1900). The integral over the
+    correlation of the bivariate density (Drezner and Wesolowsky 1990) is solved by halving.
     Chapter training, "Margins, pairs, and what the networks add".
     """
     found = np.eye(len(share))
@@ -66,11 +49,6 @@ class PairsOnly:
     Yes/no columns and "not measured" are cut at train's prevalence, numbers take train's values; of
     more than two categories each has a coordinate, and a patient gets the one that is largest.
     Chapter training, "Margins, pairs, and what the networks add".
-
-    Attributes
-    ----------
-    correlation_ : ndarray
-        Of the coordinates: first those of yes/no columns and categories, then the numbers'.
     """
 
     def fit(self, train: pd.DataFrame) -> "PairsOnly":
@@ -80,12 +58,15 @@ class PairsOnly:
         flags = [_flags(column, train[column.name]) for column in self.schema_.columns]
         self.shares_ = [own.mean(axis=0) for own in flags]
         self.values_ = {name: np.sort(numbers[name].dropna().to_numpy(float)) for name in numbers}
-        blocks = [*map(to_coordinates, self.shares_), np.eye(numbers.shape[1])]
+        return self.tie(_correlations(np.concatenate(flags, axis=1), numbers))
+
+    def tie(self, found: np.ndarray) -> "PairsOnly":
+        """Learn the pairs from correlations: of yes/no columns and categories, then of numbers."""
+        blocks = [*map(_to_coordinates, self.shares_), np.eye(len(self.values_))]
         back = block_diag(*blocks)
-        wanted = back @ _correlations(np.concatenate(flags, axis=1), numbers) @ back.T
-        alone = block_diag(*(np.ones_like(block) for block in blocks[:-1]), blocks[-1])
-        wanted = np.where(alone, np.eye(len(back)), wanted)
-        self.correlation_ = nearest(np.clip(wanted, -_LARGEST, 1.0))
+        alone = block_diag(*map(np.ones_like, blocks[:-1]), blocks[-1])
+        wanted = np.where(alone, np.eye(len(back)), back @ found @ back.T)
+        self.correlation_ = _nearest(np.clip(wanted, -_LARGEST, 1.0))
         return self
 
     def sample(self, n: int, seed: int = 0) -> pd.DataFrame:
@@ -120,10 +101,8 @@ def _flags(column: Column, values: pd.Series) -> np.ndarray:
     return (values.astype(str).to_numpy()[:, None] == np.array(shown)).astype(float)
 
 
-def to_coordinates(share: np.ndarray) -> np.ndarray:
-    """From correlations with the categories of these shares to those with their coordinates.
-    Chapter training, "Margins, pairs, and what the networks add".
-    """
+def _to_coordinates(share: np.ndarray) -> np.ndarray:
+    """From correlations with the categories of these shares to those with their coordinates."""
     if len(share) == 1:
         return np.eye(1)
     # The mean coordinate among those with a category; of the others' it is what is left.
@@ -145,13 +124,13 @@ def _correlations(flags: np.ndarray, numbers: pd.DataFrame) -> np.ndarray:
     biserial = (scores / scores.std()).fillna(0.0).to_numpy().T @ flags / n[:, None] / height
     enough = np.minimum(flags.sum(axis=0), (1 - flags).sum(axis=0)) >= _FEWEST
     biserial, both = biserial * enough, scores.corr(min_periods=_FEWEST).fillna(0.0)
-    return np.block([[tetrachoric(flags) * np.outer(enough, enough), biserial.T], [biserial, both]])
+    share, together = flags.mean(axis=0), flags.T @ flags / len(flags)
+    alike = tetrachoric(share, together, len(flags)) * np.outer(enough, enough)
+    return np.block([[alike, biserial.T], [biserial, both]])
 
 
-def nearest(wanted: np.ndarray) -> np.ndarray:
-    """The nearest correlation matrix (Higham, IMA J Numer Anal 2002;22:329-343).
-    Chapter training, "Margins, pairs, and what the networks add".
-    """
+def _nearest(wanted: np.ndarray) -> np.ndarray:
+    """The nearest correlation matrix (Higham, IMA J Numer Anal 2002;22:329-343)."""
     correction = np.zeros_like(wanted)
     for _ in range(_ROUNDS):
         sizes, ways = np.linalg.eigh(wanted - correction)

@@ -36,6 +36,11 @@ class Game:
     halvings: int = 0  # of the learning rates, after divergence
     monitor: Monitor | None = None
 
+    @property
+    def present(self) -> Generator:
+        """The weights that would generate if training ended now."""
+        return self.chosen if self.recipe.averaging else self.generator
+
     def imagine(self, real: Tensor) -> Tensor:
         """A fake patient for each real one, alike in the given columns. Shape (batch, width)."""
         noise = torch.randn(len(real), self.recipe.latent, generator=self.rng, device=real.device)
@@ -43,7 +48,7 @@ class Game:
         x = self.columns.probabilities(logits)
         if self.recipe.sampled_codes:
             x = self.columns.straight_through(x, self.rng)
-        return self.columns.fill_given(x, real)
+        return torch.where(self.columns.is_given, real, x)
 
     def precision(self, device: torch.device) -> torch.autocast:
         """That of one step; of one only, because torch keeps the rounded weights inside."""
@@ -118,12 +123,13 @@ def new_game(
     for network in (generator, critic):
         for layer in network.modules():
             if isinstance(layer, torch.nn.Linear):
-                bound = _first_weights(recipe, layer)
+                bound = 1 / math.sqrt(layer.in_features)
+                if recipe.initialization == "glorot":  # Glorot and Bengio 2010, equation 16
+                    bound = math.sqrt(6 / (layer.in_features + layer.out_features))
                 torch.nn.init.uniform_(layer.weight, -bound, bound, generator=weights)
                 torch.nn.init.zeros_(layer.bias)
     if recipe.prevalence_bias:
-        with torch.no_grad():
-            generator.last.bias.copy_(_starting_bias(columns, prevalence))
+        generator.last.bias.data.copy_(_starting_bias(columns, prevalence))
     generator, critic = generator.to(device), critic.to(device)
     return Game(
         recipe, columns.to(device), generator, critic, copy.deepcopy(generator),
@@ -158,13 +164,6 @@ def _starting_bias(columns: Columns, prevalence: Tensor) -> Tensor:
     bias = torch.where(columns.is_one_hot.cpu(), p.log(), p.logit())
     bias[prevalence.cpu() == 0] = -30.0  # never seen in train, never generated
     return bias
-
-
-def _first_weights(recipe: Recipe, layer: torch.nn.Linear) -> float:
-    """How large the first weights of a layer may be (Glorot and Bengio 2010, equation 16)."""
-    if recipe.initialization == "glorot":
-        return math.sqrt(6 / (layer.in_features + layer.out_features))
-    return 1 / math.sqrt(layer.in_features)
 
 
 def _optimizer(recipe: Recipe, network: torch.nn.Module, rate: float) -> torch.optim.Optimizer:

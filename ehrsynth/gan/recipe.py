@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass, fields, replace
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 
 MODEL_FILES = SETTINGS, WEIGHTS = "gan.json", "gan.safetensors"  # a trained model on disk
 CHECKPOINT = "checkpoint.safetensors"  # a half-trained one
+_CHOICES = {
+    "initialization": ("glorot", "small"), "fakes_by": ("running", "batch"),
+    "optimizer": ("rmsprop", "adam"), "calibration": ("none", "global", "within"),
+    "draws": ("even", "independent"), "keep": ("last", "best", "smallest_loss"),
+}  # fmt: skip
+_LEAST = dict.fromkeys(
+    ("latent", "width", "layers", "batch", "steps", "epochs", "critic_steps"), 1
+) | dict.fromkeys(("looks", "patience", "recoveries", "pairs", "code_pairs", "stands_out"), 0)
 
 
 @dataclass(frozen=True)
@@ -19,11 +27,9 @@ class Recipe:
     latent: int = 128  #: length of the noise
     width: int = 384  #: of the residual layers, for both players
     layers: int = 4  #: number of the residual layers
-    #: "glorot" or "small", the first weights are uniform up to the square root of 6 / (inputs +
-    #: outputs), or of 1 / inputs
+    #: first weights up to the root of 6 / (inputs + outputs), or if "small" of 1 / inputs
     initialization: str = "glorot"
-    #: in the critic's step the generator runs with its "running" batch-norm statistics, or with
-    #: those of the "batch"
+    #: batch-norm statistics of the generator in the critic's step, "running" or of the "batch"
     fakes_by: str = "running"
     batch: int = 4096  #: patients per step, at most all
     critic_steps: int = 1  #: for each generator step
@@ -37,37 +43,35 @@ class Recipe:
     decay_from: float = 1.0
     penalty: float = 10.0  #: weight of the gradient penalty
     penalty_share: float = 1.0  #: of a batch that it looks at, the costliest part of a step
-    #: multiply matrices in bfloat16 where the processor or graphics card has instructions for it;
-    #: the weights, the losses and what is generated stay float32
+    #: multiply in bfloat16 where the hardware has instructions; all that is kept stays float32
     half_precision: bool = False
     #: the critic sees drawn 0/1 codes (straight-through gradient) instead of probabilities, which
     #: it would tell from real codes at once; and generation draws codes instead of rounding
     sampled_codes: bool = False
     score_weight: float = 0.0  #: of the bins' normal scores, shown to the critic beside them
     prevalence_bias: bool = False  #: the generator's output biases start at train's prevalences
-    #: normalize the input of the generator's last layer, so that the prevalences do not all move
-    #: together in the first steps; goes with `prevalence_bias`
+    #: normalize the last layer's input, so that first steps do not move all prevalences together
     centered_output: bool = False
     #: the noise moves a number's bins as polynomials of their scores, four numbers instead of one
     #: for each bin that could learn a single patient by heart
     smooth_numbers: bool = False
     condition: bool = False  #: give the outcome and the sex to the generator
-    #: or else generate until the outcome's classes are as frequent as in train, reject the rest
+    #: or else reject patients until the outcome's classes are as frequent as in train
     match_outcome: bool = True
     averaging: float = 0.0  #: decay of the average of the generator's weights, which generates
-    #: recompute the batch-norm statistics for the averaged weights after training
-    refresh_statistics: bool = False
-    #: "none", "global" or "within", shift the output biases until the generated prevalences equal
-    #: train's, over all patients, or also within outcome x sex (which `pairs` includes)
+    refresh_statistics: bool = False  #: recompute the averaged weights' batch-norm statistics
+    #: "none", "global" or "within", shift the output biases to train's prevalences, over all
+    #: patients, or also within outcome x sex (which `pairs` includes)
     calibration: str = "none"
-    #: also calibrate which columns go together, each drawn category or bin shifts the logits of
-    #: what comes later, by more or less among patients with the outcome; with `sampled_codes` only.
-    #: 1 trusts train's pairs as far as they differ by more than chance, less is more cautious and
-    #: gives less away, 0 draws all at once
+    #: also calibrate which columns go together, each drawn category or bin shifts what comes later,
+    #: by more or less among patients with the outcome; with `sampled_codes` only. 1 trusts train's
+    #: pairs as far as they differ by more than chance, less gives less away, 0 draws all at once
     pairs: float = 0.0
     #: the same for pairs of codes, which are then drawn one after another; with `pairs` only. The
     #: few pairs that stand far out of chance are kept whatever the trust
     code_pairs: float = 0.0
+    #: standard errors by which a pair of codes differs to be kept, whatever the trust
+    stands_out: float = 4.0
     #: "even", a code goes to as many patients as its probabilities add up to, or "independent",
     #: each patient for himself: prevalences differ by chance, as those of new patients do
     draws: str = "even"
@@ -79,28 +83,16 @@ class Recipe:
     looks: int = 0  #: how often the monitor looks, at most, from a third of the steps on
     #: looks in a row without improvement that end the training, 0 never; with ``keep="best"`` only
     patience: int = 0
-    #: how often a training whose losses are no longer numbers goes back to the last good state,
-    #: each time with half the learning rates, before it is given up
+    #: how often a training that diverges goes back to the last good state, at half the rates
     recoveries: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
-        for name, known in (
-            ("initialization", ("glorot", "small")),
-            ("fakes_by", ("running", "batch")),
-            ("optimizer", ("rmsprop", "adam")),
-            ("calibration", ("none", "global", "within")),
-            ("draws", ("even", "independent")),
-            ("keep", ("last", "best", "smallest_loss")),
-        ):
-            if (own := getattr(self, name)) not in known:
-                raise InputError(f"{name} is {own!r}; use one of {', '.join(known)}.")
-        counts = dict.fromkeys(("latent", "width", "layers", "batch", "epochs", "critic_steps"), 1)
-        counts |= dict.fromkeys(("looks", "patience", "recoveries", "pairs", "code_pairs"), 0)
-        counts |= {} if self.steps is None else {"steps": 1}
-        for name, least in counts.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; use {least} or more.")
+        for name, known in _CHOICES.items():
+            check_choice(name, getattr(self, name), known)
+        for name, least in _LEAST.items():
+            if (own := getattr(self, name)) is not None and own < least:
+                raise InputError(f"{name} is {own}; use {least} or more.")
         if self.keep == "best" and not self.looks:
             raise InputError("keep is 'best' but looks is 0; say how often to look, e.g. looks=12.")
         if self.patience and self.keep != "best":
@@ -133,18 +125,22 @@ DEFAULT = "modern"
 
 
 def named(name: str) -> Recipe:
-    """The recipe of this name, one of :data:`RECIPES`.
-
-    Chapter training, "Two recipes, side by side".
-    """
-    if name not in RECIPES:
-        raise InputError(f"There is no recipe {name!r}; use one of {', '.join(RECIPES)}.")
+    """The recipe of this name. Chapter training, "Two recipes, side by side"."""
+    check_choice("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def strict(recipe: Recipe, steps: int) -> Recipe:
+    """What tells less of who was in train: an eighth of the steps, and only pairs that stand out.
+
+    Chosen in ``benchmarks/price_list.py``. Chapter privacy, "What fidelity costs".
+    """
+    pairs = {"pairs": 0.03, "code_pairs": 0.001, "stands_out": 5.0} if recipe.pairs else {}
+    return replace(recipe, steps=max(steps // 8, 1), **pairs)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """The switches in which two recipes differ, each as ``name: old, now new``.
-
     Chapter training, "Two recipes, side by side".
     """
     pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(Recipe))

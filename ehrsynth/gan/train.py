@@ -1,20 +1,26 @@
-"""The loop that plays the game: it records, looks, saves, and recovers from divergence."""
+"""The loop that plays the game: it records, looks, saves, resumes, recovers from divergence."""
 
 import copy
+import hashlib
+import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import atomic_path
+from ..preprocessing.matrix import Block
 from ..progress import at_work
-from .checkpoint import Checkpoint, pack, unpack
 from .monitor import QUALITY, Monitor, TwoSampleTest, validation_rows
-from .networks import Generator
 from .players import Game, column_means, critic_step, generator_step, stream
 from .recipe import Recipe
 
@@ -24,6 +30,10 @@ _APART = 100  # steps between two looks, at least; they cost a few per cent of t
 _SAFE_EVERY = 200  # steps between the states to which a diverged training can go back
 _CHOICE_FROM, _CHOICE_EVERY = 150, 50  # epochs at which the published choice of weights looks
 _LOSSES = ("critic_loss", "distance", "penalty", "generator_loss")
+_NETWORKS = ("generator", "critic", "chosen")
+_OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
+_NUMBERS = ("epoch_loss", "halvings", "smallest_loss")  # of a game
+_FOUND = ("smallest", "since", "warned")  # by its monitor
 _IMAGINED = 1_024  # patients generated to see how far the prevalences are
 
 
@@ -35,7 +45,7 @@ class TrainingError(InputError):
 
 def train(
     game: Game, data: Tensor, steps: int, seed: int, progress: bool = False,
-    checkpoint: Checkpoint | None = None, watch: Callable[[int, Game], None] | None = None,
+    checkpoint: "Checkpoint | None" = None, watch: Callable[[int, Game], None] | None = None,
     watch_every: int | None = None, test: TwoSampleTest | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Play `steps` rounds of the game on all training patients, and return the history.
@@ -48,8 +58,7 @@ def train(
         while not run.is_over():
             run.play()
             if run.is_due(RECORD_EVERY):
-                diverged = run.record()
-                if diverged:
+                if diverged := run.record():
                     run.recover(diverged)
                     continue
                 row = run.history[-1]
@@ -61,7 +70,10 @@ def train(
             run.save()
             if watch is not None and run.is_due(watch_every or steps):
                 watch(run.step, game)
-    _choose_weights(game)
+    if game.recipe.keep == "best" and game.monitor is not None:
+        game.chosen.load_state_dict(game.monitor.best)
+    elif not game.recipe.averaging and game.smallest_loss == math.inf:
+        game.chosen.load_state_dict(game.generator.state_dict())  # the last, as none was chosen
     return pd.DataFrame(run.history)
 
 
@@ -69,12 +81,11 @@ class _Run:
     """One training: where it is, its history, and the state to which it can go back."""
 
     def __init__(
-        self, game: Game, data: Tensor, steps: int, seed: int, checkpoint: Checkpoint | None,
+        self, game: Game, data: Tensor, steps: int, seed: int, checkpoint: "Checkpoint | None",
         test: TwoSampleTest | None,
     ):  # fmt: skip
         self.game, self.data, self.steps, self.seed = game, data, steps, seed
-        self.checkpoint = checkpoint
-        self.prevalence = column_means(data)
+        self.checkpoint, self.prevalence = checkpoint, column_means(data)
         self.learned = _start_monitor(game, data, self.prevalence, seed, test)
         self.per_epoch = max(1, len(self.learned) // game.recipe.batch)
         self.history: list[dict] = []
@@ -84,7 +95,7 @@ class _Run:
             before = self.history[-1]["seconds"] if self.history else 0.0
         self.started = time.perf_counter() - before
         self.sums = torch.zeros(len(_LOSSES), device=data.device)
-        self.safe = (pack(game), self.step, len(self.history))
+        self.safe = (_pack(game), self.step, len(self.history))
         self.batches = _batches(self.learned, game.recipe, seed, self.step)
 
     def is_over(self) -> bool:
@@ -109,12 +120,19 @@ class _Run:
         if recipe.averaging:
             average(game, self.step, self.steps)
         elif recipe.keep == "smallest_loss":
-            game.epoch_loss += float(critic_numbers[0])
-            epoch, inside = divmod(self.step, self.per_epoch)
-            if inside == 0:
-                if epoch >= _CHOICE_FROM and epoch % _CHOICE_EVERY == 0:
-                    _keep_smallest(game, -game.epoch_loss / self.per_epoch)
-                game.epoch_loss = 0.0
+            self._choose(float(critic_numbers[0]))
+
+    def _choose(self, critic_loss: float) -> None:
+        """As published: the weights at the smallest positive loss of an epoch, its sign turned."""
+        game = self.game
+        game.epoch_loss += critic_loss
+        epoch, inside = divmod(self.step, self.per_epoch)
+        if inside == 0:
+            loss, game.epoch_loss = -game.epoch_loss / self.per_epoch, 0.0
+            due = epoch >= _CHOICE_FROM and epoch % _CHOICE_EVERY == 0
+            if due and 0 < loss <= game.smallest_loss:
+                game.chosen.load_state_dict(game.generator.state_dict())
+                game.smallest_loss = loss
 
     def record(self) -> str:
         """Add a row to the history; instead a sentence if the training has diverged."""
@@ -127,8 +145,7 @@ class _Run:
                     f"Training diverged: {name.replace('_', ' ')} is {value} at step {self.step}; "
                     "use lower learning rates (generator_rate, critic_rate) or another seed."
                 )
-        row["prevalence_error"] = self._prevalence_error()
-        row |= self._look()
+        row |= {"prevalence_error": self._prevalence_error(), **self._look()}
         row["seconds"] = time.perf_counter() - self.started
         self.history.append({"step": self.step, "epoch": self.step / self.per_epoch, **row})
         return ""
@@ -137,7 +154,7 @@ class _Run:
     def _prevalence_error(self) -> float:
         """Mean absolute difference between generated and training prevalences."""
         game, data = self.game, self.data
-        generator = copy.deepcopy(_delivering(game))
+        generator = copy.deepcopy(game.present)
         rng = stream(self.seed, "monitor", self.step, device=data.device)
         rows = torch.randint(len(data), (_IMAGINED,), generator=rng, device=data.device)
         given = data[rows][:, game.columns.condition].float()
@@ -155,7 +172,7 @@ class _Run:
         if (not due or self.step < _FIRST * self.steps) and self.step < self.steps:
             return dict.fromkeys(QUALITY, math.nan)
         rng = stream(self.seed, "look", device=game.rng.device)
-        quality, trouble = monitor.look(_delivering(game), game.columns, game.recipe, rng)
+        quality, trouble = monitor.look(game.present, game.columns, game.recipe, rng)
         if trouble and not monitor.warned:
             warnings.warn(f"Step {self.step} of training: {trouble}", RuntimeWarning, stacklevel=4)
             monitor.warned = True
@@ -164,7 +181,7 @@ class _Run:
     def save(self) -> None:
         """Keep the state to which to go back, and the checkpoint, where they are due."""
         if self.game.recipe.recoveries and self.step % _SAFE_EVERY == 0:
-            self.safe = (pack(self.game), self.step, len(self.history))
+            self.safe = (_pack(self.game), self.step, len(self.history))
         if self.checkpoint is not None and self.is_due(self.checkpoint.every):
             self.checkpoint.save(self.game, self.history, self.step)
 
@@ -174,7 +191,7 @@ class _Run:
         if halvings > self.game.recipe.recoveries:
             raise TrainingError(diverged)
         (tensors, numbers), self.step, rows = self.safe
-        unpack(self.game, tensors, numbers)
+        _unpack(self.game, tensors, numbers)
         self.game.halvings = halvings
         del self.history[rows:]
         self.batches = _batches(self.learned, self.game.recipe, self.seed, self.step)
@@ -197,9 +214,7 @@ def _start_monitor(
     rows = validation_rows(len(data), stream(seed, "validation"))
     if test is None or not recipe.looks or len(rows) == 0:
         return data
-    inside = torch.zeros(len(data), dtype=torch.bool)
-    inside[rows] = True
-    inside = inside.to(data.device)
+    inside = torch.isin(torch.arange(len(data)), rows).to(data.device)
     game.monitor = Monitor(data[inside].cpu().numpy(), prevalence.cpu().numpy(), test)
     return data[~inside] if recipe.keep == "best" else data
 
@@ -215,11 +230,6 @@ def _batches(data: Tensor, recipe: Recipe, seed: int, step: int) -> Iterator[Ten
         start = 0
 
 
-def _delivering(game: Game) -> Generator:
-    """The weights that would generate if training ended now."""
-    return game.chosen if game.recipe.averaging else game.generator
-
-
 def set_rates(game: Game, step: int, steps: int) -> None:
     """Constant learning rates up to `decay_from` of the steps, then linearly towards zero.
     Chapter training, "The loop, and a measure we can trust".
@@ -227,12 +237,9 @@ def set_rates(game: Game, step: int, steps: int) -> None:
     decay_from = game.recipe.decay_from
     left = 1 - (step - 1) / steps
     share = min(1.0, left / (1 - decay_from)) if decay_from < 1 else 1.0
-    for optimizer, rate in (
-        (game.generator_optimizer, game.recipe.generator_rate),
-        (game.critic_optimizer, game.recipe.critic_rate),
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * share / 2**game.halvings
+    for player in ("generator", "critic"):
+        for group in getattr(game, f"{player}_optimizer").param_groups:
+            group["lr"] = getattr(game.recipe, f"{player}_rate") * share / 2**game.halvings
 
 
 @torch.no_grad()
@@ -246,20 +253,92 @@ def average(game: Game, step: int, steps: int) -> None:
     torch._foreach_copy_(list(average.buffers()), list(own.buffers()))  # until they are refreshed
 
 
-def _keep_smallest(game: Game, loss: float) -> None:
-    """The published choice of weights: those at the smallest positive critic loss of an epoch.
+# -- stopping and resuming ----------------------------------------------------------------
 
-    As published, its sign is turned: the mean over the epoch of the distance less the weighted
-    penalty. A training that ends before the first look generates with its last weights.
+
+class Checkpoint:
+    """One safetensors file from which training goes on as if it had never stopped.
+
+    It is written every so many steps, rounded up to a multiple of :data:`RECORD_EVERY`.
+    Chapter training, "Stop and resume".
     """
-    if 0 < loss <= game.smallest_loss:
-        game.chosen.load_state_dict(game.generator.state_dict())
-        game.smallest_loss = loss
+
+    def __init__(
+        self, path: Path, recipe: Recipe, steps: int, seed: int, data: Tensor,
+        layout: tuple[Block, ...], every: int = 200,
+    ):  # fmt: skip
+        self.path, self.every = path, max(1, math.ceil(every / RECORD_EVERY)) * RECORD_EVERY
+        digest = hashlib.sha256(repr((tuple(data.shape), layout)).encode())
+        digest.update(data.cpu().contiguous().numpy().data)
+        own = {"steps": steps, "seed": seed, "training data": digest.hexdigest()[:16]}
+        self.settings = json.loads(json.dumps(asdict(recipe) | own))
+
+    def save(self, game: Game, history: list[dict], step: int) -> None:
+        """Write the whole state of the game, of which so many steps are done."""
+        tensors, numbers = _pack(game)
+        state = {"settings": self.settings, "step": step, "history": history, "game": numbers}
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(save(tensors, metadata={"state": json.dumps(state)}))
+
+    def load(self, game: Game) -> tuple[list[dict], int]:
+        """Put the game in the saved state; return the history and the steps done."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                state = json.loads(file.metadata()["state"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+            old = state["settings"]
+        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{self.path} is not a readable checkpoint; delete it to start again."
+            ) from error
+        new = self.settings.items()
+        if other := [f"{k}: {old.get(k)}, now {v}" for k, v in new if old.get(k) != v]:
+            raise InputError(
+                f"{self.path} was made with other settings ({'; '.join(other)}); "
+                "use the same, another folder, or resume=False to start again."
+            )
+        _unpack(game, tensors, state["game"])
+        return state["history"], state["step"]
 
 
-def _choose_weights(game: Game) -> None:
-    """At the end: the best that the monitor saw, or the last where nothing was chosen before."""
-    if game.recipe.keep == "best" and game.monitor is not None:
-        game.chosen.load_state_dict(game.monitor.best)
-    elif not game.recipe.averaging and game.smallest_loss == math.inf:
-        game.chosen.load_state_dict(game.generator.state_dict())
+def _pack(game: Game) -> tuple[dict[str, Tensor], dict]:
+    """Copies of all that changes in a game: tensors, and what JSON can hold."""
+    tensors = {"random_state": game.rng.get_state()}
+    for name in _NETWORKS:
+        tensors |= {f"{name}.{key}": x for key, x in getattr(game, name).state_dict().items()}
+    for name in _OPTIMIZERS:
+        for index, values in getattr(game, name).state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": x for key, x in values.items()}
+    numbers = {name: getattr(game, name) for name in _NUMBERS}
+    if game.monitor is not None:
+        tensors |= {f"best.{key}": x for key, x in game.monitor.best.items()}
+        numbers["monitor"] = {name: getattr(game.monitor, name) for name in _FOUND}
+    return {name: x.clone().contiguous() for name, x in tensors.items()}, numbers
+
+
+def _unpack(game: Game, tensors: dict[str, Tensor], numbers: dict) -> None:
+    """Put the game in the state that was copied."""
+    game.rng.set_state(tensors["random_state"])
+    for name in _NETWORKS:
+        getattr(game, name).load_state_dict(under(tensors, name))
+    for name in _OPTIMIZERS:
+        optimizer, values = getattr(game, name), under(tensors, name)
+        state = {
+            int(i): {key: x.clone() for key, x in under(values, i).items()}
+            for i in sorted({key.split(".")[0] for key in values})
+        }
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    for name in _NUMBERS:
+        setattr(game, name, numbers[name])
+    if game.monitor is not None:
+        game.monitor.best = under(tensors, "best")
+        for name in _FOUND:
+            setattr(game.monitor, name, numbers["monitor"][name])
+
+
+def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose keys begin with `name` and a dot, by the rest of their keys.
+    Chapter training, "Stop and resume".
+    """
+    start = f"{name}."
+    return {k.removeprefix(start): value for k, value in tensors.items() if k.startswith(start)}

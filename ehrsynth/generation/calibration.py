@@ -1,8 +1,6 @@
 """After training: the averaged weights' batch-norm statistics, and the prevalences of train.
 
-The networks learn how a patient hangs together; what can be counted in train is then set right, in
-seconds: each column's prevalence by the output biases, pairs (:mod:`.pairs`) and numbers of
-diagnoses (:mod:`.counts`) by tables.
+The networks learn how a patient hangs together; what can be counted in train is then set right.
 """
 
 import torch
@@ -22,9 +20,7 @@ _CLOSE = 1e-3  # of the log odds
 def refresh_statistics(
     generator: Generator, given: Tensor, latent: int, rng: torch.Generator
 ) -> None:
-    """Recompute the batch-norm statistics for averaged weights, which never ran in training.
-
-    `given` are the training patients' given columns.
+    """Recompute the batch-norm statistics of averaged weights, with train's given columns.
     Chapter training, "What is each switch worth?".
     """
     for norm in generator.modules():
@@ -40,9 +36,7 @@ def refresh_statistics(
 
 
 def sample_size(counts: Tensor) -> int:
-    """How many patients to generate to measure prevalences.
-
-    Four times as many as in train, so that train's own sampling error is what is left.
+    """How many patients to generate, so that train's own sampling error is what is left.
     Chapter generation, "Calibration".
     """
     return int((4 * counts.sum()).clamp(*_ROWS))

@@ -72,9 +72,8 @@ class Counts:
     ) -> Tensor:
         """Draw 0/1 codes, shape (n, codes), of which each patient has as many as the tables want.
 
-        Each patient's codes are drawn as usual (where `uniform` is below the probability), and
-        counted. The count is then moved to the same place in the wanted distribution, and the
-        patient keeps that many of the codes that came closest.
+        The count of codes drawn as usual (where `uniform` is below the probability) is moved to the
+        same place in the wanted distribution; the patient keeps that many that came closest.
         """
         made, wanted = self.tables[:, group]
         margin = torch.logit(probabilities, 1e-7) - torch.logit(uniform, 1e-12)

@@ -18,7 +18,7 @@ _PASSES = 5  # the repair of one rule may break another
 def violations(
     table: pd.DataFrame, schema: Schema | None = None, rules: Iterable[Rule] | None = None
 ) -> pd.DataFrame:
-    """How often a table breaks each clinical rule.
+    """How often a table breaks each clinical rule: rule, count, share of whom it applies to.
     Chapter generation, "Clinical rules".
 
     Parameters
@@ -26,11 +26,6 @@ def violations(
     table : DataFrame
     schema, rules : Schema, list of Rule, optional
         By default those of `table`.
-
-    Returns
-    -------
-    DataFrame
-        rule, count, share (of the patients to whom the rule applies; 0 where there are none).
     """
     if schema is None:  # a rule such as an order needs no more than its columns
         schema = Schema.of(table) if rules is None else Schema.attached(table) or Schema(())
@@ -85,10 +80,7 @@ def repair(
 
 
 def _lend(table: pd.DataFrame, rng: np.random.Generator, schema: Schema, rules: list[Rule]) -> bool:
-    """Give who breaks a rule still all that the rules speak of from a patient who keeps them all.
-
-    The outcome and the sex stay. False where too few patients keep them all.
-    """
+    """Give who breaks a rule still, but for outcome and sex, what one has who keeps them all."""
     broken = np.any([rule.broken(table, schema)[0] for rule in rules], axis=0)
     if broken.mean() > 0.5:
         return False
@@ -109,29 +101,22 @@ def postprocess(
     encoded: Encoded, prep: Preprocessor, seed: int = 0, rules: bool | Iterable[Rule] = True,
     repaired: dict[str, int] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Decode generated patients and make them keep the clinical rules.
+    """Decode generated patients, a row each, and make them keep the clinical rules.
     Chapter generation, "Rules as data".
 
     Parameters
     ----------
-    encoded, prep : Encoded, Preprocessor
+    encoded, prep, seed : Encoded, Preprocessor, int
         From ``EMRWGAN.sample``, and with what the model was trained.
-    seed : int
     rules : bool or list of Rule
         Your own, True for :func:`ehrsynth.rules.clinical_rules`, False for none.
     repaired : dict, optional
         To it is added, for each rule, the number of patients that it changed.
-
-    Returns
-    -------
-    DataFrame
-        One row per synthetic patient, with its schema attached.
     """
     decoding, repairing = np.random.SeedSequence(seed).spawn(2)
     table = prep.inverse_transform(encoded, seed=decoding)
     if rules is False:
         return table
-    chosen = clinical_rules(prep.schema_) if rules is True else list(rules)
-    if rules is not True:
-        check_rules(chosen, prep.schema_)
-    return repair(table, np.random.default_rng(repairing), prep.schema_, chosen, repaired)
+    own = None if rules is True else list(rules)
+    check_rules(own or [], prep.schema_)
+    return repair(table, np.random.default_rng(repairing), prep.schema_, own, repaired)

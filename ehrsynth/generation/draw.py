@@ -17,8 +17,7 @@ Phase = Tensor | torch.Generator  # of :func:`spread`
 
 def choose_cells(counts: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """The cells of new patients, one cell after another, as frequent as in train, give or take one.
-
-    `counts` are train's. Chapter generation, "Asking for a kind of patient".
+    Chapter generation, "Asking for a kind of patient".
     """
     ends = (counts.double() / counts.sum()).cumsum(dim=0)
     start = torch.rand(1, dtype=ends.dtype, generator=rng, device=ends.device)
@@ -59,25 +58,22 @@ def draw_in_turn(
     columns: Columns, logits: Tensor, cell: Tensor, pairs: Tensor, groups: Tensor,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Draw the one-hot blocks one after another, each given those drawn before it.
+    """Draw the one-hot blocks one after another; the new logits, and 0/1 of what was drawn.
 
     The patients lie cell after cell. Row i of a group's `pairs` is added to the logits of its
-    patients who have matrix column i. The new logits, and 0/1 of what was drawn.
-    Chapter generation, "What belongs together".
+    patients who have matrix column i. Chapter generation, "What belongs together".
     """
     pick = torch.empty(len(logits), 0, dtype=torch.long).to(cell)
     who = [span(torch.nonzero(group[cell]).squeeze(1)) for group in groups]
     for block in columns.turns:
-        value = draw_values(shifted(logits[:, block], pick, pairs[:, :, block], who), rng)
+        value = draw_values(_shifted(logits[:, block], pick, pairs[:, :, block], who), rng)
         pick = torch.cat([pick, block.start + value.unsqueeze(1)], dim=1)
     drawn = torch.zeros_like(logits).scatter_(1, pick, 1.0)
-    return shifted(logits, pick, pairs, who), drawn
+    return _shifted(logits, pick, pairs, who), drawn
 
 
-def shifted(logits: Tensor, pick: Tensor, pairs: Tensor, who: Sequence[Tensor | slice]) -> Tensor:
-    """Logits, and what the rows `pick` of each group's `pairs` add to those of its patients.
-    Chapter generation, "What belongs together".
-    """
+def _shifted(logits: Tensor, pick: Tensor, pairs: Tensor, who: Sequence[Tensor | slice]) -> Tensor:
+    """Logits, and what the rows `pick` of each group's `pairs` add to those of its patients."""
     logits = logits.clone()
     for table, own in zip(pairs, who if pick.shape[1] else (), strict=False):
         logits[own] += nn.functional.embedding_bag(pick[own], table.contiguous(), mode="sum")
@@ -85,10 +81,10 @@ def shifted(logits: Tensor, pick: Tensor, pairs: Tensor, who: Sequence[Tensor | 
 
 
 def draw_values(logits: Tensor, rng: torch.Generator) -> Tensor:
-    """Draw one value of a block for each patient, spread evenly over a cell's patients.
+    """Draw one value of a block for each patient, evenly where they lie cell after cell.
 
     Of who has none of the values before it, as many get one as its probabilities add up to, give
-    or take one. The patients lie cell after cell. Chapter generation, "Even coins".
+    or take one. Chapter generation, "Even coins".
     """
     p = torch.softmax(logits.double(), dim=1).T.contiguous()
     chance = p / p.flip(0).cumsum(dim=0).flip(0)  # of a value, for who has none of those before

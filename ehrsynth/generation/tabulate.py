@@ -1,12 +1,12 @@
 """What is counted in train: the cells of the given columns, and who has two columns at once."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..gan.networks import Columns
 from ..gan.players import PART, column_means
+from ..kinds import category_text
 from ..preprocessing.matrix import Block, places
 
 
@@ -21,24 +21,24 @@ def cross_tabulate(data: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tens
         mean = column_means(data).unsqueeze(0)
         return given[:1].contiguous(), torch.tensor([float(len(data))], device=data.device), mean
     values, member, counts = torch.unique(given, dim=0, return_inverse=True, return_counts=True)
-    mean = torch.zeros(len(values), data.shape[1], device=data.device)
-    for i in range(len(values)):
-        mean[i] = column_means(data[member == i])
-    return values, counts.float(), mean
+    means = [column_means(data[member == i]) for i in range(len(values))]
+    return values, counts.float(), torch.stack(means)
 
 
-def pool_small_cells(data: Tensor, columns: Columns, outcome: Tensor, least: int) -> Tensor:
+def pool_small_cells(
+    data: Tensor, columns: Columns, layout: tuple[Block, ...], least: int
+) -> Tensor:
     """Patients whose combination of given columns fewer than `least` have, in a larger one.
 
-    In the largest of the same outcome, whose matrix columns are `outcome`. Chapter generation,
-    "Asking for a kind of patient".
+    In the largest of the same outcome. Chapter generation, "Asking for a kind of patient".
     """
     if len(columns.condition) == 0:
         return data
     cells, member, counts = torch.unique(
         data[:, columns.condition], dim=0, return_inverse=True, return_counts=True
     )
-    own = cells[:, torch.isin(columns.condition, outcome)]
+    roles = [layout[columns.owner[i]].role for i in columns.condition.tolist()]
+    own = cells[:, torch.tensor([role == "outcome" for role in roles])]
     for i in torch.nonzero(counts < least).squeeze(1):
         alike = (own == own[i]).all(dim=1)
         largest = torch.where(alike, counts, 0).argmax()
@@ -49,23 +49,13 @@ def pool_small_cells(data: Tensor, columns: Columns, outcome: Tensor, least: int
     return data
 
 
-def cell_of(data: Tensor, columns: Columns, cells: Tensor) -> Tensor:
-    """The cell of each patient in a matrix, shape (n,). Chapter generation, "Calibration"."""
-    given = data[:, columns.condition]
-    same = given.unsqueeze(1) == cells.to(given.dtype)
-    return same.all(dim=2).to(torch.uint8).argmax(dim=1)
-
-
-def co_occurrences(data: Tensor, columns: Columns, own: Tensor | None = None) -> Tensor:
-    """How many patients have both of two matrix columns.
-
-    Only the rows of one-hot blocks are counted; the others stay zero. `own` says which patients
-    count, by default all. Chapter generation, "What belongs together".
+def co_occurrences(data: Tensor, columns: Columns) -> Tensor:
+    """How many patients have both of two matrix columns, the first of a one-hot block (else 0).
+    Chapter generation, "What belongs together".
     """
-    own = torch.ones(len(data), dtype=torch.bool, device=data.device) if own is None else own
     counts = torch.zeros(columns.width, columns.width, device=data.device)
-    for part, mine in zip(data.split(PART), own.split(PART), strict=True):
-        x = part[mine].float()
+    for part in data.split(PART):
+        x = part.float()
         for block in columns.turns:
             counts[block] += x[:, block].T @ x
     return counts
@@ -75,11 +65,8 @@ def condition_names(layout: tuple[Block, ...]) -> list[str]:
     """The columns a conditional model is given: the outcome and the sex, where there are any.
     Chapter generation, "Asking for a kind of patient".
     """
-    names = [block.name for block in layout if block.role == "outcome"]
-    for block in layout:
-        if block.role == "demographic" and {"F", "M"} <= set(block.labels):
-            return [*names, block.name]
-    return names
+    sexes = [b.name for b in layout if b.role == "demographic" and {"F", "M"} <= set(b.labels)]
+    return [b.name for b in layout if b.role == "outcome"] + sexes[:1]
 
 
 def agreeing_cells(
@@ -97,14 +84,13 @@ def agreeing_cells(
             what = "is not conditioned" if name in blocks else "is not in the data"
             raise InputError(f"Column {name!r} {what}; conditioned columns: {known}.")
         block = blocks[name]
-        label = str(int(value)) if isinstance(value, bool | np.bool_ | float) else str(value)
+        label = category_text(value)
         if label not in block.labels:
             raise InputError(
                 f"Column {name!r} has no value {value!r}; use one of {', '.join(block.labels)}."
             )
-        index, first = block.labels.index(label), at[name].start
-        is_binary = block.kind == "binary"
-        allowed &= cells[:, first] == index if is_binary else cells[:, first + index] == 1
+        index, own = block.labels.index(label), cells[:, at[name]]
+        allowed &= own[:, 0] == index if block.kind == "binary" else own[:, index] == 1
     if not bool(allowed.any()):
         wish = ", ".join(f"{name} = {value}" for name, value in where.items())
         raise InputError(f"No or too few training patients have {wish}; the model cannot make any.")

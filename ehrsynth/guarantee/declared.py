@@ -10,9 +10,9 @@ from ..errors import InputError, some
 from ..kinds import MISSING, category_text
 from ..schema import Column, Schema, role_of
 from ..sources.flat import columns_file
+from ..sources.flat.column_reader import says_yes
 from ..sources.flat.columns_file import NOTHING, Wish
 from ..sources.flat.file import read_file
-from ..sources.flat.outcome import says_yes
 
 
 def declared_table(
@@ -31,26 +31,26 @@ def declared_table(
     if data is None:
         raise InputError("A table needs a file; give it with --data FILE.")
     raw = read_file(data, encoding=columns_file.encoding(columns), guess=False)
-    wishes = columns_file.read(columns, raw.frame.columns, raw.where)
+    said = columns_file.read(columns, raw.frame.columns, raw.where)
     if outcome not in raw.frame:
         raise InputError(f"The outcome {outcome!r} is no column; name one with --outcome COLUMN.")
-    used = [name for name in raw.frame if not wishes.get(name, NOTHING).drop]
-    if silent := [n for n in used if n != outcome and not wishes.get(n, NOTHING).kind]:
+    wishes = {n: wish for n in raw.frame if not (wish := said.get(n, NOTHING)).drop}
+    if silent := [n for n, wish in wishes.items() if n != outcome and not wish.kind]:
         raise InputError(
             f"{columns} does not say the kind of {some(silent, 4)}, and with --epsilon it cannot "
             'be read off the patients; add one, as in {"kind": "categorical"}, or {"drop": true}.'
         )
     found, described = {}, []
-    for name in used:
-        wish, texts = wishes.get(name, NOTHING), _texts(raw.frame[name], wishes.get(name, NOTHING))
+    for name, wish in wishes.items():
+        texts = _texts(raw.frame[name], wish)
         if name == outcome:
             value = positive or wish.positive
             yes = texts.map(_plain) == _plain(str(value)) if value else texts.map(_is_yes)
             found[name] = yes.astype("uint8")
             described.append(Column(name, "binary", "outcome", wish.label))
         else:
-            described.append(_column(name, wish, texts, columns))
-            found[name] = _values(described[-1], texts)
+            column, found[name] = _read(name, wish, texts, columns)
+            described.append(column)
     schema = Schema(tuple(described))
     return schema.cast(pd.DataFrame(found), where=raw.where)
 
@@ -79,17 +79,15 @@ def _is_yes(text: str) -> bool:
     return _plain(text) == "1" or says_yes(text) is True
 
 
-def _column(name: str, wish: Wish, texts: pd.Series, columns: Path) -> Column:
-    known: dict[str, Any] = {
-        "role": wish.role or role_of(name),
-        "label": wish.label,
-        "unit": wish.unit,
-    }
+def _read(name: str, wish: Wish, texts: pd.Series, columns: Path) -> tuple[Column, pd.Series]:
+    """A column as the file describes it, and its values."""
+    known: dict[str, Any] = {"role": wish.role or role_of(name), "label": wish.label}
+    known["unit"] = wish.unit
     if wish.kind == "categorical":
-        names = tuple(sorted(set(texts.replace("", MISSING))))
-        return Column(name, "categorical", categories=names, **known)
+        texts = texts.replace("", MISSING)
+        return Column(name, "categorical", categories=tuple(sorted(set(texts))), **known), texts
     if wish.kind == "binary":
-        return Column(name, "binary", sex=wish.sex, **known)
+        return Column(name, "binary", sex=wish.sex, **known), texts.map(_is_yes).astype("uint8")
     low, high = wish.bounds or (None, None)
     if wish.kind != "continuous" or low is None or high is None:
         what = "is a date" if wish.kind == "date" else "has no two bounds"
@@ -97,13 +95,6 @@ def _column(name: str, wish: Wish, texts: pd.Series, columns: Path) -> Column:
             f"Column {name!r} {what} in {columns}; with --epsilon a number needs both, as in "
             '{"kind": "continuous", "bounds": [0, 120]}, and dates have to be dropped.'
         )
-    return Column(name, "continuous", lower=low, upper=high, decimals=wish.decimals, **known)
-
-
-def _values(column: Column, texts: pd.Series) -> pd.Series:
-    if column.kind == "categorical":
-        return texts.replace("", MISSING)
-    if column.kind == "binary":
-        return texts.map(_is_yes).astype("uint8")
+    column = Column(name, "continuous", lower=low, upper=high, decimals=wish.decimals, **known)
     numbers = texts.map(_number).astype("float64")
-    return pd.Series(column.within(np.where(np.isfinite(numbers), numbers, np.nan)))
+    return column, pd.Series(column.within(np.where(np.isfinite(numbers), numbers, np.nan)))

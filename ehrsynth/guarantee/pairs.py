@@ -1,7 +1,8 @@
 """A generator with a guarantee that needs no network: noisy margins and pairs, and nothing else.
 
 Both are sums over patients, so that one patient moves them by a known length. What is made of the
-noisy sums looks at nobody any more, and costs nothing.
+noisy sums looks at nobody any more, and costs nothing. Chapter open-issues, "What a guarantee
+costs".
 """
 
 from collections.abc import Callable, Container
@@ -11,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.fft import dct, idct
-from scipy.linalg import block_diag
 from scipy.special import ndtri
 from scipy.stats import norm
 
 from ..errors import InputError, check_count
 from ..files import read_json, write_json
-from ..gan.pairs_only import PairsOnly, nearest, tetrachoric_of, to_coordinates
+from ..gan.pairs_only import PairsOnly, tetrachoric
 from ..kinds import REST
 from ..schema import Column, Schema
 from .budget import Budget
@@ -44,27 +44,18 @@ def fit_pairs(
     `schema` has to bound every number; by default it is the table's own. Of the columns that are
     `public` it could be known without the patients that they are there, and which categories they
     have. What does not stand out of the noise is left out. A patient with more than `most_codes`
-    counts for less in each of them. Chapter open-issues, "What a guarantee costs".
+    counts for less in each of them.
     """
     schema = Schema.of(train) if schema is None else schema
     margins = Margins(schema, train, budget, rng, most_codes, public)
     model = without_pairs(margins)
-    blocks = [*map(to_coordinates, model.shares_), np.eye(len(margins.numbers))]
-    back = block_diag(*blocks)
-    wanted = back @ _correlations(margins, train, budget, rng) @ back.T
-    alone = block_diag(*map(np.ones_like, blocks[:-1]), blocks[-1])
-    wanted = np.where(alone, np.eye(len(wanted)), np.clip(wanted, -_LARGEST, _LARGEST))
-    model.correlation_ = nearest(wanted)
-    return model, margins.patients
+    return model.tie(_correlations(margins, train, budget, rng)), margins.patients
 
 
 def without_pairs(margins: "Margins") -> PairsOnly:
-    """A generator of patients whose columns have nothing to do with each other.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """A generator of patients whose columns have nothing to do with each other."""
     model = PairsOnly()
-    model.schema_ = margins.kept
-    model.shares_ = [margins.shares[name] for name in margins.kept.names]
+    model.schema_, model.shares_ = margins.kept, list(margins.shares.values())
     model.values_ = {name: margins.quantiles(name) for name in margins.numbers}
     model.correlation_ = np.eye(sum(map(len, model.shares_)) + len(margins.numbers))
     return model
@@ -93,7 +84,6 @@ class Margins:
     """How often each category, cell of a number and code is there, with noise.
 
     What is made of it (the names that are kept, shares, quantiles) looks at nobody any more.
-    Chapter open-issues, "What a guarantee costs".
     """
 
     def __init__(
@@ -101,48 +91,37 @@ class Margins:
         most: int, public: Container[str] = (),
     ):  # fmt: skip
         check_count("number of codes that count in full", most)
-        _check_bounds(schema)
-        self.codes = [c.name for c in schema.columns if _is_code(c)]
+        for column in schema.columns:
+            if column.kind == "continuous" and None in (column.lower, column.upper):
+                raise InputError(
+                    f"Column {column.name!r} has no bounds, and with a guarantee they cannot be "
+                    'read off the patients; say them in a columns file, as in {"bounds": [0, 120]}.'
+                )
+        self.codes, others = _codes_and_others(schema)
         self.most = min(most, max(1, len(self.codes)))
-        others = [c for c in schema.columns if not _is_code(c)]
         length = float(np.sqrt(1 + len(others) + self.most))
         self.noise = budget.look("how frequent each value is", length, _MARGINS)
         sums = _sum(train, lambda part: margin_matrix(schema, part, self.most).sum(axis=0))
         sums = sums + rng.normal(scale=self.noise, size=len(sums))
-        ends = np.cumsum([1, *(_width(c) for c in others)])
+        ends = np.cumsum([1, *(_block(c, train[c.name].iloc[:0]).shape[1] for c in others)])
         n, *counts, codes = np.split(sums, ends)
         self.patients = max(1, round(float(n[0])))
-        self.counts = {
-            c.name: self._smooth(x) if c.kind == "continuous" else np.clip(x, 0, None)
-            for c, x in zip(others, counts, strict=True)
-        }
+        #: The noisy counts; the names of codes that are not kept must not leave.
+        self.counts = dict(zip(self.codes, codes[:, None], strict=True))
+        for c, x in zip(others, counts, strict=True):
+            self.counts[c.name] = self._smooth(x) if c.kind == "continuous" else np.clip(x, 0, None)
         #: What a count has to be above to be kept. Where the name itself could tell of a patient,
         #: one patient alone is above it with the chance `for_names` at most.
         own = 1 + self.noise * norm.isf(budget.for_names / (_MOST_NAMES + len(others)))
-        self.least = {
-            c.name: _ALONE * self.noise if c.name in public else own for c in schema.columns
-        }
-        #: The noisy count of each code; the names of those that are not kept must not leave.
-        self.told = pd.Series(codes, index=self.codes)
-        kept = self.told > pd.Series(self.least)[self.codes]
-        left = [c for c in schema.columns if not _is_code(c) or kept[c.name]]
-        columns = (self._named(c, c.name in public) for c in left)
-        self.kept = Schema(tuple(columns))
-        self.codes = [name for name in self.codes if kept[name]]
+        self.least = {n: _ALONE * self.noise if n in public else own for n in schema.names}
+        self.codes = [name for name in self.codes if self.counts[name] > self.least[name]]
+        left = [c for c in schema.columns if not _is_code(c) or c.name in self.codes]
+        self.kept = Schema(tuple(self._named(c, c.name in public) for c in left))
         self.numbers = self.kept.of_kind("continuous")
-        self.shares = {
-            c.name: np.clip([self.told[c.name] / self.patients], 0, 1)
-            if _is_code(c)
-            else self._shares(c)
-            for c in self.kept.columns
-        }
+        self.shares = {c.name: self._shares(c) for c in self.kept.columns}
 
     def _named(self, column: Column, public: bool) -> Column:
-        """The column, its categories those that stand out of the noise; the others are a rest.
-
-        How many the rest are is what is missing in all patients: a sum over the other categories
-        would tell whether there are any.
-        """
+        """The column, its categories those that stand out of the noise; the others are a rest."""
         if column.kind != "categorical":
             return column
         counts, least = self.counts[column.name], self.least[column.name]
@@ -154,12 +133,11 @@ class Margins:
             )
         names, counts = np.array(column.categories, dtype=object)[kept], counts[kept]
         if column.role != "outcome" and not (public and kept.all()) and REST not in names:
+            # Not a sum over the other categories, which would tell whether there are any.
             rest = self.patients - counts.sum()
             few = len(names) and rest <= least
-            names, counts = (
-                np.append(names, REST),
-                np.append(counts, 0.0 if few else max(rest, 1.0)),
-            )
+            names = np.append(names, REST)
+            counts = np.append(counts, 0.0 if few else max(rest, 1.0))
         self.counts[column.name] = counts
         return replace(column, categories=tuple(names))
 
@@ -206,19 +184,15 @@ class Margins:
 
 
 def margin_matrix(schema: Schema, part: pd.DataFrame, most: int) -> np.ndarray:
-    """What each patient adds to the margins: a row of length sqrt(1 + columns + `most`) at most.
-    Chapter open-issues, "What a guarantee costs".
-    """
-    codes = [c.name for c in schema.columns if _is_code(c)]
-    blocks = [_block(c, part[c.name]) for c in schema.columns if not _is_code(c)]
+    """What each patient adds to the margins: a row of length sqrt(1 + columns + `most`) at most."""
+    codes, others = _codes_and_others(schema)
+    blocks = [_block(c, part[c.name]) for c in others]
     one = np.ones((len(part), 1))
     return np.concatenate([one, *blocks, capped(part[codes].to_numpy(np.uint8), most)], axis=1)
 
 
 def pair_matrix(margins: Margins, part: pd.DataFrame) -> np.ndarray:
-    """The flags and scores of each patient: a row of length sqrt(:func:`pair_square`) at most.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """The flags and scores of each patient: a row of length sqrt(:func:`pair_square`) at most."""
     own = capped(part[margins.codes].to_numpy(np.uint8), margins.most)
     codes = dict(zip(margins.codes, own.T[:, :, None], strict=True))
     flags, scores = [], []
@@ -234,19 +208,13 @@ def pair_matrix(margins: Margins, part: pd.DataFrame) -> np.ndarray:
 
 
 def pair_square(margins: Margins) -> float:
-    """The square of the length that no row of :func:`pair_matrix` exceeds.
-    Chapter open-issues, "What a guarantee costs".
-    """
-    own = (_weight(c) ** 2 for c in margins.kept.columns if not _is_code(c))
-    return margins.most + sum(own)
+    """The square of the length that no row of :func:`pair_matrix` exceeds."""
+    _, others = _codes_and_others(margins.kept)
+    return margins.most + sum(_weight(c) ** 2 for c in others)
 
 
 def capped(ones: np.ndarray, most: int) -> np.ndarray:
-    """0/1 codes of patients, brought to a length of at most sqrt(`most`) each.
-
-    Of more than a thousand codes of a patient the first count.
-    Chapter open-issues, "What a guarantee costs".
-    """
+    """0/1 codes of patients (of each the first thousand), of a length of at most sqrt(`most`)."""
     if ones.shape[1] > _MOST_NAMES:
         ones = ones * (ones.cumsum(axis=1, dtype=np.int32) <= _MOST_NAMES)
     return ones * np.sqrt(most / np.maximum(ones.sum(axis=1, keepdims=True, dtype=float), most))
@@ -256,17 +224,13 @@ def _is_code(column: Column) -> bool:
     return column.kind == "binary" and column.role != "outcome"
 
 
+def _codes_and_others(schema: Schema) -> tuple[list[str], list[Column]]:
+    codes = [c.name for c in schema.columns if _is_code(c)]
+    return codes, [c for c in schema.columns if not _is_code(c)]
+
+
 def _weight(column: Column) -> float:
     return _OUTCOME if column.role == "outcome" else 1.0
-
-
-def _check_bounds(schema: Schema) -> None:
-    for column in schema.columns:
-        if column.kind == "continuous" and (column.lower is None or column.upper is None):
-            raise InputError(
-                f"Column {column.name!r} has no bounds, and with a guarantee they cannot be read "
-                'off the patients; say them in a columns file, as in {"bounds": [0, 120]}.'
-            )
 
 
 def _edges(column: Column) -> np.ndarray:
@@ -278,13 +242,6 @@ def _edges(column: Column) -> np.ndarray:
     values = round((high - low) / step) + 1
     wide = -(-values // _CELLS)
     return low + wide * step * np.arange(-(-values // wide) + 1)
-
-
-def _width(column: Column) -> int:
-    """Columns of :func:`_block`."""
-    if column.kind == "continuous":
-        return len(_edges(column))
-    return len(column.categories) if column.kind == "categorical" else 1
 
 
 def _block(column: Column, values: pd.Series) -> np.ndarray:
@@ -318,9 +275,9 @@ def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) ->
 
     sums = _sum(train, products)
     upper = np.triu(sums + rng.normal(scale=noise, size=sums.shape), 1)
-    names, n = margins.kept.names, margins.patients
-    owner = [margins.kept[name] for name in names for _ in margins.shares[name]]
-    share = np.concatenate([margins.shares[name] for name in names])
+    n = margins.patients
+    owner = [margins.kept[name] for name in margins.shares for _ in margins.shares[name]]
+    share = np.concatenate([*margins.shares.values()])
     there = np.array([1 - margins.shares[name][0] for name in margins.numbers])
     weight = np.array([*map(_weight, owner), *np.ones(len(there))])
     height = norm.pdf(ndtri(np.clip(share, 1e-6, 1 - 1e-6)))
@@ -330,21 +287,22 @@ def _correlations(margins: Margins, train: pd.DataFrame, budget: Budget, rng) ->
     both[:k, :k] -= np.outer(share, share)
     found = _without_noise(both / np.outer(scale, scale), np.sqrt(noise / n) / weight / scale)
     both = found[:k, :k] * np.outer(height, height) + np.outer(share, share)
-    found[:k, :k] = tetrachoric_of(share, both, n)
+    found[:k, :k] = tetrachoric(share, both, n)
     missing = [i for i, column in enumerate(owner) if column.kind == "continuous"]
     known = 1 - share[missing][:, None] - share[missing] + both[np.ix_(missing, missing)]
     found[k:, k:] *= np.outer(there, there) / np.maximum(known, np.outer(there, there) / 4 + 1e-6)
+    found = np.clip(found, -_LARGEST, _LARGEST)
     np.fill_diagonal(found, 1.0)
-    return np.clip(found, -1, 1)
+    return found
 
 
 def _without_noise(found: np.ndarray, error: np.ndarray) -> np.ndarray:
     """What is left of correlations when their noise is taken for what it is.
 
-    The noise of each is the product of the `error` of its two sides; divided by it, all have the
-    same. What many columns have in common then stands out as large eigenvalues (Gavish and Donoho
-    2017, IEEE Trans Inf Theory 63:2137-2152). What is left of a pair is believed as far as pairs
-    differ by more than noise (empirical Bayes), or where it is clear by itself.
+    The noise of each is the product of its two sides' `error`. Divided by it, what many columns
+    have in common stands out as large eigenvalues (Gavish and Donoho 2017, IEEE Trans Inf Theory
+    63:2137-2152). The rest of a pair is believed as far as pairs differ by more than noise
+    (empirical Bayes), or where it is clear by itself.
     """
     noise, off = np.outer(error, error), ~np.eye(len(found), dtype=bool)
     if not noise.any() or len(found) < 2:

@@ -13,7 +13,7 @@ import pandas as pd
 from .. import __version__, datasets
 from ..cohort import DEMOGRAPHICS, check_outcome
 from ..errors import InputError
-from ..files import atomic_path, read_by_hand, read_json, read_table, write_json, write_table
+from ..files import atomic_path, read_by_hand, read_json, write_json, write_table
 from ..gan.recipe import DEFAULT
 from ..generation.decode import repair
 from ..kinds import MISSING, REST
@@ -26,7 +26,7 @@ from ..rules import chosen_rules, write_rules
 from ..run_folder import GUARANTEE, GUARANTEE_CARD, NOISY_SUMS, STAGES, RunFiles
 from ..schema import AGE, DIE_1Y, DIE_ANY, VISIT_1Y, Column, Schema
 from ..sources.tables import EVENTS, MEASUREMENTS
-from .budget import DELTA, MOST_EPSILON, Budget, Look
+from .budget import DELTA, MOST_EPSILON, Budget
 from .declared import declared_table
 from .pairs import MOST_CODES, fit_pairs, load_pairs, save_pairs
 
@@ -38,19 +38,6 @@ _STAYS = (
     "this report looks at real patients and is not covered by the guarantee: it stays in the "
     "house, and ehrsynth release leaves it behind"
 )
-
-
-class PrivateFiles(RunFiles):
-    """What of a run with a guarantee is in which file."""
-
-    @property
-    def stages(self) -> dict[str, list[str]]:
-        """What each stage leaves; the noisy sums are made with the data, so nothing is trained."""
-        table, holdout, schema, *_ = STAGES["data"]
-        sums = f"model/{NOISY_SUMS}"
-        data = [table, holdout, schema, f"model/{RULES_FILE}", RARE_FILE, sums, GUARANTEE]
-        kept = dict.fromkeys([self.inside, self.released, GUARANTEE_CARD])
-        return STAGES | {"data": data, "training": [], "generation": list(kept)}
 
 
 @dataclass
@@ -96,8 +83,14 @@ class PrivatePipeline(Pipeline):
 
     @cached_property
     def files(self) -> RunFiles:
-        """What of the run is in which file."""
-        return PrivateFiles(**asdict(super().files))
+        """What of the run is in which file; nothing is trained, the noisy sums come with data."""
+        files = super().files
+        table, holdout, schema, *_ = STAGES["data"]
+        sums = f"model/{NOISY_SUMS}"
+        data = [table, holdout, schema, f"model/{RULES_FILE}", RARE_FILE, sums, GUARANTEE]
+        kept = list(dict.fromkeys([files.inside, files.released, GUARANTEE_CARD]))
+        stages = STAGES | {"data": data, "training": [], "generation": kept}
+        return files._replace(stages=stages)
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -112,29 +105,20 @@ class PrivatePipeline(Pipeline):
         """There is none."""
         raise InputError("A run with --epsilon trains no network; its model is noisy sums.")
 
-    @property
-    def budget(self) -> Budget:
-        """What was spent, on which looks at the patients."""
-        self._finish("data")
-        return _budget(read_json(self.out / GUARANTEE))
-
     def _make_data(self) -> None:
         patients = self.patients
         # Each patient by a coin of his own: no other patient's place depends on whether he is here.
         rng = np.random.default_rng(secrets.randbits(256))
         chosen = rng.random(len(patients)) < _HELD_OUT
         schema = Schema.of(patients)
-        train, holdout = (
-            check_outcome(schema.attach(part.reset_index(drop=True)))
-            for part in (patients[~chosen], patients[chosen])
-        )
+        parts = (patients[side].reset_index(drop=True) for side in (~chosen, chosen))
+        train, holdout = (check_outcome(schema.attach(part)) for part in parts)
         budget = Budget(self.epsilon, self.delta)
         codes = [n for n in schema.of_kind("binary") if not n.startswith(_OPEN)]
         public = {*codes, *(c.name for c in DEMOGRAPHICS if self.dataset != "table")}
         model, told = fit_pairs(train, budget, rng, schema, public=public)
         kept = model.schema_
         names = set(schema.names) - set(kept.names)
-        rules = chosen_rules(kept, self.rules, names)
         facts: dict[str, Any] = {
             **datasets.source(self.dataset, self.data), "kept in the house": _STAYS,
             "guarantee": f"differential privacy, epsilon {self.epsilon:g}, delta {self.delta:g}",
@@ -146,13 +130,13 @@ class PrivatePipeline(Pipeline):
             write_table(_fitted(kept, part), self.out / name)
         kept.save(self.out / "schema.json")
         save_pairs(model, self.out / "model" / NOISY_SUMS)
-        write_rules(rules, self.out / "model" / RULES_FILE)
+        write_rules(chosen_rules(kept, self.rules, names), self.out / "model" / RULES_FILE)
         source = {} if self.dataset == "table" else self._source
         read = tables_of(self.dataset, source, self._inputs)
         said = None if self.columns is None else read_by_hand(self.columns)  # public as well
         Rare.of(read, self.least_patients, [str(self._settings()), str(said)]).save(self.out)
-        noted = asdict(budget) | {"patients": told, "spent": budget.spent()}
-        write_json(noted, self.out / GUARANTEE)
+        spent = {"patients": told, "spent": budget.spent()}
+        write_json(asdict(budget) | spent, self.out / GUARANTEE)
         self._folder.note(facts=facts)
 
     def _make_training(self) -> None:
@@ -163,29 +147,22 @@ class PrivatePipeline(Pipeline):
         repaired: dict[str, int] = {}
         rows = noted["patients"] if self.n is None else self.n
         model = load_pairs(self.out / "model" / NOISY_SUMS)
-        made = model.sample(rows, self.seed)
         rng = np.random.default_rng([self.seed, 1])
+        made = model.sample(rows, self.seed)
         made = repair(made, rng, model.schema_, self.clinical_rules, repaired)
         write_table(made, self.out / self.files.inside)
         self._hand_out()
         card = jinja2.Environment(trim_blocks=True).from_string(
             (files(__package__) / "card.md").read_text(encoding="utf-8")
         )
-        budget = _budget(noted)
         text = card.render(
-            rows=rows, columns=len(model.schema_.columns), version=__version__, budget=budget,
+            noted, rows=rows, columns=len(model.schema_.columns), version=__version__,
             facts=datasets.source(self.dataset, self.data), factor=np.exp(self.epsilon),
-            declared=self.dataset == "table", most_codes=MOST_CODES, spent=noted["spent"],
-            patients=noted["patients"],
+            declared=self.dataset == "table", most_codes=MOST_CODES, budget=noted,
         )  # fmt: skip
         with atomic_path(self.out / GUARANTEE_CARD) as temporary:
             temporary.write_text(text, encoding="utf-8")
         self._note_repairs(repaired)
-
-    def _hand_out(self) -> None:
-        if self.files.released != self.files.inside:
-            made = self.schema.cast(read_table(self.out / self.files.inside))
-            write_table(made, self.out / self.files.released)
 
     def _made_by(self) -> str:
         return f"noisy margins and pairs of ehrsynth {__version__}"
@@ -195,22 +172,17 @@ class PrivatePipeline(Pipeline):
 
 
 def _publicly(patients: pd.DataFrame, code_level: str) -> pd.DataFrame:
-    """The patients of a hospital with every column and category that one may have.
-
-    So that nobody's codes or age decide what columns there are; of codes outside of the phecodes
-    the names are told with noise.
+    """The patients of a hospital with every column and category that one may have, so that nobody's
+    codes or age decide what there is; names that are no phecodes are told with noise.
     """
     schema = Schema.of(patients)
     own = {c.name: replace(c, lower=0) if c.name == AGE else c for c in DEMOGRAPHICS}
     for name, column in own.items():
-        if column.kind == "categorical":
-            own[name] = replace(
-                column, categories=tuple(dict.fromkeys((*column.categories, MISSING)))
-            )
-    meaning = definitions(code_level)
+        if column.kind == "categorical" and MISSING not in column.categories:
+            own[name] = replace(column, categories=(*column.categories, MISSING))
     codes = [
         Column(f"phe_{code.replace(' ', '_')}", "binary", "diagnosis", label, code=code, sex=sex)
-        for code, label, sex in meaning[["name", "sex"]].itertuples()
+        for code, label, sex in definitions(code_level)[["name", "sex"]].itertuples()
     ]
     new = [c for c in (*MEASUREMENTS, *codes) if c.name not in schema]
     empty = pd.DataFrame({c.name: 0 if c.kind == "binary" else np.nan for c in new}, patients.index)
@@ -226,8 +198,3 @@ def _fitted(schema: Schema, patients: pd.DataFrame) -> pd.DataFrame:
             text = patients[column.name].astype(str)
             patients[column.name] = text.where(text.isin(column.categories), REST)
     return schema.plausible(schema.cast(patients))[0]
-
-
-def _budget(noted: dict) -> Budget:
-    looks = [Look(**look) for look in noted["looks"]]
-    return Budget(noted["epsilon"], noted["delta"], looks)

@@ -14,9 +14,8 @@ import pandas as pd
 from numpy.random import Generator
 
 from ..schema import AGE
-from .codes import declared, pairs
-from .illness import Illness
-from .people import age_units
+from .illness import illness
+from .people import age_units, declared, pairs
 
 FILES = ("procedures_icd", "prescriptions", "labevents")
 PEOPLE_AT_A_TIME = 4_096
@@ -29,7 +28,6 @@ _MORE_DRAWS = 0.35  # blood draws of an admission beyond the first, on average
 _CLINIC_DRAWS = 0.6  # blood draws of a person at no admission, on average
 _BEFORE, _AFTER = 400, 250  # days around the admissions in which they fall
 _ILLEGIBLE, _SLIPPED = 0.003, 0.0005  # shares of the results
-_DAY = 86_400
 _WORSE = 0.15  # how much a standard deviation of morbidity adds to a disease's effect on a lab
 _NOTHING = np.array(None)  # was written down
 
@@ -38,12 +36,9 @@ _NOTHING = np.array(None)  # was written down
 class Lives:
     """What happened to the people: the ground on which every table is written."""
 
-    people: pd.DataFrame  # see people.draw_people
+    people: pd.DataFrame  # see people.draw_people, people.identity; real date of death (dod)
     has: np.ndarray  # (people, W) which whole phecodes each person has
-    recorded: np.ndarray  # (people, W) which of them are written down
     stays: pd.DataFrame  # admissions in real time, sorted by person
-    dod: pd.Series  # real date of death
-    identity: pd.DataFrame  # identifiers and shifted calendar
 
     @property
     def visits(self) -> np.ndarray:
@@ -63,72 +58,63 @@ class Lives:
         turn = np.arange(len(row)) - np.repeat(np.cumsum(visits) - visits, visits)
         return row, start[row] + turn, turn
 
-    def subjects(self, person: np.ndarray) -> np.ndarray:
-        """Identifiers of these people (numbers)."""
-        return self.identity["subject_id"].to_numpy()[person]
+    def admissions(self, stay: np.ndarray) -> Iterator[np.ndarray]:
+        """Person, real admission and discharge, and ``hadm_id`` of these rows of ``stays``."""
+        columns = ("person", "admit", "discharge", "hadm_id")
+        return (self.stays[name].to_numpy()[stay] for name in columns)
 
     def shifted(self, time: np.ndarray, person: np.ndarray) -> np.ndarray:
         """Real times of these people (numbers) in their shifted calendars."""
-        return time + self.identity["shift"].to_numpy()[person]
+        return time + self.people["shift"].to_numpy()[person]
 
 
 def dictionaries() -> dict[str, pd.DataFrame]:
     """``d_icd_procedures`` and ``d_labitems``: what the codes and items mean."""
-    titles = declared("procedures").rename(columns={"title": "long_title", "icd9": 9, "icd10": 10})
-    titles = titles.melt("long_title", [9, 10], "icd_version", "icd_code")
-    titles = titles[["icd_code", "icd_version", "long_title"]].astype({"icd_version": int})
+    codes = declared("procedures").rename(columns={"icd9": 9, "icd10": 10})
+    codes = codes.melt("title", [9, 10], "icd_version", "icd_code").sort_values("icd_code")
+    titles = codes[["icd_code", "icd_version"]].assign(long_title=codes["title"])
+    titles = titles.astype({"icd_version": int}).reset_index(drop=True)
     items = declared("labs")[["itemid", "label", "fluid", "category"]]
-    return {
-        "d_icd_procedures": titles.sort_values(["icd_code", "icd_version"], ignore_index=True),
-        "d_labitems": items.sort_values("itemid", ignore_index=True),
-    }
+    items = items.sort_values("itemid", ignore_index=True)
+    return {"d_icd_procedures": titles, "d_labitems": items}
 
 
-def blocks(name: str, model: Illness, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
+def blocks(name: str, lives: Lives, seed: int) -> Iterator[pd.DataFrame]:
     """The rows of one of :data:`FILES` as MIMIC-IV has them, a few thousand people at a time."""
     make = {"procedures_icd": _procedures, "prescriptions": _prescriptions, "labevents": _labs}
-    person = lives.stays["person"].to_numpy()
     rows = 0
     for number, start in enumerate(range(0, len(lives.people), PEOPLE_AT_A_TIME)):
-        stop = min(start + PEOPLE_AT_A_TIME, len(lives.people))
-        first, last = np.searchsorted(person, [start, stop])
-        stays = lives.stays.iloc[first:last].reset_index(drop=True)
-        part = Lives(
-            people=lives.people.iloc[start:stop].reset_index(drop=True),
-            has=lives.has[start:stop],
-            recorded=lives.recorded[start:stop],
-            stays=stays.assign(person=stays["person"] - start),
-            dod=lives.dod.iloc[start:stop].reset_index(drop=True),
-            identity=lives.identity.iloc[start:stop].reset_index(drop=True),
-        )
+        those = slice(start, start + PEOPLE_AT_A_TIME)
+        people = lives.people.iloc[those].reset_index(drop=True)
+        stays = lives.stays[lives.stays["person"].between(start, start + len(people) - 1)]
+        stays = stays.assign(person=stays["person"] - start).reset_index(drop=True)
+        part = Lives(people, lives.has[those], stays)
         rng = np.random.default_rng([_STREAM, FILES.index(name), number, seed])
-        table = make[name](model, part, rng, rows)
+        table = make[name](part, rng, rows)
         rows += len(table)
         yield table
 
 
-def indications(model: Illness, table: pd.DataFrame) -> np.ndarray:
+def indications(table: pd.DataFrame) -> np.ndarray:
     """Which whole phecodes are an indication for each row of `table`, (W, rows) of bool."""
-    matrix = np.zeros((len(model.whole), len(table)), dtype=bool)
+    matrix = np.zeros((len(illness().whole), len(table)), dtype=bool)
     for row, codes in enumerate(table["indication"]):
-        matrix[model.whole.get_indexer(codes.split()), row] = True
+        matrix[illness().whole.get_indexer(codes.split()), row] = True
     return matrix
 
 
-def _receive(
-    model: Illness, lives: Lives, table: pd.DataFrame, rng: Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _receive(lives: Lives, table: pd.DataFrame, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Person and row of `table` (numbers) of everything that somebody with a stay receives."""
-    indicated = lives.has.astype(np.float32) @ indications(model, table).astype(np.float32) > 0
+    indicated = lives.has.astype(np.float32) @ indications(table).astype(np.float32) > 0
     chance = np.where(indicated, table["indicated"].to_numpy(), table["others"].to_numpy()) / 100
     person, row = np.nonzero((rng.random(chance.shape) < chance) & (lives.visits > 0)[:, None])
     return person, row
 
 
-def _procedures(model: Illness, lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
+def _procedures(lives: Lives, rng: Generator, _: int) -> pd.DataFrame:
     """Each at one admission, drawn at random, and at later ones with the chance ``again``."""
     table = declared("procedures")
-    person, kind = _receive(model, lives, table, rng)
+    person, kind = _receive(lives, table, rng)
     row, stay, turn = lives.turns(person)
     first = np.floor(rng.random(len(person)) * lives.visits[person])[row]
     again = table["again"].to_numpy()[kind[row]]
@@ -136,53 +122,48 @@ def _procedures(model: Illness, lives: Lives, rng: Generator, _: int) -> pd.Data
     stay, kind = stay[done], kind[row[done]]
     order = np.lexsort((rng.random(len(stay)), stay))
     stay, kind = stay[order], kind[order]
-    admit = lives.stays["admit"].to_numpy()[stay]
-    length = lives.stays["discharge"].to_numpy()[stay] - admit
-    recent = admit >= ICD10_SINCE
-    codes = {version: table[f"icd{version}"].to_numpy(object)[kind] for version in (9, 10)}
-    person = lives.stays["person"].to_numpy()[stay]
+    person, admit, discharge, hadm_id = lives.admissions(stay)
+    length, recent = discharge - admit, admit >= ICD10_SINCE
+    codes = table[["icd9", "icd10"]].to_numpy(object)[kind, recent.astype(int)]
     day = lives.shifted(admit + length * rng.random(len(stay)), person).astype("datetime64[D]")
     return pd.DataFrame({
-        "subject_id": lives.subjects(person),
-        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "subject_id": lives.people["subject_id"].to_numpy()[person],
+        "hadm_id": hadm_id,
         "seq_num": pd.Series(stay).groupby(stay).cumcount() + 1,
         "chartdate": day.astype("datetime64[s]"),
-        "icd_code": np.where(recent, codes[10], codes[9]),
+        "icd_code": codes,
         "icd_version": np.where(recent, 10, 9),
     })  # fmt: skip
 
 
-def _prescriptions(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
+def _prescriptions(lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """At the last admission, and at each other one with the chance ``_AGAIN``."""
     table = declared("drugs")
-    person, kind = _receive(model, lives, table, rng)
+    person, kind = _receive(lives, table, rng)
     row, stay, _ = lives.turns(person)
-    last = lives.stays["last"].to_numpy()[stay]
-    written = last | (rng.random(len(row)) < _AGAIN)
+    written = lives.stays["last"].to_numpy()[stay] | (rng.random(len(row)) < _AGAIN)
     stay, kind = stay[written], kind[row[written]]
     order = np.lexsort((kind, stay))
-    stay, kind = stay[order], kind[order]
-    n = len(stay)
-    person = lives.stays["person"].to_numpy()[stay]
-    admit = lives.shifted(lives.stays["admit"].to_numpy()[stay], person)
-    discharge = lives.shifted(lives.stays["discharge"].to_numpy()[stay], person)
+    stay, kind, n = stay[order], kind[order], len(stay)
+    person, admit, discharge, hadm_id = lives.admissions(stay)
+    admit, discharge = (lives.shifted(time, person) for time in (admit, discharge))
     length = (discharge - admit) / np.timedelta64(1, "s")
     start = admit + np.floor(0.6 * length * rng.random(n) ** 2).astype("timedelta64[s]")
     start = _hour(start, admit)
-    stop = np.where(rng.random(n) < 0.5, _hour(discharge, start), start + np.timedelta64(_DAY, "s"))
+    stop = np.where(rng.random(n) < 0.5, _hour(discharge, start), start + np.timedelta64(1, "D"))
 
-    name, strength = _pick(table["names"], kind, rng), _pick(table["strengths"], kind, rng)
+    (name, _), (strength, nth) = (_pick(table[of], kind, rng) for of in ("names", "strengths"))
     draw = rng.random(n)
-    product = 99_999_000_000 + 100 * kind + strength[1]
+    product = 99_999_000_000 + 100 * kind + nth
     ndc = np.where(draw < _WITHOUT_NDC, "0", product.astype(str)).astype(object)
-    subject = lives.subjects(person)
+    subject = lives.people["subject_id"].to_numpy()[person]
     number = pd.Series(subject).groupby(subject).cumcount().to_numpy() + 1
-    form, per_day = table["form"].to_numpy(object)[kind], table["per_day"].to_numpy()[kind]
+    per_day = table["per_day"].to_numpy()[kind]
     fluid = table["ingredient"].isin(("sodium chloride", "dextrose")).to_numpy()[kind]
     letters = table["ingredient"].str.replace(r"\W", "", regex=True).str[:4].str.upper()
     return pd.DataFrame({
         "subject_id": subject,
-        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "hadm_id": hadm_id,
         "pharmacy_id": 10_000_000 + rows + np.arange(n),
         "poe_id": [f"{who}-{which}" for who, which in zip(subject, number, strict=True)],
         "poe_seq": number,
@@ -190,16 +171,16 @@ def _prescriptions(model: Illness, lives: Lives, rng: Generator, rows: int) -> p
         "starttime": start,
         "stoptime": stop,
         "drug_type": np.where(fluid, "BASE", "MAIN"),
-        "drug": name[0],
+        "drug": name,
         "formulary_drug_cd": letters.to_numpy(object)[kind],
         "gsn": (990_000 + kind).astype(str).astype(object),
         "ndc": np.where(draw > 1 - _BLANK_NDC, _NOTHING, ndc),
-        "prod_strength": strength[0],
+        "prod_strength": strength,
         "form_rx": None,
         "dose_val_rx": table["dose"].to_numpy(object)[kind],
         "dose_unit_rx": table["unit"].to_numpy(object)[kind],
         "form_val_disp": np.where(rng.random(n) < 0.8, "1", "2").astype(object),
-        "form_unit_disp": form,
+        "form_unit_disp": table["form"].to_numpy(object)[kind],
         "doses_per_24_hrs": pd.Series(per_day, dtype="Int64").mask(per_day == 0),
         "route": table["route"].to_numpy(object)[kind],
     })  # fmt: skip
@@ -226,13 +207,12 @@ def _providers(n: int, rng: Generator) -> np.ndarray:
     return np.where(rng.random(n) < 0.02, _NOTHING, chosen)
 
 
-def _usual_levels(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
+def _usual_levels(people: pd.DataFrame, has: np.ndarray) -> np.ndarray:
     """What each lab is expected to be in each person, (people, labs), on the lab's own scale."""
     table = declared("labs")
-    adds = np.zeros((len(model.whole), len(table)))
-    for lab, text in enumerate(table["effects"]):
-        for code, value in pairs(text).items():
-            adds[model.whole.get_loc(code), lab] = value
+    adds = np.zeros((len(illness().whole), len(table)))
+    for lab, effects in enumerate(map(pairs, table["effects"])):
+        adds[illness().whole.get_indexer(list(effects)), lab] = list(effects.values())
     typical = table["typical"].to_numpy(float)
     base = np.where(table["scale"] == "log", np.log(typical), typical)
     used = np.flatnonzero(adds.any(axis=1))
@@ -243,11 +223,11 @@ def _usual_levels(model: Illness, people: pd.DataFrame, has: np.ndarray) -> np.n
     return level + np.outer(people["female"].to_numpy(), table["female"])
 
 
-def _labs(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
+def _labs(lives: Lives, rng: Generator, rows: int) -> pd.DataFrame:
     """Every panel that is ordered at a blood draw, around what is usual for the person."""
     table = declared("labs")
     draws = _blood_draws(lives, rng)
-    level = _usual_levels(model, lives.people, lives.has)
+    level = _usual_levels(lives.people, lives.has)
     level += table["between"].to_numpy() * rng.standard_normal(level.shape)
 
     panels = table.drop_duplicates("panel").set_index("panel")["ordered"]
@@ -274,7 +254,7 @@ def _labs(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFra
     priority = priority[np.searchsorted([0.53, 0.92], rng.random(len(draws)))]
     return pd.DataFrame({
         "labevent_id": rows + np.arange(n) + 1,
-        "subject_id": lives.subjects(person),
+        "subject_id": lives.people["subject_id"].to_numpy()[person],
         "hadm_id": draws["hadm_id"].array.take(draw),
         "specimen_id": specimen[draw, panel],
         "itemid": table["itemid"].to_numpy()[lab],
@@ -294,29 +274,23 @@ def _labs(model: Illness, lives: Lives, rng: Generator, rows: int) -> pd.DataFra
 
 def _blood_draws(lives: Lives, rng: Generator) -> pd.DataFrame:
     """``person``, ``hadm_id`` (missing outside admissions), ``time`` (real); nobody dead."""
-    stays, n = lives.stays, len(lives.people)
-    second = np.timedelta64(1, "s")
-    admit, discharge = stays["admit"].to_numpy(), stays["discharge"].to_numpy()
+    stays, minute = lives.stays, np.timedelta64(60, "s")
     stay = np.repeat(np.arange(len(stays)), 1 + rng.poisson(_MORE_DRAWS, len(stays)))
     first = np.append(True, stay[1:] != stay[:-1])[: len(stay)]
-    length = (discharge - admit)[stay] / second
-    after = np.where(first, np.minimum(6 * 3_600, length), length) * rng.random(len(stay))
-    person, hadm_id = stays["person"].to_numpy()[stay], stays["hadm_id"].to_numpy()[stay]
-    time = admit[stay] + np.floor(after / 60).astype(np.int64) * 60 * second
+    person, admit, discharge, hadm_id = lives.admissions(stay)
+    length = (discharge - admit) / minute
+    after = np.where(first, np.minimum(360, length), length) * rng.random(len(stay))
+    time = admit + np.floor(after).astype(np.int64) * minute
     inside = pd.DataFrame({"person": person, "hadm_id": pd.array(hadm_id, "Int64"), "time": time})
     spans = stays.groupby("person").agg(begin=("admit", "first"), end=("discharge", "last"))
-    count = np.zeros(n, dtype=np.int64)
-    count[spans.index] = rng.poisson(_CLINIC_DRAWS, len(spans))
-    person = np.repeat(np.arange(n), count)
+    person = np.repeat(spans.index.to_numpy(), rng.poisson(_CLINIC_DRAWS, len(spans)))
     spans = spans.loc[person]
     begin = spans["begin"].to_numpy() - np.timedelta64(_BEFORE, "D")
-    length = (spans["end"].to_numpy() + np.timedelta64(_AFTER, "D") - begin) / second
-    time = begin + np.floor(length * rng.random(len(person)) / 60).astype(np.int64) * 60 * second
-    nowhere = pd.array([pd.NA] * len(person), "Int64")
-    outside = pd.DataFrame({"person": person, "hadm_id": nowhere, "time": time})
-    day = outside["person"].map(lives.dod)
-    outside = outside[~(outside["time"] >= day)]
-    draws = pd.concat([inside, outside])
+    length = (spans["end"].to_numpy() + np.timedelta64(_AFTER, "D") - begin) / minute
+    time = begin + np.floor(length * rng.random(len(person))).astype(np.int64) * minute
+    outside = pd.DataFrame({"person": person, "time": time})
+    day = outside["person"].map(lives.people["dod"])
+    draws = pd.concat([inside, outside[~(outside["time"] >= day)]])
     return draws.sort_values(["person", "time"], kind="stable", ignore_index=True)
 
 

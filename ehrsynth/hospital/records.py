@@ -5,38 +5,35 @@ import pandas as pd
 from numpy.random import Generator
 from scipy.special import expit
 
-from ..phecode import definitions
 from ..schema import BMI, DIASTOLIC, SYSTOLIC
 from ..sources import mimic_iv
-from . import care, stays
+from . import care
+from . import people as persons
 from .care import ICD10_SINCE, Lives
-from .codes import SECOND_LEAF, declared
-from .fate import draw_body, hazards, risk
-from .illness import Illness, draw_diseases, draw_recorded, illness
-from .people import draw_people, draw_step, groups
-from .stays import YEARS
+from .illness import draw_body, draw_diseases, draw_recorded, hazards, illness, risk
+from .people import YEARS, declared, draw_step, groups
 
 # Shares of the BMIs with a height in feet, in centimeters, a slipped decimal point, or a typing
 # error, and what each of them makes of the value.
 BMI_FAULTS = ((0.0015, 144.0), (0.0015, 1 / 6.45), (0.0005, 10.0), (0.0001, 3_900.0))
 _MEASURED = 0.25  # log odds that sets the published share of those never measured
+SECOND_LEAF = 0.25  # chance that a whole phecode is coded with a second of its leaves
 _OTHER_RATE = 1.35  # codes that belong to no phecode (other_codes.csv) per admission
 
 
 def raw_tables(
-    patients: int = 20_000, seed: int = 0, with_care: bool = False, site: str = "A"
+    patients: int = 20_000, seed: int = 0, with_care: bool = False
 ) -> dict[str, pd.DataFrame]:
     """The tables of MIMIC-IV's ``hosp`` folder, with its column names.
 
     Care (:data:`ehrsynth.hospital.care.FILES` and what their codes mean) takes several times as
     long and as much memory as the rest.
     """
-    stays.check_size(patients, seed)
-    lives, tables = simulate(patients, np.random.default_rng(seed), site)
+    persons.check_size(patients, seed)
+    lives, tables = simulate(patients, np.random.default_rng(seed))
     if with_care:
         for name in care.FILES:
-            rows = care.blocks(name, illness(), lives, seed)
-            tables[name] = pd.concat(rows, ignore_index=True)
+            tables[name] = pd.concat(care.blocks(name, lives, seed), ignore_index=True)
         tables |= care.dictionaries()
     return tables
 
@@ -48,63 +45,76 @@ def simulate(
 
     The `site` ("A" or "B", ``sites.csv``) changes what is recorded and measured, not who is ill.
     """
-    model, practice = illness(), declared("sites").set_index("site").loc[site]
-    people = draw_people(patients, rng)
-    has = draw_diseases(model, people, rng)
-    admitted = stays.admissions(people, rng)
-    late = stays.lateness(admitted, patients)
-    recorded = draw_recorded(model, people, has, late, rng)
+    practice = declared("sites").set_index("site").loc[site]
+    people = persons.draw_people(patients, rng)
+    has = draw_diseases(illness(), people, rng)
+    admitted = persons.admissions(people, rng)
+    last = admitted[admitted["last"]].set_index("person")["admit"].reindex(range(patients))
+    late = ((last - YEARS[0]) / (YEARS[1] - YEARS[0])).fillna(0.5).to_numpy()
+    recorded = draw_recorded(people, has, late, rng)
     thin = np.random.default_rng(rng.integers(2**63))  # both sites go on with the same numbers
-    if practice["recorded"] < 1:
-        recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
-    body = draw_body(model, people, has, rng)
-    dies = risk(hazards(model, people, has, body))
-    dod = stays.deaths(dies, people, admitted, rng)
-    identity = stays.identity(people, admitted, rng)
-    admissions = stays.admissions_table(people, identity, admitted, rng)
+    recorded[recorded] = thin.random(np.count_nonzero(recorded)) < practice["recorded"]
+    body = draw_body(people, has, rng)
+    dies = risk(hazards(people, has, body))
+    people["dod"] = persons.deaths(dies, people, admitted, rng)
+    people = people.join(persons.identity(people, admitted, rng))
+    admissions = persons.admissions_table(people, admitted, rng)
     admitted["hadm_id"] = admissions["hadm_id"]
-    lives = Lives(people, has, recorded, admitted, dod, identity)
+    lives = Lives(people, has, admitted)
     likely = _measured(lives, dies) + practice["measured"]
     omr = _omr_table(lives, body, expit(likely), rng)
+    table = people[["subject_id", "anchor_age", "anchor_year", "anchor_year_group"]]
+    table = table.assign(dod=people["dod"] + people["shift"])
+    table.insert(1, "gender", np.where(people["female"], "F", "M"))
+    # Whoever was measured long after a discharge was alive: such values give the outcome away.
+    day = omr["subject_id"].map(table.set_index("subject_id")["dod"])
+    key = ["icd_code", "icd_version"]
+    titles = declared("icd").drop_duplicates(key, keep="last")[[*key, "long_title"]]
     tables = {
-        "patients": stays.patients_table(people, identity, dod),
+        "patients": table,
         "admissions": admissions,
-        "diagnoses_icd": _diagnoses_table(model, lives, rng),
-        "d_icd_diagnoses": _titles(model),
-        "omr": _before_death(omr, identity, dod),
+        "diagnoses_icd": _diagnoses_table(lives, recorded, rng),
+        "d_icd_diagnoses": titles.sort_values(key, ignore_index=True),
+        "omr": omr[~(omr["chartdate"] > day)].reset_index(drop=True),
     }
     return lives, tables
 
 
-def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFrame:
+def _diagnoses_table(lives: Lives, recorded: np.ndarray, rng: Generator) -> pd.DataFrame:
     """Every disease coded at one admission or more, in the ICD version of the day."""
-    person, whole, leaf = _leaf_diseases(model, lives, rng)
+    person, whole, leaf = _leaf_diseases(lives, recorded, rng)
 
     # From the first admission that codes it, each later one codes it again with some chance.
     # Most diseases are there from an early admission on.
     since = np.floor(rng.random(len(person)) ** 6 * lives.visits[person]).astype(np.int64)
     row, stay, nth = lives.turns(person, since)
-    former = _former(model, person, whole, rng)
-    coded = (nth == 0) | (rng.random(len(row)) < model.again[whole[row]])
+    former = np.full(len(person), -1)  # which of twins.csv writes a disease down as history
+    for place, twin in enumerate(declared("twins").itertuples()):
+        chosen = rng.random(person.max(initial=0) + 1) < twin.share
+        former[(whole == illness().whole.get_loc(twin.phecode)) & chosen[person]] = place
+    coded = (nth == 0) | (rng.random(len(row)) < illness().again[whole[row]])
     coded |= former[row] >= 0  # a history is written down every time
     row, stay = row[coded], stay[coded]
 
-    n = len(lives.stays)
+    n, codes = len(lives.stays), declared("icd")
+    number, names = pd.factorize(codes["icd_code"])
     recent = lives.stays["admit"].to_numpy() >= ICD10_SINCE
     code, draw = np.empty(len(row), dtype=np.int64), rng.random(len(row))
     more = np.repeat(np.arange(n), rng.poisson(_OTHER_RATE, n))
     more_code = np.empty(len(more), dtype=np.int64)
-    names, by_version = _code_numbers(model)
     for version, chosen in ((9, ~recent), (10, recent)):
-        usual, history, others = by_version[version]
+        here = codes["icd_version"] == version
+        usual, history, others = (
+            number[here & (codes["use"] == use)] for use in ("disease", "history", "other")
+        )
         now = chosen[stay]
-        code[now] = usual[draw_step(model.icd[version][1], leaf[row[now]] + draw[now])]
+        steps = codes.loc[here & (codes["use"] == "disease"), "step"]
+        code[now] = usual[draw_step(steps, leaf[row[now]] + draw[now])]
         past = now & (former[row] >= 0)
         code[past] = history[former[row[past]]]
         weight = 0.8 ** np.arange(len(others))
         now = chosen[more]
-        steps = np.cumsum(weight / weight.sum())
-        more_code[now] = others[draw_step(steps, rng.random(now.sum()))]
+        more_code[now] = others[draw_step(np.cumsum(weight / weight.sum()), rng.random(now.sum()))]
 
     # Each code once an admission, in any order.
     once = np.sort(np.append(stay, more) * len(names) + np.append(code, more_code))
@@ -112,76 +122,38 @@ def _diagnoses_table(model: Illness, lives: Lives, rng: Generator) -> pd.DataFra
     once = once[np.lexsort((rng.random(len(once)), once // len(names)))]
     stay, code = np.divmod(once, len(names))
     turn = np.arange(len(stay)) - np.searchsorted(stay, stay) + 1
+    person, _, _, hadm_id = lives.admissions(stay)
     return pd.DataFrame({
-        "subject_id": lives.subjects(lives.stays["person"].to_numpy()[stay]),
-        "hadm_id": lives.stays["hadm_id"].to_numpy()[stay],
+        "subject_id": lives.people["subject_id"].to_numpy()[person],
+        "hadm_id": hadm_id,
         "seq_num": turn,
-        "icd_code": names.array.take(code),
+        "icd_code": names.take(code),
         "icd_version": np.where(recent[stay], 10, 9),
     })  # fmt: skip
 
 
-def _code_numbers(model: Illness) -> tuple[pd.Series, dict[int, list[np.ndarray]]]:
-    """All ICD codes; by version, which of them are the usual ones, histories, and the others."""
-    others, parts = declared("other_codes").groupby("icd_version")["icd_code"], []
-    for version in (9, 10):
-        history = declared("twins")[f"icd{version}"]
-        parts += [model.icd[version][0], history.to_numpy(str), others.get_group(version)]
-    numbers, names = pd.factorize(np.concatenate(parts).astype(object))
-    split = np.split(numbers, np.cumsum([len(part) for part in parts])[:-1])
-    return pd.Series(names).astype("str"), {9: split[:3], 10: split[3:]}
-
-
 def _leaf_diseases(
-    model: Illness, lives: Lives, rng: Generator
+    lives: Lives, recorded: np.ndarray, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Person, whole phecode and leaf (numbers) of every disease; some have a second leaf."""
-    person, whole = np.nonzero(lives.recorded & (lives.visits > 0)[:, None])
+    person, whole = np.nonzero(recorded & (lives.visits > 0)[:, None])
     female = lives.people["female"].to_numpy()[person]
-    leaf = _leaf_draws(model, female, whole, rng)
+    leaf = _leaf_draws(female, whole, rng)
     second = np.flatnonzero(rng.random(len(person)) < SECOND_LEAF)
-    other = _leaf_draws(model, female[second], whole[second], rng)
+    other = _leaf_draws(female[second], whole[second], rng)
     new = other != leaf[second]
     second, other = second[new], other[new]
     every = np.append(np.arange(len(person)), second)
     return person[every], whole[every], np.append(leaf, other)
 
 
-def _leaf_draws(
-    model: Illness, female: np.ndarray, whole: np.ndarray, rng: Generator
-) -> np.ndarray:
+def _leaf_draws(female: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
     """A leaf (its number) of each whole phecode, one that the person's sex can have."""
     draw = rng.random(len(whole))
     leaf = np.empty(len(whole), dtype=np.int64)
     for sex, chosen in (("F", female), ("M", ~female)):
-        leaf[chosen] = draw_step(model.leaf_steps[sex], whole[chosen] + draw[chosen])
+        leaf[chosen] = draw_step(declared("leaves")[sex], whole[chosen] + draw[chosen])
     return leaf
-
-
-def _former(model: Illness, person: np.ndarray, whole: np.ndarray, rng: Generator) -> np.ndarray:
-    """Which of ``twins.csv`` writes a disease down as history (its row), -1 for none."""
-    former = np.full(len(person), -1)
-    for place, twin in enumerate(declared("twins").itertuples()):
-        chosen = rng.random(person.max(initial=0) + 1) < twin.share
-        former[(whole == model.whole.get_loc(twin.phecode)) & chosen[person]] = place
-    return former
-
-
-def _titles(model: Illness) -> pd.DataFrame:
-    """d_icd_diagnoses: what each code means (for phecodes their name)."""
-    names = definitions("leaf")["name"].reindex(model.leaf["code"]).to_numpy()
-    twins = declared("twins").rename(columns={"title": "long_title"})
-    tables = [declared("other_codes")]
-    for version in (9, 10):
-        named = twins.assign(icd_code=twins[f"icd{version}"], icd_version=version)
-        tables.append(named[["icd_code", "icd_version", "long_title"]])
-    for version, (codes, steps) in model.icd.items():
-        # A step is the number of the leaf and a share above 0 and up to 1.
-        title = names[np.ceil(steps - 1e-9).astype(np.int64) - 1]
-        rows = {"icd_code": codes, "icd_version": version, "long_title": title}
-        tables.append(pd.DataFrame(rows))
-    table = pd.concat(tables).drop_duplicates(["icd_code", "icd_version"])
-    return table.sort_values(["icd_code", "icd_version"], ignore_index=True)
 
 
 def _measured(lives: Lives, dies: np.ndarray) -> np.ndarray:
@@ -209,10 +181,9 @@ def _omr_table(
     weights = _weights(_visits(weighed, 2.6, lives.stays, rng), body, rng)
     table = pd.concat([pressures, weights])
     table = table.sort_values(["person", "date"], kind="stable", ignore_index=True)
-    person = table["person"].to_numpy()
-    same = ["person", "date", "result_name"]
+    person, same = table["person"].to_numpy(), ["person", "date", "result_name"]
     return pd.DataFrame({
-        "subject_id": lives.subjects(person),
+        "subject_id": lives.people["subject_id"].to_numpy()[person],
         "chartdate": lives.shifted(table["date"].to_numpy(), person),
         "seq_num": table.groupby(same, sort=False).cumcount() + 1,
         "result_name": table["result_name"],
@@ -228,9 +199,9 @@ def _visits(measured: np.ndarray, mean: float, stays: pd.DataFrame, rng: Generat
     begin = by_person["admit"].first().reindex(range(n)).fillna(pd.Timestamp(YEARS[0]))
     end = by_person["discharge"].last().reindex(range(n)).fillna(pd.Timestamp(YEARS[1]))
     begin = begin.to_numpy() - np.timedelta64(500, "D")
-    end = end.to_numpy() + np.timedelta64(300, "D")
-    days = np.floor(rng.random(len(person)) * ((end - begin) / np.timedelta64(1, "D"))[person])
-    date = begin[person].astype("datetime64[D]") + days.astype(np.int64)
+    length = (end.to_numpy() + np.timedelta64(300, "D") - begin) / np.timedelta64(1, "D")
+    days = np.floor(rng.random(len(person)) * length[person]).astype(np.int64)
+    date = begin[person].astype("datetime64[D]") + days
     return pd.DataFrame({"person": person, "date": date.astype("datetime64[s]")})
 
 
@@ -241,15 +212,11 @@ def _pressures(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.D
     systolic = usual[SYSTOLIC].to_numpy() + change
     diastolic = usual[DIASTOLIC].to_numpy() + 0.55 * change + 4 * rng.standard_normal(n)
     systolic = np.clip(np.round(systolic), 70, 240).astype(np.int64)
-    diastolic = np.clip(np.round(diastolic), 35, None).astype(np.int64)
-    diastolic = np.minimum(diastolic, systolic - 8)
-    fault = rng.random(n)
-    swapped, short, long = (
-        (fault >= low) & (fault < high) for low, high in ((0, 1e-3), (1e-3, 3e-3), (3e-3, 3.5e-3))
-    )
-    systolic, diastolic = np.where(swapped, [diastolic, systolic], [systolic, diastolic])
-    diastolic = np.where(short, diastolic // 10, diastolic)
-    systolic = np.where(long, systolic * 10 + 5, systolic)
+    diastolic = np.minimum(np.maximum(np.round(diastolic), 35).astype(np.int64), systolic - 8)
+    fault = np.searchsorted([1e-3, 3e-3, 3.5e-3], rng.random(n), side="right")
+    systolic, diastolic = np.where(fault == 0, [diastolic, systolic], [systolic, diastolic])
+    diastolic = np.where(fault == 1, diastolic // 10, diastolic)
+    systolic = np.where(fault == 2, systolic * 10 + 5, systolic)
     place = np.where(rng.random(n) < 0.004, " Sitting", "")
     return visits.assign(
         result_name=np.char.add(mimic_iv.PRESSURE, place),
@@ -263,9 +230,8 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.Dat
     bmi = usual[BMI].to_numpy() * np.exp(0.03 * rng.standard_normal(len(visits)))
     height = usual["height"].to_numpy()
     weight = bmi * height**2 / 703
-    shares, factors = zip(*BMI_FAULTS, strict=True)
-    which = np.searchsorted(np.cumsum(shares), rng.random(len(visits)), side="right")
-    bmi = bmi * np.array([*factors, 1.0])[which]
+    shares, factors = np.transpose([*BMI_FAULTS, (1.0, 1.0)])
+    bmi = bmi * factors[draw_step(np.cumsum(shares), rng.random(len(visits)))]
     results = {
         mimic_iv.BMI: _text(np.round(bmi, 1)),
         "Weight (Lbs)": _text(np.round(weight, 1)),
@@ -274,16 +240,6 @@ def _weights(visits: pd.DataFrame, body: pd.DataFrame, rng: Generator) -> pd.Dat
     tables = [visits.assign(result_name=name, result_value=text) for name, text in results.items()]
     tables[-1] = tables[-1].drop_duplicates("person")
     return pd.concat(tables)
-
-
-def _before_death(omr: pd.DataFrame, identity: pd.DataFrame, dod: pd.Series) -> pd.DataFrame:
-    """The measurements that the person lived to have.
-
-    So whoever was measured long after a discharge was alive: such values give the outcome away.
-    """
-    last_day = (dod + identity["shift"]).set_axis(identity["subject_id"])
-    day = omr["subject_id"].map(last_day)
-    return omr[~(omr["chartdate"] > day)].reset_index(drop=True)
 
 
 def _text(numbers: np.ndarray) -> pd.Series:

@@ -1,8 +1,8 @@
 """A hospital that never was, in MIMIC-IV's file layout and with MIMIC-IV's faults.
 
 Nothing has to be downloaded and nothing is confidential. Its margins follow the published
-aggregates of MIMIC-IV (:data:`ehrsynth.hospital.codes.PUBLISHED`); no real record was used. The
-hospital never changes, the patients depend on a seed.
+aggregates of MIMIC-IV (``published.toml``); no real record was used. The hospital never changes,
+the patients depend on a seed.
 """
 
 from pathlib import Path
@@ -10,30 +10,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..files import write_blocks, write_json, write_table
+from ..files import write_blocks, write_json
 from ..schema import AGE
 from ..sources import mimic_iv
 from . import care
 from .care import Lives
-from .illness import illness
+from .people import check_size
 from .records import raw_tables, simulate
-from .stays import check_size
 from .truth import as_dict
 
 __all__ = ["load", "raw_tables", "write"]
 
-# What MIMIC-IV's file of admissions has beyond the columns of raw_tables, and where it stands.
-_MORE_COLUMNS = {
-    "admit_provider_id": "admission_type", "language": "insurance", "marital_status": "language",
-    "edregtime": "race", "edouttime": "edregtime",
-}  # fmt: skip
+# Of MIMIC-IV's file of admissions, which has more of them than raw_tables.
+_COLUMNS = [
+    "subject_id", "hadm_id", "admittime", "dischtime", "deathtime", "admission_type",
+    "admit_provider_id", "admission_location", "discharge_location", "insurance", "language",
+    "marital_status", "race", "edregtime", "edouttime", "hospital_expire_flag",
+]  # fmt: skip
 _STREAM = 7_302  # sets the random numbers of these columns apart from those of the patients
 
 
 def load(
     patients: int = 20_000, seed: int = 0, include: tuple[str, ...] = ()
 ) -> dict[str, pd.DataFrame]:
-    """The hospital tables of `patients` simulated patients.
+    """The tables of simulated patients, as :func:`ehrsynth.sources.mimic_iv.from_frames` has them.
 
     Parameters
     ----------
@@ -41,17 +41,12 @@ def load(
         About 94 % of the patients will be in the cohort; another seed gives others.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, see :func:`ehrsynth.sources.mimic_iv.scan`.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        See :func:`ehrsynth.sources.mimic_iv.from_frames`, which makes them.
     """
     return mimic_iv.from_frames(raw_tables(patients, seed, bool(include)), include=include)
 
 
 def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Path]:
-    """Write the hospital as MIMIC-IV is published, and its truth beside it.
+    """Write the hospital as MIMIC-IV is published, and its truth beside it (the last file).
 
     Parameters
     ----------
@@ -59,33 +54,16 @@ def write(folder: str | Path, patients: int = 20_000, seed: int = 0) -> list[Pat
         Gets ``hosp/*.csv.gz`` and ``truth.json`` (see :func:`ehrsynth.hospital.truth.as_dict`).
     patients, seed : int
         As for :func:`load`, which gives the same patients.
-
-    Returns
-    -------
-    list of Path
-        The files, ``truth.json`` last.
     """
     check_size(patients, seed)
     lives, tables = simulate(patients, np.random.default_rng(seed))
     tables["admissions"] = _as_published(tables["admissions"], lives, seed)
+    tables |= care.dictionaries()
     written = []
-
-    def file(name: str) -> Path:
+    for name in (*tables, *care.FILES):
         written.append(Path(folder) / "hosp" / f"{name}.csv.gz")
-        return written[-1]
-
-    for name in list(tables):
-        table = tables.pop(name)  # its memory is free when it is written
-        if name.startswith("d_"):
-            write_table(table, file(name))
-        else:
-            write_blocks([table], file(name), dates=("dod", "chartdate"))
-        del table
-    for name in care.FILES:
-        rows = care.blocks(name, illness(), lives, seed)
-        write_blocks(rows, file(name), dates=("chartdate",))
-    for name, table in care.dictionaries().items():
-        write_table(table, file(name))
+        blocks = [tables[name]] if name in tables else care.blocks(name, lives, seed)
+        write_blocks(blocks, written[-1])
     written.append(Path(folder) / "truth.json")
     write_json(as_dict(patients, seed), written[-1])
     return written
@@ -104,14 +82,10 @@ def _as_published(admissions: pd.DataFrame, lives: Lives, seed: int) -> pd.DataF
     arrived = admitted - pd.to_timedelta(60 * rng.integers(60, 900, n), unit="s")
     left = admitted + pd.to_timedelta(60 * rng.integers(0, 120, n), unit="s")
     emergency = admissions["admission_location"] == "EMERGENCY ROOM"
-    more = {
-        "admit_provider_id": [f"P{number:05d}" for number in rng.integers(0, 2_000, n)],
-        "language": language[lives.stays["person"]],
-        "marital_status": state[lives.stays["person"]],
-        "edregtime": arrived.where(emergency),
-        "edouttime": left.where(emergency),
-    }
-    table = admissions.copy()
-    for name, before in _MORE_COLUMNS.items():
-        table.insert(table.columns.get_loc(before) + 1, name, more[name])
-    return table
+    return admissions.assign(
+        admit_provider_id=[f"P{number:05d}" for number in rng.integers(0, 2_000, n)],
+        language=language[lives.stays["person"]],
+        marital_status=state[lives.stays["person"]],
+        edregtime=arrived.where(emergency),
+        edouttime=left.where(emergency),
+    )[_COLUMNS]

@@ -16,9 +16,8 @@ _GROUPS = 2  # of patients in a bin, at least, so that a bin is more than one nu
 class Bins:
     """How one continuous column is cut into bins, and what lies inside each of them.
 
-    Every bin, and every number kept of it, comes from at least so many patients: cut points are
-    means of values around them, knots are means of neighboring values, and the outermost are those
-    of :func:`ehrsynth.protection.ends`. Decoding draws a place between two neighboring knots, so a
+    Every bin, cut point and knot comes from at least so many patients, the outermost by
+    :func:`ehrsynth.protection.ends`. Decoding draws a place between two neighboring knots, so a
     value that few patients have does not come back. Chapter preprocessing, "Step 6: numbers into
     something a generator can imitate".
     """
@@ -44,12 +43,10 @@ class Bins:
         sizes = np.bincount(member, minlength=len(edges) + 1)
         place = np.searchsorted(edges, often, side="right")
         has_often = np.array([np.count_nonzero(observed == value) for value in often])
-        frequent, frequencies, inner = [], [], []
-        for i, size in enumerate(sizes):
-            frequent.append(often[place == i].tolist())
-            frequencies.append((has_often[place == i] / size).tolist())
-            rest = observed[(member == i) & ~np.isin(observed, often)]
-            inner.append(knots(rest, _KNOTS, least))
+        frequent = [often[place == i].tolist() for i in range(len(sizes))]
+        frequencies = [(has_often[place == i] / size).tolist() for i, size in enumerate(sizes)]
+        others = ~np.isin(observed, often)
+        inner = [knots(observed[(member == i) & others], _KNOTS, least) for i in range(len(sizes))]
         return cls(edges.tolist(), frequent, frequencies, inner, (sizes / len(observed)).tolist())
 
     def encode(self, values: np.ndarray) -> np.ndarray:
@@ -69,7 +66,7 @@ class Bins:
         """The value at each place in its bin, from 0 to 1; NaN for one past the last bin."""
         values = np.full(len(index), np.nan)
         for i in range(len(self.knots)):
-            here = np.flatnonzero(index == i)
+            here = index == i
             values[here] = np.interp(place[here], *self._distribution(i))
         return values
 
@@ -108,10 +105,7 @@ class Bins:
 
 
 def _cut(observed: np.ndarray, distinct: np.ndarray, most: int, least: int) -> np.ndarray:
-    """Cut points between at most `most` bins: a bin for each of few values, or quantiles.
-
-    Each is the mean of the values around it; none leaves a bin with fewer than `least` values.
-    """
+    """Cut points: means around each of few values, or quantiles; no bin has fewer than `least`."""
     if len(distinct) <= most:
         places = np.searchsorted(observed, distinct[1:])
     else:

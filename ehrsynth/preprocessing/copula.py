@@ -15,9 +15,8 @@ _TINY = 1e-12  # keeps a drawn rank off 0 and 1, whose normal scores are infinit
 class Copula:
     """How the ranks of a patient's numbers go together: a Gaussian copula.
 
-    A bin leaves open where in it a value lies. Drawn for each number on its own, two pressures
-    of one patient would lose what they have in common inside their bins; drawn together they
-    keep it (truncated normals by Gibbs sampling; Robert, Statistics and Computing 1995).
+    A bin leaves open where in it a value lies. Drawn together, two pressures of one patient keep
+    what they have in common (truncated normals by Gibbs sampling; Robert, Stat Comput 1995).
     Chapter generation, "From bins back to numbers".
     """
 

@@ -1,8 +1,4 @@
-"""From a patient table to the matrix a GAN learns, and back.
-
-:class:`Preprocessor` learns everything from the training patients alone: nothing about the
-holdout patients leaks in.
-"""
+"""From a patient table to the matrix a GAN learns, and back: learned from train alone."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +21,6 @@ from .matrix import Block, Encoded, places
 FILE = "preprocessor.json"
 _DROPPED = ["column", "label", "prevalence"]
 _REPORT = ["column", "measured", "missing", "outside", "bins"]
-_KNOWN = {"continuous": ("bins", "minmax"), "missing": ("category", "draw")}
 _QUANTILES = 1001  # stand for a column, so that no table of values is stored
 
 
@@ -42,11 +37,9 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     Parameters
     ----------
     continuous : {"bins", "minmax"}
-        Bins: each continuous column becomes one-hot quantile bins. Minmax: one number from 0 to 1,
-        as in the published tutorial.
+        Each number becomes one-hot quantile bins, or as published one number from 0 to 1.
     missing : {"category", "draw"}
-        Category: "not measured" is a bin of its own. Draw: a missing value is replaced by one drawn
-        from the column's observed training values, as published.
+        "Not measured" is a bin of its own, or as published a value drawn from the observed ones.
     bins : int
         Most bins for a column; a column with few distinct values gets one bin for each.
     min_prevalence : float
@@ -59,9 +52,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     Attributes
     ----------
-    schema_ : Schema
-        The columns that are kept.
-    layout_ : tuple of Block
+    schema_, layout_ : Schema, tuple of Block
+        The columns that are kept, of the table and of the matrix.
     dropped_ : DataFrame
         Columns left out: column, label, prevalence. Those that fewer than `least_patients` have (or
         have not) are not saved.
@@ -91,7 +83,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         known = {"modern": {}, "paper": {"continuous": "minmax", "missing": "draw"}}
         check_choice("recipe", recipe, known)
-        return cls(**{**known[recipe], **options})
+        return cls(**(known[recipe] | options))
 
     def fit(self, train: pd.DataFrame, schema: Schema | None = None) -> "Preprocessor":
         """Learn bounds, bins, categories and rare columns from the training patients.
@@ -129,14 +121,12 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             rows.append((name, len(observed), missing, len(train) - len(observed) - missing, bins))
         self.report_ = pd.DataFrame(rows, columns=_REPORT)
         self.copula_ = Copula.fit(plausible[list(self.cuts_)]) if self.cuts_ else None
-        self.layout_ = tuple(self._block(column) for column in kept.columns)
-        self.schema_ = kept
+        self.layout_, self.schema_ = tuple(map(self._block, kept.columns)), kept
         return self
 
     def _check_options(self) -> None:
-        for name, known in _KNOWN.items():
-            if (value := getattr(self, name)) not in known:
-                raise InputError(f"{name} is {value!r}; use one of {', '.join(known)}.")
+        check_choice("value of continuous", self.continuous, ("bins", "minmax"))
+        check_choice("value of missing", self.missing, ("category", "draw"))
         if self.continuous == "minmax" and self.missing == "category":
             raise InputError(
                 'A column scaled with continuous="minmax" has no place for missing values; '
@@ -198,18 +188,18 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         width = sum(block.width for block in self.layout_)
         values = np.zeros((len(table), width), dtype=np.float32 if scaled else np.uint8)
         rows = np.arange(len(table))
-        for name, where in places(self.layout_).items():
+        for block, (name, where) in zip(self.layout_, places(self.layout_).items(), strict=True):
             start, series = where.start, table[name]
-            if self.schema_[name].kind == "binary":
+            if block.kind == "binary":
                 values[:, start] = series.to_numpy()
-            elif self.schema_[name].kind == "categorical":
+            elif block.kind == "category":
                 values[rows, start + series.cat.codes.to_numpy().astype(int)] = 1
             else:
                 numbers = series.to_numpy(float, copy=True)
                 if self.missing == "draw":
                     empty = np.isnan(numbers)
                     numbers[empty] = rng.choice(self.observed_[name], size=int(empty.sum()))
-                if name in self.cuts_:
+                if block.kind == "bins":
                     values[rows, start + self.cuts_[name].encode(numbers)] = 1
                 else:
                     low, high = self._range(name)
@@ -236,9 +226,8 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        encoded : Encoded
-        seed : int or SeedSequence
-            For the draws inside the bins.
+        encoded, seed : Encoded, int or SeedSequence
+            The matrix; and the seed of the draws inside the bins.
         """
         self._check_fitted()
         if getattr(encoded, "layout", None) != self.layout_:
@@ -246,8 +235,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 "The encoded data has another layout than this preprocessor; "
                 "use the preprocessor that the model was trained with."
             )
-        drawn = self._draw(encoded, np.random.default_rng(seed))
-        columns = {}
+        numbers, columns = self._numbers(encoded, np.random.default_rng(seed)), {}
         for column in self.schema_.columns:
             name, part = column.name, encoded[column.name]
             if column.kind == "binary":
@@ -255,27 +243,26 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             elif column.kind == "categorical":
                 codes = part.argmax(axis=1)
                 columns[name] = pd.Categorical.from_codes(codes, list(column.categories))
-            elif name in drawn:
-                columns[name] = _written(drawn[name], column, self.steps_[name])
             else:
-                low, high = self._range(name)
-                # Rounding may lead a hair beyond the end.
-                numbers = np.clip(low + part[:, 0].astype(float) * (high - low), low, high)
-                columns[name] = _written(numbers, column, self.steps_[name])
+                columns[name] = _written(numbers[name], column, self.steps_[name])
         return self.schema_.attach(pd.DataFrame(columns))
 
-    def _draw(self, encoded: Encoded, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A value inside the bin of each number that has bins, by column."""
+    def _numbers(self, encoded: Encoded, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The numbers, by column: drawn inside their bins, or scaled back."""
+        found = {}
         if self.copula_ is None:
-            return {}
+            for name in self.schema_.of_kind("continuous"):
+                low, high = self._range(name)
+                scaled = low + encoded[name][:, 0].astype(float) * (high - low)
+                found[name] = np.clip(scaled, low, high)  # rounding may lead a hair beyond the end
+            return found
         index = {name: encoded[name].argmax(axis=1) for name in self.cuts_}
         limits = [self.cuts_[name].limits(i) for name, i in index.items()]
-        low, high = (np.stack(ends, axis=1) for ends in zip(*limits, strict=True))
-        ranks = self.copula_.draw(low, high, rng)
-        return {
-            name: self.cuts_[name].decode(i, _spread_in_groups(i, rank, rng))
-            for (name, i), rank in zip(index.items(), ranks.T, strict=True)
-        }
+        lowest, highest = (np.stack(side, axis=1) for side in zip(*limits, strict=True))
+        ranks = self.copula_.draw(lowest, highest, rng)
+        for (name, i), rank in zip(index.items(), ranks.T, strict=True):
+            found[name] = self.cuts_[name].decode(i, _spread_in_groups(i, rank, rng))
+        return found
 
     def save(self, folder: str | Path) -> None:
         """Write everything learned as JSON into `folder`.
@@ -320,7 +307,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             prep.patients_ = state["patients"]
             prep.dropped_ = pd.DataFrame(state["dropped"], columns=_DROPPED)
             prep.report_ = pd.DataFrame(state["report"], columns=_REPORT)
-            prep.layout_ = tuple(prep._block(column) for column in prep.schema_.columns)
+            prep.layout_ = tuple(map(prep._block, prep.schema_.columns))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved preprocessor ({error}).") from error
         return prep
@@ -337,7 +324,7 @@ def _check_table(table) -> None:
 def _quantiles(observed: np.ndarray, name: str, least: int) -> list[float]:
     """Values that stand for a column, in order, from one end to the other."""
     if len(observed) < least:
-        often = "never" if len(observed) == 0 else "hardly ever"
+        often = "hardly ever" if len(observed) else "never"
         raise InputError(
             f"Column {name!r} was {often} measured in train, so there is nothing "
             'to fill its missing values from; use missing="category" or drop it.'

@@ -44,15 +44,11 @@ class Block:
 class Encoded:
     """Patients as a matrix, with the layout that says what its columns are.
     Chapter preprocessing, "Look: what the network sees".
-
-    Parameters
-    ----------
-    values, layout : array of shape (n, width), tuple of Block
-        uint8 0/1, or float32 between 0 and 1 when the layout has scalar blocks.
     """
 
+    #: shape (n, width), uint8 0/1, or float32 between 0 and 1 when the layout has scalar blocks
     values: np.ndarray
-    layout: tuple[Block, ...]
+    layout: tuple[Block, ...]  #: a block for each column of the patient table
 
     def __len__(self) -> int:
         return len(self.values)

@@ -14,7 +14,7 @@ import pandas as pd
 from ..errors import InputError
 from ..files import read_columns
 from ..phecode import code_table
-from ..schema import AGE, MISSING, RACE, SEX, Column, Schema
+from ..schema import MISSING, Column, Schema
 from .quality import check_values
 
 log = logging.getLogger(__name__)
@@ -24,30 +24,17 @@ LABELS_FILE = "IDS_mapping.csv"
 OUTCOME = "readmitted_30d"
 _ABSENT = "?"
 
-_DIAGNOSES = ("diag_1", "diag_2", "diag_3")
-# The other columns of the file that become one of the patient table: its kind, role, label and what
-# values it has (of a count the least); the first value of a flag is yes, "None" is not measured.
+# The columns that are read: the name, role and label of those that become one of the patient table,
+# and what values they have, "written=meant"; of a count the least; the first of a flag is yes.
 _TABLE = pd.read_csv(Path(__file__).with_name("diabetes130.csv"), keep_default_na=False)
-_CODED, _COUNTS, _TEXTS, _MEDICATIONS = (
+_DIAGNOSES, _CODED, _COUNTS, _MEDICATIONS = (
     [*_TABLE.loc[_TABLE["kind"] == kind, "file"]]
-    for kind in ("number of a label", "count", "text", "dose")
+    for kind in ("code", "number of a label", "count", "dose")
 )
 _NO_LABEL = {"NULL", "Not Available", "Not Mapped", "Unknown/Invalid"}
 _OTHER, _LEAST_SHARE = "Other", 1e-3  # what fewer patients than this share have
-_SEXES = {"Female": "F", "Male": "M"}
 _NO_SEX = "Unknown/Invalid"
-_RACES = ("Caucasian", "AfricanAmerican", "Hispanic", "Asian", "Other")
-_AGE_BANDS = {f"[{low}-{low + 10})": f"{low}-{low + 9}" for low in range(0, 100, 10)}
 _DEAD_OR_HOSPICE = (11, 13, 14, 19, 20, 21)  # discharge_disposition_id
-_LEAST = _TABLE[_TABLE["kind"] == "count"].set_index("file")["values"].astype(int)
-_WHOLE = ("encounter_id", "patient_nbr", *_CODED, *_COUNTS)
-_CHOICES = {
-    "gender": (*_SEXES, _NO_SEX), "age": tuple(_AGE_BANDS), "race": (*_RACES, _ABSENT),
-    "readmitted": ("<30", ">30", "NO"),
-} | {
-    name: values.split("|")
-    for name, values in _TABLE.set_index("file")["values"].items() if "|" in values
-}  # fmt: skip
 
 
 def load(data: str | Path) -> dict[str, pd.DataFrame]:
@@ -60,22 +47,27 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
         path = path / FILE
     if not path.is_file():
         raise InputError(f"{path} is missing; fetch it with 'ehrsynth fetch diabetes130'.")
-    columns = [*_WHOLE, *_CHOICES, *_TEXTS, *_DIAGNOSES]
-    table = read_columns(path, columns, null_values=())
+    table = read_columns(path, list(_TABLE["file"]))
     if table.empty:
         raise InputError(f"{path} has no rows.")
-    for name in _WHOLE:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        check_values(table[name], ~(numbers % 1 == 0), path, "a whole number")
-        least = _LEAST.get(name, 0)
-        check_values(table[name], numbers < least, path, f"{least} or more")
-        table[name] = numbers.astype("int64")
-    for name, choices in _CHOICES.items():
-        wrong = ~table[name].isin(choices)
-        check_values(table[name], wrong, path, f"one of {', '.join(choices)}")
+    for name, kind, said in _TABLE[["file", "kind", "values"]].itertuples(index=False):
+        values = table[name]
+        if choices := _choices(said):
+            check_values(values, ~values.isin(choices), path, f"one of {', '.join(choices)}")
+        elif kind in ("number", "number of a label", "count"):
+            numbers, least = pd.to_numeric(values, errors="coerce"), int(said or 0)
+            check_values(values, ~(numbers % 1 == 0), path, "a whole number")
+            check_values(values, numbers < least, path, f"{least} or more")
+            table[name] = numbers.astype("int64")
     twice = table["encounter_id"].duplicated()
     check_values(table["encounter_id"], twice, path, "there once")
     return {"encounters": table, "labels": _labels(path.with_name(LABELS_FILE))}
+
+
+def _choices(said: str) -> dict[str, str]:
+    """What each value means, by how it is written."""
+    pairs = (choice.partition("=") for choice in said.split("|") if "|" in said)
+    return {written: meant or written for written, _, meant in pairs}
 
 
 def to_patients(
@@ -106,23 +98,19 @@ def to_patients(
 
 def _columns(encounters: pd.DataFrame, labels: pd.DataFrame) -> Iterator[tuple[Column, pd.Series]]:
     """Each column of the patient table but the codes, with its values."""
-    outcome = Column(OUTCOME, "binary", "outcome", "Readmission within 30 days")
-    yield outcome, encounters["readmitted"] == "<30"
-    yield _category(SEX, "Sex", "demographic", encounters["gender"].map(_SEXES), ("F", "M"))
-    yield _category(RACE, "Race", "demographic", encounters["race"], _RACES)
-    bands = encounters["age"].map(_AGE_BANDS)
-    yield _category(AGE, "Age (years)", "demographic", bands, tuple(_AGE_BANDS.values()))
-    for file, name, kind, role, label, choices in _TABLE.itertuples(index=False):
-        values = encounters[file]
+    named = _TABLE[_TABLE["name"] != ""]
+    for file, name, kind, role, label, said in named.itertuples(index=False):
+        values, choices = encounters[file], _choices(said)
         if kind == "count":
-            column = Column(name, "continuous", role, label, lower=int(choices), decimals=0)
+            column = Column(name, "continuous", role, label, lower=int(said), decimals=0)
             yield column, values.astype("float64")
         elif kind == "flag" or (kind == "dose" and set(values.unique()) <= {"No", "Steady"}):
-            yes = choices.partition("|")[0] if kind == "flag" else "Steady"
+            yes = next(iter(choices)) if kind == "flag" else "Steady"
             yield Column(name, "binary", role, label), values == yes
         else:
-            values = _label(values, file, labels) if file in _CODED else values
-            yield _category(name, label, role, values, tuple(filter(None, choices.split("|"))))
+            values = _labeled(values, file, labels) if file in _CODED else values
+            values = values.map(choices) if choices else values
+            yield _category(name, label, role, values, tuple(choices.values()))
 
 
 def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
@@ -139,30 +127,26 @@ def diagnoses(encounters: pd.DataFrame) -> pd.DataFrame:
 def _first_encounters(encounters: pd.DataFrame) -> pd.DataFrame:
     first = encounters.sort_values("encounter_id").drop_duplicates("patient_nbr")
     known = first["gender"] != _NO_SEX
-    alive = ~first["discharge_disposition_id"].isin(_DEAD_OR_HOSPICE)
+    dead = first["discharge_disposition_id"].isin(_DEAD_OR_HOSPICE)
     log.info(
         "%s encounters of %s patients: left out %s who died or went to hospice and %s whose sex "
         "is unknown.",
-        f"{len(encounters):,}", f"{len(first):,}", f"{(~alive).sum():,}", (~known & alive).sum(),
+        f"{len(encounters):,}", f"{len(first):,}", f"{dead.sum():,}", (~known & ~dead).sum(),
     )  # fmt: skip
-    kept = first[known & alive]
-    if kept.empty:
+    if not (known & ~dead).any():
         raise InputError(
-            f"No patient is left in the cohort: of {len(first)} patients {(~alive).sum()} died or "
+            f"No patient is left in the cohort: of {len(first)} patients {dead.sum()} died or "
             f"went to hospice and {(~known).sum()} have no known sex."
         )
-    return kept.reset_index(drop=True)
+    return first[known & ~dead].reset_index(drop=True)
 
 
 def _category(
     name: str, label: str, role: str, values: pd.Series, categories: tuple[str, ...] = ()
 ) -> tuple[Column, pd.Series]:
-    """A categorical column; ``?`` and nothing are the category "(missing)".
-
-    Without a list of categories the very rare ones become "Other".
-    """
+    """A categorical column; ``?`` and nothing are the category "(missing)"."""
     values = values.where(values.notna() & (values != _ABSENT), MISSING)
-    if not categories:
+    if not categories:  # nobody listed them, so there are very rare ones
         rare = values.map(values.value_counts()) < _LEAST_SHARE * len(values)
         values = values.mask(rare & (values != MISSING), _OTHER)
     present = set(values.unique())
@@ -173,23 +157,20 @@ def _category(
     return column, pd.Series(pd.Categorical(values, categories=ordered), index=values.index)
 
 
-def _label(numbers: pd.Series, column: str, labels: pd.DataFrame) -> pd.Series:
+def _labeled(numbers: pd.Series, column: str, labels: pd.DataFrame) -> pd.Series:
     known = labels[labels["column"] == column].set_index("number")["label"]
-    text = numbers.map(known)
-    text = text.where(text.notna(), numbers.astype("str"))
+    text = numbers.map(lambda number: known.get(number, str(number)))
     return text.where(~text.isin(_NO_LABEL), MISSING)
 
 
 def _labels(path: Path) -> pd.DataFrame:
     """IDS_mapping.csv: three small tables below each other, with an empty row in between."""
-    rows = []
-    if path.is_file():
-        lines = pd.read_csv(path, header=None, names=["number", "label"], dtype=str,
-                            keep_default_na=False)  # fmt: skip
-        column = None
-        for number, label in lines.itertuples(index=False):
-            if number in _CODED:
-                column = number
-            elif column and number.strip().isdigit():
-                rows.append((column, int(number), " ".join(label.split())))
-    return pd.DataFrame(rows, columns=["column", "number", "label"])
+    if not path.is_file():
+        return pd.DataFrame(columns=["column", "number", "label"])
+    table = pd.read_csv(path, header=None, names=["number", "label"], dtype=str,
+                        keep_default_na=False)  # fmt: skip
+    column = table["number"].where(table["number"].isin(_CODED)).ffill()
+    table.insert(0, "column", column)
+    table = table[column.notna() & table["number"].str.strip().str.isdigit()]
+    label = table["label"].str.replace(r"\s+", " ", regex=True).str.strip()
+    return table.astype({"number": int}).assign(label=label).reset_index(drop=True)

@@ -64,11 +64,9 @@ def map_names(written: pd.Series) -> pd.DataFrame:
 
     An unknown name is its own ingredient; what dissolves one and missing names are left out.
     """
-    rows = []
-    for place, name in written.dropna().items():
-        found = ingredients(name)
-        rows += [(place, ingredient, True) for ingredient in found]
-        if not found and (plain := _plain_name(name)):
-            rows.append((place, plain, False))
-    table = pd.DataFrame(rows, columns=["place", "ingredient", "known"])
-    return table.set_index("place").rename_axis(written.index.name).astype({"known": bool})
+    names = written.dropna()
+    known = [bool(ingredients(name)) for name in names]
+    found = [ingredients(name) or (_plain_name(name),) for name in names]
+    table = pd.DataFrame({"ingredient": found, "known": known}, index=names.index)
+    table = table.explode("ingredient").astype({"ingredient": "str", "known": bool})
+    return table[table["ingredient"] != ""]

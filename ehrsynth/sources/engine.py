@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ..errors import InputError, check_choice
 from ..files import temporary_folder
+from ..phecode import Coded
 
 if TYPE_CHECKING:
     import ibis
@@ -76,12 +77,10 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
 
 def lazy(tables: Mapping[str, Any]) -> dict[str, Table]:
     """The tables in an engine: DataFrames are handed to a DuckDB of their own."""
-    frames = {name for name, table in tables.items() if isinstance(table, pd.DataFrame)}
+    frames = {name: table for name, table in tables.items() if isinstance(table, pd.DataFrame)}
     con = connect() if frames else None
-    return {
-        name: hand_over(con, name, table, name == "measurements") if name in frames else table
-        for name, table in tables.items()
-    }
+    handed = {n: hand_over(con, n, frame, n == "measurements") for n, frame in frames.items()}
+    return {**tables, **handed}
 
 
 def hand_over(con, name: str, frame: pd.DataFrame, rows: bool = False) -> Table:
@@ -168,43 +167,38 @@ def literal(value: object) -> Value:
 # -- codes -----------------------------------------------------------------------------
 
 
-def distinct_codes(
-    events: Table, index: Table, keys: list[str], subjects: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Which patient (place in `subjects`, sorted) has which code (row of the table of codes).
+def distinct_codes(events: Table, index: Table, keys: list[str], subjects: np.ndarray) -> Coded:
+    """Which patient (place in `subjects`, sorted) has which code, which the columns `keys` make.
 
-    What makes a code are the columns `keys`; ``rows`` says how many events have it. Of events with
-    a ``time`` only what happened up to the index discharge (the day included) counts. Streamed.
+    Of events with a ``time`` only what happened up to the index discharge (the day included)
+    counts. Streamed.
     """
     known = events.inner_join(index.select("subject_id", "discharge_time"), "subject_id")
     if "time" in events.columns:
         known = known.filter(known["time"].date() <= known["discharge_time"].date())
     pairs = known.group_by(["subject_id", *keys]).aggregate(rows=known.count())
-    numbers: dict[tuple, int] = {}
-    counts = np.zeros(0, dtype=np.int64)
     row, number = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    tables, so_far = [collect(pairs.limit(0))[[*keys, "rows"]]], 0
     for batch in pairs.to_pyarrow_batches(chunk_size=_BATCH):
-        if not batch.num_rows:
-            continue
-        # Texts as categories: a million rows hold a few thousand different strings.
-        frame = batch.to_pandas(strings_to_categorical=True)
-        groups = frame.groupby(keys, observed=True, dropna=False, sort=False).ngroup()
-        _, first, local = np.unique(groups, return_index=True, return_inverse=True)
-        distinct = frame[keys].iloc[first].itertuples(index=False, name=None)
-        of_all = np.array([numbers.setdefault(k, len(numbers)) for k in distinct], dtype=np.int32)
-        counts = np.pad(counts, (0, len(numbers) - len(counts)))
-        np.add.at(counts, of_all[local], frame["rows"])
+        frame = batch.to_pandas()
+        groups = frame.groupby(keys, dropna=False, sort=False)
         row.append(np.searchsorted(subjects, frame["subject_id"]).astype(np.int32))
-        number.append(of_all[local])
+        number.append(groups.ngroup().to_numpy(np.int32) + so_far)
+        tables.append(groups["rows"].sum().reset_index())
+        so_far += len(tables[-1])
     # In the order of the codes, whatever order the engine's threads gave them.
-    codes = pd.DataFrame(list(numbers), columns=keys).assign(rows=counts)
-    order = codes.sort_values(keys, kind="stable").index.to_numpy()
-    place = np.empty(len(order), dtype=np.int32)
-    place[order] = np.arange(len(order))
-    codes = codes.iloc[order].reset_index(drop=True)
-    return np.concatenate(row), place[np.concatenate(number)], codes
+    groups = pd.concat(tables, ignore_index=True).groupby(keys, dropna=False)
+    place = groups.ngroup().to_numpy(np.int32)[np.concatenate(number)]
+    codes = groups["rows"].sum().reset_index()
+    return Coded(np.concatenate(row), place, codes, len(subjects))
 
 
 def collect(table: Table) -> pd.DataFrame:
     """The rows of a small lazy table."""
     return table.to_pyarrow().to_pandas()
+
+
+def totals(table: Table, **sums: Value) -> dict[str, int]:
+    """These counts and sums over a table, in one pass; 0 where there is nothing to sum."""
+    found = collect(table.aggregate(**sums)).iloc[0].fillna(0)
+    return {name: int(found[name]) for name in sums}

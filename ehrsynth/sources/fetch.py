@@ -7,7 +7,6 @@ import time
 import zipfile
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
 from ..files import NOT_UNZIPPED, atomic_path, read_json, sha256
@@ -17,11 +16,7 @@ log = logging.getLogger(__name__)
 
 URL_VARIABLE = "EHRSYNTH_DATA_URL"  # takes the place of the registry's address (a mirror)
 FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of the user's cache
-# Bytes come as published, or checksums are wrong. In so many seconds that many have to come.
-_PATIENCE, _LEAST = 15, 1_000
-_REQUEST: dict[str, Any] = {
-    "timeout": _PATIENCE, "headers": {"Accept-Encoding": "identity"}, "stream": True
-}  # fmt: skip
+_PATIENCE, _LEAST = 15, 1_000  # in so many seconds that many bytes have to come
 
 
 @cache
@@ -38,12 +33,11 @@ def _cache_folder(name: str) -> Path:
 
 def fetched(name: str) -> Path:
     """The folder with the fetched copy of this data set; how to get one, if there is none."""
-    entry = registry().get(name)
-    if entry is None:
+    if name not in registry():
         raise InputError(f"Data set {name} needs a file; give it with --data.")
     _refuse_credentialed(name)
     folder = _cache_folder(name)
-    if not all((folder / file).is_file() for file in entry["files"]):
+    if not all((folder / file).is_file() for file in registry()[name]["files"]):
         raise InputError(
             f"{name} is not here yet; run 'ehrsynth fetch {name}', or give its folder with --data."
         )
@@ -90,44 +84,24 @@ def fetch(
     files, sizes = entry["files"], entry["sizes"]
     missing = {file: known for file, known in files.items() if not _right(folder / file, known)}
     if "archive" not in entry:
-        for file, known in missing.items():
-            _download(name, url + file, folder / file, sizes[file], known, progress)
+        for file in missing:
+            with atomic_path(folder / file) as temporary:
+                _download(name, url + file, temporary, sizes[file], progress)
+                if not _right(temporary, files[file]):
+                    raise _wrong(url + file)
     elif missing:  # no archive is longer than what is in it, and its table of contents
         archive = folder / entry["archive"]
+        most = sum(sizes.values()) + 2**16
         try:
-            most = sum(sizes.values()) + 2**16
-            _download(name, url + archive.name, archive, most, None, progress)
+            with atomic_path(archive) as temporary:
+                _download(name, url + archive.name, temporary, most, progress)
             _unpack(archive, missing, sizes, folder, url + archive.name)
         finally:
             archive.unlink(missing_ok=True)
     return folder
 
 
-def _download(
-    name: str, address: str, path: Path, most: int, known: str | None, progress: bool
-) -> None:
-    """Download a file of at most so many bytes, and with this checksum if it is known."""
-    import requests
-
-    with atomic_path(path) as temporary:
-        try:
-            _save(address, temporary, most, progress)
-        except requests.HTTPError as error:
-            answer = str(error).partition(" for url")[0]
-            raise InputError(
-                f"{address} answers {answer}; the address may have changed, so download it by "
-                "hand and give the folder with --data."
-            ) from error
-        except requests.RequestException as error:
-            raise InputError(
-                f"Cannot download {address} (no connection?); go online and run 'ehrsynth fetch "
-                f"{name}' again, what is there is kept."
-            ) from error
-        if known is not None and not _right(temporary, known):
-            raise _wrong(address)
-
-
-def _save(address: str, path: Path, most: int, progress: bool) -> None:
+def _download(name: str, address: str, path: Path, most: int, progress: bool) -> None:
     """Save what an address answers, as long as it comes, and is no longer than it may be."""
     import requests
 
@@ -135,19 +109,18 @@ def _save(address: str, path: Path, most: int, progress: bool) -> None:
 
     def work() -> None:
         try:
-            with requests.get(address, **_REQUEST) as answer, open(path, "wb", 0) as file:
+            # As they are published: the checksums are those of what is packed.
+            how = {"Accept-Encoding": "identity"}
+            answer = requests.get(address, timeout=_PATIENCE, headers=how, stream=True)
+            with answer, open(path, "wb", 0) as file:
                 answer.raise_for_status()
-                length = answer.headers.get("Content-Length", "")
-                told, parts = int(length) if length.isdecimal() else 0, answer.iter_content(2**10)
-                while told <= most and file.tell() <= most and (part := next(parts, b"")):
+                for part in answer.iter_content(2**10):
                     file.write(part)
-                if max(told, file.tell()) > most:
-                    raise InputError(
-                        f"{address} is longer than the {most:,} bytes that it should have; it was "
-                        "not kept. Try again later, or download it by hand."
-                    )
-            if path.stat().st_size < told:
-                raise requests.ConnectionError("it ended too early")
+                    if file.tell() > most:
+                        raise InputError(
+                            f"{address} is longer than the {most:,} bytes that it should have; it "
+                            "was not kept. Try again later, or download it by hand."
+                        )
             ended.append(None)
         except Exception as error:
             ended.append(error)
@@ -161,10 +134,22 @@ def _save(address: str, path: Path, most: int, progress: bool) -> None:
             if time.monotonic() - since > _PATIENCE:
                 size, since = path.stat().st_size, time.monotonic()
                 if size - before < _LEAST:
-                    raise requests.ConnectionError("it comes too slowly")
+                    ended.append(requests.ConnectionError("it comes too slowly"))
                 before = size
-    if ended[0] is not None:
-        raise ended[0]
+    error = ended[0]
+    if isinstance(error, requests.HTTPError):
+        answer = str(error).partition(" for url")[0]
+        raise InputError(
+            f"{address} answers {answer}; the address may have changed, so download it by hand and "
+            "give the folder with --data."
+        ) from error
+    if isinstance(error, requests.RequestException):
+        raise InputError(
+            f"Cannot download {address} (no connection?); go online and run 'ehrsynth fetch "
+            f"{name}' again, what is there is kept."
+        ) from error
+    if error is not None:
+        raise error
 
 
 def _unpack(

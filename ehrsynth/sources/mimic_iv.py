@@ -39,16 +39,11 @@ _PRESSURE_TEXT = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*$"
 
 
 def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFrame]:
-    """The tables of :func:`scan` in memory, in the order of the files.
+    """The tables of :func:`scan` in memory, in the order of the files, with whole seconds.
 
     Parameters
     ----------
     data, include : as for :func:`scan`
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Times have whole seconds.
     """
     return _collected(scan(data, include=include))
 
@@ -75,11 +70,9 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bo
         the file. The DataFrame ``quality`` says what could not be used, and what became of it.
     """
     con = engine.connect() if con is None else con
-    layout = _layout(include)
-    files = {name: find_file(data, name) for name in layout}
-    paths = each(list(files.items()), "Reading", "files", progress)
-    read = {name: _from_file(con, name, path, layout[name]) for name, path in paths}
-    return _hospital(read, include, con)
+    files = [(name, find_file(data, name)) for name in _needed(include)]
+    paths = each(files, "Reading", "files", progress)
+    return _hospital({name: _from_file(con, name, path) for name, path in paths}, include, con)
 
 
 def from_frames(
@@ -87,10 +80,10 @@ def from_frames(
 ) -> dict[str, pd.DataFrame]:
     """The tables of :func:`load` from MIMIC-IV's own in memory."""
     con, read = engine.connect(), {}
-    for name, columns in _layout(include, raw).items():
-        used = [column for column in raw[name] if column.lower() in columns]
+    for name in _needed(include, raw):
+        used = [column for column in raw[name] if column.lower() in COLUMNS[name]]
         table = engine.hand_over(con, name, raw[name][used], rows=True)
-        read[name] = _checked(name, lambda _, table=table: table, columns, f"Table {name!r}", con)
+        read[name] = _checked(name, lambda _, table=table: table, f"Table {name!r}", con)
     return _collected(_hospital(read, include, con))
 
 
@@ -107,15 +100,13 @@ def from_database(raw: Mapping[str, Table], include: tuple[str, ...] = ()) -> di
     include : tuple of str
     """
     ordered = dict(raw) | {"omr": raw["omr"].mutate(**{engine.ROW: raw["omr"]["seq_num"]})}
-    read = {
-        name: _checked(name, lambda _, name=name: ordered[name], columns, f"Table {name!r}", None)
-        for name, columns in _layout(include, raw).items()
-    }
+    read = {name: _checked(name, lambda _, name=name: ordered[name], f"Table {name!r}", None)
+            for name in _needed(include, raw)}  # fmt: skip
     return _hospital(read, include)
 
 
-def _layout(include: Iterable[str], there: Collection[str] = COLUMNS) -> dict[str, dict[str, str]]:
-    """The columns that are used, by table; all of the tables must be `there`."""
+def _needed(include: Iterable[str], there: Collection[str] = COLUMNS) -> list[str]:
+    """The tables that are used; all of them must be `there`."""
     check_included(include)
     needed = {"hospital tables": ALWAYS} | {name: INCLUDED[name] for name in include}
     for made, names in needed.items():
@@ -123,7 +114,7 @@ def _layout(include: Iterable[str], there: Collection[str] = COLUMNS) -> dict[st
             raise InputError(
                 f"MIMIC-IV's table {lost[0]!r} is missing, which {made} are made from."
             )
-    return {name: COLUMNS[name] for names in needed.values() for name in names}
+    return [name for names in needed.values() for name in names]
 
 
 def find_file(data: str | Path, name: str) -> Path:
@@ -145,14 +136,13 @@ def _hosp(data: Path) -> Path:
     level = [data]
     for _ in range(_DEEPEST):
         paths = (path for folder in level for path in sorted(folder.iterdir()))
-        inside = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
-        found = [path for path in inside if path.name.lower() == "hosp"]
+        level = [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+        found = [path for path in level if path.name.lower() == "hosp"]
         if len(found) > 1:
             names = " and ".join(str(path) for path in found[:2])
             raise InputError(f"{data} holds more than one MIMIC-IV, {names}; give one of them.")
         if found:
             return found[0]
-        level = inside
     return data
 
 
@@ -169,10 +159,9 @@ def _hospital(
     admissions = raw["admissions"].rename(
         admit_time="admittime", discharge_time="dischtime", died_in_hospital="hospital_expire_flag"
     )
-    died = admissions["died_in_hospital"] == 1
     patients, admissions, wrong = quality.settle(
         raw["patients"].rename(sex="gender", death_date="dod"),
-        admissions.mutate(died_in_hospital=died),
+        admissions.mutate(died_in_hospital=admissions["died_in_hospital"] == 1),
         {"diagnoses": raw["diagnoses_icd"], "measurements": measurements}, "hospital",
     )  # fmt: skip
     if con is not None:
@@ -191,21 +180,21 @@ def _measurements(omr: Table) -> tuple[Table, list[Finding]]:
     """BMI and both numbers of each pressure, and how many results are none."""
     omr = omr.filter(omr["result_value"].notnull())
     pressure = omr.filter(omr["result_name"].startswith(PRESSURE))
-    values = {
-        MEASURED_BMI: (omr.filter(omr["result_name"] == BMI), lambda text: text),
-        SYSTOLIC: (pressure, lambda text: text.re_extract(_PRESSURE_TEXT, 1)),
-        DIASTOLIC: (pressure, lambda text: text.re_extract(_PRESSURE_TEXT, 2)),
-    }
     parts: list[Table] = []
     found: list[Finding] = []
-    for name, (rows, value) in values.items():
+    for name, rows, number in (
+        (MEASURED_BMI, omr.filter(omr["result_name"] == BMI), 0),
+        (SYSTOLIC, pressure, 1), (DIASTOLIC, pressure, 2),
+    ):  # fmt: skip
+        text = rows["result_value"]
+        value = text.re_extract(_PRESSURE_TEXT, number) if number else text
         part = rows.select(
             "subject_id", engine.ROW, time="chartdate", name=engine.literal(name),
-            value=value(rows["result_value"]).try_cast("float64"), unit=engine.literal(UNITS[name]),
+            value=value.try_cast("float64"), unit=engine.literal(UNITS[name]),
         )  # fmt: skip
         unreadable = part["value"].isnull()
         if name != DIASTOLIC:  # it is written with the other one
-            what = "a BMI that is no number" if name == MEASURED_BMI else "no pressure like 110/70"
+            what = "no pressure like 110/70" if number else "a BMI that is no number"
             found += quality.counted(part, "omr", [(what, unreadable, "counted as not measured")])
         parts.append(part.filter(~unreadable))
     quality.refuse_most(found)
@@ -213,10 +202,7 @@ def _measurements(omr: Table) -> tuple[Table, list[Finding]]:
 
 
 def _events(name: str, raw: Mapping[str, Table]) -> Table:
-    """``subject_id``, ``time``, and ``code`` and ``label``, or a ``drug`` as it was written.
-
-    What drugs are dissolved in is left out; labs are results outside of the laboratory's range.
-    """
+    """``subject_id``, ``time``, and ``code`` and ``label``, or a ``drug`` as it was written."""
     if name == "procedures":
         done, titles = raw["procedures_icd"], raw["d_icd_procedures"]
         named = done.left_join(titles, ["icd_version", "icd_code"])
@@ -226,16 +212,16 @@ def _events(name: str, raw: Mapping[str, Table]) -> Table:
         )
     if name == "medications":
         given = raw["prescriptions"]
+        # What drugs are dissolved in is left out.
         given = given.filter((given["drug_type"] != "BASE").fill_null(True))
         given = given.filter(given["drug"].notnull(), given["starttime"].notnull())
         return given.select("subject_id", "drug", time="starttime")
     tests, items = raw["labevents"], raw["d_labitems"]
-    above = (tests["valuenum"] > tests["ref_range_upper"]).fill_null(False)
-    below = (tests["valuenum"] < tests["ref_range_lower"]).fill_null(False)
-    tests = tests.mutate(flag=above.ifelse("high", "low")).filter(above | below)
+    high = tests["valuenum"] > tests["ref_range_upper"]
+    low = tests["valuenum"] < tests["ref_range_lower"]
+    tests = tests.mutate(flag=high.ifelse("high", "low")).filter(high | low)
     named = tests.left_join(items, "itemid")
-    flag = named["flag"]
-    code = named["itemid"].cast("string")
+    flag, code = named["flag"], named["itemid"].cast("string")
     label = named["label"].coalesce(code) + ", " + named["fluid"].fill_null("").lower() + ", "
     return named.select("subject_id", time="charttime", code=code + "_" + flag, label=label + flag)
 
@@ -257,25 +243,27 @@ def _collected(tables: Mapping[str, Table]) -> dict[str, pd.DataFrame]:
 # -- typed and checked -----------------------------------------------------------------
 
 
-def _from_file(con, name: str, path: Path, columns: Mapping[str, str]) -> tuple[Table, list]:
+def _from_file(con, name: str, path: Path) -> tuple[Table, list[Finding]]:
     make = partial(engine.read_file, con, path)
     try:
         # The tables of INCLUDED can be much larger, of which little is used.
-        return _checked(name, make, columns, path, con if name in ALWAYS else None)
+        return _checked(name, make, path, con if name in ALWAYS else None)
     except InputError:
         raise
     except Exception as error:  # every engine has its own kinds and words for a broken file
         if path.suffix.lower() == ".parquet":
             read_table(path)
         else:
-            read_columns(path, columns)
+            read_columns(path, COLUMNS[name])
         raise InputError(
             f"{path} cannot be read by the engine; check that it is a plain CSV file."
         ) from error
 
 
-def _checked(name: str, make, columns: Mapping[str, str], where: object, con) -> tuple[Table, list]:
-    table, found = cells.read(name, columns, make, where, con, rows=name == "omr", complete=True)
+def _checked(name: str, make, where: object, con) -> tuple[Table, list[Finding]]:
+    """A typed table of which the row numbers of ``omr`` are kept, and what is wrong with it."""
+    columns, rows = COLUMNS[name], name == "omr"
+    table, found = cells.read(name, columns, make, where, con, rows=rows, complete=True)
     if name not in ALWAYS:
         return table, found
     table, twice = cells.once(name, _KEYS.get(name), table, where)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import InputError, check_choice
+from ..errors import InputError
 from . import engine, quality
 from .engine import Table
 from .omop_files import read
@@ -40,10 +40,11 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
     return {n: t if isinstance(t, pd.DataFrame) else engine.collect(t) for n, t in tables}
 
 
-def scan(
-    data: str | Path, con=None, include: tuple[str, ...] = (), visits: str | None = None
-) -> dict[str, Table]:
+def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str, Table]:
     """Read the hospital tables, lazily.
+
+    Admissions are inpatient stays if at least half of the people with a condition have one, else
+    visits of every kind if as many have one, else the days with a condition.
 
     Parameters
     ----------
@@ -55,9 +56,6 @@ def scan(
         A DuckDB of :func:`ehrsynth.sources.engine.connect`; by default one of its own.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, by standard concept.
-    visits : {"inpatient", "all", "days"}, optional
-        What counts as an admission; by default the first of them that at least half of the people
-        with a condition have. Of "days" every day with a condition is one.
 
     Returns
     -------
@@ -74,7 +72,7 @@ def scan(
     conditions = engine.store(con, _conditions(raw["condition_occurrence"], raw["concept"]))
     has_icd = conditions["icd_code"].notnull()
     events = {"conditions": conditions, "measurements": _measurements(raw)}
-    kind, admissions = _kind(_visits(raw["visit_occurrence"], conditions), visits)
+    kind, admissions = _kind(_visits(raw["visit_occurrence"], conditions))
     patients, admissions, wrong = quality.settle(
         _patients(raw), admissions, events, "inpatient" if kind == "inpatient" else "visits"
     )
@@ -104,8 +102,7 @@ def _patients(raw: Mapping[str, Table]) -> Table:
     person = raw["person"]
     written = person["gender_source_value"].upper()
     sex = written.startswith("F").ifelse("F", written.startswith("M").ifelse("M", None))
-    for concept, name in _SEXES.items():
-        sex = (person["gender_concept_id"] == concept).fill_null(False).ifelse(name, sex)
+    sex = person["gender_concept_id"].substitute(_SEXES, else_=sex)
     patients = person.select(
         subject_id="person_id", sex=sex, anchor_age=engine.literal(0), anchor_year="year_of_birth"
     )
@@ -117,12 +114,10 @@ def _patients(raw: Mapping[str, Table]) -> Table:
 def _race(person: Table, concepts: Table) -> Table:
     """``person_id`` and ``race``, in the words that the cohort knows."""
     table = person.left_join(concepts, person["race_concept_id"] == concepts["concept_id"])
-    concept = table["race_concept_id"]
-    named = (concept > 0).fill_null(False).ifelse(table["concept_name"], None)
-    race = named.coalesce(table["race_source_value"])
-    for number, name in _RACES.items():
-        race = (concept == number).fill_null(False).ifelse(name, race)
-    hispanic = (table["ethnicity_concept_id"] == _KNOWN["hispanic"]).fill_null(False)
+    concept, written = table["race_concept_id"], table["race_source_value"]
+    named = (concept > 0).ifelse(table["concept_name"], None).coalesce(written)
+    race = concept.substitute(_RACES, else_=named)
+    hispanic = table["ethnicity_concept_id"] == _KNOWN["hispanic"]
     return table.select("person_id", race=hispanic.ifelse(HISPANIC, race))
 
 
@@ -141,10 +136,10 @@ def _conditions(condition: Table, concept: Table) -> Table:
              for v, pattern in _KNOWN["icd"].items()}  # fmt: skip
     nine = looks[9] & (~looks[10] | ~both | old)
     ten = looks[10] & ~nine
-    from_concept = table["vocabulary"].notnull()
     version = nine.ifelse(9, ten.ifelse(10, None))
-    version = from_concept.ifelse((table["vocabulary"] == "ICD9CM").ifelse(9, 10), version)
     code = (nine | ten).ifelse(value, None)
+    from_concept = table["vocabulary"].notnull()
+    version = from_concept.ifelse((table["vocabulary"] == "ICD9CM").ifelse(9, 10), version)
     code = from_concept.ifelse(table["named"], code)
     standard = table["condition_concept_id"].nullif(0)
     return table.select(
@@ -176,26 +171,22 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
     return {"inpatient": inpatient.drop("kind"), "all": table.drop("kind"), "days": days}
 
 
-def _kind(kinds: Mapping[str, Table], wanted: str | None) -> tuple[str, Table]:
-    """The kind of visits that is wanted, else the most telling one that is common enough."""
-    if wanted is not None:
-        check_choice("kind of visits", wanted, kinds)
-    counted = {name: t.aggregate(n=t["subject_id"].nunique()) for name, t in kinds.items()}
-    people = {name: int(engine.collect(count)["n"].iloc[0]) for name, count in counted.items()}
-    enough = [name for name, n in people.items() if n and n >= _ENOUGH * people["days"]]
-    if not enough:
-        raise InputError("The OMOP database has no visits and no conditions; check its tables.")
-    kind = wanted or enough[0]
-    log.info("Admissions are %s.", VISITS[kind])
-    return kind, kinds[kind]
+def _kind(kinds: Mapping[str, Table]) -> tuple[str, Table]:
+    """The most telling kind of visits that is common enough."""
+    people = {name: int(t["subject_id"].nunique().execute()) for name, t in kinds.items()}
+    for kind, n in people.items():
+        if n and n >= _ENOUGH * people["days"]:
+            log.info("Admissions are %s.", VISITS[kind])
+            return kind, kinds[kind]
+    raise InputError("The OMOP database has no visits and no conditions; check its tables.")
 
 
 def _measurements(raw: Mapping[str, Table]) -> Table:
     table, parts = raw["measurement"], []
     for name, (concept, loinc) in _KNOWN["measured"].items():
-        by_concept = (table["measurement_concept_id"] == concept).fill_null(False)
-        by_loinc = (table["measurement_source_value"] == loinc).fill_null(False)
-        rows = table.filter(by_concept | by_loinc, table["value_as_number"].notnull())
+        wanted = table["measurement_concept_id"] == concept
+        wanted |= table["measurement_source_value"] == loinc
+        rows = table.filter(wanted, table["value_as_number"].notnull())
         parts.append(rows.select(
             subject_id="person_id", row="measurement_id", time="measurement_date",
             name=engine.literal(name), value="value_as_number", unit=engine.literal(UNITS[name]),
@@ -211,8 +202,8 @@ def _included(name: str, raw: Mapping[str, Table], concepts: Table) -> Table:
     if name != "labs":
         return _labeled(events.select(**named), concepts)
     value = events["value_as_number"]
-    high, low = (value > events["range_high"]), (value < events["range_low"])
-    flag = high.fill_null(False).ifelse("high", low.fill_null(False).ifelse("low", None))
+    high = (value > events["range_high"]).ifelse("high", None)
+    flag = high.coalesce((value < events["range_low"]).ifelse("low", None))
     events = events.select(**named, flag=flag)
     events = _labeled(events.filter(events["flag"].notnull()), concepts, "flag")
     flag = events["flag"]

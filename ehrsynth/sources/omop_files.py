@@ -31,12 +31,13 @@ def read(con, data: str | Path, more: Iterable[str]) -> tuple[dict[str, Table], 
 
     ``con`` is a DuckDB. A table that is not needed may be missing or empty.
     """
-    find = _server(con, str(data)) if engine.is_url(data) else _finder(con, Path(data))
-    data = engine.without_password(data)
+    names = list(dict.fromkeys([*_NEEDED, *_OFTEN, *more]))
+    find = _on_server if engine.is_url(data) else _in_files
+    written, data = find(con, str(data), names), engine.without_password(data)
     raw: dict[str, Table] = {}
     found: list[Finding] = []
-    for name in dict.fromkeys([*_NEEDED, *_OFTEN, *more]):
-        where, table = find(name) or ("", None)
+    for name in names:
+        where, table = written.get(name, ("", None))
         # Some were loaded with their header as the only row.
         heading = table is not None and all(re.fullmatch(r"column\d+", c) for c in table.columns)
         if table is not None and len(engine.collect(table.limit(2))) > heading:
@@ -57,53 +58,49 @@ def read(con, data: str | Path, more: Iterable[str]) -> tuple[dict[str, Table], 
     return raw, found + twice
 
 
-# -- finding the tables ----------------------------------------------------------------
+# -- the tables as they are written, by name, each with what to call it ----------------
 
 
-def _finder(con, path: Path):
-    """A function from a table's name to (what to call it, its lazy table), or None."""
-    if path.is_dir():
-        return lambda name: _file(con, path, path, name)
-    if not zipfile.is_zipfile(path):
-        return _database(con, path)
+def _in_files(con, data: str, names: list[str]) -> dict[str, tuple[str, Table]]:
+    path, written = Path(data), {}
+    if not path.is_dir() and not zipfile.is_zipfile(path):
+        return _in_database(con, path, names)
+    folder = path if path.is_dir() else _unzipped(con, path, names)
+    for file in sorted(folder.rglob("*")):
+        name = _table_of(file.name)
+        if name in names and name not in written and file.is_file():
+            label = str(file) if folder == path else f"{file.name} in {path}"
+            try:
+                written[name] = label, engine.read_file(con, file, tabs=_has_tabs(file))
+            except Exception as error:  # the engine has kinds of its own
+                raise InputError(
+                    f"{label} cannot be read ({reason(error)}); check that it is a plain CSV file "
+                    "in UTF-8."
+                ) from error
+    return written
+
+
+def _unzipped(con, path: Path, names: list[str]) -> Path:
+    """A folder with these tables out of a zip file, as long as the engine lives."""
     folder = temporary_folder()
     weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
-
-    def find(name: str):
-        try:
-            with zipfile.ZipFile(path) as zipped:
-                for member in zipped.namelist():
-                    # Apple's archiver adds a hidden twin of every file.
-                    if _table_of(member) == name and "__MACOSX" not in member:
-                        about = zipped.getinfo(member)
-                        check_room(f"{member} in {path}", about.compress_size, about.file_size)
-                        zipped.extract(member, folder)
-        except NOT_UNZIPPED as error:
-            raise InputError(
-                f"{path} cannot be unpacked ({reason(error)}); pack it anew."
-            ) from error
-        return _file(con, folder, path, name)
-
-    return find
+    try:
+        with zipfile.ZipFile(path) as zipped:
+            for about in zipped.infolist():
+                # Apple's archiver adds a hidden twin of every file.
+                if _table_of(about.filename) in names and "__MACOSX" not in about.filename:
+                    label = f"{about.filename} in {path}"
+                    check_room(label, about.compress_size, about.file_size)
+                    zipped.extract(about, folder)
+    except NOT_UNZIPPED as error:
+        raise InputError(f"{path} cannot be unpacked ({reason(error)}); pack it anew.") from error
+    return folder
 
 
 def _table_of(file: str) -> str:
     """The table that a file of this name holds ("CDM/PERSON.csv" is person's), or ""."""
     name = Path(file).name.lower()
     return next((name.removesuffix(end) for end in TABLE_SUFFIXES if name.endswith(end)), "")
-
-
-def _file(con, folder: Path, where: Path, name: str) -> tuple[str, Table] | None:
-    paths = [p for p in sorted(folder.rglob("*")) if _table_of(p.name) == name and p.is_file()]
-    if not paths:
-        return None
-    label = str(paths[0]) if where == folder else f"{paths[0].name} in {where}"
-    try:
-        return label, engine.read_file(con, paths[0], tabs=_has_tabs(paths[0]))
-    except Exception as error:  # the engine has kinds of its own
-        raise InputError(
-            f"{label} cannot be read ({reason(error)}); check that it is a plain CSV file in UTF-8."
-        ) from error
 
 
 def _has_tabs(path: Path) -> bool:
@@ -115,7 +112,7 @@ def _has_tabs(path: Path) -> bool:
         return "\t" in file.readline()
 
 
-def _database(con, path: Path):
+def _in_database(con, path: Path, names: list[str]) -> dict[str, tuple[str, Table]]:
     wanted = "give a folder or zip file of OMOP tables, or a DuckDB file"
     if not path.is_file():
         raise InputError(f"{path} does not exist; {wanted}.")
@@ -132,34 +129,25 @@ def _database(con, path: Path):
         con.con.execute("SET lock_configuration = true")
     except Exception as error:  # the engine has kinds of its own
         raise InputError(f"{path} cannot be opened ({reason(error)}); {wanted}.") from error
-    schemas: dict[str, dict[str, str]] = {}
-    for schema, table in con.con.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'omop'"
-    ).fetchall():
-        schemas.setdefault(schema, {})[table.lower()] = table
-    views = con.con.execute(
-        "SELECT view_name FROM duckdb_views() WHERE database_name = 'omop' AND NOT internal"
+    rows = con.con.execute(
+        "SELECT schema_name, table_name, false FROM duckdb_tables() WHERE database_name = 'omop' "
+        "UNION ALL SELECT schema_name, view_name, true FROM duckdb_views() "
+        "WHERE database_name = 'omop' AND NOT internal"
     ).fetchall()
-    refused = {str(view).lower() for (view,) in views}
-    if not schemas and refused:
-        raise InputError(f"{path} holds views only, which could read any file; make them tables.")
-    most = _fullest(schemas)
-
-    def find(name: str):
-        if name in refused and name not in schemas[most]:
+    schemas = {schema: {table.lower(): table for its, table, view in rows
+                        if its == schema and not view} for schema, _, _ in rows}  # fmt: skip
+    most, tables = _fullest(schemas)
+    for name in {view.lower() for _, view, is_view in rows if is_view} & set(names):
+        if name not in tables:
             raise InputError(
                 f"{name} in {path} is a view, which could read anything; make a table of it."
             )
-        table = schemas.get(most, {}).get(name)
-        if table is None:
-            return None
-        return f"{name} in {path}", con.table(table, database=("omop", most))
-
-    return find
+    return {name: (f"{name} in {path}", con.table(tables[name], database=("omop", most)))
+            for name in names if name in tables}  # fmt: skip
 
 
-def _server(con, url: str):
-    """The tables of a database on a server; of each, the columns that are used are copied."""
+def _on_server(con, url: str, names: list[str]) -> dict[str, tuple[str, Table]]:
+    """From a database on a server; of each table, the columns that are used are copied."""
     import ibis
 
     shown = engine.without_password(url)
@@ -172,20 +160,19 @@ def _server(con, url: str):
             f"{shown} cannot be opened ({type(error).__name__}); check name, password and server, "
             'and install what reads it, for PostgreSQL: pip install "ehrsynth[postgres]".'
         ) from None
-    most = _fullest(schemas)
+    most, tables = _fullest(schemas)
     log.info("The tables are those of the schema %s of %s.", most, shown)
-
-    def find(name: str):
-        if name not in schemas.get(most, {}):
-            return None
-        table = remote.table(schemas[most][name], database=most)
-        used = [column for column in table.columns if column.lower() in TABLES[name]]
-        few = table.select(*used) if used else table.limit(2)
-        return f"{name} in {shown}", engine.copy(con, few)
-
-    return find
+    written = {}
+    for name in names:
+        if name in tables:
+            table = remote.table(tables[name], database=most)
+            used = [column for column in table.columns if column.lower() in TABLES[name]]
+            few = table.select(*used) if used else table.limit(2)
+            written[name] = f"{name} in {shown}", engine.copy(con, few)
+    return written
 
 
-def _fullest(schemas: dict[str, dict[str, str]]) -> str:
-    """The schema that has most of the tables that are used."""
-    return max(schemas, key=lambda s: (len(set(schemas[s]) & set(TABLES)), s == "main"), default="")
+def _fullest(schemas: dict[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
+    """The schema that has most of the tables that are used, and its tables."""
+    most = max(schemas, key=lambda s: (len(schemas[s].keys() & TABLES), s == "main"), default="")
+    return most, schemas.get(most, {})

@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import InputError, first_bad, some
 from ..kinds import shown
 from ..protection import LEAST_PATIENTS, told
-from .engine import ROW, Table, Value, collect, literal
+from .engine import ROW, Table, Value, collect, literal, totals
 from .tables import LONGEST_LIFE
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,10 @@ def counted(
     table: Table, name: str, rules: Sequence[tuple[str, Value, str]]
 ) -> tuple[Finding, ...]:
     """How many rows of a table break each rule (what, which rows, what is done); in one pass."""
-    sums = {str(i): wrong.fill_null(False).sum() for i, (_, wrong, _) in enumerate(rules)}
-    found = collect(table.aggregate(rows=table.count(), **sums)).iloc[0].fillna(0).astype(int)
-    return tuple(
-        Finding(name, what, int(found[str(i)]), int(found["rows"]), done)
-        for i, (what, _, done) in enumerate(rules) if found[str(i)]
-    )  # fmt: skip
+    sums = {what: wrong.fill_null(False).sum() for what, wrong, _ in rules}
+    found = totals(table, rows=table.count(), **sums)
+    return tuple(Finding(name, what, found[what], found["rows"], done)
+                 for what, _, done in rules if found[what])  # fmt: skip
 
 
 # -- the rules -------------------------------------------------------------------------
@@ -72,18 +70,16 @@ def settle(
     before. A database of many sources goes on after a death, with paperwork that is left out: stays
     that begin later, and other visits from the day itself.
     """
-    life = patients["death_date"].year() - _born(patients)
-    never = (~life.between(0, LONGEST_LIFE)).fill_null(False)
+    never = ~(patients["death_date"].year() - _born(patients)).between(0, LONGEST_LIFE)
     found = [*counted(patients, "patients", [(f"a death {_NEVER}", never, _NOT_USED)])]
     patients = patients.mutate(death_date=never.ifelse(None, patients["death_date"]))
     admissions, more = _possible(patients, admissions)
-    found += more
     begin, last = admissions["admit_time"], kind == "hospital"
     seen = admissions.group_by("subject_id").aggregate(seen=begin.max() if last else begin.min())
     joined = patients.left_join(seen, "subject_id").select(*patients.columns, "seen")
-    dead = (joined["death_date"].date() < joined["seen"].date()).fill_null(False)
+    dead = joined["death_date"].date() < joined["seen"].date()
     what = f"a death before the {'last' if last else 'first'} admission begins"
-    found += counted(joined, "patients", [(what, dead, _NOT_USED)])
+    found += [*more, *counted(joined, "patients", [(what, dead, _NOT_USED)])]
     patients = joined.mutate(death_date=dead.ifelse(None, joined["death_date"])).drop("seen")
     if not last:
         known = _with_patient(admissions, patients)
@@ -109,7 +105,7 @@ def _possible(patients: Table, admissions: Table) -> tuple[Table, tuple[Finding,
     never = (~(begin.year() - known["born"]).between(0, LONGEST_LIFE)).fill_null(False)
     lost = nobody | never
     backwards = ((end < begin) & ~lost).fill_null(False)
-    endless = (end.isnull() | (end.year() - known["born"] > LONGEST_LIFE).fill_null(False)) & ~lost
+    endless = (end.isnull() | (end.year() - known["born"] > LONGEST_LIFE)) & ~lost
     taken = "taken to end as it begins"
     found = counted(known, "admissions", [
         ("no such patient", nobody, "left out"),
@@ -154,9 +150,8 @@ def missed_codes(missed: pd.DataFrame, n: int) -> list[Finding]:
         what += f" (among them {some(few)})" if len(few) else ""
         if sure.sum() > len(listed):
             what += f", or by less than in the {_MOST_LISTED} that are listed"
-        found.append(
-            Finding("the phecodes that one version misses", what, rest, len(missed), _AS_MAPPED)
-        )
+        where = "the phecodes that one version misses"
+        found.append(Finding(where, what, rest, len(missed), _AS_MAPPED))
     return found
 
 
@@ -177,10 +172,8 @@ def refuse_first(table: Table, column: str, what: str, wrong: Value, where: obje
     import ibis
 
     order = {"order_by": ROW} if ROW in table.columns else {}
-    rows = table.select(
-        value=table[column].cast("string"), row=ibis.row_number().over(**order),
-        wrong=wrong.fill_null(False),
-    )  # fmt: skip
+    text, row = table[column].cast("string"), ibis.row_number().over(**order)
+    rows = table.select(value=text, row=row, wrong=wrong)
     first = collect(rows.filter(rows["wrong"]).order_by("row").limit(1)).iloc[0]
     value = "" if pd.isna(first["value"]) else str(first["value"])
     alike = collect(rows.filter(rows["value"] == value).limit(LEAST_PATIENTS))["value"]
@@ -203,7 +196,5 @@ def _refuse(column: object, where: object, should: str, row: int) -> NoReturn:
 
 def check_columns(found: Iterable[str], wanted: Iterable[str], where: object) -> None:
     """Raise for the first of the wanted columns that is not there."""
-    there = set(found)
-    for name in wanted:
-        if name not in there:
-            raise InputError(f"Column {name!r} is missing from {where}.")
+    if missing := [name for name in wanted if name not in set(found)]:
+        raise InputError(f"Column {missing[0]!r} is missing from {where}.")

@@ -50,9 +50,8 @@ def check_tables(tables: Mapping[str, object], include: Iterable[str] = ()) -> N
     for name in ("admissions", "diagnoses", "measurements", "patients"):
         if name not in tables:
             raise InputError(f"The table {name!r} is missing from the hospital tables.")
-    for name in include:
-        if name not in tables:
-            raise InputError(f"These tables were read without {name}; read them with include.")
+    if missing := [name for name in include if name not in tables]:
+        raise InputError(f"These tables were read without {missing[0]}; read them with include.")
 
 
 def check_included(include: Iterable[str]) -> None:

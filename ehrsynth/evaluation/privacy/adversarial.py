@@ -12,6 +12,7 @@ import numpy as np
 
 from ...statistics import Estimate, NotComputable, nearest_distance, normal_interval
 from ..setting import Setting
+from .success import nearer
 
 
 def adversarial_accuracy(
@@ -25,21 +26,14 @@ def adversarial_accuracy(
     `ties`: the published 0 gives far less than 0.5 for equal distributions of sparse records.
     Chapter privacy, "Nearest-neighbor adversarial accuracy".
     """
-    tables = (to_other, to_own), (other_to, other_to_own)
-    return float(np.mean([_at_home(*table, ties).mean() for table in tables]))
-
-
-def _at_home(to_other: np.ndarray, to_own: np.ndarray, ties: float) -> np.ndarray:
-    """1 for each record that is nearer to its own table, `ties` for a tie."""
-    return (to_other > to_own) + ties * (to_other == to_own)
+    tables = (to_own, to_other), (other_to_own, other_to)
+    return float(np.mean([nearer(*table, ties).mean() for table in tables]))
 
 
 def _privacy_loss(
     pairs: Iterable[tuple[np.ndarray, ...]], queries: int, rng: np.random.Generator, ties: float
 ) -> Estimate:
-    """Accuracy of the first pair of tables minus accuracy of the second, with interval; of at most
-    `queries` records a table.
-    """
+    """Accuracy of the first pair of tables minus that of the second, of so many records a table."""
     accuracy, variance = [], 0.0
     for pair in pairs:
         if min(map(len, pair)) < 5:
@@ -50,7 +44,7 @@ def _privacy_loss(
             for own, other, rows in zip(pair, reversed(pair), asked, strict=True)
         ]
         accuracy.append(adversarial_accuracy(*near[0], *near[1], ties=ties))
-        variance += sum(_at_home(*two, ties).var() / len(two[0]) / 4 for two in near)
+        variance += sum(nearer(own, other, ties).var() / len(own) / 4 for other, own in near)
     return normal_interval(accuracy[0] - accuracy[1], float(np.sqrt(variance)))
 
 
@@ -66,9 +60,7 @@ def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
 
 
 def _ties_half(setting: Setting, rng: np.random.Generator) -> Estimate:
-    """Ties count half, and only the larger table of a pair is cut: cutting all to holdout's size,
-    as published, hides most copies, because a copied patient is rarely in both samples.
-    """
+    """Ties count half; only the larger table of a pair is cut, since a cut of all hides copies."""
     chosen = []
     for side in (setting.holdout, setting.train):
         n = min(len(side), len(setting.candidate))

@@ -76,19 +76,17 @@ def _risk(sums: np.ndarray, weights: np.ndarray) -> float:
 
 def _entropy(values: np.ndarray) -> float:
     """Entropy in nats of a column; a continuous one is counted in whole units, as published."""
-    values = values[~np.isnan(values)]
-    shares = np.unique(np.floor(values), return_counts=True)[1] / max(len(values), 1)
-    return float(entr(shares).sum())
+    counts = np.unique(np.floor(values[~np.isnan(values)]), return_counts=True)[1]
+    return float(entr(counts / max(counts.sum(), 1)).sum())
 
 
 class _Attributes:
     """What an attacker knows of a patient (at most half of the codes) and what he wants to know."""
 
     def __init__(self, setting: Setting):
-        names, kinds, _ = map(np.array, zip(*setting.encoder.layout, strict=True))
-        schema, train = setting.schema, setting.train
-        self.names, self.continuous, used = names, kinds == "continuous", kinds != "missing"
-        self.known = used & np.isin(names, schema.of_role("demographic", "outcome"))
+        self.names, kinds, _ = map(np.array, zip(*setting.encoder.layout, strict=True))
+        train, used, self.continuous = setting.train, kinds != "missing", kinds == "continuous"
+        self.known = used & np.isin(self.names, setting.schema.of_role("demographic", "outcome"))
         codes = np.flatnonzero(used & ~self.known & ~self.continuous)
         share = train.matrix.mean(axis=0, dtype=np.float64)
         ranked = codes[np.argsort(-share[codes], kind="stable")]
@@ -99,10 +97,10 @@ class _Attributes:
         share[self.continuous] = 0
         entropies = entr(share) + entr(1 - share)
         for column in np.flatnonzero(self.secret & self.continuous):
-            entropies[column] = _entropy(train.frame[names[column]].to_numpy(np.float32))
-        if entropies[self.secret].sum() == 0:
+            entropies[column] = _entropy(train.frame[self.names[column]].to_numpy(np.float32))
+        if (total := entropies[self.secret].sum()) == 0:
             raise NotComputable("the columns to guess never vary")
-        self.weights = entropies[self.secret] / entropies[self.secret].sum()
+        self.weights = entropies[self.secret] / total
 
     def parts(self, side: Side, rows: np.ndarray | slice) -> list[np.ndarray]:
         """Known and secret columns: 0/1, continuous ones in their own units (NaN: missing)."""
@@ -138,10 +136,10 @@ def _attacks(
     risks, resampled = [], []
     for side, rows in zip(sides, chosen, strict=True):
         parts, n = attributes.attack(side, rows, released), len(rows)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), 200).astype(float)
-        sums = np.stack([drawn @ parts[0], drawn @ parts[1]], axis=1)
         risks.append(_risk(parts.sum(axis=1), attributes.weights))
-        resampled.append([_risk(s, attributes.weights) for s in sums])
+        drawn = rng.multinomial(n, np.full(n, 1 / n), 200).astype(float)
+        sums = (drawn @ parts).swapaxes(0, 1)
+        resampled.append([_risk(one, attributes.weights) for one in sums])
     return risks, np.array(resampled)
 
 

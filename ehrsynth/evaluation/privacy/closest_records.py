@@ -7,6 +7,7 @@ about 1 for a copy of train. Both groups are cut to the same size.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,15 +20,16 @@ from ...statistics import (
     normal_interval,
 )
 from ..setting import Setting
+from .success import nearer
 
 GROUPS = 10  # of real patients, for the jackknife
 
 
 class ClosestRecords(NamedTuple):
-    """Distances of synthetic patients to their two nearest used and held-out patients.
+    """Distances of synthetic patients to their two nearest in each group of used and held-out ones.
 
-    One real patient can be the nearest of very many, so that intervals come from leaving out
-    groups of them. Chapter privacy, "Near copies, and the one who stands out".
+    One real patient can be the nearest of very many, so intervals come from leaving out groups.
+    Chapter privacy, "Near copies, and the one who stands out".
     """
 
     train: np.ndarray  # (groups, synthetic patients, 2)
@@ -48,19 +50,20 @@ class ClosestRecords(NamedTuple):
             for x in real
         ))  # fmt: skip
 
-    def compare(self, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
-        """Mean over synthetic patients, with the jackknife over real ones, of a function of the
-        distances to the two nearest used and held-out patients (each of shape (synthetic, 2)).
+    def share(self, of: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+        """Share of synthetic patients of whom a number of the two distances is smaller for used
+        patients than for held-out ones, with the jackknife over real ones.
         """
 
         def scored(*tables: np.ndarray) -> np.ndarray:
-            return scores(*(np.sort(np.concatenate(x, axis=1), axis=1)[:, :2] for x in tables))
+            two = [np.sort(np.concatenate(x, axis=1), axis=1)[:, :2] for x in tables]
+            return nearer(of(two[0]), of(two[1]))
 
-        train, holdout = self.train, self.holdout
-        whole, groups = scored(train, holdout), range(len(train))
-        fewer_train = [scored(np.delete(train, g, axis=0), holdout).mean() for g in groups]
-        fewer_holdout = [scored(train, np.delete(holdout, g, axis=0)).mean() for g in groups]
-        variance = sum(jackknife_variance(np.array(x)) for x in (fewer_train, fewer_holdout))
+        whole, variance = scored(*self), 0.0
+        for i, table in enumerate(self):
+            fewer = (np.delete(table, group, axis=0) for group in range(len(table)))
+            left_out = [scored(*self[:i], part, *self[i + 1 :]).mean() for part in fewer]
+            variance += jackknife_variance(np.array(left_out))
         return normal_interval(whole.mean(), np.sqrt(whole.var() / len(whole) + variance))
 
 
@@ -71,24 +74,11 @@ def distance_ratio(two: np.ndarray) -> np.ndarray:
     return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
 
 
-def _wins(train: np.ndarray, holdout: np.ndarray) -> np.ndarray:
-    """1 where the used patients are nearer, 0 where the held-out ones are, half for a tie."""
-    return (train < holdout) + 0.5 * (train == holdout)
-
-
-def _closer_to_train(setting: Setting, rng: np.random.Generator) -> Estimate:
-    closest = setting.once(ClosestRecords.of)
-    return closest.compare(lambda train, holdout: _wins(train[:, 0], holdout[:, 0]))
-
-
-def _one_stands_out(setting: Setting, rng: np.random.Generator) -> Estimate:
-    closest = setting.once(ClosestRecords.of)
-    return closest.compare(
-        lambda train, holdout: _wins(distance_ratio(train), distance_ratio(holdout))
-    )
+def _closer(setting: Setting, rng: np.random.Generator, of=lambda two: two[:, 0]) -> Estimate:
+    return setting.once(ClosestRecords.of).share(of)
 
 
 COMPUTE = {
-    ("closer_to_train", "corrected"): _closer_to_train,
-    ("nearest_neighbor_distance_ratio", "corrected"): _one_stands_out,
+    ("closer_to_train", "corrected"): _closer,
+    ("nearest_neighbor_distance_ratio", "corrected"): partial(_closer, of=distance_ratio),
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...statistics import Z95, Estimate, NotComputable, normal_interval, wilson
 from ..setting import Setting
-from .reference import Attacked, attacked
+from .reference import attacked
 
 NEAR = 0.02  # of the columns
 CARRIERS = (3, 40)  # attacked patients who carry a code that is called rare
@@ -28,7 +28,7 @@ def _digests(rows: np.ndarray) -> list[bytes]:
 
 
 def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Which released records are the same as a real one in every encoded column.
+    """Which released records equal a real one in every encoded column.
     Chapter privacy, "Copies, and the distance to the closest record".
     """
     known = set(_digests(real))
@@ -36,11 +36,8 @@ def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 
 def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
-    """How many held-out records equal a used one, if more than by chance (else 0).
-
-    By chance, a held-out record has an equal one in train as often as a used record has another
-    there; more is an excess of three standard errors and of one record in 100.
-    Chapter privacy, "What these tests cannot show".
+    """How many held-out records equal a used one, beyond how often a used one equals another; 0 if
+    fewer than three standard errors or one in 100. Chapter privacy, "What these tests cannot show".
     """
     seen = Counter(_digests(train))
     twins = sum(count for count in seen.values() if count > 1) / len(train)
@@ -50,35 +47,23 @@ def shared_records(train: np.ndarray, holdout: np.ndarray) -> int:
     return round(excess * len(holdout)) if excess > max(chance, 0.01) else 0
 
 
-def exactly(to_release: np.ndarray, to_others: np.ndarray) -> np.ndarray:
-    """How much of an exact copy each patient has: 0 for none or with a twin, else more for the
-    lonelier (the distance to the nearest other patient).
-    Chapter privacy, "Near copies, and the one who stands out".
-    """
-    return (to_release == 0) * to_others
+def census(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.ndarray:
+    """How much of an exact and of a near copy each patient has, shape (patients, 2), 0 for none.
 
-
-def nearly(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.ndarray:
-    """How much of a near copy each patient has: 0 for none, else more for the lonelier.
-
-    The root of the squared distance to the nearest other patient minus twice that to the release.
+    Exact: the distance to the nearest other patient, so that who has a twin has no copy. Near: the
+    root of its square minus twice that of the distance to the release.
     Chapter privacy, "Near copies, and the one who stands out".
     """
     near = to_release**2 <= max(NEAR * columns, 1)
-    return near * np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
-
-
-def has_copy(whom: Attacked) -> np.ndarray:
-    """Who has a near or exact copy. Chapter privacy, "Near copies, and the one who stands out"."""
-    return nearly(whom.to_release, whom.to_others, whom.patients.shape[1]) > 0
+    lonelier = np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
+    return np.stack([(to_release == 0) * to_others, near * lonelier], axis=1)
 
 
 def carriers(patients: np.ndarray) -> np.ndarray:
     """Who carries which rare value, of shape (patients, rare columns of 0 and 1).
     Chapter privacy, "Near copies, and the one who stands out".
     """
-    count = (patients != 0).sum(axis=0)
-    low, high = CARRIERS
+    count, (low, high) = (patients != 0).sum(axis=0), CARRIERS
     rows = patients[:, (count >= low) & (count <= high)]
     return rows[:, ((rows == 0) | (rows == 1)).all(axis=0)]
 
@@ -92,7 +77,8 @@ def _near_copies(setting: Setting, rng: np.random.Generator, rare: bool = False)
     """Share of used patients with a copy minus that of held-out ones; `rare` asks carriers only."""
     whom = setting.once(attacked)
     asked = carriers(whom.patients).any(axis=1) if rare else np.ones(len(whom.used), dtype=bool)
-    has, sides = has_copy(whom), (asked & whom.used, asked & ~whom.used)
+    has = census(whom.to_release, whom.to_others, whom.patients.shape[1])[:, 1] > 0
+    sides = asked & whom.used, asked & ~whom.used
     if min(side.sum() for side in sides) < 5:
         raise NotComputable("fewer than 5 patients of a group to compare")
     train, holdout = (wilson(int(has[side].sum()), int(side.sum())) for side in sides)

@@ -16,15 +16,12 @@ RIDGE = 3.0  # times columns over rows: as much as the noise of a correlation ma
 
 
 def score(patients: np.ndarray, reference, released) -> np.ndarray:
-    """How much better the release predicts each patient's columns than the reference does.
-
-    Squared errors of prediction by the reference minus those by the release, in units of their
-    mean variance and summed over columns. Reference and release may be a
-    :class:`~.reference.Shape`.
+    """Squared errors of predicting each patient's columns by the reference minus those by the
+    release, in units of their mean variance, of three tables or of one and two shapes.
     Chapter privacy, "An attacker who knows the hospital: the density ratio".
     """
     reference, released = Shape.of(reference), Shape.of(released)
-    order = np.argsort(-np.diag(released.scaled(released.mean, np.ones(1)).products), kind="stable")
+    order = np.argsort(released.mean**2 - np.diag(released.products), kind="stable")
     z, *tables = standardized(patients, reference, released)
     errors, variances = [], []
     for table in tables:

@@ -3,18 +3,17 @@
 Attacks that compare used with held-out patients see nothing where the generator saw both. So
 train and holdout are taken together: the distance from a released row to the nearest patient is
 compared with that from a patient to the nearest other one. Each is divided by how far that nearest
-patient lives from his next neighbor, so that a release of patients with few codes, who all live
-near each other, is not taken for copies. AUROC: 0.5 for fresh patients, 1 for a copy of train and
-holdout. Less is no praise: a release unlike real patients is far from them. After the distance to
-the closest record (Platzer and Reutterer, Front Big Data 2021;4:679939).
+patient lives from his next neighbor, since patients with few codes all live near each other. AUROC:
+0.5 for fresh patients, 1 for a copy of train and holdout; less is no praise, but unlike real
+patients. After Platzer and Reutterer, Front Big Data 2021;4:679939.
 """
 
 import numpy as np
 from scipy.stats import binom, norm
 
-from ...statistics import Z95, Estimate, NotComputable
+from ...statistics import Z95, Estimate, NotComputable, auroc
 from ..setting import Setting
-from .success import attack_auroc
+from .reference import both_sides
 
 MOST_REAL = 65_536  # patients among whom the nearest is looked for
 AT_A_TIME = 512
@@ -36,10 +35,8 @@ def _nearest(queries: np.ndarray, rows: np.ndarray, *skips: np.ndarray):
 
 
 def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
-    """Distance to the nearest patient over the distance from there to the next patient.
-
-    `own` are the numbers of the rows among the patients, where they are patients themselves.
-    Chapter privacy, "What these tests cannot show".
+    """Distance to the nearest patient over that from there to the next; `own` are the numbers of
+    rows that are patients themselves. Chapter privacy, "What these tests cannot show".
     """
     skip = [] if own is None else [own]
     near, where = _nearest(rows, real, *skip)
@@ -48,50 +45,41 @@ def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) 
 
 
 def crowds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """Crowding of a sample of released rows and of real patients.
-    Chapter privacy, "What these tests cannot show".
-    """
-    sides, q = (setting.train, setting.holdout), setting.effort.attacked // 2
-    rng = np.random.default_rng([setting.train.seed, 15])
-    n = min(MOST_REAL, sum(map(len, sides)))
-    if min(n, len(setting.candidate)) < 30:
+    """Of released rows, of patients. Chapter privacy, "What these tests cannot show"."""
+    rng, q = np.random.default_rng([setting.train.seed, 15]), setting.effort.attacked // 2
+    _, real = both_sides(setting, MOST_REAL, rng)
+    if min(len(real), len(setting.candidate)) < 30:
         raise NotComputable("fewer than 30 patients to look at")
-    chosen = np.sort(rng.permutation(sum(map(len, sides)))[:n])
-    parts = chosen[chosen < len(sides[0])], chosen[chosen >= len(sides[0])] - len(sides[0])
-    real = np.concatenate([side.matrix[rows] for side, rows in zip(sides, parts, strict=True)])
-    own = np.sort(rng.permutation(n)[:q])
+    own = np.sort(rng.permutation(len(real))[:q])
     released = setting.candidate.matrix[setting.candidate.sample(q, rng)]
     return crowding(released, real), crowding(real[own], real, own)
 
 
 def unlikely(released: np.ndarray, real: np.ndarray) -> tuple[Estimate, float]:
-    """AUROC of both crowdings with its interval, and the chance of so much for fresh patients.
-    Chapter privacy, "What these tests cannot show".
-    """
-    found = attack_auroc(-released, -real)
+    """AUROC of both, and its chance if fresh. Chapter privacy, "What these tests cannot show"."""
+    found = auroc(-released, -real)
     error = max(found.value - (found.low or 0), 1e-9) / Z95
     return found, float(norm.sf((found.value - 0.5) / error))
 
 
 def copied(
     to_release: np.ndarray, to_others: np.ndarray, used: np.ndarray, released: int, others: int
-) -> tuple[int, float]:
-    """Patients with an exact copy and nobody else near, and the chance of so many among fresh ones.
+) -> float:
+    """Chance that so many fresh patients have an exact copy and nobody else near.
 
-    By chance, a released row equals a patient as often as two patients equal each other with no
-    released row near: twins come in pairs, of which half as many as patients are counted. Asked is
-    whether all patients, or those who were used, have more copies than that. Near is within one
-    code, where real patients have twins at all.
+    By chance, a released row equals a patient as often as two patients, a pair, equal each other
+    with no released row near (within one code, where there are twins at all). Asked is whether all
+    patients, or those who were used, have more copies than that.
     Chapter privacy, "Copies, and the distance to the closest record".
     """
     near, used = float((to_others == 0).any()), used > 0
     same = (to_release == 0) & (to_others > near)
     pairs = int(((to_others == 0) & (to_release > near)).sum()) // 2
     seen = len(used) * (released + others / 2)
-    found, total = int(same.sum()), int(same.sum()) + pairs
-    by_all = binom.sf(found - 1, total, len(used) * released / seen)
-    by_used = binom.sf(int(same[used].sum()) - 1, total, used.sum() * released / seen)
-    return found, float(min(1.0, 2 * min(by_all, by_used)))
+    total = same.sum() + pairs
+    by_all = binom.sf(same.sum() - 1, total, len(used) * released / seen)
+    by_used = binom.sf(same[used].sum() - 1, total, used.sum() * released / seen)
+    return float(min(1.0, 2 * min(by_all, by_used)))
 
 
 COMPUTE = {("absolute_guard", "corrected"): lambda setting, rng: unlikely(*setting.once(crowds))[0]}

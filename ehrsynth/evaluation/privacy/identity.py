@@ -8,7 +8,6 @@ patients; corrected, what is beyond held-out ones: 0 for fresh patients.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -34,10 +33,8 @@ class _Secrets(NamedTuple):
 def _risks(
     levels: Iterable[Sequence[np.ndarray]], patients: _Secrets, released: _Secrets, needed: int
 ) -> np.ndarray:
-    """One over the size of each patient's group in the own table and in the population, (2, n).
-
-    Each level of generalization numbers the groups of the patients, of the population and of the
-    synthetic patients, who must teach as many secrets as `needed`; the largest risk counts.
+    """One over the size of each patient's group in the own table and in the population, (2, n), the
+    largest of all levels at which the released ones of his group teach as many secrets as `needed`.
     """
     risk = np.zeros((2, len(patients.rare)))
     most = patients.rare.sum(axis=1) + (~np.isnan(patients.measured)).sum(axis=1)
@@ -80,14 +77,13 @@ def _gap(
 
 def _combined(options: list[list[np.ndarray]], ends: list[int]) -> Iterator[list[np.ndarray]]:
     """Groups of the rows of three tables (up to both ends, and the rest) at every combination of
-    the quasi-identifiers' levels; to leave one out is always a level too.
+    the quasi-identifiers' levels, the finest first; to leave one out is a level too, but not all.
     """
-    choices = [[*map(_numbered, levels), None] for levels in options]
-    for chosen in product(*choices):  # the finest level comes first
-        used = [level for level in chosen if level is not None]
-        if used:
-            groups = np.ravel_multi_index(used, [int(level.max()) + 1 for level in used])
-            yield np.split(_numbered(groups), ends)
+    left_out = np.zeros(len(options[0][0]), dtype=int)
+    choices = [[*map(_numbered, levels), left_out] for levels in options]
+    for chosen in list(product(*choices))[:-1]:
+        groups = np.ravel_multi_index(chosen, [int(level.max()) + 1 for level in chosen])
+        yield np.split(_numbered(groups), ends)
 
 
 def _numbered(values: np.ndarray) -> np.ndarray:
@@ -95,10 +91,7 @@ def _numbered(values: np.ndarray) -> np.ndarray:
 
 
 class Identity:
-    """Quasi-identifiers and secrets of the tables of one setting.
-
-    Quasi-identifiers are the first four demographics and the most frequent codes: years exact or in
-    bands, categories exact or the most frequent against the rest, codes exact, or left out.
+    """Quasi-identifiers (the first four demographics and the most frequent codes) and secrets.
     Chapter privacy, "Meaningful identity disclosure".
     """
 
@@ -130,7 +123,7 @@ class Identity:
         return _Secrets(rare, measured, close)
 
     def _levels(self, name: str, values: pd.Series) -> list[np.ndarray]:
-        """How exactly a quasi-identifier may be known, the finest level first."""
+        """How exactly a quasi-identifier may be known, the finest first: bands, or the mode."""
         column = self.setting.schema[name]
         if column.kind == "continuous":
             span = self.setting.encoder.scale[name][1]
@@ -151,11 +144,6 @@ class Identity:
         risks = _risks(levels, self._secrets(side), self._secrets(candidate), self.needed)
         rng = np.random.default_rng([side.seed, 10])
         return risks * _verified(len(side), len(self.known), rng)
-
-    @cached_property
-    def of_train(self) -> np.ndarray:
-        """Risk of each used patient (kept)."""
-        return self.risk(self.setting.train)
 
 
 def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -183,8 +171,12 @@ def _verified(n: int, identifiers: int, rng: np.random.Generator) -> np.ndarray:
     return (1 + verification * (1 - (1 - error) ** identifiers)) / 2
 
 
+def _of_train(setting: Setting) -> np.ndarray:
+    return setting.once(Identity).risk(setting.train)
+
+
 def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
-    by_sample, by_population = setting.once(Identity).of_train
+    by_sample, by_population = setting.once(_of_train)
     n, people = len(setting.train), len(setting.train) + len(setting.holdout)
     return max(
         normal_interval(by_sample.sum() / people, by_sample.std() * np.sqrt(n) / people),
@@ -193,8 +185,7 @@ def _published(setting: Setting, rng: np.random.Generator) -> Estimate:
 
 
 def _beyond_holdout(setting: Setting, rng: np.random.Generator) -> Estimate:
-    identity = setting.once(Identity)
-    train, holdout = identity.of_train[1], identity.risk(setting.holdout)[1]
+    train, holdout = setting.once(_of_train)[1], setting.once(Identity).risk(setting.holdout)[1]
     error = np.sqrt(train.var() / len(train) + holdout.var() / len(holdout))
     return normal_interval(float(train.mean() - holdout.mean()), float(error))
 

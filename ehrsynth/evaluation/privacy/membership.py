@@ -21,15 +21,15 @@ RARELY = 0.01  # false accusations of an attacker who hardly ever errs
 
 
 def score(patients: np.ndarray, reference: np.ndarray, released: np.ndarray) -> np.ndarray:
-    """Mean distance to the five nearest reference patients minus that to the nearest released one.
-    Chapter privacy, "As it can be believed".
-    """
+    """How much nearer a released row is than others. Chapter privacy, "As it can be believed"."""
     near = nearest_distances(patients, reference, NEIGHBORS)
     return calibrated(near, nearest_distance(patients, released))
 
 
 def calibrated(to_reference: np.ndarray, to_release: np.ndarray) -> np.ndarray:
-    """The same from the distances. Chapter privacy, "As it can be believed"."""
+    """Mean distance to the nearest reference patients minus that to the nearest released one.
+    Chapter privacy, "As it can be believed".
+    """
     return np.where(np.isfinite(to_reference), to_reference, 0).mean(axis=1) - to_release
 
 

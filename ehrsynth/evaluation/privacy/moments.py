@@ -14,9 +14,7 @@ from .reference import Shape, standardized
 
 
 def score(patients: np.ndarray, reference, released) -> np.ndarray:
-    """How far the release leans toward each patient, from three encoded tables.
-
-    Reference and release may also be a :class:`~.reference.Shape`.
+    """How far the release leans toward each patient, of three tables or of one and two shapes.
     Chapter privacy, "As it can be believed".
     """
     z, known, made = standardized(patients, Shape.of(reference), Shape.of(released))

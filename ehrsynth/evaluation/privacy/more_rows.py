@@ -6,15 +6,17 @@ the sums of a table only, so that any number of rows passes through. AUROC 0.5 f
 """
 
 from collections.abc import Iterable
+from itertools import accumulate, chain, islice
 
 import pandas as pd
 
 from ...schema import Schema
-from ..effort import PROFILES
+from ...statistics import auroc
+from ..learners import PROFILES
 from ..setting import with_references
 from . import moments
 from .reference import Shape, attacked
-from .success import ALARMS, attack_auroc
+from .success import ALARMS
 
 MORE_ROWS = "membership by moments, as more rows are released"  # where a report's facts have it
 SHADOWS = "audit by shadow models"
@@ -28,29 +30,22 @@ def by_rows(
     """The attack on 1, 3 and 10 of these tables of the same model taken together.
     Chapter privacy, "What these tests cannot show".
     """
-    found, made = [], None
-    train, holdout = (schema.plausible(t[schema.names])[0] for t in (train, holdout))
-    for count, table in enumerate(tables, 1):
-        table = schema.plausible(table[schema.names])[0]
-        if made is None:
-            scene = with_references(train, holdout, table, schema, PROFILES[profile], seed)
-            setting = scene["synthetic"]
-            whom, encoder = setting.once(attacked), setting.encoder
-            known, made = Shape.of(whom.reference), Shape.of(setting.candidate.matrix)
-        else:
-            made = made.joined(Shape.of(encoder.transform(table)))
+    clean = (schema.plausible(t[schema.names])[0] for t in chain((train, holdout), tables))
+    train, holdout, first = islice(clean, 3)
+    setting = with_references(train, holdout, first, schema, PROFILES[profile], seed)["synthetic"]
+    whom, matrices = setting.once(attacked), map(setting.encoder.transform, clean)
+    known, used = Shape.of(whom.reference), whom.used[whom.scored]
+    found, shapes = [], map(Shape.of, chain([setting.candidate.matrix], matrices))
+    for count, made in enumerate(accumulate(shapes, Shape.joined), 1):
         if count in TIMES:
             score = moments.score(whom.patients, known, made)[whom.scored]
-            used = whom.used[whom.scored]
-            value, low, high = attack_auroc(score[used], score[~used])
-            found.append({"rows": made.n, "AUROC": value, "from": low or 0.0, "to": high or 1.0})
-    return [{k: float(f"{v:.4g}") if k != "rows" else v for k, v in row.items()} for row in found]
+            value, low, high = (float(f"{x:.4g}") for x in auroc(score[used], score[~used]))
+            found.append({"rows": made.n, "AUROC": value, "from": low, "to": high})
+    return found
 
 
 def exposing_rows(facts: dict) -> dict[str, float]:
-    """More rows that expose more, beside the fewest; {} for none.
-    Chapter privacy, "What these tests cannot show".
-    """
+    """More rows that expose more, or {}. Chapter privacy, "What these tests cannot show"."""
     few, *rest = facts.get(MORE_ROWS) or [{}]
     care = float(ALARMS["moments_attack"]["care"])
     more = [r for r in rest if r["from"] > 0.5 and r["AUROC"] >= max(care, few["AUROC"])]

@@ -24,9 +24,7 @@ MOST_RELEASED = 65_536  # rows that are looked at
 
 
 def known_columns(setting: Setting, codes: int) -> list[str]:
-    """What the attacker knows of a person: all that is no code, and the most frequent codes.
-    Chapter privacy, "Singling out, linkability, inference".
-    """
+    """What is known of a person. Chapter privacy, "Singling out, linkability, inference"."""
     schema, outcome = setting.schema, setting.schema.outcome
     binary = [name for name in schema.of_kind("binary") if name != outcome]
     share = setting.train.frame[binary].mean().sort_values(ascending=False, kind="stable")
@@ -58,9 +56,9 @@ def linked(halves: list[np.ndarray], released: list[np.ndarray]) -> np.ndarray:
     return same
 
 
-def _sides(setting: Setting, most: int | None = None) -> list[tuple[Side, np.ndarray]]:
+def _sides(setting: Setting, most: int) -> list[tuple[Side, np.ndarray]]:
     """Equally many used and held-out patients."""
-    n = min(len(setting.train), len(setting.holdout), most or len(setting.train))
+    n = min(len(setting.train), len(setting.holdout), most)
     if n < FEWEST:
         raise NotComputable(f"fewer than {FEWEST} patients in a table")
     rng = np.random.default_rng([setting.train.seed, 19])
@@ -81,21 +79,20 @@ def _singling_out(setting: Setting, rng: np.random.Generator) -> Estimate:
     names, encoder = known_columns(setting, SINGLED_CODES), setting.encoder
     if len(names) < COLUMNS:
         raise NotComputable(f"fewer than {COLUMNS} columns besides the outcome")
-    sides, made = _sides(setting), setting.candidate
+    sides, made = _sides(setting, len(setting.train)), setting.candidate
     asked = rng.permutation(made.sample(2 * setting.effort.queried, rng))
     released = made.matrix[made.sample(MOST_RELEASED, rng)]
-    hits, tried = [0, 0], 0
+    hits, tried = np.zeros(2, dtype=int), 0
     for part in np.array_split(asked, DRAWS):
         columns = encoder.columns(*rng.choice(names, COLUMNS, replace=False))
         predicates = made.matrix[np.ix_(part, columns)]
         alone = nearest_distances(predicates, released[:, columns], 2)[:, 1] > SAME
-        predicates, tried = predicates[alone], tried + int(alone.sum())
-        for k, (side, rows) in enumerate(sides):
-            people = side.matrix[np.ix_(rows, columns)]
-            hits[k] += int(singled_out(predicates, people).sum()) if alone.any() else 0
+        people = (side.matrix[np.ix_(rows, columns)] for side, rows in sides)
+        hits += [singled_out(predicates[alone], them).sum() for them in people]
+        tried += int(alone.sum())
     if tried < FEWEST:
         raise NotComputable(f"fewer than {FEWEST} released rows are the only one of their kind")
-    return _excess(hits, tried)
+    return _excess(hits.tolist(), tried)
 
 
 def _linkability(setting: Setting, rng: np.random.Generator) -> Estimate:

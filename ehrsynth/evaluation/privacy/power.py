@@ -3,13 +3,12 @@
 Silence is worth what a leak would have broken it. So leaks are planted into the release that is
 judged: records of a share of train, exactly or with two values changed, and all carriers of a
 rare value. Each time "used" and "held out" are exchanged first, so that neither luck nor a leak
-that is there already counts. A planted record changes nothing but the distance of the patient it
-is made from (to anybody else it is one more patient), so that 64 plantings of a kind cost no
-distance at all; the census of copies, the attack by the nearest record and the guard are tried
-again each time. The other attacks are not: what they would have seen is said as the AUROC that
-stands out from chance.
+that is there already counts. A planted record changes only the distance of the patient it is made
+from, so that 64 plantings of a kind cost no distance at all: census, nearest record and guard are
+tried again each time. Of the other attacks is said which AUROC would stand out from chance.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +17,8 @@ from scipy.stats import norm
 
 from ...statistics import NotComputable, auroc_parts
 from ..setting import Setting
-from .copies import NEAR, carriers, exactly, nearly
-from .exchange import largest
-from .family import ABSOLUTE, FALSE_ALARMS, Family, family
+from .copies import NEAR, carriers, census
+from .family import ABSOLUTE, FALSE_ALARMS, Family, family, largest
 from .guard import copied, crowds, unlikely
 from .membership import calibrated
 from .reference import attacked
@@ -47,46 +45,34 @@ def power(setting: Setting) -> dict[str, Any]:
     found = setting.once(family)
     rng = np.random.default_rng([setting.train.seed, 16])
     planted = _Planted(setting, found)
-    result: dict[str, Any] = {"probability": LIKELY}
     changed = min(CHANGED, max(1, int(NEAR * planted.columns)))
-    result["changed"] = changed
+    result: dict[str, Any] = {"probability": LIKELY, "changed": changed}
     for kind, distance in (("exact", 0.0), ("near", float(np.sqrt(changed)))):
-        smallest = [_smallest(planted.some(distance, b, rng)) for b in range(PLANTINGS)]
+        smallest = [
+            bisect_left(range(len(SHARES)), True, key=planted.some(distance, b, rng))
+            for b in range(PLANTINGS)
+        ]
         place = sorted(smallest)[int(LIKELY * PLANTINGS)]
         result[kind] = float(f"{SHARES[place]:.2g}") if place < len(SHARES) else None
     seen = [planted.group(b, rng) for b in range(PLANTINGS) if planted.carriers.any()]
-    result["rare_group"] = float(np.mean(seen)) if seen else None
+    result["rare_group"] = float(f"{np.mean(seen):.9g}") if seen else None
     sure = np.quantile(found.most, 1 - FALSE_ALARMS) + norm.ppf(LIKELY)
-    result["auroc"] = float(0.5 + sure * _error(found.scored.used[found.scored.among]))
-    return result
+    error = _error(found.scored.used[found.scored.among])
+    return result | {"auroc": float(f"{0.5 + sure * error:.9g}")}
 
 
 def tried(setting: Setting) -> dict[str, Any]:
-    """What the family of attacks found, for the report: which metrics' attacks raise an alarm,
-    how train and holdout differ, the power; or the reason why nothing was tried.
+    """What the family found, for the report; or the reason why nothing was tried.
     Chapter privacy, "What these tests cannot show".
     """
     try:
         found = setting.once(family)
     except NotComputable as stop:
         return {"alarms": {}, "incomparable": [], "power": None, "reason": str(stop)}
-    rounded = {
-        kind: float(f"{value:.9g}") if isinstance(value, float) else value
-        for kind, value in power(setting).items()
-    }
-    incomparable = found.incomparable
     return {
-        "alarms": found.alarms, "incomparable": incomparable, "power": rounded, "reason": None
+        "alarms": found.alarms, "incomparable": found.incomparable, "power": power(setting),
+        "reason": None,
     }  # fmt: skip
-
-
-def _smallest(noticed: Callable[[int], bool]) -> int:
-    """Number of the smallest of SHARES that is noticed, found by halving."""
-    low, high = 0, len(SHARES)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if noticed(middle) else (middle + 1, high)
-    return low
 
 
 class _Planted:
@@ -103,8 +89,7 @@ class _Planted:
         fresh = made if unlikely(made, self.of_real)[0].value <= 0.5 else self.of_real
         self.of_released = np.random.default_rng(setting.train.seed).choice(fresh, len(made))
         # Of each used patient who is looked at, rows among those that the guard looks at.
-        times = len(setting.train) / self.whom.used.sum()
-        self.times = times * len(made) / self.released
+        self.times = len(setting.train) / self.whom.used.sum() * len(made) / self.released
 
     def some(self, distance: float, b: int, rng: np.random.Generator) -> Callable[[int], bool]:
         """Whether the k-th share of who was used in the b-th exchange is noticed."""
@@ -125,22 +110,19 @@ class _Planted:
     def noticed(
         self, rows: np.ndarray, distance: float, used: np.ndarray, rare: bool = False
     ) -> bool:
-        """Whether the family notices copies of these patients at this distance; `rare` asks the
-        census of carriers too.
-        """
+        """Whether copies of these patients at this distance are noticed (`rare`: of carriers)."""
         to_release, to_others = self.whom.to_release.copy(), self.whom.to_others
         to_release[rows] = np.minimum(to_release[rows], distance)
-        near = nearly(to_release, to_others, self.columns)
-        terms = np.stack([exactly(to_release, to_others), near], axis=1)
-        z, exchanged = self.exchanges.both(terms, used, EXCHANGED)
+        copies = census(to_release, to_others, self.columns)
+        z, exchanged = self.exchanges.both(copies, used, EXCHANGED)
         most = np.maximum(self.most, exchanged.max(axis=1))
         critical = np.quantile(most, 1 - FALSE_ALARMS)
         if z.max() > critical or self._guarded(rows, distance):
             return True
-        if copied(to_release, to_others, used, self.released, self.whom.others)[1] <= ABSOLUTE / 2:
+        if copied(to_release, to_others, used, self.released, self.whom.others) <= ABSOLUTE / 2:
             return True
         if rare:
-            groups = self.carriers * (near > 0)[:, None]
+            groups = self.carriers * (copies[:, 1:] > 0)
             z, exchanged = self.exchanges.both(groups[:, groups.any(axis=0)], used)
             return largest(z, exchanged)[0] > critical
         return self._accused(to_release, used, critical)
@@ -156,14 +138,12 @@ class _Planted:
     def _accused(self, to_release: np.ndarray, used: np.ndarray, critical: float) -> bool:
         """Whether an attacker by the nearest record finds them, among all or the loneliest."""
         score = calibrated(self.whom.to_reference, to_release)
-        for among in (np.ones_like(self.lonely), self.lonely):
-            among = among & self.whom.scored
+        for among in (self.whom.scored, self.whom.scored & self.lonely):
             case = used[among] > 0
-            if not 0 < case.sum() < len(case):
-                continue
-            area = auroc_parts(score[among], case)[0]
-            if area >= max(SEEN, 0.5 + critical * _error(case)):
-                return True
+            if 0 < case.sum() < len(case):
+                area = auroc_parts(score[among], case)[0]
+                if area >= max(SEEN, 0.5 + critical * _error(case)):
+                    return True
         return False
 
 

@@ -1,17 +1,16 @@
 """What every attack by scores is given: patients to accuse, reference patients, the release.
 
 The attacker has the whole record of whom he looks for, the release, and reference patients: half
-of holdout, who are never scored. He scores (a sample of) train and the other half of holdout. If
-the release knows nothing of who was in train, the labels "used" and "held out" of those who are
-scored can be exchanged. The halves of holdout do not change places: then the noise of one half
-would count in both results, and sums of the two would raise false alarms.
+of holdout, who are never scored. He scores (a sample of) train and the other half of holdout. The
+halves do not change places: then the noise of one half would count in both results, and sums of
+the two would raise false alarms.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ...statistics import NotComputable, nearest_distances
+from ...statistics import NotComputable, nearest_distance, nearest_distances
 from ..setting import Setting
 
 NEIGHBORS = 5  # reference patients that tell how lonely somebody is
@@ -20,17 +19,15 @@ MOST_OTHERS = 16_384  # real patients among whom somebody's nearest is looked fo
 
 
 class Shape(NamedTuple):
-    """Number of rows, means, and means of all products of two columns of a table.
-    Chapter privacy, "An attacker who knows the hospital: the density ratio".
-    """
+    """What two attacks know of a table. Chapter privacy, "As it can be believed"."""
 
-    n: int
+    n: int  # rows
     mean: np.ndarray
-    products: np.ndarray
+    products: np.ndarray  # means of all products of two columns
 
     @classmethod
     def of(cls, rows: "np.ndarray | Shape") -> "Shape":
-        """The shape of encoded patients; of a shape, itself. Summed in blocks, in float64."""
+        """The shape of encoded patients, summed in blocks, in float64; of a shape, itself."""
         if isinstance(rows, Shape):
             return rows
         total, products = np.zeros(rows.shape[1]), np.zeros((rows.shape[1],) * 2)
@@ -58,22 +55,17 @@ class Shape(NamedTuple):
 def standardized(
     patients: np.ndarray, reference: Shape, released: Shape
 ) -> tuple[np.ndarray, Shape, Shape]:
-    """All three in standard deviations of reference and release together (equal columns: 0).
-    Chapter privacy, "An attacker who knows the hospital: the density ratio".
-    """
-    n = reference.n + released.n
-    mean = (reference.n * reference.mean + released.n * released.mean) / n
-    square = sum(s.n * np.diag(s.products) for s in (reference, released)) / n
-    sd = np.sqrt(np.maximum(square - mean**2, 0))
+    """All three in the same units. Chapter privacy, "As it can be believed"."""
+    # Standard deviations of reference and release together; what never varies is 0.
+    _, mean, products = reference.joined(released)
+    sd = np.sqrt(np.maximum(np.diag(products) - mean**2, 0))
     scale = np.divide(1, sd, out=np.zeros(len(sd)), where=sd > 1e-6)
     z = (patients - mean.astype(np.float32)) * scale.astype(np.float32)
     return z, reference.scaled(mean, scale), released.scaled(mean, scale)
 
 
 class Attacked(NamedTuple):
-    """Whom attacks accuse, used patients first, with the distances that attacks share.
-    Chapter privacy, "As it can be believed".
-    """
+    """Whom attacks accuse, used patients first. Chapter privacy, "As it can be believed"."""
 
     patients: np.ndarray  # encoded
     used: np.ndarray
@@ -96,30 +88,26 @@ def attacked(setting: Setting) -> Attacked:
         raise NotComputable(f"fewer than {2 * FEWEST} patients of a group to attack")
     patients = np.concatenate([setting.train.matrix[used], held_out.matrix[unused]])
     reference = held_out.matrix[known]
-    near = nearest_distances(patients, reference, NEIGHBORS)
-    count, to_others = _others(setting, rng)
-    was_used = np.repeat([True, False], [len(used), len(unused)])
-    scored = np.append(np.ones(len(used), dtype=bool), chosen)
-    to_release = np.concatenate(setting.nearest)
+    # As many others as released rows, where it can be; they say nothing about who was used.
+    pool, others = both_sides(setting, min(len(setting.candidate), MOST_OTHERS), rng)
+    own = np.append(used, unused + len(setting.train))  # who himself does not count as another
+    skip = np.where(np.isin(own, pool), np.searchsorted(pool, own), -1)
     return Attacked(
-        patients, was_used, scored, reference, to_release, near, to_others, count
+        patients=patients, used=np.repeat([True, False], [len(used), len(unused)]),
+        scored=np.append(np.ones(len(used), dtype=bool), chosen), reference=reference,
+        to_release=np.concatenate(setting.nearest),
+        to_reference=nearest_distances(patients, reference, NEIGHBORS),
+        to_others=nearest_distance(patients, others, skip), others=len(others),
     )  # fmt: skip
 
 
-def _others(setting: Setting, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-    """How far attacked patients are from the nearest other of a sample of train and holdout.
-
-    It is as large as the release where it can be, and says nothing about who was used.
+def both_sides(
+    setting: Setting, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers, holdout's after train's, and rows of at most so many patients of both together.
+    Chapter privacy, "What these tests cannot show".
     """
-    sides = setting.train, setting.holdout
-    sizes = [len(side) for side in sides]
-    n = min(sum(sizes), len(setting.candidate), MOST_OTHERS)
-    pool = np.sort(rng.permutation(sum(sizes))[:n])
-    parts = pool[pool < sizes[0]], pool[pool >= sizes[0]] - sizes[0]
-    rows = np.concatenate([side.matrix[part] for side, part in zip(sides, parts, strict=True)])
-    found = []
-    for side, asked, first in zip(sides, setting.attacked, (0, sizes[0]), strict=True):
-        own = asked + first  # the patient himself does not count, where he is in the sample
-        skip = np.where(np.isin(own, pool), np.searchsorted(pool, own), -1)
-        found.append(nearest_distances(side.matrix[asked], rows, 1, skip)[:, 0])
-    return n, np.concatenate(found)
+    train, holdout = setting.train, setting.holdout
+    pool = np.sort(rng.permutation(len(train) + len(holdout))[:most])
+    used, unused = pool[pool < len(train)], pool[pool >= len(train)] - len(train)
+    return pool, np.concatenate([train.matrix[used], holdout.matrix[unused]])

@@ -15,16 +15,13 @@ from ..setting import Setting, subgroups
 from . import density_ratio, moments
 from .membership import calibrated
 from .reference import Attacked, Shape, attacked
-from .success import attack_auroc
 
 NEAREST = "membership_inference"
 LONELY = 0.9  # the quantile above which somebody is among the most exposed
 
 
 def scores(setting: Setting) -> dict[str, np.ndarray]:
-    """The score of every attacked patient by attack: high for whoever is accused.
-    Chapter privacy, "As it can be believed".
-    """
+    """Of each attack, high for whoever is accused. Chapter privacy, "As it can be believed"."""
     whom, released = setting.once(attacked), Shape.of(setting.candidate.matrix)
     known = Shape.of(whom.reference)
     return {
@@ -35,9 +32,7 @@ def scores(setting: Setting) -> dict[str, np.ndarray]:
 
 
 def lonely(whom: Attacked) -> np.ndarray:
-    """Which patients are among the loneliest tenth.
-    Chapter privacy, "The most exposed, and every group".
-    """
+    """Who is of the loneliest tenth. Chapter privacy, "The most exposed, and every group"."""
     return whom.to_others >= np.quantile(whom.to_others, LONELY)
 
 
@@ -47,7 +42,7 @@ def _area(name: str, of_holdout: bool = False):
     def compute(setting: Setting, rng: np.random.Generator) -> Estimate:
         whom, score = setting.once(attacked), setting.once(scores)[name]
         used = ~whom.used if of_holdout else whom.used
-        return attack_auroc(score[used & whom.scored], score[~used & whom.scored])
+        return auroc(score[used & whom.scored], score[~used & whom.scored])
 
     return compute
 
@@ -78,9 +73,9 @@ def membership_by_group(setting: Setting) -> pd.DataFrame:
 
 def _by_group(setting: Setting) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Score by the nearest record, who was used, and who belongs to each group."""
-    frames = [side.frame.iloc[rows] for side, rows in zip(
-        (setting.train, setting.holdout), setting.attacked, strict=True)]  # fmt: skip
-    groups = subgroups(setting.schema, pd.concat(frames), setting.train.frame)
+    used, unused = setting.attacked
+    people = pd.concat([setting.train.frame.iloc[used], setting.holdout.frame.iloc[unused]])
+    groups = subgroups(setting.schema, people, setting.train.frame)
     if not groups:
         raise NotComputable("no column is demographic, so there are no groups to compare")
     whom = setting.once(attacked)

@@ -6,26 +6,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from ...statistics import Estimate, NotComputable, auroc
-
 # A privacy metric calls for care, or for not releasing, from these values on, if it is more than
 # chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
 # interval. Some count from the best reference on.
-ALARMS = {
-    row["metric"]: row
-    for row in pd.read_csv(
-        Path(__file__).parents[1] / "alarms.csv", dtype=str, keep_default_na=False
-    ).to_dict("records")
-}
-
-
-def attack_auroc(train: np.ndarray, holdout: np.ndarray, least: int = 5) -> Estimate:
-    """Chance that a used patient has a higher score (is rather accused) than a held-out one.
-    Chapter privacy, "As it can be believed".
-    """
-    if min(len(train), len(holdout)) < least:
-        raise NotComputable(f"fewer than {least} patients of a group to attack")
-    return auroc(train, holdout)
+_FILE = Path(__file__).parents[1] / "alarms.csv"
+_READ = pd.read_csv(_FILE, index_col="metric", dtype=str, keep_default_na=False)
+ALARMS: dict[str, dict[str, str]] = _READ.to_dict("index")
 
 
 def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float) -> float:
@@ -39,6 +25,11 @@ def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_ra
     # At one false positive rate the best threshold counts.
     last = np.flatnonzero(np.append(np.diff(false) > 0, True))
     return float(np.interp(false_positive_rate, false[last], found[last]))
+
+
+def nearer(one: np.ndarray, other: np.ndarray, ties: float = 0.5) -> np.ndarray:
+    """1 where the one is nearer, `ties` for a tie. Chapter privacy, "As it can be believed"."""
+    return (one < other) + ties * (one == other)
 
 
 def excess_risk(risk_train: float, risk_holdout: float) -> float:

@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 
 from ... import kinds
-from ...errors import InputError
 from ...files import MISSING_TEXTS
 from ...kinds import MISSING
 from ...schema import Column, Schema
-from .column_reader import SEXES
-from .dates import DAYS, HOURS, days_since, first_is_day, hours_of, of_numbers, origin_of, to_dates
-from .decimals import sign_of_column, to_numbers
-from .outcome import says_yes
+from . import as_numbers
+from .column_reader import SEXES, says_yes
+from .decimals import sign_of_column, take_apart, to_numbers, unit_of
 from .reading import OTHER, Reading, is_missing_word
-from .units import take_apart, unit_of
 
 NEW, OTHERWISE = "(not in train)", "written otherwise"
 _BEGINS = set("0123456789+-−.,$€£")  # of a number
@@ -157,48 +154,47 @@ def _same_number(text: str, known: tuple[str, ...]) -> str:
 
 def _numbers(column: Column, values: pd.Series, hint: Reading):
     """The values as numbers, NaN where one is none, and what was odd."""
-    origin, there = origin_of(column.unit), values.notna()
-    if pd.api.types.is_datetime64_any_dtype(values):
-        numbers = days_since(values, origin) if origin is not None else values.map(lambda _: np.nan)
-    elif pd.api.types.is_timedelta64_dtype(values):
-        numbers = values / _DAY if column.unit == DAYS else values.map(lambda _: np.nan)
-    elif pd.api.types.is_numeric_dtype(values):
-        numbers = values
-    else:
-        numbers, there = _numbers_of_texts(column, values, hint, origin)
+    origin, there, numbers = as_numbers.origin_of(column.unit), values.notna(), values
+    if pd.api.types.is_datetime64_any_dtype(values) and origin is not None:
+        numbers = as_numbers.days_since(values, origin)
+    elif pd.api.types.is_timedelta64_dtype(values) and column.unit == as_numbers.DAYS:
+        numbers = values / _DAY
+    elif values.dtype.kind in "mM":  # times, of a column that has none
+        numbers = pd.Series(np.nan, values.index)
+    elif not pd.api.types.is_numeric_dtype(values):
+        text = values.dropna().map(kinds.category_text).astype("str").str.strip()
+        text = text[~is_missing_word(text) & (text != "")]
+        numbers = _numbers_of_texts(column, text, hint, origin).reindex(values.index)
+        there = pd.Series(values.index.isin(text.index), values.index)
     numbers = pd.to_numeric(numbers, errors="coerce").astype("float64")
     if origin is not None:  # no days are as many as the numbers that are dates
         coded = numbers.abs() > _MOST_DAYS
         coded = numbers.notna() if coded.sum() > numbers.count() / 2 else coded
         if coded.any():
-            days = days_since(of_numbers(numbers[coded]), origin)
+            days = as_numbers.days_since(as_numbers.of_numbers(numbers[coded]), origin)
             numbers = numbers.mask(coded, days.reindex(numbers.index))
     good = np.isfinite(numbers) & (numbers.abs() <= kinds.LARGEST)
     unreadable = int((there & ~good).sum())
     return numbers.where(good), [("no number", unreadable, "counted as not measured")]
 
 
-def _numbers_of_texts(column: Column, values: pd.Series, hint: Reading, origin):
-    """Numbers of texts (with their unit, or of dates and times), and where a text is a value."""
-    text = values.dropna().map(kinds.category_text).astype("str").str.strip()
-    text = text[~is_missing_word(text) & (text != "")]
+def _numbers_of_texts(column: Column, text: pd.Series, hint: Reading, origin) -> pd.Series:
+    """Numbers of texts: plain, with their unit, or of dates and times."""
     numbers = to_numbers(text, sign_of_column(text, hint.sign) or ".")
     rest = text[numbers.isna()]
-    if len(rest) and origin is not None:
-        found = days_since(to_dates(rest, _day_first(hint, rest)), origin)
-    elif len(rest) and column.unit == HOURS:
-        found = hours_of(rest)
-    elif len(rest):
+    if rest.empty:
+        return numbers
+    if origin is not None:
+        first = as_numbers.first_is_day(rest) if hint.day_first is None else hint.day_first
+        found = as_numbers.days_since(as_numbers.to_dates(rest, bool(first)), origin)
+    elif column.unit == as_numbers.HOURS:
+        found = as_numbers.hours_of(rest)
+    else:
         parts = take_apart(rest)
         same = parts["unit"] == unit_of(column.unit) if column.unit else parts["unit"].notna()
         written = parts.loc[same, "number"].astype("str")
         found = to_numbers(written, sign_of_column(written, hint.sign) or ".")
-    else:
-        found = numbers
-    numbers = numbers.fillna(found.reindex(numbers.index).astype("float64"))
-    there = pd.Series(False, index=values.index)
-    there[text.index] = True
-    return numbers.reindex(values.index), there
+    return numbers.fillna(found.reindex(numbers.index).astype("float64"))
 
 
 def far_out(schema: Schema, train: pd.DataFrame, other: pd.DataFrame) -> list[Misfit]:
@@ -214,13 +210,3 @@ def far_out(schema: Schema, train: pd.DataFrame, other: pd.DataFrame) -> list[Mi
             what = "farther outside the range of train than it is wide"
             found.append(Misfit(name, what, rows, len(other), "kept as it is"))
     return found
-
-
-def _day_first(hint: Reading, texts: pd.Series) -> bool:
-    """Whether the day comes first: as in train, else as these dates say themselves."""
-    if hint.day_first is not None:
-        return hint.day_first
-    try:
-        return first_is_day(hint.name, texts)
-    except InputError:  # nobody can tell
-        return False

@@ -1,4 +1,4 @@
-"""Columns of numbers: texts that are numbers, with or without a unit, and values that are none."""
+"""Columns of numbers, with or without a unit, and of dates and times, which become numbers."""
 
 import re
 from dataclasses import replace
@@ -7,108 +7,96 @@ import numpy as np
 import pandas as pd
 
 from ... import kinds
-from ...errors import InputError
-from ...protection import LEAST_PATIENTS
+from ...protection import LEAST_PATIENTS, ends
 from ...schema import Column, role_of
-from .dates import origin_of
-from .decimals import grouped, plain, sign_of_column, to_numbers
+from .decimals import grouped, plain, sign_of_column, take_apart, to_numbers
 from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
-from .units import take_apart
 from .words import WORDS
 
 FEW = 8  # whole numbers of few values are codes or grades: each value is a category of its own
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
-_NO_COMMAS = "write 1,5 as 1.5 and 1,234 as 1234"
 _AGE, _SENTINEL = re.compile(WORDS["age"]), re.compile(WORDS["sentinel"])
 _OLDEST = 120
 _MOST_SENTINELS = 3  # at either end
-
-
-def take_unit(reading: Reading) -> None:
-    """Of texts like "12.5 mg/L" the numbers, and their unit."""
-    text, asked = reading.present.astype(str), reading.wish.kind == "continuous"
-    parts, words = take_apart(text), is_missing_word(text)
-    counts = parts["unit"].value_counts()
-    if counts.empty:
-        return
-    bare = parts["unit"].isna() & to_numbers(text, sign_of_column(text, reading.sign)).notna()
-    there = counts.sum() + (bare.sum() if len(counts) == 1 else 0)  # or in some cells only
-    if there < kinds.NUMERIC_SHARE * (~words).sum() and not asked:
-        return
-    if len(counts) > 1:
-        first, other = counts.index[:2]
-        row = parts.index[parts["unit"] == other][0] + 1
-        raise InputError(
-            f"Column {reading.name!r} has numbers in {_spelled(parts, first)} "
-            f"({counts[first]:,} rows) and in {_spelled(parts, other)} ({counts[other]:,} rows, "
-            f"first in row {row}); write all in one unit, or {reading.say(kind='categorical')}."
-        )
-    unit, holds = _spelled(parts, counts.index[0]), "should hold numbers in "
-    if asked:
-        parts.loc[bare, "number"], parts.loc[bare, "unit"] = text[bare], counts.index[0]
-    advice = f"write the unit, or {reading.say(kind='continuous')} if all are in {unit}"
-    wrong = parts["unit"].isna() & ~words
-    reading.refuse_first(text, wrong, holds + unit, advice if bare[wrong].head(1).any() else "")
-    written = parts["number"].dropna().astype("str")
-    numbers = to_numbers(written, sign_of_column(written, reading.sign)).reindex(parts.index)
-    unclear = parts["number"].notna() & numbers.isna()
-    reading.refuse_first(text, unclear, holds + unit, _NO_COMMAS)
-    _refuse_groups(reading, written)
-    _note_missing(reading, text[parts["unit"].isna()])
-    if not asked and (numbers.nunique() <= 2 or kinds.few_codes(numbers.dropna(), FEW)):
-        # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be.
-        sizes = [f"{number:g} {unit}" for number in np.sort(numbers.dropna().unique())]
-        shown = numbers.map(lambda number: f"{number:g} {unit}", na_action="ignore")
-        reading.values = shown.reindex(reading.values.index).astype(pd.CategoricalDtype(sizes))
-        return
-    reading.notes.append(f"numbers in {unit}")
-    reading.values, reading.unit = numbers.reindex(reading.values.index), unit
-
-
-def _spelled(parts: pd.DataFrame, unit: str) -> str:
-    """How a unit is written most often."""
-    return parts.loc[parts["unit"] == unit, "written"].value_counts().index[0]
+_ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}(?!\d)"  # 3/4/2020
+# Each part of a date, and what strftime calls it; what is none of it stays.
+_PARTS = tuple((re.compile(part), form) for part, form in (
+    line.split("  ") for line in WORDS["dates"].strip().split("\n")
+))  # fmt: skip
+_WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T])*")
+_LONGEST = 48  # characters
+# Numbers that are dates: the digits of one, or the time since 1970.
+_DIGITS = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number that is too large
+_NAMED_TIME = re.compile(WORDS["time"])
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
+HOURS, DAYS, _SINCE = "hours after midnight", "days", "days since "
+_DAY, _PLACES = pd.Timedelta(days=1), 5  # to the second
+# Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
+_YEARS = (1800, 2300)
 
 
 def take_numbers(reading: Reading) -> None:
-    """Texts that are numbers as numbers; refuses what is a number in one reading of two."""
-    if not reading.is_text:  # but numbers by now
-        return
+    """Texts that are numbers, all with one unit or none, as numbers; what is unclear is refused."""
     text, asked = reading.present.astype("str"), reading.wish.kind == "continuous"
-    words = is_missing_word(text)
-    if not asked and text.str.fullmatch(CODE_NUMBER).any():
+    words = text[is_missing_word(text)]
+    written = text.drop(words.index)
+    numbers = to_numbers(written, sign_of_column(written, reading.sign))
+    parts, unit, texts = take_apart(written), "", written
+    bare, units = parts["unit"].isna() & numbers.notna(), parts["unit"].nunique()
+    there = parts["unit"].count() + (bare.sum() if units == 1 else 0)  # or in some cells only
+    if units and (asked or there >= kinds.NUMERIC_SHARE * len(written)):
+        unit = _only_unit(reading, parts)
+        texts = parts["number"].mask(bare & asked, written).dropna().astype("str")
+        numbers = to_numbers(texts, sign_of_column(texts, reading.sign)).reindex(written.index)
+    elif not asked and written.str.fullmatch(CODE_NUMBER).any():
         return
-    _refuse_groups(reading, text[~words])
-    numbers = to_numbers(text, sign_of_column(text[~words], reading.sign))
-    good = numbers.notna()
-    with_comma = plain(text).str.fullmatch(_COMMA)
-    likely = kinds.spoiled(text[~words], (good | with_comma)[~words])
-    if not asked and not good.all() and not likely:
-        return
-    wrong = ~good & ~words
-    if not asked and text[wrong].str.fullmatch(_CODE).all() and text[wrong].nunique() >= _CODES:
-        return  # codes of which most happen to be numbers, such as ICD-9's
-    _note_missing(reading, text[~good & words])
-    advice = _NO_COMMAS if with_comma[wrong].head(1).any() else ""
-    reading.refuse_first(text, wrong, "should hold numbers", advice)
-    reading.values = numbers[good].astype("float64").reindex(reading.values.index)
-
-
-def _refuse_groups(reading: Reading, texts: pd.Series) -> None:
-    if reading.sign != "," and reading.wish.kind != "continuous" and grouped(texts):
-        raise InputError(
-            f"Column {reading.name!r} has numbers below 1000 without a point and others with three "
-            "digits after it, so that 1.234 may be 1234; write thousands without a point, or "
-            f"{reading.say(kind='continuous')} if these are decimals."
-        )
-
-
-def _note_missing(reading: Reading, words: pd.Series) -> None:
+    if reading.sign != "," and not asked and grouped(texts):
+        reading.refuse(
+            "has numbers below 1000 without a point and others with three digits after it, so that "
+            "1.234 may be 1234", "write thousands without a point", kind="continuous",
+        )  # fmt: skip
+    comma, wrong = plain(texts).str.fullmatch(_COMMA), numbers.isna()
+    if not unit and not asked:
+        likely = kinds.spoiled(written, ~wrong | comma)
+        if (wrong.any() or len(words)) and not likely:
+            return
+        odd = written[wrong]  # codes of which most happen to be numbers, such as ICD-9's
+        if odd.str.fullmatch(_CODE).all() and odd.nunique() >= _CODES:
+            return
+    advice, first = "", wrong.idxmax() if wrong.any() else None
+    if unit and first is not None and bare[first]:
+        advice = f"write the unit, or {reading.say(kind='continuous')} if all are in {unit}"
+    elif comma.get(first):
+        advice = "write 1,5 as 1.5 and 1,234 as 1234"
+    reading.refuse_first(text, wrong, f"should hold numbers in {unit}".removesuffix(" in "), advice)
     if len(words):
-        said = ", ".join(map(repr, sorted(words.unique())))
-        reading.notes.append(f"{said} read as missing")
+        reading.notes.append(f"{', '.join(map(repr, sorted(words.unique())))} read as missing")
         reading.blanks = (*reading.blanks, *words.unique())
+    if unit and not asked and (numbers.nunique() <= 2 or kinds.few_codes(numbers, FEW)):
+        # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be.
+        sizes = [f"{number:g} {unit}" for number in np.sort(numbers.unique())]
+        shown = numbers.map(lambda number: f"{number:g} {unit}")
+        reading.values = shown.reindex(reading.values.index).astype(pd.CategoricalDtype(sizes))
+        return
+    reading.values, reading.unit = numbers.reindex(reading.values.index), unit
+    if unit:
+        reading.notes.append(f"numbers in {unit}")
+
+
+def _only_unit(reading: Reading, parts: pd.DataFrame) -> str:
+    """The unit of all of the numbers, as it is written most often."""
+    counts = parts["unit"].value_counts()
+    spelled = [parts.loc[parts["unit"] == unit, "written"].mode()[0] for unit in counts.index[:2]]
+    if len(counts) > 1:
+        row = parts.index[parts["unit"] == counts.index[1]][0] + 1
+        reading.refuse(
+            f"has numbers in {spelled[0]} ({counts.iloc[0]:,} rows) and in {spelled[1]} "
+            f"({counts.iloc[1]:,} rows, first in row {row})", "write all in one unit",
+            kind="categorical",
+        )  # fmt: skip
+    return spelled[0]
 
 
 def refuse_icd_numbers(reading: Reading) -> None:
@@ -122,20 +110,16 @@ def refuse_icd_numbers(reading: Reading) -> None:
     numbers = present.to_numpy(float)
     few = 2 if "icd" in reading.name.lower() else FEW
     if present.nunique() > few and (floats or np.any(numbers % 1) or numbers.min() < 100):
-        raise InputError(
-            f"Column {reading.name!r} holds ICD codes as numbers, and 250 and 250.00 are different "
-            f"codes and 38 was 038; write it as text, or {reading.say(kind='continuous')} if these "
-            "are no codes."
-        )
+        what = "holds ICD codes as numbers, and 250 and 250.00 are different codes and 38 was 038"
+        reading.refuse(what, "write it as text", kind="continuous")
 
 
 def continuous(reading: Reading) -> Column:
     """A column of numbers, of which only an age has bounds; warns of values that stand for none."""
     name, present = reading.name, reading.present
     values = pd.to_numeric(present, errors="coerce").astype("float64")
-    reading.refuse_first(present, values.isna(), "should hold numbers")
-    huge = values.abs() > kinds.LARGEST
-    reading.refuse_first(present, huge, "should hold numbers, none infinite or beyond 1e100,")
+    wrong = ~(values.abs() <= kinds.LARGEST)
+    reading.refuse_first(present, wrong, "should hold numbers, none infinite or beyond 1e100,")
     places, numbers = kinds.decimals(values), values.to_numpy()
     column = Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
     if _AGE.fullmatch(name.lower()) and reading.wish.bounds is None and not reading.unit:
@@ -148,15 +132,14 @@ def continuous(reading: Reading) -> Column:
                     f"measured; where that is wrong, {reading.say(bounds=[0, 130])}"
                 )
             return replace(column, lower=0.0, upper=float(_OLDEST))
-    if found := _sentinels(numbers, origin_of(reading.unit)):
-        texts = [_as_written(reading, numbers, value) for value in found]
-        said = ", ".join(
-            f"{text} ({(numbers == value).sum():,} rows)"
-            for text, value in zip(texts, found, strict=True)
-        )
+    found = _sentinels(numbers, origin_of(reading.unit))
+    texts = [_as_written(reading, numbers, value) for value in found]
+    if found:
+        said = zip(texts, (f"({(numbers == v).sum():,} rows)" for v in found), strict=True)
         reading.warnings.append(
-            f"{said} lies far from all other values and is learned as a value; if it means that "
-            f"there is none, {reading.say(missing=texts)}"
+            f"{', '.join(f'{text} {rows}' for text, rows in said)} lies far from all other values "
+            "and is learned as a value; if it means that there is none, "
+            f"{reading.say(missing=texts)}"
         )
     return column
 
@@ -170,10 +153,7 @@ def _as_written(reading: Reading, numbers: np.ndarray, value: float) -> str | fl
 
 
 def _sentinels(numbers: np.ndarray, origin: pd.Timestamp | None) -> list[float]:
-    """Values of several patients that lie far from all others, as -999 does: codes for no value.
-
-    Of dates, the first or last day of a year, also where it is only far more frequent than others.
-    """
+    """Values of several patients that lie far from all others, as -999 does: codes for no value."""
     found: list[float] = []
     values, counts = np.unique(numbers, return_counts=True)
     for end in (0, -1):
@@ -186,7 +166,7 @@ def _sentinels(numbers: np.ndarray, origin: pd.Timestamp | None) -> list[float]:
             gap = rest[0] - value if end == 0 else value - rest[-1]
             odd = value < 0 <= rest[0] or gap > span or (gap > 2 * core and abs(value) >= 99)
             likely = bool(_SENTINEL.fullmatch(f"{value:g}"))
-            if origin is not None:
+            if origin is not None:  # the ends of a year, also where only far more frequent
                 day = (origin + pd.Timedelta(days=value)).strftime("%m-%d")
                 likely = day in ("01-01", "12-30", "12-31", "11-11")
                 odd = odd or counts[end] > 10 * np.median(np.delete(counts, end))
@@ -195,3 +175,151 @@ def _sentinels(numbers: np.ndarray, origin: pd.Timestamp | None) -> list[float]:
             found.append(float(value))
             values, counts = rest, np.delete(counts, end)
     return found
+
+
+# -- dates, lengths of time and times of the day ----------------------------------------------
+
+
+def take_time(reading: Reading) -> None:
+    """Turn dates, lengths of time and times of the day into numbers with a unit, in place."""
+    values, asked = reading.values, reading.wish.kind == "date"
+    dates = _dates(reading, asked)
+    if dates is not None:
+        _take_days(reading, dates)
+    elif asked:
+        wrong, advice = reading.values.notna(), "write them as 2020-01-31"
+        reading.refuse_first(reading.values, wrong, "should hold dates", advice)
+    elif pd.api.types.is_timedelta64_dtype(values):
+        reading.values, reading.unit = values / _DAY, DAYS
+    elif reading.is_text and reading.present.astype("str").str.fullmatch(_CLOCK).all():
+        hours = hours_of(reading.present.astype("str"))
+        reading.values, reading.unit = hours.reindex(values.index), HOURS
+        reading.notes.append(f"times of the day, read as {HOURS}")
+
+
+def _dates(reading: Reading, asked: bool) -> pd.Series | None:
+    """Texts or numbers like 20200131 that are dates, as dates; None when they are not."""
+    values = reading.values
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return values
+    if pd.api.types.is_numeric_dtype(reading.present):
+        return _from_numbers(reading, asked)
+    if not reading.is_text:
+        return None
+    text = reading.present.astype("str")
+    forms = forms_of(text, True)
+    shape = forms.ne("")
+    if not shape.any() or (shape.mean() < 0.9 and not asked):
+        return None
+    reading.day_first = first_is_day(text[shape])
+    wrong, what = forms.str.contains("%y", regex=False), "with two digits for the year"
+    if not wrong.any() and reading.day_first is None:
+        wrong, what = text.str.match(_ORDERED), "of which nobody can tell day from month"
+    if wrong.any():
+        what = f"holds dates {what}, such as in row {wrong.idxmax() + 1}"
+        reading.refuse(what, "write them as 2020-01-31")
+    found = to_dates(text, bool(reading.day_first))
+    reading.refuse_first(text, found.isna() & ~is_missing_word(text), "holds dates")
+    return found.reindex(values.index)
+
+
+def forms_of(text: pd.Series, day_first: bool) -> pd.Series:
+    """How strftime would write these dates, "" for a text that is none."""
+    ordered = (re.compile(_ORDERED), r"%d\1%m\2%Y" if day_first else r"%m\1%d\2%Y")
+    likely = text[text.str.contains(r"\d\d", regex=True) & (text.str.len() <= _LONGEST)]
+    found = dict.fromkeys(likely.unique(), "")
+    for one in found:
+        form = one
+        for part, called in (ordered, *_PARTS):
+            form = part.sub(called, form, count=1)
+        if _WHOLE.fullmatch(form):
+            found[one] = form.replace("%H", "%I") if "%p" in form else form
+    return text.map(lambda one: found.get(one, ""))
+
+
+def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
+    """Texts as dates, missing where one is none."""
+    forms = forms_of(text, day_first)
+    plain = text.str.replace(r"(\d ?)(?:UTC|GMT)$", r"\1Z", regex=True)
+    parsed = [pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")[:0]]
+    for form in forms.unique():
+        of_form = plain[forms == form]
+        parsed.append(pd.to_datetime(of_form, format=form or "none", errors="coerce", utc=True))
+    found = pd.concat([one.astype("datetime64[us, UTC]") for one in parsed]).reindex(text.index)
+    return found.where(found.dt.year.between(*_YEARS))
+
+
+def number_form(numbers: pd.Series) -> str:
+    """How most of these numbers are dates, if they are: by their digits, or a unit since 1970."""
+    size = float(numbers.abs().median())
+    form = next((f for f, n in _DIGITS.items() if 1.8 <= size / 10 ** (n - 1) < 2.301), "")
+    if form and of_numbers(numbers, form).notna().mean() >= 0.9:
+        return form
+    return next(unit for unit, most in EPOCH.items() if size < most)
+
+
+def of_numbers(numbers: pd.Series, form: str = "") -> pd.Series:
+    """Numbers that are dates as dates, missing where one is none."""
+    form = form or number_form(numbers)
+    if form in _DIGITS:
+        text = numbers.where(numbers % 1 == 0).astype("Int64").astype("str")
+        text = text.where(text.str.len() == _DIGITS[form])
+        found = pd.to_datetime(text, format=form, errors="coerce")
+    else:
+        found = pd.to_datetime(numbers, unit=form, errors="coerce")
+    return found.where(found.dt.year.between(*_YEARS))
+
+
+def _from_numbers(reading: Reading, asked: bool) -> pd.Series | None:
+    numbers = reading.present.astype("float64")
+    form = number_form(numbers) if len(numbers) > 10 or asked else "s"
+    if form not in _DIGITS:  # a number that is given out may look like a time: the name must say it
+        recent = numbers.abs() >= 1e-2 * EPOCH[form] if np.isfinite(EPOCH[form]) else numbers > 1e17
+        said = asked or _NAMED_TIME.search(reading.name.lower())
+        if not said or recent.mean() < (0.5 if asked else 0.9):
+            return None
+    found = of_numbers(numbers)
+    reading.refuse_first(reading.present, found.isna(), "holds dates")
+    return found.reindex(reading.values.index)
+
+
+def first_is_day(text: pd.Series) -> bool | None:
+    """Of dates like 3/4/2020, whether the 3 is the day; None where nobody can tell."""
+    parts = text.str.extract(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}(?!\d)").dropna()
+    if parts.empty:
+        return False
+    first, second = parts.astype(int).max()
+    dots = text[parts.index].str.contains(r"\d\.\d", regex=True).all()
+    if first <= 12 and second <= 12 and not dots:
+        return None
+    return bool(first > 12 or (dots and second <= 12))
+
+
+def _take_days(reading: Reading, dates: pd.Series) -> None:
+    """Days since the year of the earliest dates began, and the unit that says so."""
+    far = dates.notna() & ~dates.dt.year.between(*_YEARS)
+    texts = dates.astype("str").str.removesuffix(" 00:00:00")
+    reading.refuse_first(texts, far, "holds dates")
+    # Neither the earliest date nor its year: they are a patient's.
+    first = np.nan_to_num(ends(days_since(dates, pd.Timestamp(0)).dropna().to_numpy())[0])
+    origin = pd.Timestamp((pd.Timestamp(0) + first * _DAY).year, 1, 1)
+    reading.values, reading.unit = days_since(dates, origin), f"{_SINCE}{origin:%Y-%m-%d}"
+    reading.notes.append(f"dates, read as {reading.unit}")
+
+
+def origin_of(unit: str) -> pd.Timestamp | None:
+    """The day that a unit such as "days since 1950-01-01" counts from, or None."""
+    return pd.Timestamp(unit.removeprefix(_SINCE)) if unit.startswith(_SINCE) else None
+
+
+def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:
+    """Dates, in UTC where they say their zone, as days since that day."""
+    if dates.dt.tz is not None:
+        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
+    return ((dates - origin) / _DAY).round(_PLACES)
+
+
+def hours_of(text: pd.Series) -> pd.Series:
+    """Times of the day as hours after midnight, missing where a text is none."""
+    text = text.where(text.str.fullmatch(_CLOCK)).str.replace(r"^(..:..)$", r"\1:00", regex=True)
+    return (pd.to_timedelta(text) / pd.Timedelta(hours=1)).round(2)

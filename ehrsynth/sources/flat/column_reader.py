@@ -6,18 +6,17 @@ read in one way only, is refused.
 
 import re
 from dataclasses import replace
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from ... import kinds
-from ...errors import InputError
+from ...errors import some
 from ...protection import LEAST_PATIENTS
 from ...schema import SEX_NAMES, Column, role_of
-from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_unit
+from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_time
 from .columns_file import NOTHING
-from .dates import take_time
-from .outcome import read_outcome
 from .persons import are_shared, identifying, join_persons
 from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
@@ -32,9 +31,13 @@ _MANY_ROWS = 20  # so many different values are in order by chance never
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
 _ONE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z]{1,5}|[A-Za-z]?\d{2,5})(?:\.[0-9A-Za-z]{1,4})?"
 _CODES = rf"{_ONE_CODE}(?:\s*[,;|/+&\s]\s*{_ONE_CODE})+"
-# Texts so short may differ in capitals on purpose, as the alleles AA, Aa and aa do; these do not.
-_SHORT = 3
+_SHORT = 3  # texts that may differ in capitals on purpose; these do not
 _SAME = {"y", "n", "yes", "no", "ja", "j", "non", "oui", "si", "pos", "neg", "unk", "nil"}
+# Words that say that it happened, and that it did not.
+_YES, _NO = (set(WORDS[name].split()) for name in ("yes", "no"))
+_NEGATION, _DENIED, _UNKNOWN = (re.compile(WORDS[w]) for w in ("negation", "denied", "unknown"))
+_WORD = r"[^\W_]+"
+_LETTERS = 2  # one letter alone, such as F, means too little to decide
 
 
 # -- what it is ------------------------------------------------------------------------
@@ -54,89 +57,77 @@ def understand(reading: Reading, outcome: bool) -> None:
 
 def _of_no_use(reading: Reading) -> str:
     """Why nothing can be learned from the column, or ""."""
-    present, rows = reading.present, len(reading.values)
+    present, rows, name = reading.present, len(reading.values), reading.name.lower()
     if present.empty:
         return "no values at all"
     if len(present) == rows and present.nunique() == 1:
         return f"one value only ({kinds.category_text(present.iloc[0])[:30]})"
-    whole = rows == len(present) and kinds.is_number(present) and not np.any(present % 1)
-    if not whole or reading.wish != NOTHING or present.nunique() < rows:
+    whole = rows == present.nunique() and kinds.is_number(present) and kinds.are_whole(present)
+    if not whole or reading.wish != NOTHING:
         return ""
     steps = np.diff(present.to_numpy(float))
-    named, even = _ROW_NUMBERS.fullmatch(reading.name.lower()), bool(np.all(steps == 1))
-    grows = rows >= _MANY_ROWS and bool(np.all(steps > 0))
-    if (named and (even or reading.name.lower() != "x")) or (
-        grows and not kinds.looks_like_identifier(reading.name, present)
-    ):
+    named = _ROW_NUMBERS.fullmatch(name) and (name != "x" or np.all(steps == 1))
+    grows = rows >= _MANY_ROWS and np.all(steps > 0)
+    if named or (grows and not kinds.looks_like_identifier(name, present)):
         return f"row numbers; if they are not, {reading.say(identifier='allowed')}"
     return ""
 
 
 def _feature(reading: Reading) -> None:
     """Try what the values may be, one after the other; what is left are codes and categories."""
-    wish, distinct = reading.wish, reading.present.nunique()
+    wish, coded = reading.wish, bool(CODE_NAME.search(reading.name.lower()))
     if not wish.kind:
         refuse_icd_numbers(reading)
-    if wish.kind in ("", "continuous") and reading.is_text and not _is_coded(reading):
-        take_unit(reading)
+    # Of codes by their name, most may happen to look like numbers.
+    if reading.is_text and (wish.kind == "continuous" or not (wish.kind or coded)):
         take_numbers(reading)
     if wish.kind in ("", "date") and not reading.unit:
         take_time(reading)
     if reading.unit or wish.kind == "continuous":
         reading.column = continuous(reading)
         return
-    allowed = wish.identifier == "allowed" or bool(wish.kind)
-    if not allowed and kinds.looks_like_identifier(reading.name, reading.present):
+    present, allowed = reading.present, wish.identifier == "allowed" or bool(wish.kind)
+    if not allowed and kinds.looks_like_identifier(reading.name, present):
         _refuse_identifier(reading)
-    as_codes = distinct > FEW and _are_codes(reading)
-    if (as_codes or wish.kind in ("categorical", "binary")) and not isinstance(
-        reading.values.dtype, pd.CategoricalDtype
-    ):
-        texts = reading.values.map(kinds.category_text, na_action="ignore")
-        reading.values = texts.astype(object)
+    # Whole numbers that name a place or a thing, as a ward's number does.
+    whole = coded and kinds.is_number(present) and kinds.are_whole(present)
+    as_codes = whole and present.nunique() > FEW
+    if as_codes or wish.kind in ("categorical", "binary"):
+        if not isinstance(reading.values.dtype, pd.CategoricalDtype):
+            texts = reading.values.map(kinds.category_text, na_action="ignore")
+            reading.values = texts.astype(object)
     if reading.is_text:
         _take_texts(reading, allowed)
-        if reading.dropped:
-            return
-        if reading.values.nunique() == 1 and reading.values.notna().all():
+        if not reading.dropped and reading.values.nunique(dropna=False) == 1:
             reading.dropped = "one value only is left"
-            return
-    reading.column = _kind(reading, as_codes)
+    if not reading.dropped:
+        reading.column = _column(reading, as_codes)
 
 
-def _kind(reading: Reading, as_codes: bool) -> Column:
-    zeros = reading.is_text and reading.present.astype("str").str.fullmatch(CODE_NUMBER).any()
-    if as_codes or zeros or reading.wish.kind == "categorical":
-        return _categorical(reading)
-    if reading.wish.kind == "binary":
-        return _binary(reading)
-    present = reading.present.infer_objects()
-    if kinds.is_number(present) and present.nunique() > 2 and not kinds.few_codes(present, FEW):
-        return continuous(reading)
-    if len(present) == len(reading.values) and set(_levels(reading)) <= {"0", "1"}:
-        return Column(reading.name, "binary", role_of(reading.name))
-    return _categorical(reading)
+def _column(reading: Reading, as_codes: bool) -> Column:
+    """The column of its kind, where it is no number of something."""
+    name, role = reading.name, role_of(reading.name)
+    present, wanted = reading.present.infer_objects(), reading.wish.kind
+    zeros = reading.is_text and present.astype("str").str.fullmatch(CODE_NUMBER).any()
+    if not (as_codes or zeros or wanted == "categorical"):
+        if wanted == "binary":
+            return _binary(reading)
+        many = kinds.is_number(present) and present.nunique() > 2
+        if many and not kinds.few_codes(present, FEW):
+            return continuous(reading)
+        there = len(present) == len(reading.values)
+        if there and set(present.map(kinds.category_text).unique()) <= {"0", "1"}:
+            return Column(name, "binary", role)
+    return Column(name, "categorical", role, categories=kinds.categories(reading.values))
 
 
-def _is_coded(reading: Reading) -> bool:
-    """Whether texts are codes by their name, of which most happen to look like numbers."""
-    return bool(CODE_NAME.search(reading.name.lower())) and not reading.wish.kind
-
-
-def _are_codes(reading: Reading) -> bool:
-    """Whether whole numbers name a place or a thing, as a ward's number does."""
-    present = reading.present
-    named = CODE_NAME.search(reading.name.lower()) and kinds.is_number(present)
-    return bool(named) and not np.any(present.to_numpy(float) % 1)
-
-
-def _refuse_identifier(reading: Reading) -> None:
+def _refuse_identifier(reading: Reading) -> NoReturn:
     present, unless = reading.present, ""
     what = f"has {present.nunique():,} different texts, like an identifier or free text"
     if pd.api.types.is_numeric_dtype(present):
         what = "is different in every row or nearly so, like an identifier, which is never learned"
-        unless = f", or {reading.say(kind='continuous')} if it is a measurement"
-    raise InputError(f"Column {reading.name!r} {what}; {reading.say(drop=True)}{unless}.")
+        unless = f"{reading.say(kind='continuous')} if it is a measurement"
+    reading.refuse(what, unless, drop=True)
 
 
 # -- texts that are categories -----------------------------------------------------------
@@ -173,18 +164,14 @@ def _refuse_two(reading: Reading, present: pd.Series) -> None:
     """Refuse two numbers, or two codes, in one text."""
     two = present.str.fullmatch(_TWO_NUMBERS)
     if kinds.spoiled(present, two):
-        raise InputError(
-            f"Column {reading.name!r} holds two numbers in one text, such as in row "
-            f"{present.index[two][0] + 1}; make a column of each, or {reading.say(drop=True)}."
-        )
+        what = f"holds two numbers in one text, such as in row {two.idxmax() + 1}"
+        reading.refuse(what, "make a column of each", drop=True)
     several = present.str.fullmatch(_CODES)
     codes = present.str.fullmatch(_ONE_CODE) | several
     if several.any() and codes.mean() >= kinds.NUMERIC_SHARE and present.nunique() > _SHORT:
-        raise InputError(
-            f"Column {reading.name!r} holds several codes in one cell in {several.sum():,} rows, "
-            f"first in row {present.index[several][0] + 1}; make a yes/no column of each code, or "
-            f"{reading.say(kind='categorical')}."
-        )
+        rows, first = several.sum(), several.idxmax() + 1
+        what = f"holds several codes in one cell in {rows:,} rows, first in row {first}"
+        reading.refuse(what, "make a yes/no column of each code", kind="categorical")
 
 
 def _join_spellings(reading: Reading) -> None:
@@ -194,21 +181,25 @@ def _join_spellings(reading: Reading) -> None:
     for text in counts.index:
         best.setdefault(text.casefold(), text)
     others = [text for text in counts.index if best[text.casefold()] != text]
-    coded = re.compile(r"[A-Za-z]\d[\w.]*")
-    short = [t for t in others if len(t) <= _SHORT and t.casefold() not in _SAME]
-    short = [t for t in short if not coded.fullmatch(t)]
-    left = others if len(best) == 1 else short  # nothing would be left to tell apart
-    apart = {"exact": others, "joined": []}.get(wish, left)
-    apart = [] if reading.name.lower() in SEX_NAMES and not wish else apart
-    if apart and not wish:
-        reading.warnings.append(
-            f"{_shown(counts, apart)} kept apart from what differs in capitals only; where that is "
-            f"wrong, {reading.say(spelling='joined')}"
-        )
+    apart = others if wish == "exact" else []
+    if not wish and reading.name.lower() not in SEX_NAMES:
+        one = len(best) == 1  # nothing would be left to tell apart
+        apart = [text for text in others if one or _may_differ(text)]
+        if apart:
+            reading.warnings.append(
+                f"{_shown(counts, apart)} kept apart from what differs in capitals only; where "
+                f"that is wrong, {reading.say(spelling='joined')}"
+            )
     if joined := {text: best[text.casefold()] for text in others if text not in apart}:
         reading.notes.append(f"other spellings joined: {_shown(counts, joined)}")
         reading.spelled = tuple(joined)
         reading.values = reading.values.map(lambda t: joined.get(t, t), na_action="ignore")
+
+
+def _may_differ(text: str) -> bool:
+    """Whether capitals may mean something, as in the alleles AA, Aa and aa; not in codes."""
+    word = text.casefold() in _SAME or re.fullmatch(r"[A-Za-z]\d[\w.]*", text)
+    return len(text) <= _SHORT and not word
 
 
 def _shown(counts: pd.Series, texts) -> str:
@@ -221,18 +212,18 @@ def _shown(counts: pd.Series, texts) -> str:
 def _join_rare(reading: Reading) -> None:
     """Of many categories the most frequent, the others as one."""
     values = reading.values
-    counts = values[values != OTHER].value_counts()
     # Equal counts in order of the text, so that the order of the rows does not matter.
-    counts = counts.sort_index().sort_values(ascending=False, kind="stable")
+    counts = values[values != OTHER].value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
     most = _KEPT_CODES if reading.wish.kind else _not_by_chance(counts.to_numpy())
-    kept = set(counts.index[:most])
-    if not kept:
+    if not most:
         reading.dropped = (
-            f"{len(counts):,} {TOO_FEW}; group them (a code by its first "
-            f"signs), or {reading.say(kind='categorical')}"
+            f"{len(counts):,} {TOO_FEW}; group them (a code by its first signs), or "
+            f"{reading.say(kind='categorical')}"
         )
-    reading.notes.append(f"{len(counts) - len(kept):,} rarer values joined as {OTHER}")
-    reading.values = values.where(values.isna() | values.isin(kept), OTHER)
+    reading.notes.append(f"{len(counts[most:]):,} rarer values joined as {OTHER}")
+    kept = values.isna() | values.isin(counts.index[:most])
+    reading.values = values.where(kept, OTHER)
 
 
 def _not_by_chance(counts: np.ndarray) -> int:
@@ -252,26 +243,12 @@ def _not_by_chance(counts: np.ndarray) -> int:
     return 0
 
 
-# -- the column of a kind ------------------------------------------------------------------
-
-
-def _levels(reading: Reading) -> tuple[str, ...]:
-    return kinds.ordered(reading.present.map(kinds.category_text).unique())
-
-
-def _categorical(reading: Reading) -> Column:
-    categories = kinds.categories(reading.values)
-    return Column(reading.name, "categorical", role_of(reading.name), categories=categories)
-
-
 def _binary(reading: Reading) -> Column:
-    name, levels = reading.name, _levels(reading)
+    name = reading.name
+    levels = kinds.ordered(reading.present.map(kinds.category_text).unique())
     if len(levels) != 2 or reading.values.isna().any():
         what = "missing values" if len(levels) == 2 else f"{len(levels)} different values"
-        raise InputError(
-            f"Column {name!r} has {what}, so it cannot be yes or no; "
-            f"{reading.say(kind='categorical')}."
-        )
+        reading.refuse(f"has {what}, so it cannot be yes or no", kind="categorical")
     reading.no_yes = levels
     if levels != ("0", "1"):
         reading.notes.append(f"{levels[1]!r} is 1")
@@ -281,24 +258,108 @@ def _binary(reading: Reading) -> Column:
 
 def _overrule(reading: Reading, column: Column) -> Column:
     """The column with what the columns file says about it."""
-    wish, what = reading.wish, f"Column {column.name!r} is {column.kind}"
-    said = {key: value for key in ("label", "unit", "sex") if (value := getattr(wish, key))}
-    if wish.role and column.role != "outcome":
-        said["role"] = wish.role
-    if wish.bounds is not None:
-        said["lower"], said["upper"] = wish.bounds
-    if wish.decimals is not None:
-        said["decimals"] = wish.decimals
-    if wish.predictor is not None and column.role != "outcome":
-        said["predictor"] = wish.predictor
-    if said.keys() & {"lower", "decimals"} and column.kind != "continuous":
-        raise InputError(
-            f"{what}, so it has no bounds or decimals; {reading.say(kind='continuous')} if it is a "
-            "number."
-        )
+    wish = reading.wish
+    said: dict[str, Any] = {key: getattr(wish, key) for key in ("label", "unit", "sex", "decimals")}
+    said["lower"], said["upper"] = wish.bounds or (None, None)
+    if column.role != "outcome":
+        said |= {"role": wish.role, "predictor": wish.predictor}
+    said = {key: value for key, value in said.items() if value not in ("", None)}
+    if (wish.bounds or "decimals" in said) and column.kind != "continuous":
+        reading.refuse(f"is {column.kind}, so it has no bounds or decimals", kind="continuous")
     if wish.sex and column.kind != "binary":
-        raise InputError(
-            f"{what}; only a yes/no column can be of one sex, so "
-            f"{reading.say(kind='binary', sex=wish.sex)}."
-        )
+        what = f"is {column.kind}; only a yes/no column can be of one sex"
+        reading.refuse(what, kind="binary", sex=wish.sex)
     return replace(column, **said)
+
+
+# -- the outcome --------------------------------------------------------------------------
+
+
+def read_outcome(reading: Reading) -> None:
+    """Give the outcome its column, with what counts as 1, and fitting values, in place."""
+    name, wish, missing = reading.name, reading.wish, reading.values.isna()
+    if missing.any():
+        what = f"has missing values in {missing.sum():,} rows, first in row {missing.idxmax() + 1}"
+        reading.refuse(f"{what}, and is the outcome", "remove those rows", missing_rows="drop")
+    if wish.kind in ("continuous", "date"):
+        reading.refuse("needs two values to be the outcome", f"it cannot be {wish.kind}")
+    texts = reading.values.map(lambda v: v.casefold() if isinstance(v, str) else v)
+    if reading.is_text and wish.spelling != "exact" and texts.nunique() == 2:
+        often = reading.values.groupby(texts).agg(lambda group: group.value_counts().index[0])
+        reading.spelled = tuple(reading.values.unique())
+        if reading.values.nunique() > 2:
+            reading.notes.append("other spellings joined")
+        reading.values = texts.map(often)
+    counts = reading.values.map(kinds.category_text).value_counts()
+    if (n := len(counts)) != 2:
+        shared = some(kinds.ordered(counts.index[counts >= LEAST_PATIENTS]), 4)  # no patient's own
+        what = f"has {n} different value{'s' if n > 1 else ''}"
+        what += f", such as {shared}" if shared else ""
+        reading.refuse(what, "it needs exactly two, as the outcome")
+    levels, why = _polarity(reading, kinds.ordered(counts.index))
+    reading.notes.append(f"{levels[1]!r} counts as 1 ({why})")
+    is_binary = levels == ("0", "1")
+    texts = reading.values.map(kinds.category_text)
+    reading.values = texts.astype(object).astype("uint8" if is_binary else object)
+    kind, categories = ("binary", ()) if is_binary else ("categorical", levels)
+    reading.column = Column(name, kind, "outcome", categories=categories)
+
+
+def _polarity(reading: Reading, levels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The outcome's two values, the one that counts as 1 last, and why it does."""
+    if reading.wish.positive != "":
+        positive = kinds.category_text(reading.wish.positive)
+        if positive not in levels:
+            reading.refuse(
+                f"has no value {positive!r}", "its values are {!r} and {!r}".format(*levels)
+            )
+        return (*(level for level in levels if level != positive), positive), "as you say"
+    if isinstance(reading.values.dtype, pd.CategoricalDtype) and reading.values.cat.ordered:
+        declared = map(kinds.category_text, reading.values.cat.categories)
+        return tuple(c for c in declared if c in levels), "the last of the declared order"
+    for order in (levels, levels[::-1]):
+        if why := _why_last(*order):
+            return order, why
+    reading.refuse(
+        "has the values {!r} and {!r}, and nothing says which of them counts as 1".format(*levels),
+        "say --positive VALUE", positive=levels[1],
+    )  # fmt: skip
+
+
+def _why_last(other: str, one: str) -> str:
+    """Why `one` and not the `other` value means that it happened, or ""."""
+    plain = [text.casefold().strip() for text in (other, one)]
+    if any(map(_UNKNOWN.search, plain)):
+        return ""
+    if plain[0] == "0" or plain == ["-1", "1"]:
+        return "the other is 0" if plain[0] == "0" else "the other is negative"
+    no, yes = map(_means, plain)
+    if (negation := _NEGATION.match(plain[0])) and negation[1] == plain[1] and yes is not False:
+        return f"{other!r} denies it"
+    if yes is True and (no is False or (no is None and len(plain[1]) >= _LETTERS)):
+        return "the word says that it happened"
+    if no is False and yes is None and len(plain[0]) >= _LETTERS:
+        return f"{other!r} says that it did not happen"
+    return ""
+
+
+def _means(level: str) -> bool | None:
+    """Whether a value says that the outcome happened (True), that it did not, or nothing."""
+    text = level.casefold().strip()
+    if (said_so := says_yes(text)) is not None:
+        return said_so
+    if negation := _NEGATION.match(text):
+        return _means(negation[1]) is False  # as "not well"
+    words = re.findall(_WORD, text)
+    rest = set(re.findall(_WORD, _DENIED.sub(" ", text)))
+    if denied := set(words) - rest:
+        unsure = rest & {*_YES, "free", "excluded", "out"} or denied & (_NO - {"no", "never"})
+        return None if unsure else False
+    said = {word in _YES for word in words if word in _YES or word in _NO}
+    return said.pop() if len(said) == 1 else None
+
+
+def says_yes(text: str) -> bool | None:
+    """Whether a word such as yes or no means 1 (True) or 0 (False), None where it means neither."""
+    plain = text.casefold().strip()
+    return True if plain in _YES else False if plain in _NO else None

@@ -88,7 +88,10 @@ def _value(path: Path, name: str, key: object, value: Any) -> Any:
         raise InputError(f"{path} has the key {key!r} for column {name!r}; use {', '.join(KEYS)}.")
     if key in ("missing", "values") and not isinstance(value, list):
         value = [value]
+    choices = _CHOICES.get(str(key))
     good, wanted = _WANTED.get(str(key), (lambda v: isinstance(v, str), "a text"))
+    if choices:
+        good, wanted = choices.__contains__, f"one of {', '.join(choices)}"
     if not good(value):
         raise InputError(f"{path} says {key} {value!r} for column {name!r}; use {wanted}.")
     return tuple(value) if isinstance(value, list) else value
@@ -98,31 +101,23 @@ def _are_bounds(value: Any) -> bool:
     if not (isinstance(value, list) and len(value) == 2):
         return False
     numbers = [v for v in value if v is not None]
-    return all(type(v) in (int, float) and abs(v) < 1e300 for v in numbers) and (
-        numbers == sorted(numbers)
-    )
-
-
-def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in choices, f"one of {', '.join(choices)}"
+    finite = all(type(v) in (int, float) and abs(v) < 1e300 for v in numbers)
+    return finite and numbers == sorted(numbers)
 
 
 # What may stand behind a key, and how that is said; behind the others a text.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "kind": (*KINDS, "date"), "role": tuple(role for role in ROLES if role != "outcome"),
+    "sex": ("F", "M"), "identifier": ("allowed",), "missing_rows": ("drop",),
+    "spelling": ("exact", "joined"),
+}  # fmt: skip
+_TRUTH = (lambda v: isinstance(v, bool)), "true or false"
 _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "kind": _one_of(*KINDS, "date"),
-    "role": _one_of(*(role for role in ROLES if role != "outcome")),
-    "sex": _one_of("F", "M"),
-    "identifier": _one_of("allowed"),
-    "missing_rows": _one_of("drop"),
     "bounds": (_are_bounds, "two numbers, the smaller first, as in [0, 120]"),
     "decimals": (lambda v: type(v) is int and 0 <= v <= 12, "a whole number from 0 to 12"),
-    "drop": (lambda v: isinstance(v, bool), "true or false"),
-    "predictor": (lambda v: isinstance(v, bool), "true or false"),
-    "missing": (
-        lambda value: all(isinstance(v, str | int | float) for v in value),
-        'a list of values, as in ["-9", "not done"]',
-    ),
+    "drop": _TRUTH, "predictor": _TRUTH,
+    "missing": (lambda v: all(isinstance(one, str | int | float) for one in v),
+                'a list of values, as in ["-9", "not done"]'),
     "values": (lambda v: all(isinstance(one, str) for one in v), 'a list of texts, as in ["NA"]'),
-    "spelling": _one_of("exact", "joined"),
     "positive": (lambda v: isinstance(v, str | int | float), "one of the outcome's two values"),
-}
+}  # fmt: skip

@@ -1,6 +1,14 @@
-"""Texts that are numbers: decimal point or comma, thousands, and signs of every style."""
+"""Texts that are numbers: decimal signs, thousands and signs of every style, and their units.
+
+What counts as a unit is a list, so that "2 wards" and "1a" stay what they are: texts.
+"""
+
+import re
+from functools import lru_cache
 
 import pandas as pd
+
+from .words import WORDS
 
 MARKS = " '’\u00a0\u2009\u202f"  # that stand between thousands, and nowhere else in a number
 _ODD = rf"[−(]|-$|\d[{MARKS}]\d"
@@ -16,9 +24,21 @@ _SHOWS = {
     ",": rf"[+-]?\d*,\d+{_POWER}|{_POINT_GROUPS},\d+|[+-]?[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,}}",
     ".": rf"[+-]?\d*\.\d+{_POWER}|{_COMMA_GROUPS}\.\d+|[+-]?[1-9]\d{{0,2}}(?:,\d{{3}}){{2,}}",
 }
+_UNITS = {
+    spelling: spellings.split()[0]
+    for line in WORDS["units"].strip().splitlines()
+    for spellings in line.split("|")
+    for spelling in spellings.split()
+}
+_ALIKE = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "⁹": "9", "×": "x", "℃": "c"})
+_SPAN = re.compile(r"\d+(?:h|min|d)")
+_WITH_UNIT = (
+    rf"^\s*(?P<number>[+−-]?(?:\d+(?:[.,]\d+|[{MARKS}]\d{{3}}(?!\d))*|\.\d+))\s*"
+    r"(?P<written>\D.*|10\D.*)$"
+)
 
 
-def shows(texts: pd.Series, sign: str) -> bool:
+def _shows(texts: pd.Series, sign: str) -> bool:
     """Whether some of these texts can only be numbers with this decimal sign."""
     found = texts[texts.str.fullmatch(_SHOWS[sign])]
     return bool(len(found)) and not found.str.fullmatch(TWO_WAYS[sign]).all()
@@ -26,13 +46,24 @@ def shows(texts: pd.Series, sign: str) -> bool:
 
 def sign_of_file(table: pd.DataFrame) -> str:
     """The decimal sign that the columns of text show: "," or ".", or "" where both are there."""
-    if not any(_shown_by(table[name], ",") for name in table):
+    shown = ""
+    for sign in ",.":
+        marked = (c[c.str.contains(sign, regex=False, na=False)] for _, c in table.items())
+        shown += sign if any(_shows(_different(column), sign) for column in marked) else ""
+    return {",.": "", "": "."}.get(shown, shown)
+
+
+def sign_of_column(texts: pd.Series, of_file: str) -> str:
+    """The decimal sign of these texts: what they show, else the file's; "" where it is unclear."""
+    if of_file == "." and not texts.str.contains(",", regex=False).any():
         return "."
-    return "" if any(_shown_by(table[name], ".") for name in table) else ","
-
-
-def _shown_by(column: pd.Series, sign: str) -> bool:
-    return shows(_different(column[column.str.contains(sign, regex=False, na=False)]), sign)
+    texts = _different(texts)
+    marked = texts[texts.str.contains("[.,]", regex=True)]
+    own = [sign for sign in ",." if _shows(marked, sign)]
+    if len(own) == 1:
+        return own[0]
+    unclear = own or (of_file == "." and marked.str.fullmatch(TWO_WAYS[","]).any())
+    return "" if unclear else of_file
 
 
 def _different(values: pd.Series) -> pd.Series:
@@ -63,20 +94,6 @@ def plain(texts: pd.Series) -> pd.Series:
     return texts.where(~texts.index.isin(made.index), made.reindex(texts.index))
 
 
-def sign_of_column(texts: pd.Series, of_file: str) -> str:
-    """The decimal sign of these texts: what they show, else the file's; "" where it is unclear."""
-    if of_file == "." and not texts.str.contains(",", regex=False).any():
-        return "."
-    texts = _different(texts)
-    marked = texts[texts.str.contains("[.,]", regex=True)]
-    own = {sign for sign in ",." if shows(marked, sign)}
-    if len(own) == 1:
-        return own.pop()
-    if own or marked.str.fullmatch(TWO_WAYS[","]).any():
-        return "" if own or of_file != "," else ","
-    return of_file if of_file == "," or not marked.str.fullmatch(TWO_WAYS["."]).any() else "."
-
-
 def grouped(texts: pd.Series) -> bool:
     """Whether points may part thousands: below 1000 without one, else three digits after each."""
     marked = texts.str.contains(".", regex=False)
@@ -99,9 +116,36 @@ def to_numbers(texts: pd.Series, sign: str) -> pd.Series:
     if sign == ",":
         good = texts.str.fullmatch(rf"(?:[+-]?\d+|{_POINT_GROUPS}|[+-]?\d*)(?:,\d+)?{_POWER}")
         turned = texts.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        return pd.to_numeric(turned.where(good), errors="coerce").astype("float64")
-    if sign == "." and texts.str.contains(",", regex=False).any():
-        grouped = texts.str.fullmatch(_COMMA_GROUPS + r"(?:\.\d+)?")
-        if shows(texts[grouped], "."):
-            texts = texts.where(~grouped, texts.str.replace(",", "", regex=False))
+        texts = turned.where(good)
+    elif sign == "." and texts.str.contains(",", regex=False).any():
+        in_groups = texts.str.fullmatch(_COMMA_GROUPS + r"(?:\.\d+)?")
+        if _shows(texts[in_groups], "."):
+            texts = texts.where(~in_groups, texts.str.replace(",", "", regex=False))
     return pd.to_numeric(texts, errors="coerce").astype("float64")
+
+
+@lru_cache(maxsize=4096)
+def unit_of(text: str) -> str | None:
+    """The unit that `text` is a spelling of ("mcg/mL" and "µg/ml" are both "ug/ml"), or None."""
+    plain = text.translate(_ALIKE).casefold().replace(" ", "").strip("().")
+    if plain.startswith(("x10", "*10")):
+        plain = plain[1:]
+    if plain in _UNITS:
+        return _UNITS[plain]
+    parts = plain.replace("per", "/").split("/")
+    known = [_UNITS.get(part) for part in parts]
+    if len(parts) == 2 and parts[0] == "":  # "/min"
+        known[0] = ""
+    if known[-1] is None and known[0] and _SPAN.fullmatch(parts[-1]):  # "mg/24h"
+        known[-1] = parts[-1]
+    return None if None in known else "/".join(map(str, known))
+
+
+def take_apart(texts: pd.Series) -> pd.DataFrame:
+    """The ``number`` (text), the ``unit`` and how it is ``written``, missing for other texts."""
+    # "$12.50" is written the other way round.
+    texts = texts.astype(object).str.replace(r"^\s*([$€£])\s*(?=\d)(.*)$", r"\2 \1", regex=True)
+    parts = texts.str.extract(_WITH_UNIT).astype(object)
+    parts["unit"] = parts["written"].map(unit_of, na_action="ignore")
+    parts["written"] = parts["written"].str.strip()
+    return parts.where(parts["unit"].notna(), None)

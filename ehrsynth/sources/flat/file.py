@@ -1,31 +1,59 @@
-"""The file of a flat table as one raw DataFrame, and how it is written.
+"""The file of a flat table as one raw DataFrame, and how it is written, found from the whole file.
 
 Nothing is decided here about what a column is: a CSV's values stay the texts that are written
 there, and of Parquet and DataFrames only the forms of one type are made the same.
 """
 
+import codecs
+import csv
+import gzip
 import json
 import logging
+import re
 import warnings
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from charset_normalizer import from_bytes
 
 from ...errors import InputError
-from ...files import TABLE_SUFFIXES, check_packed, read_table, reason, unescape, unescaped
+from ...files import check_packed, read_table, reason, table_ending, unescape, unescaped
 from .columns_file import FILE
 from .decimals import sign_of_file
-from .text_file import encoding_of, header_of, without_names
+from .words import WORDS
 
 log = logging.getLogger(__name__)
 
 _EXACT = 2**53  # from here on a floating-point number is not always the whole one that was written
+_DELIMITERS = ",;\t|"
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+_LATIN, _ALPHABETS, _PAIRS = (tuple(WORDS[n].split()) for n in ("latin", "own", "pairs"))
+_WORD = re.compile(rb"[@-{}~\x80-\xff]*[\x80-\xff][@-{}~\x80-\xff]*")  # of pairs, too
+_SIGNS = re.compile(f"[{WORDS['signs']}]+")
+_BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_MOST_WORDS = 20_000  # different ones; more do not change the guess
+_ROWS_TO_GIVE_UP = 1_000  # after so many rows a delimiter that does not fit is left
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?")
+_DATE = re.compile(WORDS["written_date"])
+_PERSONAL = re.compile(
+    "|".join(line.split(" | ", 1)[1] for line in WORDS["forms"].strip().splitlines())
+    + r"|\+\d{9,15}|0\d{9,12}"
+)
+_GIVEN = set(WORDS["given"].split()) - {"jan"}  # a month
+_SPAN, _SERIES = 0.5, 6  # beyond the other numbers, of their span; names that only grow, a series
 
 
 @dataclass(frozen=True)
@@ -45,13 +73,14 @@ class Dialect:
 
     def facts(self) -> dict[str, str]:
         """What a person should know about it, by name."""
-        facts = {"file type": self.kind or "DataFrame"}
-        if self.kind.startswith(".csv"):
-            signs = {",": "comma", ".": "point", "": "comma in some columns, point in others"}
-            delimiter = {"\t": "tab"}.get(self.delimiter, self.delimiter)
-            facts |= {"encoding": self.encoding, "delimiter": delimiter}
-            facts["decimal sign"] = signs[self.decimal]
-        return facts
+        if not self.kind.startswith(".csv"):
+            return {"file type": self.kind or "DataFrame"}
+        signs = {",": "comma", ".": "point", "": "comma in some columns, point in others"}
+        return {
+            "file type": self.kind, "encoding": self.encoding,
+            "delimiter": {"\t": "tab"}.get(self.delimiter, self.delimiter),
+            "decimal sign": signs[self.decimal],
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,19 +113,15 @@ def read_file(
     """
     if isinstance(data, pd.DataFrame):
         raw = _of_frame(data, where)
+    elif (path := Path(data)).is_dir():
+        raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
     else:
-        path = Path(data)
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
-        name = path.name.lower()
-        kind = next((s for s in reversed(TABLE_SUFFIXES) if name.endswith(s)), "")
-        if kind == ".parquet" and path.is_file():
-            raw = _read_parquet(path)
-        elif kind and path.is_file():
-            raw = _read_csv(path, kind, encoding, guess)
-        else:
+        kind = table_ending(path)
+        if not kind or not path.is_file():
             read_table(path)  # says what is wrong
-            raise AssertionError(path)
+        check_packed(path)
+        parquet = kind == ".parquet"
+        raw = _read_parquet(path) if parquet else _read_csv(path, kind, encoding, guess)
     if raw.frame.empty:
         raise InputError(f"{raw.where} has no rows.")
     return raw
@@ -119,44 +144,10 @@ def _refuse_doubled(where: object, names: Iterable[str]) -> None:
         raise InputError(f"Column name {name!r} appears twice in {where}; rename one.")
 
 
-def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
-    check_packed(path)
-    encoding = encoding_of(path, said) if guess else said or "utf-8-sig"
-    delimiter, names = header_of(path, encoding, guess)
-    if without_names(path, encoding, delimiter, guess):
-        raise InputError(
-            f"{path} begins with a line that looks like the values of a patient, not like names of "
-            "columns; put a line with the names above it."
-        )
-    _refuse_doubled(path, [name for name in names if name])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = read_table(
-                path, sep=delimiter, encoding=encoding, index_col=False, skipinitialspace=True,
-                dtype=str, na_filter=False,
-            )  # fmt: skip
-    except pd.errors.ParserWarning as error:
-        raise InputError(
-            f"{path} has rows with more values than its first row has names; correct the file, or "
-            "take out what stands above the names (a title, sep=;)."
-        ) from error
-    frame = unescaped(frame)
-    frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
-    dialect = Dialect(
-        kind, tuple(map(unescape, names)), None, delimiter, encoding, sign_of_file(frame)
-    )
-    if not encoding.startswith("utf-8"):
-        log.info(
-            "%s is read as text in %s%s; if that is wrong, say {\"%s\": {\"encoding\": NAME}} in a "
-            "columns file (--columns), or save it in UTF-8.", path, encoding,
-            "".join(f", with a column {n!r}" for n in names if not n.isascii()), FILE,
-        )  # fmt: skip
-    return Raw(_named(frame, str(path)), dialect, str(path))
+# -- Parquet, and tables in memory --------------------------------------------------------
 
 
 def _read_parquet(path: Path) -> Raw:
-    check_packed(path)
     try:
         table = pq.read_table(path)
         meta = table.schema.pandas_metadata or {}
@@ -176,7 +167,7 @@ def _read_parquet(path: Path) -> Raw:
 
 def _of_frame(table: pd.DataFrame, where: str) -> Raw:
     frame = _named(table, where)
-    plain = {name: _plain(values) for name, values in frame.items()}
+    plain = {name: _of_pandas(values) for name, values in frame.items()}
     made = pd.DataFrame(plain, index=frame.index)
     made.attrs = dict(table.attrs)
     try:
@@ -186,42 +177,33 @@ def _of_frame(table: pd.DataFrame, where: str) -> Raw:
     return Raw(made, Dialect("", tuple(table.columns), schema), where)
 
 
-# -- the types of Arrow and of pandas ----------------------------------------------------
-
-
-def _plain(values: pd.Series) -> pd.Series:
-    """A column of any of pandas' dtypes in one of NumPy's, where there is one."""
-    if isinstance(values.dtype, pd.SparseDtype):
-        values = values.sparse.to_dense()
+def _of_pandas(values: pd.Series) -> pd.Series:
+    """A column of any of pandas' dtypes as Arrow gives it, where Arrow knows it."""
     dtype = values.dtype
     if getattr(dtype, "kind", "") == "c" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
         raise InputError(
             f"Column {values.name!r} is of the type {dtype}; give numbers, dates or texts."
         )
-    if isinstance(dtype, pd.ArrowDtype):
-        return _of_arrow(pa.chunked_array(pa.array(values.array)))
-    if isinstance(dtype, pd.CategoricalDtype):
-        kinds = dtype.categories.dtype
-        if isinstance(kinds, pd.ArrowDtype):
-            return values.cat.rename_categories(dtype.categories.astype(object))
+    if isinstance(dtype, pd.SparseDtype):
+        values = values.sparse.to_dense()
+    if pd.api.types.infer_dtype(values) == "date":
+        values = pd.to_datetime(values)  # of some, Arrow would cut the time of the day off
+    try:
+        return _of_arrow(pa.Table.from_pandas(values.to_frame(), preserve_index=False).column(0))
+    except (TypeError, pa.ArrowException):  # of several types
         return values
-    if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
-        return _of_arrow(pa.chunked_array(pa.array(values)))  # Int64, Float64, boolean
-    if pd.api.types.is_integer_dtype(dtype) and _is_exact(values):
-        return values.astype("str").astype(object)
-    return _widened(values) if dtype in (np.float16, np.float32) else values
-
-
-def _is_exact(whole: pd.Series) -> bool:
-    """Whether some whole numbers are so large that a floating-point number loses digits."""
-    return bool(len(whole)) and not -_EXACT < whole.min() <= whole.max() < _EXACT
 
 
 def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
     """A column of Arrow in one of NumPy's dtypes, as a Categorical, or as objects."""
     kind = values.type
-    if pa.types.is_dictionary(kind):
-        return _of_dictionary(values)
+    if pa.types.is_dictionary(kind):  # in its own order
+        whole = values.unify_dictionaries().combine_chunks()
+        whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+        codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        categories = pd.Index(_of_arrow(pa.chunked_array([whole.dictionary])))
+        made = pd.Categorical.from_codes(codes, categories, ordered=bool(kind.ordered))
+        return pd.Series(made)
     if pa.types.is_decimal(kind):
         values = values.cast(pa.float64())
     elif pa.types.is_date(kind):
@@ -229,22 +211,196 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
     elif pa.types.is_time(kind):
         times = values.cast(pa.time64("us")).to_pandas()
         return times.map(lambda t: str(t)[:8], na_action="ignore")
-    elif pa.types.is_integer(kind) and _is_exact(values.drop_null().to_pandas()):
-        values = values.cast(pa.string())
+    elif pa.types.is_integer(kind):
+        ends = pc.min_max(values).as_py().values()
+        if any(end is not None and abs(end) >= _EXACT for end in ends):
+            values = values.cast(pa.string())
     plain = values.to_pandas()
-    return _widened(plain) if plain.dtype in (np.float16, np.float32) else plain
+    if plain.dtype in (np.float16, np.float32):  # as the decimals that were written: 9.3 stays 9.3
+        plain = pd.Series(plain.to_numpy().astype("U").astype("float64"))
+    return plain
 
 
-def _of_dictionary(values: pa.ChunkedArray) -> pd.Series:
-    """A Categorical, in its own order of categories."""
-    whole = values.unify_dictionaries().combine_chunks()
-    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    categories = _of_arrow(pa.chunked_array([whole.dictionary]))
-    ordered = bool(values.type.ordered)
-    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(categories), ordered=ordered))
+# -- CSV ----------------------------------------------------------------------------------
 
 
-def _widened(values: pd.Series) -> pd.Series:
-    """Short floating-point numbers, each as the decimals it was written as: 9.3 stays 9.3."""
-    return pd.Series(values.to_numpy().astype("U").astype("float64"), values.index)
+def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
+    encoding = _encoding(path, said) if guess else said or "utf-8-sig"
+    delimiter, names = _header(path, encoding, guess)
+    if _has_no_names(path, encoding, delimiter, guess):
+        raise InputError(
+            f"{path} begins with a line that looks like the values of a patient, not like names of "
+            "columns; put a line with the names above it."
+        )
+    _refuse_doubled(path, [name for name in names if name])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = read_table(
+                path, sep=delimiter, encoding=encoding, index_col=False, skipinitialspace=True,
+                dtype=str, na_filter=False,
+            )  # fmt: skip
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"{path} has rows with more values than its first row has names; correct the file, or "
+            "take out what stands above the names (a title, sep=;)."
+        ) from error
+    frame = unescaped(frame)
+    frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
+    written = tuple(map(unescape, names))
+    dialect = Dialect(kind, written, None, delimiter, encoding, sign_of_file(frame))
+    if not encoding.startswith("utf-8"):
+        log.info(
+            "%s is read as text in %s%s; if that is wrong, say {\"%s\": {\"encoding\": NAME}} in a "
+            "columns file (--columns), or save it in UTF-8.", path, encoding,
+            "".join(f", with a column {n!r}" for n in names if not n.isascii()), FILE,
+        )  # fmt: skip
+    return Raw(_named(frame, str(path)), dialect, str(path))
+
+
+def _open(path: Path, mode: str, **options) -> Any:
+    """The file, unzipped where its name ends with .gz."""
+    zipped = path.name.lower().endswith(".gz")
+    return gzip.open(path, mode, **options) if zipped else open(path, mode, **options)
+
+
+def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
+    """The rows of the file, cut by the delimiter with quotes respected."""
+    try:
+        with _open(path, "rt", encoding=encoding, newline="") as file:
+            yield from csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+    except (UnicodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a text file in {encoding}: {error}.") from error
+
+
+def _encoding(path: Path, said: str | None) -> str:
+    """The encoding, by its mark, as UTF-8, as somebody `said`, or as its words beyond ASCII say."""
+    first: dict[bool, int] = {}  # line that has more than ASCII and is, or is not, in UTF-8
+    words: set[bytes] = set()
+    mark = ""
+    if said and re.match("utf.?(?:16|32)", said.lower()):
+        return said
+    try:
+        with _open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    mark = next((name for m, name in _MARKS.items() if line.startswith(m)), "")
+                    if mark.startswith(("utf-16", "utf-32")):
+                        return mark
+                if b"\0" in line:
+                    raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
+                if not line.isascii():
+                    fits = line.decode("utf-8", "ignore").encode() == line
+                    first.setdefault(fits, number)
+                    if len(words) < _MOST_WORDS:
+                        words.update(_WORD.findall(line))
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as .csv: {error}.") from error
+    if False not in first:
+        return mark or "utf-8"
+    guess = said or _guess(sorted(words))
+    if not guess:
+        raise InputError(
+            f"{path} is not in UTF-8 (first in line {first[False]}), and its encoding cannot be "
+            f'told; say {{"{FILE}": {{"encoding": NAME}}}} in a columns file (--columns), or save '
+            "it in UTF-8."
+        )
+    # Of a mixed file one half of the letters would be garbled. Two bytes of Chinese can be UTF-8.
+    if True in first and guess not in _PAIRS and not said:
+        raise InputError(
+            f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
+            f"{first[False]} is not; save all of it in UTF-8."
+        )
+    return guess
+
+
+def _guess(words: list[bytes]) -> str:
+    """The encoding in which these words are words, or ""."""
+    text = b" ".join(words)
+    if found := _by_alphabet(text):
+        return found
+    runs = _HIGH.findall(text)
+    order: tuple[str, ...] = (*_ALPHABETS, *_PAIRS, *_LATIN)
+    if sum(map(len, runs)) < 0.5 * sum(map(len, words)):
+        order = _LATIN if all(len(run) == 1 for run in runs) else (*_LATIN, *_PAIRS)
+    elif not all(byte >= 0xC0 or byte in b"\xa8\xb8" for byte in b"".join(runs)):  # not Cyrillic
+        if all(len(run) % 2 == 0 for run in runs):
+            order = (*_PAIRS, *_ALPHABETS, *_LATIN)
+    fits = {}
+    for match in from_bytes(text, cp_isolation=list(order)):
+        for name in set(match.could_be_from_charset) & set(order):
+            beyond = [c for c in text.decode(name, "replace") if not c.isascii()]
+            letters = sum(c.isalpha() and c != "\ufffd" for c in beyond) / max(len(beyond), 1)
+            if letters > 0.5:
+                fits[name] = (-round(letters, 2), round(match.chaos, 2), order.index(name))
+    return min(fits, key=lambda name: fits[name]) if fits else ""
+
+
+def _by_alphabet(text: bytes) -> str:
+    """The encoding in which the words have the letters of one language and usual signs, or ""."""
+    for encoding, letters in (line.split() for line in WORDS["alphabets"].split("\n") if line):
+        read = text.decode(encoding, "replace").replace("İ", "ı").casefold()
+        words = [word for word in read.split() if not _SIGNS.fullmatch(word)]
+        mixed = sum(not word.isascii() and bool(re.search("[a-z]", word)) for word in words)
+        known = {*letters, *WORDS["signs"], "s"}  # of which ß is two
+        usual = all(c.isascii() or c in known for c in read) and not _BETWEEN.search(read)
+        if mixed >= len(words) / 2 and usual:
+            return encoding
+    return ""
+
+
+def _header(path: Path, encoding: str, by_rows: bool) -> tuple[str, list[str]]:
+    """The delimiter that cuts the rows best, or else makes the most names, and the names."""
+    names = {d: next(_rows(path, encoding, d), []) for d in _DELIMITERS}
+    likely = [d for d in _DELIMITERS if len(names[d]) > 1]
+    many = by_rows and len(likely) > 1
+    fits = {d: _fit(path, encoding, d, len(names[d])) if many else 1.0 for d in likely}
+    best = max(likely, key=lambda d: (round(fits[d], 2), len(names[d])), default=",")
+    return best, [name.strip() for name in names[best]]
+
+
+def _fit(path: Path, encoding: str, delimiter: str, width: int) -> float:
+    """How full the rows are on average, from 0 to 1; one with too many values counts as empty."""
+    total, number = 0.0, 0
+    for row in _rows(path, encoding, delimiter):
+        if row:
+            total, number = total + (len(row) / width if len(row) <= width else 0.0), number + 1
+        if number == _ROWS_TO_GIVE_UP and total < 0.9 * number:
+            break
+    return total / max(number, 1)
+
+
+def _has_no_names(path: Path, encoding: str, delimiter: str, by_rows: bool) -> bool:
+    """Whether most of the first line are values, of the columns below or of a person."""
+    rows = _rows(path, encoding, delimiter)
+    first = [name.strip() for name in next(rows, [])]
+    most = _ROWS_TO_GIVE_UP if by_rows else 0
+    below = [cells for row in islice(rows, most) if (cells := [c.strip() for c in row]) != first]
+    # Numbers that count columns (years, wavelengths, 0 to 99) are names.
+    steps = np.diff([_number(name) for name in first if _NUMBER.fullmatch(name)])
+    even = len(steps) > 1 and np.ptp(steps) < 1e-6 * np.abs(steps).max()
+    series = bool(len(steps)) and steps.min() > 0 and (even or len(steps) + 1 >= _SERIES)
+    alike = 0
+    for place, name in enumerate(first):
+        column = [row[place] for row in below if place < len(row) and row[place]]
+        if name and not (series and _NUMBER.fullmatch(name)):
+            alike += _is_value(name, column)
+    return alike >= 2 and alike > sum(map(bool, first)) / 2
+
+
+def _is_value(name: str, column: list[str]) -> bool:
+    """Whether a name is one of the values below it, or of their kind."""
+    if _PERSONAL.fullmatch(name) or name in column or _GIVEN & set(name.casefold().split()):
+        return True
+    if _DATE.fullmatch(name):
+        return sum(bool(_DATE.fullmatch(value)) for value in column) >= len(column) / 2
+    numbers = [_number(value) for value in column if _NUMBER.fullmatch(value)]
+    if not _NUMBER.fullmatch(name) or len(numbers) <= len(column) / 2:
+        return False
+    low, high = min(numbers), max(numbers)
+    beyond = _SPAN * (high - low)
+    return low - beyond <= _number(name) <= high + beyond
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))

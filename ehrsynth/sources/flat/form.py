@@ -6,7 +6,7 @@ types, spellings, formats. :func:`write` goes it. No spelling of fewer than LEAS
 
 import base64
 import json
-from collections import Counter
+import re
 from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
@@ -22,11 +22,10 @@ from ...files import MISSING_TEXTS, atomic_path, escaped, read_json, table_endin
 from ...kinds import REST, category_text
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
-from .dates import HOURS, origin_of
-from .decimals import sign_of_column, to_numbers
+from .as_numbers import EPOCH, HOURS, forms_of, number_form, of_numbers, origin_of, to_dates
+from .decimals import MARKS, sign_of_column, to_numbers
 from .file import Raw
 from .reading import CODE_NUMBER, OTHER, Reading
-from .styles import date_style, number_style, step_of_time, write_date, write_numbers
 
 FILE = "form.json"
 _CSV = {"sep": ",", "encoding": "utf-8"}  # where nobody has said how
@@ -34,7 +33,20 @@ _CSV = {"sep": ",", "encoding": "utf-8"}  # where nobody has said how
 _LATER = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}
 _MOST = 0.8  # of a category's patients, who have it in one spelling
 _WHOLE = r"-?(?:0|[1-9]\d{0,17})"
-_DAY = pd.Timedelta(days=1)
+_NUMBER = (
+    rf"^(?P<before>[^\d+.,−(-]*)(?P<minus>[+−-]?)(?P<number>\d(?:[\d.,]|[{MARKS}](?=\d{{3}}))*|"
+    r"[.,]\d+)(?P<after>.*(?<!-))$"
+)
+_STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
+# What is done to a text that strftime makes.
+_TURNS = {
+    "": lambda text: text,
+    "upper": str.upper,
+    "lower": str.lower,
+    "short": lambda text: re.sub(r"(?<![\d:T ])0(?=\d)", "", text),  # 3/4/2020 05:06
+    "all short": lambda text: re.sub(r"(?<![\d:])0(?=\d)", "", text),  # 3/4/2020 5:06
+}
+_DAY, _NO_NAMES = pd.Timedelta(days=1), (MISSING, REST)
 
 
 def learn(raw: Raw, table: pd.DataFrame, readings: Mapping[str, Reading]) -> dict[str, Any]:
@@ -46,9 +58,13 @@ def learn(raw: Raw, table: pd.DataFrame, readings: Mapping[str, Reading]) -> dic
         old, new = raw.frame[name].reset_index(drop=True), table[name].reset_index(drop=True)
         known = dialect.schema and dialect.schema.field(str(label))
         field = known or pa.field(str(label), _type(old, readings[name].sign))
-        entry = _learned(schema[name], old, new, readings[name], field.type)
-        if entry["as"] == "category" and not _fits(entry["levels"], field.type):
-            field = field.with_type(pa.string())  # such as "Other" among numbers
+        entry = _learned(schema[name], old, new, readings[name])
+        if entry["as"] == "category":
+            of = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+            try:
+                pa.array(entry["levels"]).cast(of)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # such as "Other" among numbers
+                field = field.with_type(pa.string())
         entries.append({"name": name, "label": label, **entry})
         fields.append(field)
     arrow = pa.schema(fields, _of_pandas(dialect.schema, [field.name for field in fields]))
@@ -83,19 +99,21 @@ def _of_pandas(schema: pa.Schema | None, names: list[str]) -> dict[str, str] | N
     return {"pandas": json.dumps({**noted, "columns": columns, "index_columns": []})}
 
 
-def _learned(
-    column: Column, raw: pd.Series, values: pd.Series, reading: Reading, kind: pa.DataType
-) -> dict[str, Any]:
+def _learned(column: Column, raw: pd.Series, values: pd.Series, reading: Reading) -> dict[str, Any]:
     missing = values.isna() if column.kind == "continuous" else values == MISSING
     is_text = not isinstance(raw.dtype, pd.CategoricalDtype) and infer_dtype(raw) == "string"
-    word = _missing_word(raw[missing]) if is_text else None
+    word = None  # that most of those have who have no value, such as "?"; no number
+    if is_text:
+        words = raw[missing].dropna().astype("str")
+        counts = words[~words.str.contains(r"\d", regex=True)].value_counts()
+        if len(counts) and counts.iloc[0] >= max(LEAST_PATIENTS, missing.sum() / 2):
+            word = str(counts.index[0])
     raw, values = raw[~missing], values[~missing]
     if column.kind == "continuous":
         return _numbers(column, raw, reading, is_text) | {"missing": word}
     written, counts = _spellings(raw, values), values.value_counts()
     enough = {str(c) for c, count in counts.items() if count >= LEAST_PATIENTS}
-    known = [c for c in column.categories or ("0", "1") if c in enough]
-    levels = [written.get(c, c) for c in known]
+    levels = [written.get(c, c) for c in column.categories or ("0", "1") if c in enough]
     if isinstance(raw.dtype, pd.CategoricalDtype):  # in the order that was declared
         order = [category_text(level) for level in raw.cat.categories]
         levels.sort(key=lambda text: order.index(text) if text in order else len(order))
@@ -122,23 +140,14 @@ def _numbers(column: Column, raw: pd.Series, reading: Reading, is_text: bool) ->
     return {"as": "number"} | (number_style(text, reading.sign) if is_text else {})
 
 
-def _missing_word(raw: pd.Series) -> str | None:
-    """The word that most of those have who have no value, such as "?"; no number."""
-    words = raw.dropna().astype("str")
-    counts = words[~words.str.contains(r"\d", regex=True)].value_counts()
-    often = len(counts) and counts.iloc[0] >= max(LEAST_PATIENTS, len(raw) / 2)
-    return str(counts.index[0]) if often else None
-
-
 def _spellings(raw: pd.Series, values: pd.Series) -> dict[str, str]:
     """How the file writes each category that it writes in another way."""
     # Counted first: there are few pairs, and many patients.
     counts = pd.DataFrame({"new": values, "old": raw}).groupby(["new", "old"], observed=True).size()
     pairs = [(str(new), category_text(old), count) for (new, old), count in counts.items()]
-    sizes, written = Counter[str](), dict[str, str]()
-    for category, _, count in pairs:
-        sizes[category] += count
-    taken = set(sizes)
+    sizes = values.astype("str").value_counts()
+    written: dict[str, str] = {}
+    taken = set(sizes.index)
     for category, text, count in sorted(pairs, key=lambda pair: -pair[2]):
         # Of several words for one category the first is meant, unless it only stands for others.
         often = category != OTHER and count >= _MOST * sizes[category]  # which is no value's name
@@ -148,14 +157,6 @@ def _spellings(raw: pd.Series, values: pd.Series) -> dict[str, str]:
             written[category] = text
             taken.add(text)
     return {category: text for category, text in written.items() if category != text}
-
-
-def _fits(levels: list[str], kind: pa.DataType) -> bool:
-    try:
-        pa.array(levels).cast(kind.value_type if pa.types.is_dictionary(kind) else kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
 
 
 # -- the way back --------------------------------------------------------------------------
@@ -170,13 +171,7 @@ def dress(table: pd.DataFrame, form: dict[str, Any]) -> pd.DataFrame:
 def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
     """Texts where the file has texts (of dates, too), else numbers, times or lengths of time."""
     if entry["as"] == "category":
-        known, codes = ["0", "1"], values.to_numpy()
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            known, codes = list(values.cat.categories), values.cat.codes.to_numpy(copy=True)
-        if REST in known and (codes == known.index(REST)).any():
-            _share_out(codes, known.index(REST), known.index(MISSING) if MISSING in known else -1)
-        texts = [None if c in (MISSING, REST) else entry["written"].get(c, c) for c in known]
-        return pd.Series(np.array(texts, dtype=object)[codes], index=values.index)
+        return _named(values, entry["written"])
     if entry["as"] == "number":
         return write_numbers(values, entry) if "decimal" in entry else values.astype(object)
     if entry["as"] == "clock":
@@ -197,13 +192,18 @@ def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
     return write_date(stamps, entry) if "format" in entry else stamps
 
 
-def _share_out(codes: np.ndarray, rest: int, missing: int) -> None:
-    """Give who has a rare category, of which no name is known, one that others have; in place."""
-    owners = np.flatnonzero((codes != rest) & (codes != missing))
-    takers = np.flatnonzero(codes == rest)
-    if len(owners):
+def _named(values: pd.Series, written: dict[str, str]) -> pd.Series:
+    """Categories as the file writes them; who has a rare one gets one that others have."""
+    known, codes = ["0", "1"], values.to_numpy()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        known, codes = list(values.cat.categories), values.cat.codes.to_numpy(copy=True)
+    takers = np.flatnonzero(codes == known.index(REST)) if REST in known else []
+    nameless = [code for code, name in enumerate(known) if name in _NO_NAMES]
+    if len(takers) and len(owners := np.flatnonzero(~np.isin(codes, nameless))):
         middles = (2 * np.arange(len(takers)) + 1) * len(owners) // (2 * len(takers))
         codes[takers] = codes[owners[middles]]
+    texts = [None if c in _NO_NAMES else written.get(c, c) for c in known]
+    return pd.Series(np.array(texts, dtype=object)[codes], index=values.index)
 
 
 def _text(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
@@ -270,3 +270,95 @@ def write(
         return
     table = escaped(table) if is_csv and not raw else table
     write_table(table, path, **(options if is_csv else {}))
+
+
+# -- how numbers and dates are written -----------------------------------------------------
+
+
+def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
+    """How most of the numbers of a column are written, of those that could be written so."""
+    counts = texts.astype("str").value_counts()
+    parts = counts.index.to_series().str.extract(_NUMBER)
+    by_power = counts.index.str.contains(r"\d[eE][+-]?\d", regex=True).any()
+    if by_power or parts["number"].isna().any():  # as of (1.5), which are written as plain numbers
+        return {}
+    bare = parts["number"].str.replace(f"[{MARKS}]", "", regex=True)
+    decimal = sign_of_column(bare, sign) or "."
+    whole, after = (bare.str.partition(decimal)[i].str.len() for i in (0, 2))
+    places = after.repeat(counts)
+    most = int(places.nlargest(LEAST_PATIENTS).min())  # no single patient's decimals
+    grouped = parts["number"].str.extract(rf"([.,{MARKS}])\d{{3}}(?!\d)")[0]
+    grouped = grouped.where(grouped != decimal, "")
+
+    def mostly(of: pd.Series, those: pd.Series) -> str:
+        found = of[those].fillna("").repeat(counts[those]).mode()
+        return found.iloc[0] if len(found) else ""
+
+    return {
+        "decimal": decimal, "places": most, "thousands": mostly(grouped, whole > 3),
+        "before": mostly(parts["before"], whole >= 0), "after": mostly(parts["after"], whole >= 0),
+        "fixed": bool((places != most).sum() < LEAST_PATIENTS),  # else without zeros at the end
+        "minus": mostly(parts["minus"], parts["minus"].isin(("-", "−"))) or "-",
+        # 0.87, not .87
+        "zero": mostly(bare.str.slice(0, 1), bare.str.match(rf"0?\{decimal}\d")) != decimal,
+    }  # fmt: skip
+
+
+def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
+    """Numbers as texts of a style; None for NaN."""
+    thousands = "," if style["thousands"] else ""
+    text_of = f"{{:{thousands}.{style['places']}f}}".format
+    signs = str.maketrans({",": style["thousands"], ".": style["decimal"]})
+
+    def write(value: float) -> str:
+        text = text_of(abs(value))
+        minus = style["minus"] if value < 0 and re.search("[1-9]", text) else ""
+        if not style["fixed"] and "." in text:
+            text = text.rstrip("0").rstrip(".")
+        if not style["zero"] and text.startswith("0."):
+            text = text[1:]
+        return f"{style['before']}{minus}{text.translate(signs)}{style['after']}"
+
+    return values.astype(object).map(write, na_action="ignore").where(values.notna(), None)
+
+
+def step_of_time(times: pd.Series) -> str:
+    """The longest of the usual spans that all but a few of these are multiples of."""
+    known = times.dropna()
+    odd = ((step, (known.dt.floor(step) != known).sum()) for step in _STEPS)
+    return next((step for step, count in odd if count < LEAST_PATIENTS), "ns")
+
+
+def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
+    """The format of most of these dates, the step between them, and a turn of strftime's texts."""
+    distinct = texts.drop_duplicates()
+    numbers = pd.to_numeric(distinct, errors="coerce")
+    if numbers.notna().all():
+        form, stamps = number_form(numbers), of_numbers(numbers)
+        form += ".0" if distinct.str.endswith(".0").mean() > 0.5 else ""
+    else:
+        forms, stamps = forms_of(distinct, day_first), to_dates(distinct, day_first)
+        form = forms.mode()[0]
+        if not form or (forms == form).mean() <= 0.5:  # none fits most of them
+            form = "%Y-%m-%d"
+        stamps = stamps.dt.tz_localize(None)
+    zones = distinct.str.extract(r"\d ?(UTC|GMT|Z)$")[0].fillna("+00:00")
+    step = step_of_time(texts.map(dict(zip(distinct, stamps, strict=True))))
+    style: dict[str, Any] = {"format": form.replace("%z", zones.mode()[0]), "step": step}
+    if ".%f" in form:
+        style["digits"] = int(distinct.str.extract(r"\.(\d+)")[0].str.len().mode()[0])
+    turns = {t: (write_date(stamps, style | {"turn": t}) == distinct).mean() for t in _TURNS}
+    return style | {"turn": max(turns, key=lambda turn: turns[turn])}
+
+
+def write_date(stamps: pd.Series, style: dict[str, Any]) -> pd.Series:
+    """Times as texts of a style; None where there is none."""
+    if (unit := style["format"].removesuffix(".0")) in EPOCH:
+        passed = (stamps - pd.Timestamp(0)) // pd.Timedelta(1, unit)
+        texts = passed.astype("Int64").astype("str") + style["format"].removeprefix(unit)
+        return texts.astype(object).where(stamps.notna(), None)
+    texts = stamps.dt.strftime(style["format"]).astype(object)
+    if digits := style.get("digits"):
+        texts = texts.str.replace(rf"(:\d\d\.\d{{{digits}}})\d+", r"\1", regex=True)
+    texts = texts.map(_TURNS[style.get("turn", "")], na_action="ignore")
+    return texts.where(stamps.notna(), None)

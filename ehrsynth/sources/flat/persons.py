@@ -1,17 +1,19 @@
 """Columns that say who a patient is: names, addresses, numbers of persons, and free text.
 
 They are left out, by what they are called or by what stands in them, unless a columns file says
-``identifier: allowed``. Of a category only the values that name somebody join the rest.
+``identifier: allowed``. Of a category only the values that name somebody join the rest. Columns
+that say which patient a row belongs to are never learned.
 """
 
 import re
 import unicodedata
 
-import numpy as np
 import pandas as pd
 
 from ... import kinds
+from ...errors import InputError
 from ...protection import LEAST_PATIENTS, told
+from ...schema import RACE, SEX_NAMES
 from .reading import CODE_NAME, Reading
 from .words import WORDS
 
@@ -27,6 +29,8 @@ _GIVEN, _TITLES, _PLACES, _TOLD, _MEDICAL, _PARTICLES = (
     set(WORDS[name].split())
     for name in ("given", "titles", "places", "sentences", "medical", "particles")
 )
+_PERSON, _ANOTHER = re.compile(WORDS["person"]), re.compile(WORDS["another"])
+_MOST_ROWS = 50  # of one patient on average; more are a ward or a doctor
 _DOCTOR, _DOTTED, _INITIALS, _ENDS = (
     re.compile(WORDS[name] + ("$" if name == "medical_ends" else ""))
     for name in ("called_doctor", "called_dotted", "initials", "medical_ends")
@@ -39,18 +43,17 @@ _CAPITALS = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:[,\s]+[^\W\d_a-z][\w.'’-]*)+
 
 def identifying(reading: Reading) -> str:
     """Why the column is left out for naming or telling of single persons, or ""."""
-    present, different = reading.present, reading.present.nunique()
+    present, different, what = reading.present, reading.present.nunique(), ""
     if reading.wish.identifier or reading.wish.kind or different < _LEAST_NAMES:
         return ""
     called = _called(reading.name)
+    texts = pd.Series(present.unique() if reading.is_text else []).astype("str")
     if different >= _LEAST_DIFFERENT:
         _note_birth(reading, called)
-        what = _by_name(reading, called) or _by_digits(reading)
-        what = what or (_by_values(present) if reading.is_text else "")
-    else:
-        texts = pd.Series(present.unique()).astype("str")
-        named = reading.is_text and (_are_names(texts) or _are_few_names(called, texts))
-        what = "names of persons" if named else ""
+        what = _by_name(reading, called, texts) or _by_digits(reading)
+        what = what or (_by_values(present, texts) if len(texts) else "")
+    elif len(texts) and (_are_names(texts) or _are_few_names(called, texts)):
+        what = "names of persons"
     return what and f"{PERSONAL} ({what}); if it does not, {reading.say(identifier='allowed')}"
 
 
@@ -74,19 +77,16 @@ def _note_birth(reading: Reading, called: list[str]) -> None:
         )
 
 
-def _by_name(reading: Reading, called: list[str]) -> str:
+def _by_name(reading: Reading, called: list[str], texts: pd.Series) -> str:
     """What the column holds by its name, where its values are none of a thing."""
     present = reading.present
     if kinds.is_number(present):
-        least, whole = present.abs().median(), _are_whole(present)
-        many = present.nunique() > _MANY * len(present)
-        if least < (_NUMBERED if whole and many else _LARGE):
+        many = present.nunique() > _MANY * len(present) and kinds.are_whole(present)
+        if present.abs().median() < (_NUMBERED if many else _LARGE):
             return ""
     found = (w for w, names in _CALLED.items() if any(re.fullmatch(names, n) for n in called))
-    if (what := next(found, "")) or not reading.is_text:
-        return what
-    texts = pd.Series(present.unique()).astype("str")
-    return "names of persons" if _are_of_staff(called, texts) else ""
+    by_staff = len(texts) and _are_of_staff(called, texts)
+    return next(found, "names of persons" if by_staff else "")
 
 
 def _are_of_staff(called: list[str], texts: pd.Series) -> bool:
@@ -112,7 +112,7 @@ def _by_digits(reading: Reading) -> str:
         return ""
     if reading.is_written and reading.written is not None:
         texts = reading.written[present.index].astype("str")
-    elif not _are_whole(present) or present.abs().max() >= 10**15:
+    elif not kinds.are_whole(present) or present.abs().max() >= 10**15:
         return ""
     else:
         texts = present.astype("int64").astype("str")
@@ -120,13 +120,7 @@ def _by_digits(reading: Reading) -> str:
     return "telephone numbers" if formed.mean() >= _SURE else ""
 
 
-def _are_whole(numbers: pd.Series) -> bool:
-    plain = numbers.to_numpy(float)
-    return bool(np.isfinite(plain).all()) and not np.any(plain % 1)
-
-
-def _by_values(present: pd.Series) -> str:
-    texts = pd.Series(present.unique()).astype("str")
+def _by_values(present: pd.Series, texts: pd.Series) -> str:
     formed = (w for w, form in _FORMS.items() if texts.str.fullmatch(form).mean() >= _MANY)
     if what := next(formed, ""):
         return what
@@ -163,8 +157,8 @@ def _words(text: str) -> list[str]:
 
 def _is_thing(text: str) -> bool:
     """Whether a text has a word of medicine, or of a place."""
-    words = [word.casefold() for word in _words(text)]
-    return bool({*words} & (_MEDICAL | _PLACES)) or any(map(_ENDS.search, words))
+    words = {word.casefold() for word in _words(text)}
+    return bool(words & (_MEDICAL | _PLACES)) or any(map(_ENDS.search, words))
 
 
 def _is_like_a_name(text: str) -> bool:
@@ -205,3 +199,101 @@ def _is_sentence(text: str) -> bool:
     words = text.split()
     ends = re.search(r"[a-zß)]{2}[.!?](?:\s|$)", text)
     return len(words) >= 4 and bool(ends or _TOLD & {word.strip(".,").casefold() for word in words})
+
+
+# -- who a row is --------------------------------------------------------------------------
+
+
+def settle_identity(
+    readings: list[Reading], patient_id: str | None, where: str
+) -> pd.Series | None:
+    """Drop the patient key and other patients' numbers; the key's values, where it is named.
+
+    A column that repeats like a patient's number is refused: the table then has several rows of a
+    patient, which must not be parted between train and holdout.
+    """
+    keys, key = [], None
+    for reading in readings:
+        if reading.name == patient_id:
+            holds = f"is the patient key of {where} and"
+            reading.refuse_first(reading.values, reading.values.isna(), holds, "fill it")
+            reading.dropped = "the patient key: the split goes by it, and it is never learned"
+            key = reading.values.map(kinds.category_text)
+        elif reading.values.is_unique and _PERSON.fullmatch(_plain_name(reading)):
+            keys += [reading] if _are_whole_or_texts(reading) else []  # left out, it still numbers
+    keys = [reading for reading in readings if reading.name == patient_id] or keys
+    numbers = {one.name: set(one.values.map(kinds.category_text)) for one in keys}
+    for reading in filter(_may_be_key, readings):
+        for name, known in numbers.items():
+            if reading.name != name and _are_among(reading, known):
+                reading.dropped = f"other patients' numbers of the column {name!r}"
+    people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
+    for reading in filter(_may_be_key, readings):
+        name, different = _plain_name(reading), reading.present.nunique()
+        named = _ANOTHER.search(name) and _PERSON.fullmatch(name)  # a mother's, donor's or doctor's
+        if named and different >= _LEAST_DIFFERENT:
+            reading.dropped = "another person's number, which is never learned"
+        elif _repeats(reading, people):
+            if not keys:
+                several = int(reading.values.duplicated().sum())
+                raise InputError(
+                    f"{reading.name!r} repeats in {several:,} of {len(reading.values):,} rows, so "
+                    f"{where} has several rows a patient; make it one row a patient, or name the "
+                    f"column with --patient-id {reading.name}, and the split goes by it (if it is "
+                    f"no patient, {reading.say(identifier='allowed')})."
+                )
+            reading.dropped = "repeats like an identifier of somebody else"
+    return key
+
+
+def _plain_name(reading: Reading) -> str:
+    return re.sub(r"[\s.-]+", "_", reading.name.strip().lower())
+
+
+def _are_whole_or_texts(reading: Reading) -> bool:
+    present = reading.present
+    numbers = kinds.is_number(present)
+    return not present.empty and (kinds.are_whole(present) if numbers else reading.is_text)
+
+
+def _may_be_key(reading: Reading) -> bool:
+    """Whether the values are texts or whole numbers, and nobody has said what they are."""
+    wish = reading.wish
+    said = reading.dropped or wish.drop or wish.kind or wish.role or wish.identifier
+    return not said and _are_whole_or_texts(reading)
+
+
+def _are_among(reading: Reading, numbers: set[str]) -> bool:
+    """Whether nearly all values, many different ones, are numbers of patients."""
+    values = reading.present.map(kinds.category_text)
+    if values.nunique() < max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS):
+        return False
+    name = _plain_name(reading)
+    named = _PERSON.fullmatch(name) or _ANOTHER.search(name) or re.search("(?:^|_)id", name)
+    long = values.str.len().median() >= 4  # numbers below 1,000 are among each other by chance
+    return bool((named or long) and values.isin(numbers).mean() >= 0.9)
+
+
+def _repeats(reading: Reading, people: list[Reading]) -> bool:
+    """Whether the column repeats like a patient's number in a table of visits."""
+    values, different = reading.present, reading.present.nunique()
+    if not max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS) <= different < len(values):
+        return False
+    if _PERSON.fullmatch(_plain_name(reading)):
+        return True
+    return different > len(values) / _MOST_ROWS * 5 and _keeps(values, people)
+
+
+def _keeps(values: pd.Series, people: list[Reading]) -> bool:
+    """Whether rows of the same value always agree in sex and race, which a person keeps."""
+    judged = False
+    for person in people:
+        pair = pd.DataFrame({"key": values, "is": person.values}).dropna()
+        pair["is"] = pair["is"].map(kinds.category_text)
+        again = pair["key"].duplicated(keep=False)
+        expected = 1 - (pair["is"].value_counts(normalize=True) ** 2).sum()
+        rows = int(again.sum() - pair.loc[again, "key"].nunique())
+        if pair[again].groupby("key")["is"].nunique().gt(1).any():
+            return False
+        judged = judged or (1 - expected) ** rows < 1e-6
+    return judged

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
+from typing import NoReturn
 
 import pandas as pd
 
@@ -59,21 +59,19 @@ class Reading:
     def refuse_first(
         self, values: pd.Series, wrong: pd.Series, holds: str, advice: str = ""
     ) -> None:
-        """Raise InputError for the first of `values` that is wrong, where there is one.
-
-        The value is said only when enough patients have it.
-        """
+        """Raise InputError for the first of `values` that is wrong, where there is one."""
         if bad := first_bad(values, wrong):
-            text = str(bad.value)
-            shared = is_shared(values, bad.value)
-            other = "another text" if isinstance(bad.value, str) else "another number"
-            shown = repr(text[:40]) if shared else other
-            or_say = f", leave it empty, or {self.say(missing=[text])}"
-            again = or_say if shared else " or leave it empty"
-            raise InputError(
-                f"Column {self.name!r} {holds} but has {shown} in row {bad.label + 1}; "
-                f"{advice or f'correct it{again}'}."
+            shared, value = is_shared(values, bad.value), str(bad.value)
+            holds += f" but has {kinds.shown(values, bad.value)} in row {bad.label + 1}"
+            wish = {"missing": [value]} if shared and not advice else {}
+            self.refuse(
+                holds, advice or f"correct it{',' if shared else ' or'} leave it empty", **wish
             )
+
+    def refuse(self, holds: str, advice: str = "", **wish) -> NoReturn:
+        """Raise InputError: what the column holds, and what to do, or to say of it."""
+        todo = [*filter(None, [advice]), *([self.say(**wish)] if wish else [])]
+        raise InputError(f"Column {self.name!r} {holds}; {', or '.join(todo)}.")
 
     def say(self, **wish) -> str:
         """What to write into the columns file."""
@@ -152,17 +150,9 @@ def _plain(reading: Reading) -> pd.Series:
     if values.dtype == object:
         nested = present.map(lambda v: hasattr(v, "__len__") and not isinstance(v, str))
         if bad := first_bad(present, nested):
-            raise InputError(
-                f"Column {reading.name!r} holds {type(bad.value).__name__} values in row "
-                f"{bad.label + 1}; make one column of each part, or {reading.say(drop=True)}."
-            )
-        if present.empty:
-            return values
-        if present.map(lambda v: isinstance(v, Decimal)).all():
-            return values.astype("float64")
-        if present.map(lambda v: hasattr(v, "year")).all():
-            return pd.to_datetime(values, errors="coerce")
-        if present.infer_objects().dtype != object:  # numbers, or true and false, only
+            what = f"holds several values in one cell, such as in row {bad.label + 1}"
+            reading.refuse(what, "make one column of each part", drop=True)
+        if present.map(pd.api.types.is_bool).all():
             return values
         present = present.map(lambda v: v if isinstance(v, str) else kinds.category_text(v))
     text = present.astype("str").str.strip()
@@ -199,22 +189,11 @@ def _type(reading: Reading) -> None:
         return
     if text.str.contains(rf"[,(−]|-$|\d[{MARKS}]", regex=True).any():
         reading.notes.append("numbers with a decimal comma, thousands or signs of their own")
-    _note_spellings(reading, text, numbers)
+    if text.nunique() > numbers.nunique():  # they may be two versions, or two stages
+        told = reading.warnings if text.nunique() <= kinds.MAX_CATEGORIES else reading.notes
+        told.append(
+            "numbers in two spellings such as 1.1 and 1.10 are read as one; where they are not, "
+            f"{reading.say(kind='categorical')}"
+        )
     whole = len(text) == len(reading.values) and text.str.fullmatch(r"[+-]?\d{1,15}").all()
     reading.values = numbers.astype("int64") if whole else numbers.reindex(reading.values.index)
-
-
-def _note_spellings(reading: Reading, text: pd.Series, numbers: pd.Series) -> None:
-    """Say that 1.1 and 1.10 became one number: they may be two versions, or two stages."""
-    counts = text.value_counts()
-    of = numbers[text.drop_duplicates().index].set_axis(text.drop_duplicates())
-    several = of[of.duplicated(keep=False)].index
-    several = several[several.str.contains(r"\.\d", regex=True)]
-    if len(several) < 2:
-        return
-    often = (t for t in sorted(several) if counts[t] >= LEAST_PATIENTS)
-    shown = [t for t in often if of[several].eq(of[t]).sum() > 1]
-    said = f"{' and '.join(shown[:2])} are" if len(shown) > 1 else "numbers in two spellings are"
-    few = len(shown) > 1 and len(counts) <= kinds.MAX_CATEGORIES
-    told = reading.warnings if few else reading.notes
-    told.append(f"{said} read as one; where they are not, {reading.say(kind='categorical')}")

@@ -19,13 +19,11 @@ from ...schema import PATIENT_KEY, Schema
 from ..quality import Finding, note
 from . import columns_file, form
 from .applying import fit_into, widest
-from .column_reader import TOO_FEW, understand
+from .column_reader import TOO_FEW, read_outcome, understand
 from .columns_file import NOTHING, Wish
 from .file import Raw, read_file
-from .outcome import read_outcome
-from .persons import PERSONAL
+from .persons import PERSONAL, settle_identity
 from .reading import Reading, tidy
-from .who import settle_identity
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +54,15 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Known:
-    """What the columns are, learned from some rows: a schema, and how its columns are read."""
+    """What the columns are, learned from some rows: a schema, and how each column is read."""
 
     schema: Schema
     readings: Mapping[str, Reading]
-    columns: pd.DataFrame  # what each column of the file was taken for, for a person
+
+    @property
+    def columns(self) -> pd.DataFrame:
+        """What each column of the file was taken for, for a person."""
+        return pd.DataFrame([reading.listed() for reading in self.readings.values()])
 
 
 def open_sheet(
@@ -82,8 +84,7 @@ def open_sheet(
     how = raw.is_text, raw.dialect.decimal or "."
     readings = [Reading(n, v, wishes.get(n, NOTHING), *how) for n, v in table.items()]
     _each(readings, tidy, where)
-    # The patients who have a value in every column that the columns file wants one of.
-    rows = pd.Series(True, index=table.index)
+    rows = pd.Series(True, index=table.index)  # with a value in each column that must have one
     for reading in readings:
         if reading.wish.missing_rows and not reading.wish.drop:
             without = int(reading.values.isna().sum())
@@ -131,12 +132,11 @@ def learn(sheet: Sheet, rows: np.ndarray | None = None) -> Known:
             understand(reading, reading.name == sheet.outcome)
 
     _each(readings, read, sheet.raw.where)
-    known = {reading.name: reading for reading in readings if reading.column is not None}
+    known = tuple(reading.column for reading in readings if reading.column is not None)
     if len(known) < 2:
         but = f" besides the outcome {sheet.outcome!r}" if sheet.outcome else ""
         raise InputError(f"{sheet.raw.where} has no column that can be used{but}.")
-    columns = tuple(r.column for r in known.values() if r.column is not None)
-    return Known(Schema(columns), known, pd.DataFrame([one.listed() for one in readings]))
+    return Known(Schema(known), {reading.name: reading for reading in readings})
 
 
 def _each(readings: list[Reading], step: Any, where: str) -> None:
@@ -147,13 +147,10 @@ def _each(readings: list[Reading], step: Any, where: str) -> None:
             step(reading)
         except InputError as error:
             wrong.append(str(error))
-    if len(wrong) == 1:
-        raise InputError(f"{where}: {wrong[0]}")
     if wrong:
         listed = " ".join(f"({i}) {one}" for i, one in enumerate(wrong, start=1))
-        raise InputError(
-            f"{where} has {len(wrong)} columns that cannot be used as they are: {listed}"
-        )
+        several = f" has {len(wrong)} columns that cannot be used as they are: {listed}"
+        raise InputError(where + (several if len(wrong) > 1 else f": {wrong[0]}"))
 
 
 def load(
@@ -215,15 +212,15 @@ def tables_of(
     """
     known = learn(sheet, train)
     for reading in known.readings.values():
-        for warning in reading.warnings:
+        for warning in reading.warnings if reading.column else ():
             log.warning("Column %r: %s.", reading.name, warning)
-    for name, why in known.columns.loc[
-        known.columns["kind"] == "dropped", ["column", "notes"]
-    ].values:
-        if why.startswith(PERSONAL) or TOO_FEW in why:  # the list of columns cuts what to do
-            it = "it has" if TOO_FEW in why else "it"
-            log.warning("Column %r is left out: %s %s.", name, it, why)
-    plain, result = sheet.frame, {"columns": known.columns, "file": _facts(sheet.raw)}
+        few = TOO_FEW in reading.dropped
+        if few or reading.dropped.startswith(PERSONAL):  # the list of columns cuts what to do
+            it = "it has" if few else "it"
+            log.warning("Column %r is left out: %s %s.", reading.name, it, reading.dropped)
+    facts = [*sheet.raw.dialect.facts().items(), *(("left out", text) for text in sheet.raw.notes)]
+    result = {"columns": known.columns, "file": pd.DataFrame(facts, columns=["fact", "value"])}
+    plain = sheet.frame
     table, _ = fit_into(known.schema, plain.loc[train], known.readings)
     result["table"] = known.schema.cast(table, where=sheet.raw.where)
     raw = replace(sheet.raw, frame=sheet.raw.frame.loc[train])
@@ -241,11 +238,6 @@ def tables_of(
     key = None if sheet.key is None else pd.Index(sheet.key.loc[rows], name=PATIENT_KEY)
     result["table"] = result["table"].set_axis(range(len(rows)) if key is None else key, axis=0)
     return result
-
-
-def _facts(raw: Raw) -> pd.DataFrame:
-    facts = [*raw.dialect.facts().items(), *(("left out", text) for text in raw.notes)]
-    return pd.DataFrame(facts, columns=["fact", "value"])
 
 
 def to_patients(

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
-from ..statistics import Estimate, auroc
-from .setting import Side
+from ehrsynth.evaluation.setting import Side
+from ehrsynth.statistics import Estimate, auroc
 
 ROUNDS, LEARNING_RATE = 2_000, 0.01
 
@@ -20,7 +20,6 @@ def dimension_wise(real: pd.DataFrame, runs: list[pd.DataFrame], binary: list[st
     Absolute differences of the `binary` columns' prevalences are summed, the outcome not among
     them; of the other columns the Wasserstein distances, scaled over the runs from 0 to 1, over
     ten. All times 1,000 over the number of columns `of` (1,459 there).
-    Chapter utility, "One column at a time: dimension-wise distribution".
     """
     prevalences = [np.abs(real[binary].mean() - made[binary].mean()).sum() for made in runs]
     rest = [name for name in real if name not in binary]
@@ -31,9 +30,7 @@ def dimension_wise(real: pd.DataFrame, runs: list[pd.DataFrame], binary: list[st
 
 
 def tstr(made: Side, real: Side, race: str | None = "race") -> Estimate:
-    """AUROC on real patients of a model of the synthetic ones, which does not see their race.
-    Chapter utility, "Train on synthetic, test on real (TSTR)".
-    """
+    """AUROC on real patients of a model of the synthetic ones, which does not see their race."""
     from lightgbm import Booster, Dataset, train
 
     seen = made.encoder.predictors.copy()
@@ -49,7 +46,7 @@ def ranks(values: pd.DataFrame, lower: set[str]) -> pd.DataFrame:
     """Ranks of candidates (rows) by metric, 1 the best; of ties the mean, cut to a whole number.
 
     Where higher is better, they are cut before they are turned around, so that a tie gets the
-    worse number. Chapter choosing-and-releasing, "From many metrics to one order".
+    worse number.
     """
     cut = np.floor(values.rank())
     return cut.apply(lambda m: m if m.name in lower else len(m) + 1 - m)
