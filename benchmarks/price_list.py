@@ -36,7 +36,7 @@ from ehrsynth.evaluation.privacy import density_ratio
 from ehrsynth.evaluation.setting import Encoder
 from ehrsynth.files import write_table
 from ehrsynth.gan.pairs_only import PairsOnly
-from ehrsynth.gan.recipe import MODERN
+from ehrsynth.gan.recipe import MODERN, strict
 from ehrsynth.model import EMRWGAN
 from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.profiles import PROFILES
@@ -62,8 +62,17 @@ SETTINGS: dict[str, dict] = {  # what happens after training
     "trust 0.03, independent draws": {"code_pairs": 0.03, "draws": "independent"},
     "trust 0.03 in pairs of all kinds": {"pairs": 0.03, "code_pairs": 0.03},
 }
+STRICT = "strict: an eighth of the steps, pairs that stand out"
 ITSELF, PAIRS = "train itself", "margins and pairs, no network"
 SOURCES = tuning.SOURCES | {"second, 500 codes": partial(second_hospital.patients, codes=500)}
+
+
+def changes(setting: str) -> dict:
+    """What a setting of the list changes in the modern recipe, the steps aside."""
+    if setting != STRICT:
+        return SETTINGS[setting]
+    names = ("pairs", "code_pairs", "stands_out")
+    return {name: getattr(strict(MODERN, 1), name) for name in names}
 
 
 class Place:
@@ -177,7 +186,7 @@ def picture(results: pd.DataFrame, path: Path) -> None:
                 color=plots.COLORS["holdout"] if setting == FRESH else color,
                 edgecolor=plots.INK if chosen else "none",
             )  # fmt: skip
-            if not steps:
+            if not steps or setting == STRICT:
                 words = SHORT.get(setting, setting)
                 ax.annotate(words, (row["found"], row["C2ST"]), (4, 4), fontsize=7,
                             textcoords="offset points")  # fmt: skip
@@ -194,6 +203,8 @@ def measure_all(options: argparse.Namespace) -> pd.DataFrame:
     known = set(done[KEY].itertuples(index=False, name=None))
     steps_of = {steps: list(SETTINGS) if steps == max(options.steps) else FEW
                 for steps in options.steps}  # fmt: skip
+    shortened = strict(MODERN, PROFILES["fast"].steps or 0)
+    steps_of[shortened.total_steps(options.train)] = [STRICT]
     for data in options.data:
         jobs = [(name, 0) for name in (FRESH, ITSELF, PAIRS, *PEERS)]
         jobs += [(name, steps) for steps, names in steps_of.items() for name in names]
@@ -213,7 +224,7 @@ def measure_all(options: argparse.Namespace) -> pd.DataFrame:
                     rows, died = place.train, place.died[1]
                 else:
                     made = (
-                        trained[steps].make(SETTINGS[setting]) if steps
+                        trained[steps].make(changes(setting)) if steps
                         else place.without_network(setting, seed)
                     )  # fmt: skip
                     rows, died = place.encoder.transform(made), place.outcome(made)
@@ -231,7 +242,7 @@ def measure_all(options: argparse.Namespace) -> pd.DataFrame:
 
 SHORT = {
     FRESH: "new patients", PAIRS: "copula", "sequential CART": "CART", "Chow-Liu tree": "Chow-Liu",
-    "train, a tenth of the columns redrawn": "bootstrap",
+    "train, a tenth of the columns redrawn": "bootstrap", STRICT: "strict",
 }  # fmt: skip
 FEW = ["+ pairs with categories and numbers", "+ pairs of codes, trust 0.03"]  # of fewer steps
 OURS = SETTINGS["+ pairs of codes, trust 0.03"]

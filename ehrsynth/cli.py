@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from . import __version__, datasets
 from .errors import InputError
-from .gan.recipe import DEFAULT
+from .gan.recipe import DEFAULT, PRIVACY
 from .progress import at_work
 from .protection import LEAST_PATIENTS
 from .schema import DIE_1Y, DIE_ANY, VISIT_1Y, Schema
@@ -119,6 +119,7 @@ def run(
     positive: str | None = None,
     rules: Path | None = None,
     recipe: str = DEFAULT,
+    privacy: str = PRIVACY[0],
     n: int | None = None,
     code_level: str = "phecode",
     with_: str = "",

@@ -27,7 +27,7 @@ from .evaluation.judge import compare
 from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
 from .evaluation.report import METRICS_FILE, Report, plain
 from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
-from .gan.recipe import CHECKPOINT, DEFAULT, named
+from .gan.recipe import CHECKPOINT, DEFAULT, PRIVACY, named, strict
 from .generation.decode import violations
 from .phenotype import read as read_phenotype
 from .preprocessing.encode import Preprocessor
@@ -59,6 +59,7 @@ class Pipeline:
     profile: str = "fast"  #: "fast" takes seconds and is for learning; "full" is for use
     seed: int = 0  #: of everything that is drawn, the simulated hospital too
     recipe: str = DEFAULT  #: how the GAN is trained, "modern" or "paper"
+    privacy: str = PRIVACY[0]  #: or "strict", which learns less and so gives less away
     outcome: str | None = None  #: a column of a flat table, or an outcome of ``build_patients``
     phenotype: Path | None = None  #: a file of codes that make an outcome (OMOP only)
     columns: Path | None = None  #: a file that says what the columns of the data set "table" are
@@ -86,6 +87,7 @@ class Pipeline:
             self.data = Path(self.data)
         check_choice("profile", self.profile, PROFILES)
         named(self.recipe)
+        check_choice("privacy", self.privacy, PRIVACY)
         check_choice("data set", self.dataset, datasets.DATASETS)
         self.include = tuple(self.include)
         if self.min_prevalence is None:
@@ -283,8 +285,10 @@ class Pipeline:
 
     def _make_training(self) -> None:
         profile, encoded = PROFILES[self.profile], self.prep.transform(self.train)
-        recipe, least = profile.adapt(named(self.recipe)), self.least_patients
-        gan = es.EMRWGAN(recipe, self.seed, profile.steps, least_patients=least)
+        recipe, steps = profile.adapt(named(self.recipe)), profile.steps
+        if self.privacy == "strict":
+            recipe, steps = strict(recipe, steps or recipe.total_steps(len(encoded))), None
+        gan = es.EMRWGAN(recipe, self.seed, steps, least_patients=self.least_patients)
         if self.runs == 1:
             checkpoints = self.out / "model" / "checkpoint"
             trained = [gan.fit(encoded, progress=self.progress, checkpoint_dir=checkpoints)]
@@ -332,7 +336,8 @@ class Pipeline:
         report.save(self.out)
 
     def _made_by(self) -> str:
-        how = f"recipe {self.recipe}, profile {self.profile}, seed {self.seed}"
+        strictly = "" if self.privacy == PRIVACY[0] else f", privacy {self.privacy}"
+        how = f"recipe {self.recipe}, profile {self.profile}{strictly}, seed {self.seed}"
         return f"EMR-WGAN of ehrsynth {es.__version__}: {how}"
 
     def _more_rows(self) -> list[dict[str, float]]:

@@ -77,6 +77,23 @@ def test_same_seed_same_patients_other_seed_others(tmp_path, small):
     assert not first.equals(other)
 
 
+def test_strict_learns_less_and_says_so(tmp_path, small):
+    usual, strict = (run(tmp_path / p, small, privacy=p) for p in ("usual", "strict"))
+    own, other = (es.EMRWGAN.load(job.run().out / "model") for job in (usual, strict))
+    assert (own.history_["step"].iloc[-1], other.history_["step"].iloc[-1]) == (40, 5)
+    changed = {line.split(":")[0] for line in recipes.differences(own.recipe_, other.recipe_)}
+    assert changed == {"steps", "pairs", "code_pairs", "stands_out"}
+    assert other.recipe_.pairs < own.recipe_.pairs and other.recipe_.stands_out > 4
+    cards = [(job.out / "card.md").read_text("utf-8") for job in (usual, strict)]
+    assert [", privacy strict, seed" in card for card in cards] == [False, True]
+    with pytest.raises(es.InputError, match="privacy"):
+        run(tmp_path / "c", small, privacy="lax")
+    with pytest.raises(es.InputError, match="privacy"):  # another run
+        run(tmp_path / "usual", small, privacy="strict")
+    paper = recipes.strict(recipes.PAPER, 80)  # which calibrates no pairs
+    assert recipes.differences(recipes.PAPER, paper) == ["steps: None, now 10"]
+
+
 def test_finished_stages_are_not_repeated(tmp_path, small, monkeypatch):
     run(tmp_path / "a", small).run()
 

@@ -80,6 +80,28 @@ def test_what_the_page_says_of_the_simulators(results):
         assert not better[peers].any()
 
 
+def test_what_the_page_says_of_strict(results):
+    steps = price_list.PROFILES["fast"].steps
+    both = (results["setting"] == OURS) & (results["steps"] == steps)
+    both |= (results["setting"] == price_list.STRICT) & (results["steps"] == steps // 8)
+    table = results[both & (results["seed"] == 0) & (results["train"] == tuning.SMALL)]
+    usual, strict = (
+        table[table["setting"] == name].set_index("data")[list(price_list.MEASURES)].sort_index()
+        for name in (OURS, price_list.STRICT)
+    )
+    assert len(usual) == len(strict) == 3
+    assert (usual["moments"] - strict["moments"]).between(0.03, 0.05).all()
+    assert strict.loc[["simulated", "second"], "moments"].max() <= 0.526
+    assert (strict["C2ST"] - usual["C2ST"]).between(0.065, 0.16).all()
+    assert (strict["TSTR"] > usual["TSTR"] - 0.02).all()
+
+
+def test_strict_is_what_the_command_trains():
+    changed = vars(replace(MODERN, **price_list.changes(price_list.STRICT)))
+    own = vars(price_list.strict(MODERN, 1_200))
+    assert changed | {"steps": 150} == own
+
+
 def test_scores_of_copies_are_high_and_those_of_strangers_are_not():
     place = price_list.Place("second", 200)
     fresh = place.scores(place.fresh, place.died[2], 0)

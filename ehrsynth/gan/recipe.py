@@ -122,6 +122,7 @@ MODERN = replace(
 )  # fmt: skip
 RECIPES = {"paper": PAPER, "modern": MODERN}
 DEFAULT = "modern"
+PRIVACY = ("usual", "strict")  # how much a run may learn of the patients; see `strict`
 
 
 def named(name: str) -> Recipe:

@@ -14,7 +14,7 @@ from .. import __version__, datasets
 from ..cohort import DEMOGRAPHICS, check_outcome
 from ..errors import InputError
 from ..files import atomic_path, read_by_hand, read_json, write_json, write_table
-from ..gan.recipe import DEFAULT
+from ..gan.recipe import DEFAULT, PRIVACY
 from ..generation.decode import repair
 from ..kinds import MISSING, REST
 from ..phecode import definitions
@@ -70,7 +70,7 @@ class PrivatePipeline(Pipeline):
         looks = {
             "--runs": self.runs != 1, "--recipe": self.recipe != DEFAULT, "--with": self.include,
             "--min-prevalence": self.min_prevalence is not None, "--phenotype": self.phenotype,
-            "--patient-id": self.patient_id,
+            "--patient-id": self.patient_id, "--privacy": self.privacy != PRIVACY[0],
         }  # fmt: skip
         for option in (name for name, asked in looks.items() if asked):
             raise InputError(f"{option} cannot be had with --epsilon; leave it out.")
