@@ -197,7 +197,7 @@ def _named(values: pd.Series, written: dict[str, str]) -> pd.Series:
     known, codes = ["0", "1"], values.to_numpy()
     if isinstance(values.dtype, pd.CategoricalDtype):
         known, codes = list(values.cat.categories), values.cat.codes.to_numpy(copy=True)
-    takers = np.flatnonzero(codes == known.index(REST)) if REST in known else []
+    takers = np.flatnonzero(codes == (known.index(REST) if REST in known else -1))
     nameless = [code for code, name in enumerate(known) if name in _NO_NAMES]
     if len(takers) and len(owners := np.flatnonzero(~np.isin(codes, nameless))):
         middles = (2 * np.arange(len(takers)) + 1) * len(owners) // (2 * len(takers))
