@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from ..errors import InputError
-from ..files import read_columns, read_table
+from ..files import read_table, reason
 from ..progress import each
 from ..schema import BMI as MEASURED_BMI
 from ..schema import DIASTOLIC, SYSTOLIC
@@ -253,10 +255,16 @@ def _from_file(con, name: str, path: Path) -> tuple[Table, list[Finding]]:
     except Exception as error:  # every engine has its own kinds and words for a broken file
         if path.suffix.lower() == ".parquet":
             read_table(path)
-        else:
-            read_columns(path, COLUMNS[name])
+        fault = error
+        try:  # Arrow names the row
+            names = csv.open_csv(path).schema.names
+            texts = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+            for _ in csv.open_csv(path, convert_options=texts):
+                pass
+        except (pa.ArrowInvalid, OSError) as said:
+            fault = said
         raise InputError(
-            f"{path} cannot be read by the engine; check that it is a plain CSV file."
+            f"{path} cannot be read as CSV: {reason(fault)}; check that it is a plain CSV file."
         ) from error
 
 
