@@ -136,8 +136,10 @@ def strict(recipe: Recipe, steps: int) -> Recipe:
 
     Chosen in ``benchmarks/price_list.py``. Chapter privacy, "What fidelity costs".
     """
-    pairs = {"pairs": 0.03, "code_pairs": 0.001, "stands_out": 5.0} if recipe.pairs else {}
-    return replace(recipe, steps=max(steps // 8, 1), **pairs)
+    shorter = replace(recipe, steps=max(steps // 8, 1))
+    if not recipe.pairs:
+        return shorter
+    return replace(shorter, pairs=0.03, code_pairs=0.001, stands_out=5.0)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
