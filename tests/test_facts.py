@@ -31,7 +31,7 @@ FACTS = [
 # The words of a file format that happen to be the same are no facts of ours.
 FORMATS = {
     ("sources/mimic_iv.py", "gender"): "a column of MIMIC-IV's patients.csv",
-    ("hospital/stays.py", "gender"): "the simulated hospital writes that file",
+    ("hospital/records.py", "gender"): "the simulated hospital writes that file",
     ("sources/diabetes130.py", "gender"): "a column of diabetic_data.csv",
 }
 
