@@ -70,6 +70,15 @@ def test_what_a_classifier_always_tells_apart_is_not_like_real_patients(value, e
     assert level(findings(test), "fidelity") == expected
 
 
+@pytest.mark.parametrize(("value", "expected"), [(0.95, "bad"), (0.6, "unknown")])
+def test_told_apart_is_bad_also_where_no_other_number_can_judge(value, expected):
+    blind = [metric(f"f{i}", "fidelity", 0.1) for i in range(4)]
+    test = metric("classifier_two_sample_test", "fidelity", value, 0.01, share=0.9, best=0.52)
+    verdict = findings(*blind, test).verdicts()["fidelity"]
+    assert verdict.level == expected
+    assert ("From 0.90 on" in " ".join(verdict.sentences)) == (expected == "bad")
+
+
 @pytest.mark.parametrize(("share", "expected"), [(None, "unknown"), (0.5, "unknown"), (90, "bad")])
 def test_columns_that_nobody_judged_are_named_first_and_never_shared(share, expected):
     rows = [{"column": "patient_id", IN_TRAIN: share}, {"column": "note", IN_TRAIN: None}]

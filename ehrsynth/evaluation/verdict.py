@@ -226,23 +226,24 @@ def _fidelity(found: Findings) -> Verdict:
     metrics = found.of("fidelity")
     shares = np.clip([m.share for m in metrics if m.share is not None], 0, 1)
     wrong = _missing(found)  # which is certain without any metric
+    test, told = found.known("classifier_two_sample_test"), []
+    if test:
+        best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
+        told = [_say("classifier", auroc=test.value, best=best)]
+        told += [_say("told apart", limit=TOLD_APART)] * (_value(test) >= TOLD_APART)
     if len(shares) < 3:
-        return _verdict("fidelity", "care" if wrong else "unknown", [*wrong, _say("too small")])
+        level = "bad" if len(told) > 1 else "care" if wrong else "unknown"
+        return _verdict("fidelity", level, [*told, *wrong, _say("too small")])
     way = float(np.mean(shares))
     behind = [m for m in metrics if m.notices]
-    level = level_of(way)
+    level = "bad" if len(told) > 1 else level_of(way)
     # A mean hides the one thing that is badly wrong, and what only a classifier sees.
     least = {"classifier_two_sample_test": GOOD}
     if wrong or any(m.share is not None and m.share < least.get(m.name, CARE) for m in behind):
         level = _CAREFUL[level]
-    said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics))]
-    if test := found.known("classifier_two_sample_test"):
-        best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
-        said.append(_say("classifier", auroc=test.value, best=best))
+    said = [_say("way", way=100 * way, counted=len(shares), all=len(metrics)), *told]
+    if test:
         value, _, high = _ends(test)
-        if value >= TOLD_APART:
-            level = "bad"
-            said.append(_say("told apart", limit=TOLD_APART))
         if value + MANY * (high - value) < 0.5:
             level = _CAREFUL[level]
             said.append(_say("below chance"))
