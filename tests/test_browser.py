@@ -184,6 +184,8 @@ WCAG_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 def found_by_axe(page, script: str) -> dict[str, list[str]]:
     """What axe-core finds serious or critical in each theme, everything unfolded."""
+    # What is unfolded fades in; half way it is faint.
+    page.add_style_tag(content="* { animation: none !important; transition: none !important; }")
     page.evaluate(ALIKE_ONCE)
     page.evaluate(script)
     found = {}

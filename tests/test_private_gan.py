@@ -71,7 +71,7 @@ def test_the_sum_is_that_of_a_loop_over_patients(played, most):
         total = [t + g * min(1.0, most / float(length)) for t, g in zip(total, own, strict=True)]
     assert most > 1e6 or max(lengths) > most  # somebody is clipped
     for mine, theirs in zip(private_gradient(game, real, fake, place, most), total, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine, theirs, rtol=5e-4, atol=1e-5)
 
 
 def test_one_patient_moves_the_sum_by_no_more_than_the_clip(played):

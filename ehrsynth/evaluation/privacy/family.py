@@ -169,7 +169,7 @@ def _differences(setting: Setting) -> list[str]:
     # classifier's two-sample test in closed form (Hotelling 1931).
     rows = rows[:, rows.std(axis=0, dtype=np.float64) > 1e-6]
     means = np.vstack(exchanges.both(rows))
-    correlation = np.corrcoef(rows.T.astype(np.float32)).astype(np.float64)
+    correlation = np.atleast_2d(np.corrcoef(rows.T.astype(np.float32)).astype(np.float64))
     factor = cho_factor(correlation + RIDGE * np.eye(len(correlation)))
     apart = np.einsum("ij,ji->i", means, cho_solve(factor, means.T))
     distance, distances = apart[0], apart[1:]
