@@ -439,6 +439,7 @@ def test_quoted_line_breaks_and_commas(patients, tmp_path):
         ([f"{i},{100 + i}" for i in range(1, 40)], "'x' should hold numbers but has '1,101'"),
         ([*map(str, range(40)), "1,234"], "'x' should hold numbers but has '1,234' in row 41"),
         ([*map(str, range(40)), "<5"], "has '<5' in row 41; .*missing.*<5.*--columns"),
+        (["?", *map(str, range(40)), "none yet"], "has 'none yet' in row 42; .*missing"),
         (["03/04/2020", "05/06/2020"], "'x' holds dates of which nobody can .* row 1"),
         (["2020-01-01", "9999-12-31"], "'x' holds dates but has '9999-12-31' in row 2; .*missing"),
         (["0001-01-01", "2020-01-01"], "'x' holds dates but has '0001-01-01' in row 1; correct"),

@@ -70,7 +70,8 @@ def take_numbers(reading: Reading) -> None:
         advice = f"write the unit, or {reading.say(kind='continuous')} if all are in {unit}"
     elif comma.get(first):
         advice = "write 1,5 as 1.5 and 1,234 as 1234"
-    reading.refuse_first(text, wrong, f"should hold numbers in {unit}".removesuffix(" in "), advice)
+    holds = f"should hold numbers in {unit}".removesuffix(" in ")
+    reading.refuse_first(written, wrong, holds, advice)
     if len(words):
         reading.notes.append(f"{', '.join(map(repr, sorted(words.unique())))} read as missing")
         reading.blanks = (*reading.blanks, *words.unique())
