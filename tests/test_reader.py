@@ -338,7 +338,7 @@ def test_types_of_arrow_and_pandas(patients, tmp_path):
             "died": pa.array(patients["died"]).dictionary_encode(),
             "born": pa.array(days, pa.date32()),
             "stay": pa.array([i % 30 for i in range(N)], pa.duration("s")),
-            "cost": pa.array([Decimal(f"{i}.25") for i in range(N)], pa.decimal128(9, 2)),
+            "cost": pa.array([Decimal(f"{i}.26") for i in range(N)], pa.decimal128(9, 2)),
             "lab": pa.array(patients["crp"], pa.float32()),
             "count": pa.array([None if i % 9 == 0 else i % 50 for i in range(N)], pa.int64()),
             "clock": pa.array([i * 61 for i in range(N)], pa.time32("s")),
@@ -351,9 +351,15 @@ def test_types_of_arrow_and_pandas(patients, tmp_path):
         result, schema, _ = read(data)
         assert schema["born"].unit == "days since 1950-01-01" and result["born"].min() >= 0
         assert schema["stay"].unit == "days" and schema["cost"].decimals == 2
+        assert result["cost"].tolist() == [float(f"{i}.26") for i in range(N)]
         assert schema["lab"].decimals == 1 and np.allclose(result["lab"], patients["crp"])
         assert schema["count"].kind == "continuous" and result["count"].isna().sum() == 23
         assert schema["clock"].unit == "hours after midnight" and schema["flag"].kind == "binary"
+
+
+def test_days_that_are_categories_have_no_time_of_the_day(patients):
+    months = pd.Categorical([date(2020, 1 + i % 3, 1) for i in range(N)])
+    assert read(patients.assign(month=months))[1]["month"].categories[0] == "2020-01-01"
 
 
 def test_a_declared_order_is_kept(patients, tmp_path):

@@ -201,11 +201,13 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
         whole = values.unify_dictionaries().combine_chunks()
         whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
         codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        categories = pd.Index(_of_arrow(pa.chunked_array([whole.dictionary])))
+        words = pa.chunked_array([whole.dictionary])
+        days = pa.types.is_date(words.type)  # without a time of the day
+        categories = pd.Index(words.to_pandas() if days else _of_arrow(words))
         made = pd.Categorical.from_codes(codes, categories, ordered=bool(kind.ordered))
         return pd.Series(made)
     if pa.types.is_decimal(kind):
-        values = values.cast(pa.float64())
+        values = values.cast(pa.string()).cast(pa.float64())  # to the digit
     elif pa.types.is_date(kind):
         values = values.cast(pa.timestamp("ms"))
     elif pa.types.is_time(kind):
