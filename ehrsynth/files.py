@@ -154,9 +154,9 @@ class _Plain(yaml.SafeLoader):
 
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the name.")
     try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; check the name.")
         if check_file(path).stat().st_size > _DOCUMENT:
             raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
         return parse(path.read_text(encoding="utf-8"))

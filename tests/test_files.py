@@ -57,3 +57,5 @@ def test_broken_json(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InputError, match="a.json is not readable JSON"):
         read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match="is not readable JSON: .*too long"):
+        read_json(tmp_path / f"{'a' * 300}.json")
