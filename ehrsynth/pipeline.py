@@ -325,10 +325,12 @@ class Pipeline:
 
     def _make_evaluation(self) -> None:
         tables = {folder: self._table(name) for folder, name in self.files.candidates.items()}
+        facts = self.facts | {"generator": self._made_by()}
+        if self.runs > 1:  # which is kept is still open, also where an evaluation was stopped
+            facts.pop("repairs", None)
         reports = compare(
             self.train, self.holdout, tables, schema=self.schema, seed=self.seed,
-            progress=self.progress, profile=self.profile, rules=self.clinical_rules,
-            facts=self.facts | {"generator": self._made_by()},
+            progress=self.progress, profile=self.profile, rules=self.clinical_rules, facts=facts,
         )  # fmt: skip
         report = reports["model"] if self.runs == 1 else self._keep_first(reports)
         if more := self._more_rows():

@@ -274,6 +274,12 @@ def test_of_several_runs_the_first_for_the_use_case_is_kept(tmp_path, small, mon
     for name in FILES:
         assert (job.out / name).is_file(), name
 
+    # What is evaluated once more says the same, to the byte.
+    said = (job.out / "metrics.json").read_bytes()
+    (job.out / "metrics.json").unlink()
+    run(tmp_path / "a", small, runs=2, use_case="education").run()
+    assert (job.out / "metrics.json").read_bytes() == said
+
     # When the other one is first, the other one is kept; nothing but the evaluation runs again.
     (job.out / "inside" / "synthetic.parquet").unlink()
     before = {path: path.stat().st_mtime_ns for path in job.out.rglob("runs/*/*")}
