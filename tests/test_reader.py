@@ -697,7 +697,7 @@ def test_a_column_without_values_is_named_in_a_table_too_small_for_numbers(patie
         ), profile="fast")  # fmt: skip
         verdict = report.verdicts()["fidelity"]
         assert ("any value of crp" in " ".join(verdict.sentences)) == named
-        assert (verdict.level == "care") >= named
+        assert verdict.level in ("care", "bad") or not named  # bad where a classifier sees it
 
 
 # -- the cases made after public reports ---------------------------------------------------
