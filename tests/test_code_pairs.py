@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.special import logit
 
+from ehrsynth.gan.recipe import MODERN
 from ehrsynth.generation.pairs import CodePairs, fit_code_pairs
 
 
@@ -28,7 +29,9 @@ def fit(real: np.ndarray, n: int = 16_000, died: np.ndarray | None = None, trust
         for value in (0, 1):
             logits[cell == value] = logit(real[died == value].mean(axis=0))
     tensors = torch.from_numpy(logits), torch.from_numpy(cell)
-    found = fit_code_pairs(*tensors, torch.from_numpy(real), member, groups, trust, seed=0)
+    found = fit_code_pairs(
+        *tensors, torch.from_numpy(real), member, groups, trust, 0, MODERN.stands_out
+    )
     return found, *tensors
 
 

@@ -227,16 +227,17 @@ def _fidelity(found: Findings) -> Verdict:
     shares = np.clip([m.share for m in metrics if m.share is not None], 0, 1)
     wrong = _missing(found)  # which is certain without any metric
     test, told = found.known("classifier_two_sample_test"), []
+    apart = test is not None and _value(test) >= TOLD_APART
     if test:
         best = "" if test.best is None else f"; two groups of real patients: {test.best:.2f}"
         told = [_say("classifier", auroc=test.value, best=best)]
-        told += [_say("told apart", limit=TOLD_APART)] * (_value(test) >= TOLD_APART)
+        told += [_say("told apart", limit=TOLD_APART)] * apart
     if len(shares) < 3:
-        level = "bad" if len(told) > 1 else "care" if wrong else "unknown"
+        level = "bad" if apart else "care" if wrong else "unknown"
         return _verdict("fidelity", level, [*told, *wrong, _say("too small")])
     way = float(np.mean(shares))
     behind = [m for m in metrics if m.notices]
-    level = "bad" if len(told) > 1 else level_of(way)
+    level = "bad" if apart else level_of(way)
     # A mean hides the one thing that is badly wrong, and what only a classifier sees.
     least = {"classifier_two_sample_test": GOOD}
     if wrong or any(m.share is not None and m.share < least.get(m.name, CARE) for m in behind):

@@ -67,8 +67,7 @@ class Recipe:
     #: by more or less among patients with the outcome; with `sampled_codes` only. 1 trusts train's
     #: pairs as far as they differ by more than chance, less gives less away, 0 draws all at once
     pairs: float = 0.0
-    #: the same for pairs of codes, which are then drawn one after another; with `pairs` only. The
-    #: few pairs that stand far out of chance are kept whatever the trust
+    #: the same for pairs of codes, which are then drawn one after another; with `pairs` only
     code_pairs: float = 0.0
     #: standard errors by which a pair of codes differs to be kept, whatever the trust
     stands_out: float = 4.0

@@ -239,7 +239,7 @@ class CodePairs:
 
 def fit_code_pairs(
     logits: Tensor, cell: Tensor, data: Tensor, member: Tensor, groups: Tensor, trust: float,
-    seed: int, clear: float = 4.0,
+    seed: int, clear: float,
 ) -> CodePairs:  # fmt: skip
     """Find the shifts at which codes and pairs of codes are as frequent as in train.
 
