@@ -67,7 +67,7 @@ def group_sums(
     """Number of rows and their sums, of at most so many random groups, for :func:`jackknife`."""
     groups = max(2, min(groups, len(rows)))
     member = rng.permutation(len(rows)) % groups
-    parts = [rows[member == g] for g in range(groups)]
+    parts = (rows[member == g] for g in range(groups))  # one at a time, for the memory
     return np.stack([np.append(float(len(x)), sums(x)) for x in parts])
 
 

@@ -233,6 +233,17 @@ def test_eight_verbatim_patients_of_a_small_table_are_no_chance():
     assert family(scene(train, holdout, replaced(fresh, train.head(8)))).alarms["exact_copies"]
 
 
+@pytest.mark.parametrize("leak", [False, True])
+def test_whose_rare_codes_are_lost_is_no_copy_for_that(leak):
+    """Fresh patients without half of the codes live nearer to everybody, and are nobody."""
+    train, holdout, fresh = people(4, 1_200, 600)
+    names = [n for n in train if n.startswith("phe_")]
+    rare = train[names].mean().sort_values(kind="stable").index[: len(names) // 2]
+    made = flipped(pd.concat([train, holdout]).sample(1_200, random_state=0), 1) if leak else fresh
+    made = made.reset_index(drop=True).assign(**{name: np.uint8(0) for name in rare})
+    assert bool(family(scene(train, holdout, made)).alarms["absolute_guard"]) is leak
+
+
 def test_what_is_learned_by_heart_is_found_though_no_record_is_near():
     """A ridge regression of each code on those before it, of few patients, draws many."""
     train, holdout, _ = people(2, 300, 300)

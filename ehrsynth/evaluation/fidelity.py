@@ -69,17 +69,19 @@ def _product_sums(rows: np.ndarray) -> np.ndarray:
     return np.append(rows.sum(axis=0), rows.T @ rows).astype(float)
 
 
-def _correlation(setting: Setting, rng, statistic: Callable, published: bool) -> Estimate:
+def _correlation(setting: Setting, rng, published: bool) -> Estimate:
+    statistic = frobenius if published else mean_difference
     real, made = setting.train, setting.candidate if published else setting.even_candidate
     chosen = ~(setting.encoder.is_kind("missing") & published)
     if chosen.sum() < 2:
         raise NotComputable("fewer than two columns")
-    # Centering on train's means changes no correlation and keeps float sums exact enough.
-    # Sums of 0 and 1 are exact as they are; centered, a code that nobody has would not be
-    # recognized as constant but would correlate by its rounding errors.
+    # Centering on train's means keeps float sums exact enough. Sums of 0 and 1 are exact as they
+    # are; centered, a code that nobody has would correlate by its rounding errors.
     center = real.matrix[:, chosen].mean(axis=0) * setting.encoder.is_kind("continuous")[chosen]
-    sides = (side.matrix[:, chosen] - center for side in (real, made))
-    sums = [group_sums(rows, rng, 10, _product_sums) for rows in sides]
+    sums = [
+        group_sums(side.matrix[:, chosen], rng, 10, lambda rows: _product_sums(rows - center))
+        for side in (real, made)
+    ]
     found = jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
     one, other = (correlation(part.sum(axis=0)) for part in sums)
     known = np.triu(np.isfinite(one) & np.isfinite(other), 1)
@@ -202,22 +204,26 @@ def _abundance_corrected(setting: Setting, rng) -> Estimate:
     return _total_variation(rng, len(edges) + 1, *(np.searchsorted(edges, x) for x in counts))
 
 
-def _neighborhoods(setting: Setting) -> Neighborhoods:
-    """Who of holdout and of the candidate is near whom, which four metrics share."""
+_NEAR: dict[str, Callable[[Neighborhoods], float]] = {
+    "improved_precision": Neighborhoods.precision, "recall": Neighborhoods.recall,
+    "density": Neighborhoods.density, "coverage": Neighborhoods.coverage,
+}  # fmt: skip
+
+
+def _near(setting: Setting) -> dict[str, Estimate]:
+    """What four metrics say of who is near whom; the jackknife leaves out a tenth of a table."""
     rng = np.random.default_rng([setting.train.seed, 11])
     sides = setting.holdout, setting.candidate
     n = min(*map(len, sides), setting.effort.queried)
-    return Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
-
-
-def _of_neighborhoods(setting: Setting, rng, statistic: Callable) -> Estimate:
-    """The interval is a jackknife's that leaves out a tenth of either table."""
-    whole, variance = setting.once(_neighborhoods), 0.0
-    for axis, n in enumerate(whole.of_real.shape):
+    whole = Neighborhoods.of(*(side.matrix[side.sample(n, rng)] for side in sides))
+    variance = np.zeros(len(_NEAR))
+    for axis in (0, 1):
         parts = np.array_split(rng.permutation(n), min(10, n))
-        left_out = [statistic(whole.without(part, axis)) for part in parts]
-        variance += jackknife_variance(np.array(left_out))
-    return normal_interval(statistic(whole), float(np.sqrt(variance)))
+        left_out = (whole.without(rows, axis) for rows in parts)
+        said = np.array([[say(one) for say in _NEAR.values()] for one in left_out])
+        variance += [jackknife_variance(one) for one in said.T]
+    found = zip(_NEAR.items(), np.sqrt(variance).tolist(), strict=True)
+    return {name: normal_interval(say(whole), spread) for (name, say), spread in found}
 
 
 def _sex(setting: Setting) -> np.ndarray:
@@ -265,12 +271,8 @@ COMPUTE: dict[tuple[str, str], Callable] = {
     ("classifier_two_sample_test", "corrected"): lambda setting, rng: learners.c2st(
         setting.holdout.matrix, setting.candidate.matrix, setting.effort, rng
     ),
-    ("column_wise_correlation", "published"): partial(
-        _correlation, statistic=frobenius, published=True
-    ),
-    ("column_wise_correlation", "corrected"): partial(
-        _correlation, statistic=mean_difference, published=False
-    ),
+    ("column_wise_correlation", "published"): partial(_correlation, published=True),
+    ("column_wise_correlation", "corrected"): partial(_correlation, published=False),
     ("latent_cluster_analysis", "published"): _latent_published,
     ("latent_cluster_analysis", "corrected"): _latent_corrected,
     ("medical_concept_abundance", "published"): _abundance_published,
@@ -278,9 +280,5 @@ COMPUTE: dict[tuple[str, str], Callable] = {
     ("clinical_knowledge_violation", "published"): _violation_published,
     ("clinical_knowledge_violation", "corrected"): _violation_corrected,
     ("relations_kept", "corrected"): _relations_kept,
+    **{(one, "corrected"): lambda s, rng, name=one: s.once(_near)[name] for one in _NEAR},
 }
-for _name, _statistic in {
-    "improved_precision": Neighborhoods.precision, "recall": Neighborhoods.recall,
-    "density": Neighborhoods.density, "coverage": Neighborhoods.coverage,
-}.items():  # fmt: skip
-    COMPUTE[_name, "corrected"] = partial(_of_neighborhoods, statistic=_statistic)

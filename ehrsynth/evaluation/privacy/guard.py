@@ -50,8 +50,11 @@ def crowds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     _, real = both_sides(setting, MOST_REAL, rng)
     if min(len(real), len(setting.candidate)) < 30:
         raise NotComputable("fewer than 30 patients to look at")
-    own = np.sort(rng.permutation(len(real))[:q])
-    released = setting.candidate.matrix[setting.candidate.sample(q, rng)]
+    own, made = np.sort(rng.permutation(len(real))[:q]), setting.candidate.matrix
+    # Who has no rare code lives near many: codes that a release has lost are no sign of copies.
+    spread = [np.einsum("ij,ij->j", t, t) / len(t) - t.mean(axis=0) ** 2 for t in (made, real)]
+    kept = 2 * spread[0] >= spread[1]
+    released, real = made[setting.candidate.sample(q, rng)][:, kept], real[:, kept]
     return crowding(released, real), crowding(real[own], real, own)
 
 

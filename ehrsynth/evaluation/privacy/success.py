@@ -9,16 +9,16 @@ from sklearn.metrics import roc_curve
 # A privacy metric calls for care, or for not releasing, from these values on, if it is more than
 # chance: by the test of the whole family of attacks ("exchange", "absolute"), or by its own
 # interval. Some count from the best reference on.
-_FILE = Path(__file__).parents[1] / "alarms.csv"
-_READ = pd.read_csv(_FILE, index_col="metric", dtype=str, keep_default_na=False)
-ALARMS: dict[str, dict[str, str]] = _READ.to_dict("index")
+ALARMS: dict[str, dict[str, str]] = pd.read_csv(
+    Path(__file__).parents[1] / "alarms.csv", index_col="metric", dtype=str, keep_default_na=False
+).to_dict("index")
 
 
 def true_positive_rate(train: np.ndarray, holdout: np.ndarray, false_positive_rate: float) -> float:
     """Share of used patients found when this share of held-out ones is falsely accused.
 
-    Whoever has a small distance is accused. Between two thresholds the ROC curve is a straight
-    line (ties are accused at random). Chapter privacy, "As it can be believed".
+    Whoever has a small distance is accused, of ties at random.
+    Chapter privacy, "As it can be believed".
     """
     used = np.repeat([1, 0], [len(train), len(holdout)])
     false, found, _ = roc_curve(used, -np.concatenate([train, holdout]), drop_intermediate=False)
