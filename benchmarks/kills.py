@@ -293,7 +293,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
     rows: list[dict] = []
-    others = pd.read_csv(asked.out) if asked.out.is_file() else pd.DataFrame({"seed": []})
+    others = (
+        pd.read_csv(asked.out) if asked.out.is_file() else pd.DataFrame({"seed": []}, dtype=int)
+    )
     others = others[others["seed"] != asked.seed]
     with tempfile.TemporaryDirectory() as folder:
         for row in kills(asked.kills, asked.seed, Path(folder), tuple(asked.jobs)):

@@ -228,17 +228,12 @@ def build_patients(
 
 
 def describe(tables: Mapping) -> dict[str, Any]:
-    """The figures by which one recognizes a data set, in words a person reads.
+    """The counts, and shares in percent, by which one recognizes a data set, in a person's words.
 
     Parameters
     ----------
     tables : dict of str to DataFrame or Table
         What :func:`load` or :func:`scan` returns.
-
-    Returns
-    -------
-    dict of str to int or float
-        Counts, and shares in percent.
     """
     _check_loaded(tables)
     if "encounters" in tables:

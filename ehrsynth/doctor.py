@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 import shutil
 import timeit
 from importlib import metadata
@@ -11,6 +10,7 @@ from time import process_time
 from typing import NamedTuple
 
 import numpy as np
+from packaging.requirements import Requirement
 
 from .errors import InputError
 from .profiles import free_memory
@@ -29,28 +29,24 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
-
-
 def _packages() -> list[Finding]:
-    """The core dependencies, and what training takes besides, against their lower bounds."""
+    """The core dependencies, and what training takes besides, against their bounds."""
     bad, good = [], 0
     for line in metadata.requires("ehrsynth") or []:
-        wanted, _, marker = line.partition(";")
-        if "extra" in marker and "gan" not in marker:
+        wanted = Requirement(line)
+        if wanted.marker and not wanted.marker.evaluate({"extra": "gan"}):
             continue
-        name, bound = re.fullmatch(r"([\w.-]+)[^>]*(?:>=([\d.]+))?.*", wanted.strip()).groups()  # type: ignore
-        use = " (training and sampling need it, evaluation does not)" if marker else ""
+        use = " (training and sampling need it, evaluation does not)" if wanted.marker else ""
         try:
-            version = metadata.version(name)
+            version = metadata.version(wanted.name)
         except metadata.PackageNotFoundError:
             version = ""
-        if version and _numbers(version) >= _numbers(bound or "0"):
+        if version and wanted.specifier.contains(version, prereleases=True):
             good += 1
             continue
-        text = f"is {version or 'missing'}; {bound or 'any version'} or newer is needed{use}"
-        bad.append(Finding(name, False, text, f'pip install "{wanted.strip()}"'))
+        cure = f'pip install "{wanted.name}{wanted.specifier}"'
+        text = f"is {version or 'missing'}; {wanted.specifier or 'any version'} is needed{use}"
+        bad.append(Finding(wanted.name, False, text, cure))
     return [Finding("packages", not bad, f"{good} of {good + len(bad)} are there"), *bad]
 
 

@@ -1,6 +1,7 @@
 """Reading and writing tables and JSON so that no file is ever left half-written."""
 
 import atexit
+import glob
 import gzip
 import hashlib
 import json
@@ -11,9 +12,10 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import pandas as pd
@@ -24,6 +26,11 @@ import yaml
 from pandas.api.types import is_datetime64_any_dtype as is_datetime
 
 from .errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 FORMATS = ("parquet", "csv")
@@ -43,14 +50,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path`, which is renamed to `path` when the block succeeds.
 
     Whoever looks sees the old file or the whole new one, never half of it, and only the owner can
-    look, whatever the umask; a folder that cannot be made or written to is an InputError.
+    look, whatever the umask; a folder that cannot be made or written to is an InputError. What a
+    killed process has left of the same file is removed.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}{_PART}")
     try:
         private_folder(path.parent)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        yield temporary
+        sweep(path.parent, f".{glob.escape(path.name)}")
+        with open(temporary, "xb", opener=partial(os.open, mode=0o600)) as held:
+            with suppress(OSError):  # some file systems know no locks
+                _lock(held)
+            yield temporary
         temporary.chmod(0o600)  # it may have been put in the place of the one made here
         os.replace(temporary, path)
     except OSError as error:
@@ -61,6 +72,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def sweep(folder: Path, which: str = "**/.*") -> None:
+    """Remove what :func:`atomic_path` left in `folder`, and below, when its process was killed."""
+    for leftover in list(folder.glob(f"{which}.{'?' * 8}{_PART}")):
+        with suppress(OSError):  # somebody writes it right now
+            with open(leftover, "r+b") as file:
+                _lock(file)
+            leftover.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock a file until it is closed, also by a kill; an OSError where another process has it.
+
+    The number of a process would not tell: it may be of another machine or container.
+    """
+    if fcntl:  # else Windows, where nobody can remove what is open
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def private_folder(path: str | Path) -> None:
@@ -98,12 +127,6 @@ def check_room(what: object, packed: int, unpacked: int) -> None:
             f"{what} unpacks to more than {_TIMES} times its size and more than "
             f"{_ROOM // 2**20} MiB; no table of patients does, so it is not read."
         )
-
-
-def sweep(folder: Path) -> None:
-    """Remove what :func:`atomic_path` left in `folder`, and below, when its process was killed."""
-    for leftover in list(folder.rglob(f".*.{'?' * 8}{_PART}")):
-        leftover.unlink(missing_ok=True)
 
 
 def check_file(path: Path) -> Path:
@@ -281,14 +304,6 @@ def _unpacked(path: Path) -> Iterator[int]:
                 of_each = pc.binary_length(column.dictionary).take(column.indices)
                 length += pc.sum(of_each).as_py() or 0
             yield length
-
-
-def read_columns(path: str | Path, names: Iterable[str]) -> pd.DataFrame:
-    """Some columns of a CSV (plain or gzipped), as the text that is written there."""
-    names, there = list(names), read_table(path, nrows=0)
-    if missing := [name for name in names if name not in there]:
-        raise InputError(f"Column {missing[0]!r} is missing from {path}.")
-    return read_table(path, usecols=names, dtype=str, na_filter=False)[names]
 
 
 def reason(error: Exception) -> str:

@@ -114,10 +114,10 @@ class RunFolder:
         if self.path.exists() and not there:
             self.path.chmod(0o700)
         private_folder(self.path)
-        self._write({"version": version, "settings": settings, "facts": {}, "finished": {}})
-        if private and _GIT_IGNORE not in there:
+        if private and _GIT_IGNORE not in there:  # first: who is killed then has no manifest yet
             with atomic_path(self.path / _GIT_IGNORE) as temporary:
                 temporary.write_text(_IGNORE_ALL, encoding="utf-8")
+        self._write({"version": version, "settings": settings, "facts": {}, "finished": {}})
 
     def content(self) -> dict[str, Any]:
         """All of ``run.json``, or say that it is not ours."""
@@ -126,36 +126,25 @@ class RunFolder:
             return content
         raise InputError(f"{self.path / FILE} is not of a run of ehrsynth; choose another folder.")
 
-    def stale(self, stage: str, files: Iterable[str]) -> str:
-        """Why what a stage has left cannot be used, or nothing."""
-        content, left = self.content(), self._left(stage)
+    def stale(self, stage: str, files: Iterable[str] | None = None) -> str:
+        """Why what a stage has left, or these files of it, cannot be used, or nothing."""
+        left = _left(content := self.content(), stage)
         if left is None:
             return "is not finished"
         if stage == "data" and content.get("digest") != _digest(content):
             return f"left other notes than those in {FILE}"
-        if content["finished"][stage].get("made_of") != self._before(stage):
+        if content["finished"][stage].get("made_of") != _before(content, stage):
             return "was made of other files than those that are there"
-        for name in files:
+        for name in left if files is None else files:
             if not (self.path / name).is_file():
                 return f"has lost {name}"
             if left.get(name) != sha256(self.path / name):
                 return f"left another {name} than the one that is there"
         return ""
 
-    def _left(self, stage: str) -> dict[str, str] | None:
-        """The SHA-256 of every file that a stage has left; None of one that is not finished."""
-        noted = self.noted("finished").get(stage)
-        files = noted.get("files") if isinstance(noted, dict) else None
-        return files if isinstance(files, dict) else None
-
-    def _before(self, stage: str) -> str:
-        """The digest of all that the stages before this one have left."""
-        names = list(STAGES)[: list(STAGES).index(stage)]
-        return _digest({name: self._left(name) for name in names})
-
     def faults(self) -> list[str]:
         """Which stages are not finished, or not as they were left, and why."""
-        why = {stage: self.stale(stage, self._left(stage) or ()) for stage in STAGES}
+        why = {stage: self.stale(stage) for stage in STAGES}
         return [f"{stage} {said}" for stage, said in why.items() if said]
 
     def other_inputs(self, now: dict[str, str]) -> str:
@@ -166,7 +155,8 @@ class RunFolder:
 
     def finish(self, stage: str, files: Iterable[str], **figures) -> None:
         """Note that a stage is done, what it took, and the SHA-256 of what it left."""
-        left = {"files": {n: sha256(self.path / n) for n in files}, "made_of": self._before(stage)}
+        hashes = {name: sha256(self.path / name) for name in files}
+        left = {"files": hashes, "made_of": _before(self.content(), stage)}
         self.note(finished=self.noted("finished") | {stage: figures | left})
 
     def restart(self, stage: str, why: str) -> None:
@@ -209,6 +199,19 @@ class RunFolder:
     def _write(self, content: dict) -> None:
         content = json.loads(json.dumps(content))  # as it is read again
         write_json(content | {"digest": _digest(content)}, self.path / FILE)
+
+
+def _left(content: dict, stage: str) -> dict[str, str] | None:
+    """The SHA-256 of every file that a stage has left; None of one that is not finished."""
+    noted = content["finished"].get(stage)
+    files = noted.get("files") if isinstance(noted, dict) else None
+    return files if isinstance(files, dict) else None
+
+
+def _before(content: dict, stage: str) -> str:
+    """The digest of all that the stages before this one have left."""
+    names = list(STAGES)[: list(STAGES).index(stage)]
+    return _digest({name: _left(content, name) for name in names})
 
 
 def _digest(content: dict) -> str:

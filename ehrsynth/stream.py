@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -118,8 +117,6 @@ def _start(
     """The SHA-256 of each finished part, and what was repaired in them; none in a new folder."""
     if folder.is_dir():
         sweep(folder)  # also of a process that was killed before its first note
-    for leftover in folder.parent.glob(f".{folder.name.removesuffix('.parts')}.{'?' * 8}.part"):
-        leftover.unlink(missing_ok=True)
     if (folder / _JOB).is_file():
         known, hashes, repaired = _noted(folder / _JOB)
         differ = [name for name in job if known.get(name) != job[name]]
@@ -153,9 +150,7 @@ def _note(folder: Path, job: dict, finished: list[str], repaired: dict[str, int]
 
 
 def _join(parts: Sequence[Path], path: Path) -> None:
-    # Written among the parts, so that nothing else is left over when the process is killed.
-    whole = parts[0].with_name(f"whole{path.suffix}")
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as whole:
         if path.suffix != ".parquet":  # files of gzip, too, are one when they follow each other
             with open(whole, "wb") as file:
                 file.writelines(part.read_bytes() for part in parts)
@@ -167,4 +162,3 @@ def _join(parts: Sequence[Path], path: Path) -> None:
                 for start in range(0, len(parts), together):
                     some = [pq.ParquetFile(part).read() for part in parts[start:][:together]]
                     writer.write_table(pa.concat_tables(some))
-        os.replace(whole, temporary)

@@ -4,7 +4,10 @@ import contextlib
 import hashlib
 import itertools
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -116,6 +119,32 @@ def test_an_interrupted_file_leaves_nothing_half_written(demo, tmp_path):
     assert set(demo.asked) == set(hashes) - there
 
 
+def test_what_a_killed_download_left_goes_with_the_next(demo, tmp_path):
+    half = (tmp_path / DEMO_FILE).with_name(f".{Path(DEMO_FILE).name}.0123abcd.part")
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    fetch_data("mimic-iv-demo", tmp_path, demo.url)
+    there = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert there == set(registry()["mimic-iv-demo"]["files"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_killed_download_of_an_archive_leaves_nothing(archive, serve, tmp_path):
+    """Neither among the data nor, after the next, in the folder for temporary files."""
+    server, places = serve(archive), tmp_path / "temporary"
+    places.mkdir()
+    kill = "lambda *_: os.kill(os.getpid(), 9)"
+    code = f"import os; from ehrsynth.sources import fetch as f; f._unpack = {kill}; "
+    code += f"f.fetch('diabetes130', {str(tmp_path / 'out')!r}, {server.url!r})"
+    for what in (code, code.replace("f._unpack", "never")):
+        subprocess.run(
+            [sys.executable, "-c", what], env=os.environ | {"TMPDIR": str(places)}, check=False
+        )
+    files = registry()["diabetes130"]["files"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(files)
+    assert not list(places.iterdir())
+
+
 def test_a_wrong_checksum_is_said_and_nothing_is_left(shared_data, serve, tmp_path):
     site = tmp_path / "site"
     for file in registry()["mimic-iv-demo"]["files"]:
@@ -157,7 +186,7 @@ def test_an_interrupted_archive_leaves_nothing(archive, serve, tmp_path):
     server.stop_after = 1_000_000
     with pytest.raises(InputError, match="'ehrsynth fetch diabetes130' again"):
         fetch_data("diabetes130", tmp_path / "out", server.url)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +206,7 @@ def test_an_archive_with_something_else_is_refused(serve, tmp_path, content, rea
                 packed.writestr(name, data)
     with pytest.raises(InputError, match=reason):
         fetch_data("diabetes130", tmp_path / "out", serve(site).url)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_the_environment_names_mirror_and_folder(demo, tmp_path, monkeypatch):
@@ -253,7 +282,7 @@ def test_a_bomb_is_not_unpacked(serve, tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was unpacked"))
     with pytest.raises(InputError, match="diabetic_data.csv in .* does not have the published"):
         fetch_data("diabetes130", tmp_path / "out", serve(tmp_path / "site").url)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_the_registry_knows_the_size_of_every_file(shared_data):

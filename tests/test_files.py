@@ -1,10 +1,17 @@
 """Files are whole or not there, and errors name them."""
 
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
+from ehrsynth import cli
 from ehrsynth.errors import InputError
-from ehrsynth.files import atomic_path, read_json, read_table, write_json, write_table
+from ehrsynth.evaluation.report import Report
+from ehrsynth.files import atomic_path, read_json, read_table, sweep, write_json, write_table
+from ehrsynth.run_folder import RunFolder
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.csv.gz"])
@@ -59,3 +66,80 @@ def test_broken_json(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(InputError, match="is not readable JSON: .*too long"):
         read_json(tmp_path / f"{'a' * 300}.json")
+
+
+# -- what a killed command leaves ------------------------------------------------------------------
+
+KILLED = """
+import os, sys, time
+from ehrsynth.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print("half", flush=True)
+    time.sleep(600)
+"""
+
+
+def half_written(path):
+    """A process that is in the middle of writing a file."""
+    command = [sys.executable, "-c", KILLED, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "half\n"
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_the_next_write_removes_what_a_killed_one_left_and_no_other(tmp_path):
+    """Of the same file; not what another process writes right now, nor what is like it."""
+    path, other = tmp_path / "a[1].json", tmp_path / "a[1].json.more.json"
+    with half_written(path) as writes, half_written(other) as lives:
+        write_json({}, path)
+        assert len(list(tmp_path.glob(".*.part"))) == 2  # both are alive
+        writes.kill()
+        writes.wait()
+        write_json({}, path)
+        write_json({}, other)
+        assert [p.name[:20] for p in tmp_path.glob(".*.part")] == [".a[1].json.more.json"]
+        sweep(tmp_path)
+        assert len(list(tmp_path.glob(".*.part"))) == 1
+        lives.kill()
+    sweep(tmp_path.parent)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, other.name]
+
+
+def leave(folder, *names):
+    """Half a file of each of these names, as a kill would have left it."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.0123abcd.part").write_text("half")
+
+
+def test_simulate_removes_what_a_killed_one_left(tmp_path):
+    leave(tmp_path, "hosp/patients.csv.gz", "hosp/labevents.csv.gz", "truth.json")
+    cli.simulate(out=tmp_path, patients=30)
+    assert not list(tmp_path.rglob("*.part")) and (tmp_path / "truth.json").is_file()
+
+
+def test_a_report_removes_what_a_killed_one_left(tmp_path):
+    """As evaluate ends with it."""
+    leave(tmp_path, "metrics.json", "report.html", "card.md")
+    report = Report([], {})
+    report.save(tmp_path)
+    assert not list(tmp_path.rglob("*.part")) and (tmp_path / "card.md").is_file()
+
+
+def test_a_folder_of_patients_is_hidden_from_git_before_anything_else(tmp_path, monkeypatch):
+    """Who is killed at once and starts again would not come there a second time."""
+    killed = KeyboardInterrupt
+
+    def stop(self, content):
+        raise killed
+
+    monkeypatch.setattr(RunFolder, "_write", stop)
+    with pytest.raises(killed):
+        RunFolder(tmp_path / "run").claim({}, "1", private=True)
+    assert (tmp_path / "run" / ".gitignore").read_text() == "*\n"
+    monkeypatch.undo()
+    RunFolder(tmp_path / "run").claim({}, "1", private=True)
+    assert (tmp_path / "run" / ".gitignore").is_file()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import InputError
-from ..files import read_columns
+from ..files import read_table
 from ..phecode import code_table
 from ..schema import MISSING, Column, Schema
 from .quality import check_values
@@ -47,7 +47,10 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
         path = path / FILE
     if not path.is_file():
         raise InputError(f"{path} is missing; fetch it with 'ehrsynth fetch diabetes130'.")
-    table = read_columns(path, list(_TABLE["file"]))
+    there, names = read_table(path, nrows=0), list(_TABLE["file"])
+    if missing := [name for name in names if name not in there]:
+        raise InputError(f"Column {missing[0]!r} is missing from {path}.")
+    table = read_table(path, usecols=names, dtype=str, na_filter=False)[names]
     if table.empty:
         raise InputError(f"{path} has no rows.")
     for name, kind, said in _TABLE[["file", "kind", "values"]].itertuples(index=False):

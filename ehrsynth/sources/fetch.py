@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import NOT_UNZIPPED, atomic_path, read_json, sha256
+from ..files import NOT_UNZIPPED, atomic_path, read_json, sha256, temporary_folder
 from ..progress import at_work
 
 log = logging.getLogger(__name__)
@@ -57,20 +57,15 @@ def fetch(
     name: str, data_dir: str | Path | None = None, base_url: str | None = None,
     progress: bool = False,
 ) -> Path:  # fmt: skip
-    """Download a public data set, or what is still missing of it, and check it.
+    """Download what is missing of a public data set, and check it; the folder with its files.
 
     Parameters
     ----------
     name : {"mimic-iv-demo", "diabetes130"}
-        Of its files those that are there and right are kept.
+        Of its files those that are there and right are kept, and none is ever half-written.
     data_dir, base_url : str or Path, str, optional
         The user's cache folder by default; ``EHRSYNTH_DATA_URL``, else the publisher.
     progress : bool
-
-    Returns
-    -------
-    Path
-        The folder with the files, of which none is ever half-written.
     """
     if name not in registry():
         public = [key for key, entry in registry().items() if not entry.get("credentialed")]
@@ -90,14 +85,12 @@ def fetch(
                 if not _right(temporary, files[file]):
                     raise _wrong(url + file)
     elif missing:  # no archive is longer than what is in it, and its table of contents
-        archive = folder / entry["archive"]
+        archive = temporary_folder() / entry["archive"]
         most = sum(sizes.values()) + 2**16
-        try:
-            with atomic_path(archive) as temporary:
-                _download(name, url + archive.name, temporary, most, progress)
-            _unpack(archive, missing, sizes, folder, url + archive.name)
-        finally:
-            archive.unlink(missing_ok=True)
+        with atomic_path(archive) as temporary:
+            _download(name, url + archive.name, temporary, most, progress)
+        _unpack(archive, missing, sizes, folder, url + archive.name)
+        archive.unlink()
     return folder
 
 
