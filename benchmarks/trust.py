@@ -2,11 +2,12 @@
 
     python benchmarks/trust.py --train 8000 --holdout 3500 --replications 40
     python benchmarks/trust.py --train 2600 --holdout 1100 --cases fresh "fresh, sicker holdout"
+    python benchmarks/trust.py --train 400 --holdout 170 --families
 
 New patients of the simulated hospital are drawn once and parted at random into train, holdout and
 a release, which is left as it is or spoiled in one known way. Only privacy is judged, as a report
-does. Writes ``book/trust.csv``, one row a case and size,
-with the commit it was measured on.
+does; with --families all that a report judges, of fresh patients. Writes ``book/trust.csv``, or
+``book/trust-families.csv``, one row a case and size, with the commit it was measured on.
 """
 
 import argparse
@@ -30,7 +31,9 @@ from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Schema
 from ehrsynth.statistics import NotComputable
 
-RESULTS = Path(__file__).resolve().parents[1] / "book" / "trust.csv"
+BOOK = Path(__file__).resolve().parents[1] / "book"
+RESULTS, FAMILIES = BOOK / "trust.csv", BOOK / "trust-families.csv"
+LEVELS = ("good", "care", "bad", "unknown")
 MIN_PREVALENCE = 1e-3
 RIDGE, WEAK = 5.0, 100.0  # of the sequential generator
 
@@ -161,6 +164,24 @@ def replicate(case: str, pool, schema: Schema, sizes: tuple[int, int], profile: 
     return level
 
 
+def families(pool, schema: Schema, sizes: tuple[int, int], profile: str, seed: int):
+    """What a whole report says of fresh patients, by family."""
+    n, m = sizes
+    order = np.random.default_rng([seed, 9]).permutation(len(pool))
+    parts = np.split(order[: 2 * n + m], [n, n + m])
+    tables = (schema.attach(pool.iloc[part].reset_index(drop=True)) for part in parts)
+    verdicts = ehrsynth.evaluate(*tables, seed=seed, profile=profile).verdicts()
+    print(n, seed, {k: v.level for k, v in verdicts.items()}, file=sys.stderr, flush=True)
+    return {family: verdict.level for family, verdict in verdicts.items()}
+
+
+def store(rows: list[dict], path: Path, keys: list[str]) -> None:
+    """These rows in place of older ones of the same keys."""
+    before = [pd.read_csv(path)] if path.is_file() else []
+    result = pd.concat([*before, pd.DataFrame(rows)]).drop_duplicates(keys, keep="last")
+    write_table(result.sort_values(["train", keys[0]], kind="stable"), path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", type=int, default=2_600)
@@ -168,28 +189,31 @@ def main() -> None:
     parser.add_argument("--replications", type=int, default=40)
     parser.add_argument("--cases", nargs="*", default=list(LEAKS), choices=LEAKS)
     parser.add_argument("--profile", choices=PROFILES, default="full")
+    parser.add_argument("--families", action="store_true", help="all that a report judges")
     options = parser.parse_args()
     sizes = options.train, options.holdout
     pool, schema = patients(3 * options.train + 6 * options.holdout + 2_000)
     state = subprocess.run(
         ["git", "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True,
-        cwd=RESULTS.parent,
+        cwd=BOOK,
     ).stdout.strip()  # fmt: skip
-    rows = []
+    size = {"train": sizes[0], "holdout": sizes[1], "columns": len(schema.names)}
+    size |= {"profile": options.profile, "replications": options.replications}
+    asked, seeds = (pool, schema, sizes, options.profile), range(options.replications)
+
+    def row(what: str, case: str, levels) -> dict:
+        count = Counter(levels)
+        return {what: case, **size, **{level: count[level] for level in LEVELS}, "state": state}
+
+    if options.families:
+        found = pd.DataFrame([families(*asked, seed) for seed in seeds])
+        rows = [row("family", family, levels) for family, levels in found.items()]
+        store(rows, FAMILIES, ["family", "train", "holdout", "profile"])
+        return
     for case in options.cases:
-        levels = Counter(
-            replicate(case, pool, schema, sizes, options.profile, seed)
-            for seed in range(options.replications)
-        )
-        told = {level: levels[level] for level in ("good", "care", "bad", "unknown")}
-        size = {"train": sizes[0], "holdout": sizes[1], "columns": len(schema.names)}
-        size |= {"profile": options.profile, "replications": options.replications}
-        rows.append({"release": case, **size, **told, "state": state})
-        print(rows[-1], flush=True)
-        before = [pd.read_csv(RESULTS)] if RESULTS.is_file() else []
-        keys = ["release", "train", "holdout", "profile"]
-        result = pd.concat([*before, pd.DataFrame(rows)]).drop_duplicates(keys, keep="last")
-        write_table(result.sort_values(["train", "release"], kind="stable"), RESULTS)
+        told = row("release", case, [replicate(case, *asked, seed) for seed in seeds])
+        print(told, flush=True)
+        store([told], RESULTS, ["release", "train", "holdout", "profile"])
 
 
 if __name__ == "__main__":
