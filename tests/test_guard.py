@@ -1,9 +1,11 @@
 """Credentialed patients stay out of commits; the public demo's identifiers stand in for them."""
 
 import base64
+import bz2
 import gzip
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -104,6 +106,7 @@ CARRIERS = {
     "uri.svg": lambda i: b'<a href="data:text/csv;base64,%s"/>'
     % encoded(f"id,age\n{i},50\n" * 3).encode(),
     "metadata.parquet": lambda i: with_metadata(str(i)),
+    "member.md": lambda i: zipped(f"p{i}.csv", "x"),
     # notebooks
     "image.ipynb": lambda i: notebook(shown(encoded(f"PNG tEXt{'x' * 40} {i} \n"), "image/png")),
     "svg.ipynb": lambda i: notebook(shown(f"<svg><text>{i}</text></svg>", "image/svg+xml")),
@@ -238,6 +241,8 @@ def test_patients_of_the_simulated_hospital_pass_and_one_more_does_not(demo):
 @pytest.mark.parametrize(
     ("name", "content"),
     [("p.csv.gz", b"no gzip"), ("p.parquet", b"PAR1"), ("p.ipynb", b"{"), ("p.zip", b"PK\3\4"),
+     ("p.md", "1, 2".encode("utf-16-le")), ("p.txt", "1, 2".encode("utf-32")),
+     ("p.py", bz2.compress(b"1, 2")), ("p.txt", pickle.dumps([1])), ("p.md", b"\x93NUMPY\x01\0"),
      ("p.ipynb", b"[" * 100_000), ("bomb.md", gzip.compress(bytes(2**29)))],
 )  # fmt: skip
 def test_what_cannot_be_looked_into_is_refused(name, content):

@@ -108,13 +108,17 @@ def identifiers(name: str, content: bytes) -> set[int]:
             if sum(inner.file_size for inner in files.infolist()) > _UNPACKED:
                 raise ValueError("it unpacks to more than 256 MiB")
             found = [identifiers(inner, files.read(inner)) for inner in files.namelist()]
+            found.append(_of_text("\n".join([*files.namelist(), files.comment.decode("latin-1")])))
         return set().union(*found)
     if name.endswith("phecodes.parquet") and hashlib.sha256(content).hexdigest() == _KNOWN:
         return set()
     if content[:4] == b"PAR1" or name.endswith(".parquet"):
         return _of_parquet(content)
+    is_text = name.endswith((*TEXTS, ".csv", ".json", ".ipynb"))
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    text = content.decode(encoding, errors="replace")
+    text = content.decode(encoding, errors="strict" if is_text else "replace")
+    if is_text and "\0" in text:
+        raise ValueError("it is no text")
     if name.endswith(".ipynb"):
         text = "\n \n".join(_strings(json.loads(content)))  # base64 ends at a space
     elif name.endswith(".csv"):
