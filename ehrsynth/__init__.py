@@ -42,23 +42,13 @@ except PackageNotFoundError:  # a clone that is on the path but not installed
     __version__ = "0+unknown"
 
 _NAMES = {
-    "cohort": "split",
-    "datasets": "DATASETS build_patients describe load",
-    "errors": "InputError",
-    "evaluation.choose": "rank",
-    "evaluation.judge": "evaluate",
-    "evaluation.report": "Report",
-    "gan.recipe": "Recipe",
-    "generation.decode": "postprocess",
-    "model": "EMRWGAN",
-    "pipeline": "Pipeline",
-    "preprocessing.encode": "Preprocessor",
-    "preprocessing.matrix": "Encoded",
-    "runs": "fit_runs",
-    "schema": "Column Schema",
-    "sources.fetch": "fetch",
-    "stream": "generate",
-}
+    "cohort": "split", "datasets": "DATASETS build_patients describe load", "errors": "InputError",
+    "evaluation.choose": "rank", "evaluation.judge": "evaluate", "evaluation.report": "Report",
+    "gan.recipe": "Recipe", "generation.decode": "postprocess", "model": "EMRWGAN",
+    "pipeline": "Pipeline", "preprocessing.encode": "Preprocessor",
+    "preprocessing.matrix": "Encoded", "runs": "fit_runs", "schema": "Column Schema",
+    "sources.fetch": "fetch", "stream": "generate",
+}  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [
     "DATASETS", "EMRWGAN", "Column", "Encoded", "InputError", "Pipeline", "Preprocessor", "Recipe",

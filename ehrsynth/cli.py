@@ -18,9 +18,7 @@ from .sources.fetch import fetch as fetch_data
 from .terminal import from_file, hush, one_sentence, say, start_log
 
 app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="""Generate synthetic electronic health records and measure how good and how safe they are.
 
@@ -29,7 +27,7 @@ app = typer.Typer(
     Exit codes: 0 done, 2 something given cannot be used (one sentence says what), 130 or 143
     stopped by Ctrl-C or by the system (the same command goes on), 1 anything else.
     """,
-)
+)  # fmt: skip
 _Command = TypeVar("_Command", bound=Callable)
 _MEANS = tomllib.loads(Path(__file__).with_name("options.toml").read_text("utf-8"))
 _KNOWN = {

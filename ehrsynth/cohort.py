@@ -305,7 +305,7 @@ def _settle_outcome(
 
 def _choose_outcome(tables: dict) -> tuple[_Outcome, list[Finding]]:
     """The first outcome that enough patients have and have not, else the one nearest to it."""
-    fewer = {}
+    fewer: dict[str, int] = {}
     for name, outcome in OUTCOMES.items():
         table, _ = _patients(tables, outcome)
         counts = totals(table, n=table.count(), ones=table[name].sum())
@@ -314,7 +314,7 @@ def _choose_outcome(tables: dict) -> tuple[_Outcome, list[Finding]]:
             break
     usual, chosen = next(iter(fewer)), max(fewer, key=lambda name: fewer[name])
     title = OUTCOMES[chosen].title.lower()
-    log.info("The outcome is %s: %s.", chosen, title)
+    log.info("The outcome is %s: %s; %s in the smaller class.", chosen, title, told(fewer[chosen]))
     if chosen == usual:
         return OUTCOMES[chosen], []
     what = f"the smaller class of {usual} ({OUTCOMES[usual].title.lower()})"

@@ -29,13 +29,10 @@ log = logging.getLogger(__name__)
 
 # The reader of each data set.
 _READERS = {
-    "simulated": "hospital.writing",
-    "mimic-iv-demo": "sources.mimic_iv",
-    "mimic-iv": "sources.mimic_iv",
-    "diabetes130": "sources.diabetes130",
-    "omop": "sources.omop",
-    "table": "sources.flat.table",
-}
+    "simulated": "hospital.writing", "mimic-iv-demo": "sources.mimic_iv",
+    "mimic-iv": "sources.mimic_iv", "diabetes130": "sources.diabetes130",
+    "omop": "sources.omop", "table": "sources.flat.table",
+}  # fmt: skip
 DATASETS = tuple(_READERS)
 _HOLDOUT = 0.3  # share of the rows, as of split
 # Flat data sets by the table that only they have.
@@ -156,7 +153,8 @@ def _location(name: str, data: str | Path | pd.DataFrame | None) -> Any:
             raise InputError(f"Data set {name} is read from files; only omop takes a database.")
         return data
     if not isinstance(data, str | Path):
-        raise InputError(f"Data of the type {type(data).__name__} are no {name}; give a path.")
+        wanted = "a path or a DataFrame" if name == "table" else "a path"
+        raise InputError(f"Data of the type {type(data).__name__} are no {name}; give {wanted}.")
     if not Path(data).exists():
         raise InputError(f"{data} does not exist; check --data.")
     return Path(data)

@@ -132,7 +132,7 @@ def check_room(what: object, packed: int, unpacked: int) -> None:
 def check_file(path: Path) -> Path:
     """The path, unless what is there is no file: a pipe or a device may never end."""
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no file.")
+        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; give a file.")
     return path
 
 
@@ -256,7 +256,7 @@ def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     """Read a Parquet or CSV table, by the ending of `path`."""
     path = Path(path)
     suffix = _suffix(path)
-    if not path.is_file():
+    if not check_file(path).exists():
         raise InputError(f"{path} does not exist; check the name.")
     check_packed(path)
     try:

@@ -31,10 +31,8 @@ INSIDE = f"inside/{SYNTHETIC}"
 # Of a run with a guarantee: what it cost, the card that may leave, and the model.
 GUARANTEE, GUARANTEE_CARD, NOISY_SUMS = "guarantee.json", "guarantee.md", "noisy_sums.json"
 STAGES = {
-    "data": [
-        "train.parquet", "holdout.parquet", "schema.json",
-        f"model/{PREPROCESSOR_FILE}", f"model/{RULES_FILE}", RARE_FILE,
-    ],
+    "data": ["train.parquet", "holdout.parquet", "schema.json", f"model/{PREPROCESSOR_FILE}",
+             f"model/{RULES_FILE}", RARE_FILE],
     "training": [f"model/{name}" for name in MODEL_FILES],
     "generation": [SYNTHETIC],
     "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],

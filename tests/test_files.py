@@ -143,3 +143,11 @@ def test_a_folder_of_patients_is_hidden_from_git_before_anything_else(tmp_path, 
     monkeypatch.undo()
     RunFolder(tmp_path / "run").claim({}, "1", private=True)
     assert (tmp_path / "run" / ".gitignore").is_file()
+
+
+def test_a_folder_in_the_place_of_a_table_is_called_one(tmp_path):
+    (tmp_path / "train.parquet").mkdir()
+    with pytest.raises(InputError, match="train.parquet is a folder; give a file"):
+        read_table(tmp_path / "train.parquet")
+    with pytest.raises(InputError, match="does not exist"):
+        read_table(tmp_path / "other.parquet")

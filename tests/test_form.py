@@ -368,3 +368,10 @@ def test_dates_written_as_numbers_come_out_as_they_went_in(patients, ending):
     assert forms.dress(result["train"], result["form"])["born"].astype(float).tolist() == [
         float(text) for text in born[:200]
     ]
+
+
+@pytest.mark.parametrize("plus", ["+", ""])
+def test_a_plus_sign_is_kept_where_the_file_has_it(plus):
+    written = [f"{v / 10:{plus}.1f}" for v in range(-20, 21)]
+    style = number_style(pd.Series(written), ".")
+    assert write_numbers(pd.Series([1.5, -0.7]), style).tolist() == [f"{plus}1.5", "-0.7"]

@@ -12,6 +12,7 @@ from ehrsynth.datasets import split_patients
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation.setting import Encoder
 from ehrsynth.kinds import REST
+from ehrsynth.preprocessing.encode import Preprocessor
 from ehrsynth.schema import Column, Schema
 from ehrsynth.sources.flat.applying import NEW
 from ehrsynth.sources.flat.persons import names_somebody
@@ -483,3 +484,19 @@ def test_thousands_that_look_like_decimals_are_refused(tmp_path, unit):
 def test_numbers_of_three_decimals_are_read_as_such(tmp_path, values):
     tables, _ = load(table(dose=values), tmp_path)
     assert tables["table"]["dose"].max() < 10
+
+
+SHARED, OWN = ("Anna Meier", "Peter Schulz", "Maria Rossi"), [f"Julia Berg{c}" for c in "abcdefghi"]
+
+
+def test_names_that_are_kept_by_their_kind_are_named_and_no_single_one_is_learned(tmp_path, caplog):
+    frame = table(who=[*OWN, *SHARED * N], ward=["A", "B", "C"])
+    with caplog.at_level(logging.WARNING, logger="ehrsynth"):
+        tables, listed = load(frame, tmp_path, who={"kind": "categorical"})
+    assert "has names of persons and is kept" in listed["notes"]["who"]
+    assert "Column 'who': has names of persons" in caplog.text and '{"drop": true}' in caplog.text
+    learned = Preprocessor(least_patients=5).fit(tables["table"]).schema_["who"].categories
+    assert set(learned) == {*SHARED, REST} and not any(name in caplog.text for name in OWN)
+    caplog.clear()
+    _, listed = load(frame, tmp_path, who={"identifier": "allowed"}, ward={"kind": "categorical"})
+    assert not listed["notes"]["ward"] and "names of persons" not in caplog.text

@@ -8,7 +8,7 @@ from conftest import schema_of
 from ehrsynth.discovery.leaks import leaks, unused
 from ehrsynth.evaluation import evaluate
 from ehrsynth.evaluation.alignment import LEAKS, RELATIONS
-from ehrsynth.schema import Schema
+from ehrsynth.schema import MISSING, Column, Schema
 from ehrsynth.sources.flat import table as flat
 
 
@@ -127,3 +127,16 @@ def test_without_relations_the_metric_says_why():
     metric = report["relations_kept"]
     assert metric.value is None and "no relation" in metric.reason
     assert RELATIONS not in report.facts and LEAKS not in report.facts
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_band_of_the_time_is_seen_where_some_have_none(told):
+    rng = np.random.default_rng(6)
+    time = rng.exponential(400, 500).round() + 1
+    band = np.where(time > 365, "long", "short") if told else rng.choice(["long", "short"], 500)
+    band = pd.Series(band).where(rng.random(500) < 0.9, MISSING)
+    columns = (Column("event", "binary", "outcome"), Column("time", "continuous", "time"),
+               Column("band", "categorical", categories=("long", "short", MISSING)))  # fmt: skip
+    table = pd.DataFrame({"event": rng.integers(0, 2, 500), "time": time, "band": band})
+    table = Schema(columns).cast(table)
+    assert [leak.column for leak in leaks(table, Schema(columns))] == (["band"] if told else [])

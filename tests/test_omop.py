@@ -275,6 +275,8 @@ def test_a_database_that_nobody_has_tuned(tmp_path, caplog):
     assert 2_000 < len(patients) <= 2_694  # nobody is lost because visits were not kept
     assert "phe_578" in schema and "con_1000" in schema
     assert "days with a condition" in caplog.text and "The outcome is VISIT_1y" in caplog.text
+    few = min(patients["VISIT_1y"].sum(), (patients["VISIT_1y"] == 0).sum())
+    assert f"{few:,} in the smaller class" in caplog.text
     assert "bmi" not in schema  # nobody was weighed
     assert patients["sex"].isin(["F", "M"]).all()
 

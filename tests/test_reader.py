@@ -799,3 +799,37 @@ def test_numbers_that_a_sheet_has_cut_are_no_dates():
     _, schema, _ = read(table)
     units = {column.name: column.unit or "" for column in schema.columns}
     assert "since" in units["opened_at"] and "since" not in units["cost"]
+
+
+HUNDREDS = [f"{v:,}".replace(",", " ") for v in range(100_123, 400_123, 1_009)]
+
+
+def test_blanks_between_the_thousands_of_large_numbers_may_part_codes(tmp_path):
+    rows = [f"{text},{i % 2}" for i, text in enumerate(HUNDREDS)]
+    path, said = tmp_path / "p.csv", tmp_path / "c.json"
+    path.write_text("\n".join(["platelets,died", *rows]))
+    with pytest.raises(InputError, match="or numbers with blanks between thousands.*continuous"):
+        es.load("table", path, outcome="died")
+    said.write_text('{"platelets": {"kind": "continuous"}}')
+    loaded = es.load("table", path, outcome="died", columns=said)["table"]
+    assert loaded["platelets"].tolist() == [int(t.replace(" ", "")) for t in HUNDREDS]
+    other = pd.DataFrame({"platelets": ["250 001", "250 01"], "died": ["0", "1"]})
+    fitted, odd = fit_into(es.Schema.of(loaded), other)
+    assert fitted["platelets"].tolist()[0] == 250_001 and [m.rows for m in odd] == [1]
+
+
+def test_minus_zero_is_no_second_spelling(tmp_path):
+    def notes(texts):
+        path = tmp_path / "p.csv"
+        rows = (f"{text},{i % 2}" for i, text in enumerate(texts * 20))
+        path.write_text("\n".join(["x,died", *rows]))
+        return es.load("table", path, outcome="died")["columns"]["notes"][0]
+
+    values = [f"{v / 10:.1f}" for v in range(-20, 20)]
+    assert "two spellings" not in notes([*values, "-0.0"])
+    assert "two spellings" in notes([*values, "1.10"])
+
+
+def test_what_is_no_table_is_named():
+    with pytest.raises(InputError, match="type Series are no table; give a path or a DataFrame"):
+        es.load("table", pd.Series([1]), outcome="died")

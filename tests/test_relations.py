@@ -8,7 +8,9 @@ import pytest
 from conftest import described, schema_of
 from toy import toy_patients, toy_schema
 
+import ehrsynth as es
 from ehrsynth.discovery import relations
+from ehrsynth.discovery.formulas import formulas
 from ehrsynth.errors import InputError
 from ehrsynth.generation.decode import repair, violations
 from ehrsynth.relations import Follows, Formula, compute, parse, written
@@ -340,3 +342,33 @@ def test_at_least_lets_two_numbers_be_equal():
     count = [violations(table, rules=[Above("systolic", "diastolic", equal)])["count"][0]
              for equal in (False, True)]  # fmt: skip
     assert count == [table["systolic"].notna().sum(), 0]
+
+
+DAYS = pd.to_timedelta(np.random.default_rng(3).integers(7_400, 32_000, 400), unit="D")
+SEEN = pd.Timestamp("2015-01-01") + pd.to_timedelta(np.arange(400) * 5, unit="D")
+
+
+@pytest.mark.parametrize("when", ["seen", "one day"])
+def test_an_age_in_whole_years_follows_from_two_dates(when):
+    seen = SEEN if when == "seen" else pd.DatetimeIndex([pd.Timestamp("2024-06-01")] * 400)
+    born = seen - DAYS
+    later = seen.month * 100 + seen.day < born.month * 100 + born.day
+    frame = pd.DataFrame({
+        "age": seen.year - born.year - later, "born": born, "seen": seen, "died": DAYS.days % 2,
+    })  # fmt: skip
+    table = es.load("table", frame, outcome="died")["table"]
+    (found,) = [one.rule for one in formulas(table, Schema.of(table))]
+    assert found.column == "age" and "1 / 365.25 * born" in str(found)
+    assert found.broken(table, Schema.of(table))[0].sum() == 0
+    mixed = table.assign(age=table["age"].to_numpy()[::-1])
+    assert formulas(mixed, Schema.of(table)) == []
+
+
+def test_a_total_follows_from_its_scores_and_not_a_score_from_the_total():
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {n: rng.integers(1, k, 400) for n, k in zip("evm", (5, 6, 7), strict=True)}
+    )
+    frame = frame.assign(total=frame.sum(axis=1), died=rng.integers(0, 2, 400))
+    table = es.load("table", frame, outcome="died")["table"]
+    assert [str(one.rule) for one in formulas(table, Schema.of(table))] == ["total = e + v + m"]

@@ -21,6 +21,7 @@ _LOOKED_AT = 300  # patients who give candidates, those with the most numbers
 _FEWEST = 20  # patients who have all columns of a formula
 _SLIPS = 0.001  # of the patients; records have slips
 _MOST = 150_000  # groups of columns of one size that are looked at
+_YEAR = 365.25  # days: an age follows from two dates
 _SEARCHED = 1e9  # formulas that could have been tried, for the correction
 
 
@@ -116,7 +117,8 @@ def _fitted(
     if kept > 0.5 or (n - 5 - wrong) * np.log(kept) > np.log(CHANCE / _SEARCHED):
         return None
     # What is computed rather than measured: exact, with more decimals, a sum and no difference.
-    decimals = 9 if column.decimals is None else column.decimals
+    as_measured = 9 if column.kind == "continuous" else 0  # a score's numbers are whole
+    decimals = as_measured if column.decimals is None else column.decimals
     good = (column.role != "demographic", exact >= 1 - _SLIPS, decimals, "-" not in rule.equals,
             -len(rule.equals), list(table).index(target))  # fmt: skip
     return good, Found(rule, float(by_chance))
@@ -134,9 +136,10 @@ def _sums(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Iterato
             signs = {"1": "", "-1": "-"}
             terms = [signs.get(c, f"{c} * ") + written(n) for c, n in zip(made, names, strict=True)]
             total = " + ".join(terms)
-            rest = _styled(float(np.median(y - compute(total, rows))), *style)
-            for text in (total, f"{total} + {rest}"):
-                yield text.replace("+ -", "- ")
+            off = y - compute(total, rows)
+            for middle in (0, np.median(off), (off.min() + off.max()) / 2):  # whole years: the last
+                rest = f" + {_styled(float(middle), *(style if any(style) else (0, 6)))}"
+                yield (total + (rest if middle else "")).replace("+ -", "- ")
 
 
 def _products(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Iterator[str]:
@@ -158,11 +161,15 @@ def _products(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Ite
             yield " / ".join([top, *(term for term, above_line in terms if not above_line)])
 
 
-# Constants as fractions with a denominator up to the first number, or to so many digits.
-_STYLES = [(1, 0), (12, 0), (1000, 0), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (0, 8), (0, 12)]
+# Constants as fractions with a denominator up to the first number, or to so many digits; last, days
+# that are a part of a year.
+_STYLES = [(1, 0), (12, 0), (1000, 0), *((0, digits) for digits in (2, 3, 4, 5, 6, 8, 12, 0))]
 
 
 def _styled(number: float, most: int, digits: int) -> str:
+    if not (most or digits):
+        years = number * _YEAR
+        return f"{years:.0f} / {_YEAR}" if 0.98 < abs(years) < 1.02 else _styled(number, 1, 0)
     near = Fraction(number).limit_denominator(most) if most else Fraction(f"{number:.{digits}g}")
     value = float(near)
     if most and len(repr(value)) > 6 and near.denominator > 1:

@@ -59,10 +59,11 @@ def _of_time(table: pd.DataFrame, schema: Schema, rules: list[Formula]) -> dict[
         if has_numbers(column):
             share = abs(pd.Series(numbers(table[column.name]), table.index).corr(order, "spearman"))
         else:  # its categories are bands of time
-            codes = pd.factorize(table[column.name])[0]
-            changes = np.count_nonzero(np.diff(codes[np.lexsort((codes, order))]))
+            there = ~has(table, column.name, MISSING)
+            codes = pd.factorize(table.loc[there, column.name])[0]
+            changes = np.count_nonzero(np.diff(codes[np.lexsort((codes, order[there]))]))
             by_chance = len(codes) - (np.bincount(codes) ** 2).sum() / len(codes)
-            share = float(changes == codes.max() and by_chance >= _SEEN)
+            share = float(changes == codes.max(initial=0) and by_chance >= _SEEN)
         if share >= _IN_ORDER:
             shown[column.name] = ("share of its order that is that of the time", share, share)
     for rule in (rule for rule in rules if time in rule.columns):

@@ -25,14 +25,10 @@ class Effort:
 
 
 PROFILES = {
-    "fast": Effort(
-        attacked=1_500, inferred=200, queried=500, clustered=1_500, classified=1_200,
-        rounds=50, learning_rate=0.12, explained=300, known_codes=2,
-    ),
-    "full": Effort(
-        attacked=4_000, inferred=1_000, queried=2_000, clustered=8_000, classified=6_000,
-        rounds=150, learning_rate=0.07, explained=1_000, known_codes=3,
-    ),
+    "fast": Effort(attacked=1_500, inferred=200, queried=500, clustered=1_500, classified=1_200,
+                   rounds=50, learning_rate=0.12, explained=300, known_codes=2),
+    "full": Effort(attacked=4_000, inferred=1_000, queried=2_000, clustered=8_000, classified=6_000,
+                   rounds=150, learning_rate=0.07, explained=1_000, known_codes=3),
 }  # fmt: skip
 
 

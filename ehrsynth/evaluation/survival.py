@@ -154,11 +154,8 @@ def _hazards(setting: Setting, rng, compare: Callable) -> Estimate:
     return jackknife_of_rows(mean, _regressions(setting)[1], rng)
 
 
-SPECS = described(
-    {
-        ("survival_difference", "corrected"): _difference,
-        ("hazard_ratios", "corrected"): partial(_hazards, compare=absolute_difference),
-        ("hazard_interval_overlap", "corrected"): partial(_hazards, compare=interval_overlap),
-    },
-    {("survival_difference", "corrected"): largest_difference},
-)
+SPECS = described({
+    ("survival_difference", "corrected"): _difference,
+    ("hazard_ratios", "corrected"): partial(_hazards, compare=absolute_difference),
+    ("hazard_interval_overlap", "corrected"): partial(_hazards, compare=interval_overlap),
+}, {("survival_difference", "corrected"): largest_difference})  # fmt: skip

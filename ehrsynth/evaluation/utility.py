@@ -166,9 +166,7 @@ def _compared(compare, rng, real: np.ndarray, made: np.ndarray) -> tuple[float, 
 
 COMPUTE = {
     ("tstr_auroc", "published"): _tstr,
-    ("trts_auroc", "published"): lambda setting, rng: _score(
-        setting.holdout.model, setting.candidate
-    ),
+    ("trts_auroc", "published"): lambda s, rng: _score(s.holdout.model, s.candidate),
     ("calibration_error", "corrected"): _calibration_error,
     ("mean_risk_error", "corrected"): _mean_risk_error,
     ("calibration_slope_error", "corrected"): _slope_error,

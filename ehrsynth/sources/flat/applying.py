@@ -17,7 +17,7 @@ from ...kinds import MISSING
 from ...schema import Column, Schema
 from . import as_numbers
 from .column_reader import SEXES, says_yes
-from .decimals import sign_of_column, take_apart, to_numbers, unit_of
+from .decimals import joined, sign_of_column, take_apart, to_numbers, unit_of
 from .reading import OTHER, Reading, is_missing_word
 
 NEW, OTHERWISE = "(not in train)", "written otherwise"
@@ -180,6 +180,7 @@ def _numbers(column: Column, values: pd.Series, hint: Reading):
 
 def _numbers_of_texts(column: Column, text: pd.Series, hint: Reading, origin) -> pd.Series:
     """Numbers of texts: plain, with their unit, or of dates and times."""
+    text = joined(text)
     numbers = to_numbers(text, sign_of_column(text, hint.sign) or ".")
     rest = text[numbers.isna()]
     if rest.empty:

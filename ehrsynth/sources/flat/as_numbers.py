@@ -9,7 +9,7 @@ import pandas as pd
 from ... import kinds
 from ...protection import LEAST_PATIENTS, ends
 from ...schema import Column, role_of
-from .decimals import grouped, plain, sign_of_column, take_apart, to_numbers
+from .decimals import grouped, joined, plain, sign_of_column, take_apart, to_numbers
 from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
 from .words import WORDS
 
@@ -41,7 +41,7 @@ def take_numbers(reading: Reading) -> None:
     """Texts that are numbers, all with one unit or none, as numbers; what is unclear is refused."""
     text, asked = reading.present.astype("str"), reading.wish.kind == "continuous"
     words = text[is_missing_word(text)]
-    written = text.drop(words.index)
+    written = joined(text.drop(words.index)) if asked else text.drop(words.index)
     numbers = to_numbers(written, sign_of_column(written, reading.sign))
     parts, unit, texts = take_apart(written), "", written
     bare, units = parts["unit"].isna() & numbers.notna(), parts["unit"].nunique()

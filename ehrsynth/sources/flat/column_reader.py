@@ -87,6 +87,8 @@ def _feature(reading: Reading) -> None:
         reading.column = continuous(reading)
         return
     present, allowed = reading.present, wish.identifier == "allowed" or bool(wish.kind)
+    if reading.is_text and not allowed:
+        _refuse_two(reading, present)
     if not allowed and kinds.looks_like_identifier(reading.name, present):
         _refuse_identifier(reading)
     # Whole numbers that name a place or a thing, as a ward's number does.
@@ -148,7 +150,6 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     _join_spellings(reading)
     present = reading.present
     if not allowed:
-        _refuse_two(reading, present)
         join_persons(reading, OTHER)
     distinct = present.nunique()
     if distinct <= kinds.MAX_CATEGORIES:
@@ -169,9 +170,12 @@ def _refuse_two(reading: Reading, present: pd.Series) -> None:
     several = present.str.fullmatch(_CODES)
     codes = present.str.fullmatch(_ONE_CODE) | several
     if several.any() and codes.mean() >= kinds.NUMERIC_SHARE and present.nunique() > _SHORT:
-        rows, first = several.sum(), several.idxmax() + 1
-        what = f"holds several codes in one cell in {rows:,} rows, first in row {first}"
-        reading.refuse(what, "make a yes/no column of each code", kind="categorical")
+        what, advice = "several codes in one cell", "make a yes/no column of each code"
+        if present[several].str.fullmatch(r"\d{2,3}(?: \d{3})+").all():
+            what += ", or numbers with blanks between thousands,"
+            advice += f", or {reading.say(kind='continuous')} if they are numbers"
+        where = f"in {several.sum():,} rows, first in row {several.idxmax() + 1}"
+        reading.refuse(f"holds {what} {where}", advice, kind="categorical")
 
 
 def _join_spellings(reading: Reading) -> None:

@@ -94,6 +94,11 @@ def plain(texts: pd.Series) -> pd.Series:
     return texts.where(~texts.index.isin(made.index), made.reindex(texts.index))
 
 
+def joined(texts: pd.Series) -> pd.Series:
+    """Numbers without blanks and apostrophes between their thousands, where they are no codes."""
+    return texts.str.replace(rf"(?<=\d)[{MARKS}](?=\d{{3}}(?!\d))", "", regex=True)
+
+
 def grouped(texts: pd.Series) -> bool:
     """Whether points may part thousands: below 1000 without one, else three digits after each."""
     marked = texts.str.contains(".", regex=False)

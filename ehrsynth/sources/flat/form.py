@@ -299,6 +299,7 @@ def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
         "before": mostly(parts["before"], whole >= 0), "after": mostly(parts["after"], whole >= 0),
         "fixed": bool((places != most).sum() < LEAST_PATIENTS),  # else without zeros at the end
         "minus": mostly(parts["minus"], parts["minus"].isin(("-", "−"))) or "-",
+        "plus": mostly(parts["minus"], ~parts["minus"].isin(("-", "−"))),
         # 0.87, not .87
         "zero": mostly(bare.str.slice(0, 1), bare.str.match(rf"0?\{decimal}\d")) != decimal,
     }  # fmt: skip
@@ -312,7 +313,7 @@ def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
 
     def write(value: float) -> str:
         text = text_of(abs(value))
-        minus = style["minus"] if value < 0 and re.search("[1-9]", text) else ""
+        minus = style["minus"] if value < 0 and re.search("[1-9]", text) else style.get("plus", "")
         if not style["fixed"] and "." in text:
             text = text.rstrip("0").rstrip(".")
         if not style["zero"] and text.startswith("0."):

@@ -44,7 +44,8 @@ _CAPITALS = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:[,\s]+[^\W\d_a-z][\w.'’-]*)+
 def identifying(reading: Reading) -> str:
     """Why the column is left out for naming or telling of single persons, or ""."""
     present, different, what = reading.present, reading.present.nunique(), ""
-    if reading.wish.identifier or reading.wish.kind or different < _LEAST_NAMES:
+    said = reading.wish.kind
+    if reading.wish.identifier or said in ("continuous", "date") or different < _LEAST_NAMES:
         return ""
     called = _called(reading.name)
     texts = pd.Series(present.unique() if reading.is_text else []).astype("str")
@@ -54,6 +55,12 @@ def identifying(reading: Reading) -> str:
         what = what or (_by_values(present, texts) if len(texts) else "")
     elif len(texts) and (_are_names(texts) or _are_few_names(called, texts)):
         what = "names of persons"
+    if said and (what or texts.map(names_somebody).any()):
+        reading.warnings.append(
+            f"has {what or 'names of persons'} and is kept, with those that enough patients share, "
+            f"as you say its kind; if nobody may know them, {reading.say(drop=True)}"
+        )
+        return ""
     return what and f"{PERSONAL} ({what}); if it does not, {reading.say(identifier='allowed')}"
 
 

@@ -189,7 +189,7 @@ def _type(reading: Reading) -> None:
         return
     if text.str.contains(rf"[,(−]|-$|\d[{MARKS}]", regex=True).any():
         reading.notes.append("numbers with a decimal comma, thousands or signs of their own")
-    if text.nunique() > numbers.nunique():  # they may be two versions, or two stages
+    if text.str.lstrip("+-").nunique() > numbers.abs().nunique():  # two versions, or stages
         told = reading.warnings if text.nunique() <= kinds.MAX_CATEGORIES else reading.notes
         told.append(
             "numbers in two spellings such as 1.1 and 1.10 are read as one; where they are not, "
