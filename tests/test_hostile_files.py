@@ -176,6 +176,12 @@ MODELS = {
     "a preprocessor of another kind": text("preprocessor.json", '{"schema": {"columns": 5}}'),
     "rules 3,000 deep": text("rules.json", DEEP),
     "rules that are none": text("rules.json", '{"between": 5}'),
+    "settings with a text of 50 MB": text("gan.json", '{"seed": "' + "x" * 50_000_000 + '"}'),
+    "settings that say a thing twice": text("gan.json", '{"recipe": {}, "recipe": NaN}'),
+    "weights that begin after the file": header(
+        64, b'{"shift":{"dtype":"F32","shape":[4],"data_offsets":[900,916]}}  ' + b"\0" * 16
+    ),
+    "settings linked to the house's users": link("gan.json", "/etc/passwd"),
     "a form 3,000 deep": text("form.json", DEEP),
     "a form that is no form": text("form.json", '{"columns": [{"name": "../x"}], "arrow": "A"}'),
 }  # fmt: skip
@@ -249,6 +255,16 @@ def parquet_attributes(content):
     return make
 
 
+def parquet_nested(folder):
+    """A column of lists of lists, 3,000 times: whoever reads its schema may fall."""
+    elements = [b"\x48\x06schema\x15\x02\x00"]
+    elements += [b"\x35\x02\x18\x01a\x15\x02\x00"] * 3_000
+    footer = b"\x15\x02\x19\xfc\xb9\x17" + b"".join(elements) + b"\x16\x02\x19\x0c\x00"
+    content = b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1"
+    (folder / "a.parquet").write_bytes(content)
+    return folder / "a.parquet"
+
+
 def parquet_spoilt(folder):
     pd.DataFrame({"died": [0, 1] * 500, "age": range(1000)}).to_parquet(folder / "a.parquet")
     content = bytearray((folder / "a.parquet").read_bytes())
@@ -289,6 +305,9 @@ TABLES = {
     "a quote that never closes": written("a.csv", b'died,age\n1,"40\n' + b"0,50\n" * 100_000),
     "100,000 columns": written("a.csv", (",".join(f"c{i}" for i in range(10**5)) + "\n").encode()),
     "names that move the cursor": written("a.csv", b"died,a\x1b[2J\n" + b"1,2\n0,3\n" * 30),
+    "Parquet of 3,000 levels": parquet_nested,
+    "a line of 200 MB of quotes": written("a.csv", b"died,age\n" + b'"' * 200_000_001),
+    "a gz in a gz": lambda folder: written("a.csv.gz", gzip.compress(gzip.compress(GOOD)))(folder),
     "a pipe": fifo,
     "a file without end": endless,
     "a file with another's ending": lambda folder: written("a.xlsx", GOOD)(folder),
@@ -326,6 +345,7 @@ DOCUMENTS = {
     "one that never closes": ("x.json", OPEN),
     "one that calls Python": ("x.yaml", "a: !!python/object/apply:os.system ['echo x > out']\n"),
     "a number of 5,000 digits": ("x.yaml", "age: {bounds: [0, " + "9" * 5000 + "]}"),
+    "bounds that are no numbers": ("x.yaml", "age: {bounds: [.nan, .inf]}\nsteps: .nan\n"),
     "a document that is none": ("x.yaml", "\0\1\2"),
 }  # fmt: skip
 
@@ -386,6 +406,7 @@ DATABASES = {
     "a zip bomb": archive(person="0" * 600_000_000),
     "a spoilt zip": archive(scramble, person=PERSON),
     "half a zip": archive(lambda content: content.__delitem__(slice(40, 80)), person=PERSON),
+    "a zip of 100,000 files": archive(**{f"x{i}": "" for i in range(100_000)}),
     "a zip that climbs": archive(**{"..__..__person": PERSON}),
 }  # fmt: skip
 

@@ -184,6 +184,25 @@ def swap_stage(place, finished):
     change_notes(place, lambda noted: noted["finished"].update(generation=other))
 
 
+def swap_one(place, finished):
+    """One file of another run with its hash, as somebody would who hides it."""
+    shutil.copyfile(finished / "seed" / "synthetic.csv", place / "run" / "synthetic.csv")
+
+    def change(noted):
+        for stage in noted["finished"].values():
+            if "synthetic.csv" in stage["files"]:
+                stage["files"]["synthetic.csv"] = sha256(place / "run" / "synthetic.csv")
+
+    change_notes(place, change)
+
+
+def digit(path):
+    """The last digit is another."""
+    content = path.read_text()
+    last = max(i for i, sign in enumerate(content) if sign.isdigit())
+    path.write_text(content[:last] + str((int(content[last]) + 1) % 10) + content[last + 1 :])
+
+
 OTHER = {
     "another model": swap_model,
     "the evaluation of another run": lambda place, finished: [
@@ -220,6 +239,22 @@ OTHER = {
     "another input": lambda place, _: change_notes(
         place, lambda noted: noted["inputs"].update({str(place / "patients.csv"): "0" * 64})
     ),
+    "synthetic patients and their hash of another run": swap_one,
+    "a digit of a metric": lambda place, _: digit(place / "run" / "metrics.json"),
+    "a report without its last byte": lambda place, _: os.truncate(
+        place / "run" / "report.html", (place / "run" / "report.html").stat().st_size - 1
+    ),
+    "no rules": lambda place, _: (place / "run" / "model" / "rules.json").unlink(),
+    "a comment in the columns file": lambda place, _: (place / "columns.yaml").write_text(
+        "# mine\ncode0: {kind: binary}\n"
+    ),
+    "older train with other content": lambda place, _: (
+        flipped(place / "run" / "train.parquet", None),
+        os.utime(place / "run" / "train.parquet", (0, 0)),
+    ),
+    "the preprocessor of another seed": lambda place, finished: shutil.copyfile(
+        finished / "seed/model/preprocessor.json", place / "run/model/preprocessor.json"
+    ),
     "a half-written part": lambda place, _: (
         (place / "run" / ".train.parquet.0123abcd.part").write_text("half"),
         (place / "run" / "model" / ".gan.json.0123abcd.part").write_text("half"),
@@ -242,7 +277,10 @@ def test_what_happened_to_a_run_is_noticed(place, finished, state):
         said = problems(place / "run", unfinished=True)
     except InputError as error:
         said = str(error)
-    assert said or state == "another input"  # which only who has the input can know
+    assert said or state in (
+        "another input",
+        "a comment in the columns file",
+    )  # which only who has the input can know
     job = start(place)
     assert any(map(job._stale, job.files.stages)) == (state not in LEFT_OVER)
 
@@ -293,6 +331,9 @@ REFUSED = {
     "another version": lambda run, _: change_notes(
         run.parent, lambda noted: noted.update(version="0.0.1")
     ),
+    "a newer version": lambda run, _: change_notes(
+        run.parent, lambda noted: noted.update(version="99.0")
+    ),
     "another outcome": lambda run, _: change_notes(
         run.parent, lambda noted: noted["settings"].update(outcome="code0")
     ),
@@ -309,6 +350,7 @@ REFUSED = {
         (run / "run.json").unlink(), (run / "run.json").mkdir()
     ),
     "a link to the same file": lambda run, _: link(run.parent, "train.parquet"),
+    "a link to the same report": lambda run, _: link(run.parent, "report.html"),
     "a link to the same folder": lambda run, _: link(run.parent, "model"),
     "a link as a lock": lambda run, _: (
         (run / ".lock").unlink(missing_ok=True), (run / ".lock").symlink_to(run.parent / "mine")
