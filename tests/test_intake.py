@@ -76,7 +76,7 @@ def test_what_says_who_a_patient_is_is_left_out_and_named(tmp_path, caplog, name
     assert listed["kind"][name] != "dropped"
 
 
-NUMBERS = [24_000_017 + 7919 * i for i in range(N - 1)]
+NUMBERS = [24 * 10**6 + 17 + 7919 * i for i in range(N - 1)]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_numbers_that_are_of_persons_are_left_out_and_named(tmp_path, caplog, na
         ("contact_no", range(12)), ("gsm", [80.5 + i for i in range(40)]),
         ("hosp_no", range(101, 120)),
         ("cost", [1_000_003 + 7919 * i for i in range(N - 1)]),
-        ("units", [10**9 + 29_999_999 * i for i in range(N - 1)]),
+        ("units", [10**9 + (3 * 10**7 - 1) * i for i in range(N - 1)]),
         ("z", [f"{i / 3e5 - 0.0005:+.9f}" for i in range(N - 1)]),
     ],
 )  # fmt: skip

@@ -22,6 +22,7 @@ import json
 import re
 import subprocess
 import sys
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,7 @@ SIMULATED = (100, 200, 4_000)
 SHOWN = ROOT / "tools" / "simulated_ids.csv"  # those of them that stand in the chapters
 
 # Numbers that everybody knows: of OMOP's vocabulary, and made up.
-PUBLIC = frozenset([38003563, 38003564, 10000001, 12345678, 2**24, 2**25])
+PUBLIC = frozenset([38003563, 38003564, 10000001, 12345678, 2**24 - 1, 2**24, 2**25])
 
 # Looked into once, since that takes a second.
 _KNOWN = "536438bd07c844ec8e7e75074d4bcd6560aafcba637be497b9ddb8b4c7b3e98b"  # phecodes.parquet
@@ -73,14 +74,17 @@ _UNPACKED = 2**28  # bytes of one file
 
 # Not a part of a longer number, of a hash or of a UUID; after p or s as MIMIC's folders are called.
 _IDENTIFIER = re.compile(
-    r"(?<![A-Za-z0-9.+/])[ps]?([123]\d{7})(?:\.0+)?(?![A-Za-z0-9+/]|\.\d|-[0-9a-fA-F]{4}-)"
+    r"(?<![A-Za-z0-9.+/])(?:[ps]|(?i:subject|patient|person|hadm|stay|id)_?)?0*([123]\d{7})"
+    r"(?:\.0+)?(?![A-Za-z0-9+/]|\.\d|-[0-9a-fA-F]{4}-)"
     r"|(?<![\w.+/-])[ps]?([123]\d{7})(?=/|\.(?:csv|dat|hea|dcm)\b)"
     r"|/[ps]([123]\d{7})\b"
 )
 # First what is quick to find, then what is around it.
 _EIGHT = re.compile(r"[123]\d{7}")
-_GROUPED = re.compile(r"[123]\d[,\xa0\u202f']\d{3}[,\xa0\u202f']\d{3}(?![\w,.]\d|\d)")
+_GROUPED = re.compile(r"[123]\d[,\xa0\u202f'_]\d{3}[,\xa0\u202f'_]\d{3}(?![\w,.]\d|\d)")
 _POWER = re.compile(r"([123]\.\d{5,7})[eE]\+?0?7(?!\d)")
+_HEX = re.compile(r"\b0[xX]([0-9a-fA-F]{6,7})\b")
+_ESCAPED = re.compile(r"(?:\\u00|%)(3\d)")  # a digit, as JSON and addresses may write it
 _ENCODED = re.compile(r"[A-Za-z0-9+/\n\\]{24,}={0,2}")
 _SUBJECTS = ("subject_id", "hadm_id", "stay_id")
 
@@ -133,7 +137,12 @@ def _subjects(text: str) -> str:
         places = [i for i, name in enumerate(next(rows, [])) if name in _SUBJECTS]
         if not places:
             return text
-        return "\n".join(row[place] for row in rows for place in places)
+        kept = []
+        for row in rows:
+            kept += [row[place] for place in places]
+            # And what is no number by itself: a remark may name somebody.
+            kept += [cell for cell in row if len(cell) > 7 and not cell.isdecimal()]
+        return "\n".join(kept)
     except (csv.Error, IndexError):
         return text
 
@@ -141,6 +150,10 @@ def _subjects(text: str) -> str:
 def _of_text(text: str) -> set[int]:
     if "&#" in text:
         text = html.unescape(text)
+    if "\\u003" in text or "%3" in text:
+        text = _ESCAPED.sub(lambda digit: chr(int(digit[1], 16)), text)
+    if not text.isascii():  # digits of other alphabets, and wide ones
+        text = re.sub(r"(?![0-9])\d", lambda digit: str(unicodedata.digit(digit[0])), text)
     found = _written_alone(text)
     for grouped in _GROUPED.finditer(text):
         if not re.match(r"[\w.,]", text[max(grouped.start() - 1, 0) : grouped.start()]):
@@ -148,6 +161,9 @@ def _of_text(text: str) -> set[int]:
     for power in _POWER.finditer(text):
         if not re.match(r"[\w.]", text[max(power.start() - 1, 0) : power.start()]):
             found.add(str(round(float(power[1]) * 10**7)))
+    if "0x" in text or "0X" in text:
+        written = {str(int(one, 16)) for one in _HEX.findall(text)}
+        found |= {one for one in written if re.fullmatch(r"[123]\d{7}", one)}
     numbers = {int(one) for one in found if not _is_day(one) and int(one) % 1000}
     return numbers.union(*(_of_encoded(one) for one in _ENCODED.findall(text)))
 
@@ -155,7 +171,7 @@ def _of_text(text: str) -> set[int]:
 def _written_alone(text: str) -> set[str]:
     found = set()
     for hit in _EIGHT.finditer(text):
-        if whole := _IDENTIFIER.search(text, max(hit.start() - 2, 0), hit.end() + 7):
+        for whole in _IDENTIFIER.finditer(text, max(hit.start() - 12, 0), hit.end() + 7):
             found.add(next(filter(None, whole.groups())))
     return found
 
@@ -239,7 +255,7 @@ def shown() -> frozenset[int]:
         sample = ROOT / "data" / "sample" / "hosp" / f"{name}.csv.gz"
         if sample.is_file():
             text = gzip.decompress(sample.read_bytes()).decode("utf-8")
-            found |= {int(one) for one in _subjects(text).split()}
+            found |= {int(one) for one in _subjects(text).split() if one.isdecimal()}
     return frozenset(found)
 
 
