@@ -209,7 +209,7 @@ ID = "1001" + "4729"  # not a number of this file
         ("book/p.json", '{{"sha256": "ab{0}cd", "uuid": "{0}-aaaa-bbbb-cccc-dddddddddddd"}}'),
         ("book/p.html", '<img src="data:image/png;base64,AAA+{0}/BBB=">'),
         ("book/p.csv", "pharmacy_id,subject_id\n{0},5\n"),
-        ("book/p.md", "colour 0xffffff, hash0{0}, 0x{0}00, %3 of 1_000_000, x{0}, object{0}"),
+        ("book/p.md", "color 0xffffff, hash0{0}, 0x{0}00, %3 of 1_000_000, x{0}, object{0}"),
         ("book/p.csv", "subject_id,dose\n5,{0}\n"),
         ("book/p.md", "on 20240131 and of 10,000,000 or 16,777,216 patients 10000000"),
         ("tests/test_a.py", "seed = {0}0"),
