@@ -121,6 +121,22 @@ def test_whom_privacy_calls_bad_gets_no_rank_and_moves_nobody():
     assert rank(frame.assign(verdict="bad"), weights=weights)["corrected_rank"].isna().all()
 
 
+def test_a_metric_that_only_a_barred_candidate_lacks_still_counts():
+    """A copy as large as train has no published latent clusters: their logarithm is of zero."""
+    made = {"a": {"m": (1, 0.9), "n": (3, 0.8)}, "b": {"m": (2, 0.8), "n": (2, 0.9)}}
+    copy = {"copy": {"m": (0, 0.6), "n": (np.nan, np.nan)}}
+    frame = table(**copy, **made).assign(family="privacy", verdict="good")
+    frame.loc[frame["candidate"] == "copy", "verdict"] = "bad"
+    weights = {"m": 0.4, "n": 0.6}
+    result, without = rank(frame, weights=weights), rank(table(**made), weights=weights)
+    pd.testing.assert_frame_equal(result.iloc[:2], without, check_dtype=False)
+    assert result.attrs["left_out"] == {"published": [], "corrected": []}
+    assert result.loc["copy", "score"] == pytest.approx(0.6), "the mean of what it has"
+    assert chance_of_first(frame, weights=weights).to_dict() == {"copy": 0, "a": 0, "b": 1}
+    every = rank(frame.assign(verdict="bad"), weights=weights)
+    assert every.attrs["left_out"] == {"published": ["n"], "corrected": ["n"]}
+
+
 # -- how sure the first place is -------------------------------------------------------------
 
 

@@ -47,9 +47,9 @@ def rank(
         One row a candidate, the best first by the corrected score. ``rank_sum`` is the weighted
         mean of the ranks by published metrics (1 is best; ties share the mean), ``score`` that of
         the way from the worst (0) to the best (1) reference by corrected metrics; each has its
-        order beside it. ``attrs["left_out"]`` names metrics that not every candidate has, by
-        form; their weight goes to the others. ``attrs["barred"]`` are the candidates without a
-        rank: patients are exposed in them.
+        order beside it. ``attrs["barred"]`` are the candidates without a rank: patients are
+        exposed in them. ``attrs["left_out"]`` names metrics that not every other candidate has,
+        by form; their weight goes to the rest.
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
@@ -59,10 +59,9 @@ def rank(
         raise InputError("The reports have no metric in common that has a value.")
     lower = set(frame.loc[frame["direction"] == "lower", "name"])
     barred = _barred(frame)
-    passed = values[~values.index.isin(barred)]
-    ranks = passed.apply(lambda metric: metric.rank(ascending=metric.name in lower))
+    ranks = values.drop(index=barred).apply(lambda m: m.rank(ascending=m.name in lower))
     result = _weighted(shares.clip(0, 1), weights).to_frame("score")
-    ranked = result["score"].where(~result.index.isin(barred))
+    ranked = result["score"].drop(index=barred)
     result["corrected_rank"] = ranked.rank(method="min", ascending=False)
     result["rank_sum"] = _weighted(ranks, weights)
     result["published_rank"] = result["rank_sum"].rank(method="min")
@@ -199,16 +198,17 @@ def _of_form(frame: pd.DataFrame, form: str) -> pd.DataFrame:
 def _table(
     frame: pd.DataFrame, weights: Mapping[str, float], form: str, column: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Means of runs, candidates by metrics that all runs have; the metrics that some lack."""
+    """Means of runs by candidate, of metrics that all have who may be ranked; the others."""
     runs = _of_form(frame, form).groupby(["candidate", "name"], sort=False)[column]
     wide = runs.agg(lambda values: values.mean(skipna=False)).unstack()
     wanted = [metric for metric, weight in weights.items() if weight > 0]
     wide = wide.reindex(index=pd.unique(frame["candidate"]), columns=wanted)
-    kept = wide.notna().all()
+    out = wide.index.isin(_barred(frame))
+    kept = wide[~out | out.all()].notna().all()
     return wide.loc[:, kept], list(wide.columns[~kept])
 
 
 def _weighted(table: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
-    """Weighted means of the rows; missing where the table has no column."""
+    """Weighted means of what each row has; missing where that is nothing."""
     weight = pd.Series(weights, dtype=float)[table.columns]
-    return table.mul(weight).sum(axis=1) / weight.sum()
+    return table.mul(weight).sum(axis=1) / table.notna().mul(weight).sum(axis=1)
