@@ -20,9 +20,10 @@ from ehrsynth.evaluation.privacy.family import (
 from ehrsynth.evaluation.privacy.more_rows import by_rows
 from ehrsynth.evaluation.privacy.power import power, tried
 from ehrsynth.evaluation.privacy.reference import Shape, attacked
+from ehrsynth.evaluation.privacy.scores import scores
 from ehrsynth.evaluation.setting import independent, with_references
 from ehrsynth.schema import Schema
-from ehrsynth.statistics import auroc
+from ehrsynth.statistics import auroc, auroc_parts
 
 TRAIN, HOLDOUT, CODES = 1_200, 500, 60
 
@@ -302,6 +303,18 @@ def test_power_grows_with_patients_and_is_what_plantings_show():
         found = family(scene(train, holdout, replaced(fresh, leak), seed)).alarms
         noticed += bool(found["exact_copies"] or found["near_copies"])
     assert noticed >= 6
+
+
+def test_by_chance_the_best_attack_seldom_finds_more_than_is_said():
+    setting = scene(*people(5, 600, 300))
+    said, whom = power(setting)["chance"], setting.once(attacked)
+    known = [score[whom.scored] for score in setting.once(scores).values()]
+    used, rng, best = whom.used[whom.scored], np.random.default_rng(0), []
+    for _ in range(300):
+        mixed = rng.permutation(used)
+        best.append(max(auroc_parts(score, mixed)[0] for score in known))
+    assert np.mean(np.array(best) > said) <= 0.05
+    assert np.mean(np.array(best) > said - 0.02) >= 0.05
 
 
 def test_more_rows_of_what_leaks_give_away_more_and_of_fresh_patients_nothing():

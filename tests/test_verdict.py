@@ -20,7 +20,9 @@ def metric(name, family, value, half=0.0, share=None, form="corrected", **known)
     )  # fmt: skip
 
 
-POWER = {"probability": 0.8, "changed": 2, "exact": 0.01, "near": 0.02, "auroc": 0.54}
+POWER = {
+    "probability": 0.8, "changed": 2, "exact": 0.01, "near": 0.02, "chance": 0.53, "auroc": 0.54,
+}  # fmt: skip
 NEEDED = [name for name, row in ALARMS.items() if row["needed"]]
 
 
@@ -147,6 +149,7 @@ def test_silence_is_good_only_with_the_power_to_notice_and_says_what_it_would_ha
     assert "near copies of 2 of 100 used patients" in found.verdicts()["privacy"].headline
     assert "would have noticed near copies of 2 of 100" in found.answer()[0]
     assert found.verdicts()["privacy"].power == POWER
+    assert "fewer than 53.0 of 100 pairs" in " ".join(found.verdicts()["privacy"].sentences)
     for weaker in ({"near": 0.1}, {"near": None}, {"auroc": 0.6}):
         found = findings(power=POWER | weaker)
         assert level(found, "privacy") == "unknown"

@@ -367,10 +367,11 @@ def _words_of(found: Findings) -> dict[str, object]:
 
 def _attacks(found: Findings) -> list[str]:
     """What the attacks found in numbers of patients, and what they would have found."""
-    said = []
+    said, power = [], found.tried.get("power")
     if attackers := [m for name in ATTACKERS if (m := found.known(name))]:
         best = max(attackers, key=_value)
         said.append(_say("strongest", title=_titles([best]), **_of_100(*_ends(best))))
+        said += [_say("by chance", chance=100 * power["chance"])] if power else []
     if alone := found.known("membership_of_most_exposed"):
         said.append(_say("lonely", **_of_100(*_ends(alone))))
     if rare := found.known("membership_inference_at_1_percent"):
@@ -385,7 +386,6 @@ def _attacks(found: Findings) -> list[str]:
     for row in found.facts.get(SHADOWS, []):
         ends = _of_100(row["AUROC"], row["from"], row["to"])
         said.append(_say("audit", models=row["models"], **ends))
-    power = found.tried.get("power")
     if power and not any(_alarm(found, m) for m in found.of("privacy") if m.value is not None):
         least = {
             kind: f"{per_100(share)} % of train" if (share := power[kind]) else "no share of train"

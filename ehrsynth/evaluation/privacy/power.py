@@ -39,7 +39,7 @@ def power(setting: Setting) -> dict[str, Any]:
 
     ``exact`` and ``near`` (with so many values ``changed``) are shares of train, ``rare_group`` is
     the probability with which copies of all carriers of a rare value are noticed, ``auroc`` the
-    smallest of an attack by scores.
+    smallest of an attack by scores, ``chance`` what the best of all reaches where nothing leaks.
     Chapter privacy, "What these tests cannot show".
     """
     found = setting.once(family)
@@ -56,9 +56,11 @@ def power(setting: Setting) -> dict[str, Any]:
         result[kind] = float(f"{SHARES[place]:.2g}") if place < len(SHARES) else None
     seen = [planted.group(b, rng) for b in range(PLANTINGS) if planted.carriers.any()]
     result["rare_group"] = float(f"{np.mean(seen):.9g}") if seen else None
-    sure = np.quantile(found.most, 1 - FALSE_ALARMS) + norm.ppf(LIKELY)
+    limit = np.quantile(found.most, 1 - FALSE_ALARMS)
     error = _error(found.scored.used[found.scored.among])
-    return result | {"auroc": float(f"{0.5 + sure * error:.9g}")}
+    for name, z in (("chance", limit), ("auroc", limit + norm.ppf(LIKELY))):
+        result[name] = float(f"{0.5 + z * error:.9g}")
+    return result
 
 
 def tried(setting: Setting) -> dict[str, Any]:
@@ -69,10 +71,8 @@ def tried(setting: Setting) -> dict[str, Any]:
         found = setting.once(family)
     except NotComputable as stop:
         return {"alarms": {}, "incomparable": [], "power": None, "reason": str(stop)}
-    return {
-        "alarms": found.alarms, "incomparable": found.incomparable, "power": power(setting),
-        "reason": None,
-    }  # fmt: skip
+    return {"alarms": found.alarms, "incomparable": found.incomparable,
+            "power": power(setting), "reason": None}  # fmt: skip
 
 
 class _Planted:
