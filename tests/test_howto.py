@@ -72,6 +72,8 @@ def test_omop_counts_what_the_table_counts(patients, results):
     tables = {path.stem: pd.read_csv(path) for path in (results / "cdm").glob("*.csv")}
     schema, person = Schema.of(patients), tables["person"]
     assert (person["gender_concept_id"] == 8532).sum() == (patients["sex"] == "F").sum()
+    unknown = person["ethnicity_concept_id"] == 0  # nobody is called not Hispanic who was not asked
+    assert unknown.tolist() == (patients["race"] == "UNKNOWN").tolist()
     assert set(tables["death"]["person_id"] - 1) == set(np.flatnonzero(patients["DIE_1y"]))
     found = tables["condition_occurrence"]["condition_source_value"].value_counts()
     for name in schema.of_role("diagnosis"):
