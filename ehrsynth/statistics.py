@@ -87,7 +87,7 @@ def jackknife(statistic: Callable[..., float], *tables: np.ndarray) -> Estimate:
 
 
 def holm(chances: np.ndarray) -> np.ndarray:
-    """Chances, corrected so that any is below 5 % in 5 % of cases by chance alone (Holm 1979)."""
+    """Chances, corrected so that any is below 5 % in at most 5 % of cases by chance (Holm 1979)."""
     order, count = np.argsort(chances, kind="stable"), len(chances)
     found = np.empty(count)
     found[order] = np.maximum.accumulate(chances[order] * np.arange(count, 0, -1))
