@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ehrsynth-installed
+SCALE_STAMP := $(VENV)/.ehrsynth-scale-installed
 COLAB := .venv-colab
 COLAB_STAMP := $(COLAB)/.ehrsynth-installed
 # Two chapters or two test processes at a time; each keeps to one thread.
@@ -21,7 +22,8 @@ NEED_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	$$p -c '$(NEED_PYTHON)' 2>/dev/null && echo $$p && break; done)
 
-PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+# Pip compiles one file after the other; compileall does it on all processors afterwards.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-compile
 # Kernels start three times slower when they may not keep compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
@@ -29,7 +31,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 # A name that is no file is made every time.
-.PHONY: help setup book pdf slides workshop-kit test test-browser test-colab test-spark test-mutations notebooks lint format hooks serve clean distclean
+.PHONY: help setup setup-scale book pdf slides workshop-kit test test-browser test-colab test-spark java test-mutations notebooks lint format hooks serve clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,11 +102,18 @@ test-colab: $(COLAB_STAMP)  ## the unit tests and chapters with the package vers
 	@$(COLAB)/bin/python -m pytest -v -n $(JOBS) --dist load tests/test_notebooks.py \
 		-k "papermill and simulated"
 
-test-spark: $(STAMP)  ## the extraction on Spark and the training on Dask, as documented (needs Java)
+setup-scale: $(SCALE_STAMP)  ## add Spark and Dask to the virtual environment
+
+$(SCALE_STAMP): $(STAMP)
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[gan,test,scale]"
+	@touch $@
+
+java:
 	@command -v java >/dev/null || { \
 		echo "Spark needs Java. On Debian or Ubuntu: apt-get install default-jre-headless" >&2; exit 1; }
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[gan,test,scale]"
-	@$(BIN)/python -m pytest -q -rs tests/test_extract.py tests/test_dask.py
+
+test-spark: java $(SCALE_STAMP)  ## the extraction on Spark and the training on Dask, as documented (needs Java)
+	@$(BIN)/python -m pytest -q -rs -k "spark or dask" tests/test_extract.py tests/test_dask.py
 
 notebooks: $(STAMP)  ## run the chapters and refresh their committed outputs in place
 	@$(BIN)/python tools/notebooks.py refresh --jobs $(JOBS)

@@ -1,8 +1,8 @@
 """Every chapter runs, and says what it said when it was committed.
 
 Papermill runs each chapter with the fast profile, chapters 4 to 7 also on the two public data
-sets where those are at hand. nbval runs each again and compares the cells tagged
-`nbval-check-output` with the committed outputs. All share one work folder, as a reader's do.
+sets where those are at hand. nbval compares the cells tagged `nbval-check-output` of that run
+with the committed outputs. All share one work folder, as a reader's do.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -53,8 +54,8 @@ def run(name: str, target: Path, work: Path, **parameters) -> notebooks.Run:
     return result
 
 
-def nbval(path: Path) -> subprocess.CompletedProcess:
-    """Run nbval on one notebook, as `pytest --nbval-lax` does on the command line."""
+def nbval(path: Path, played: Path | None = None) -> subprocess.CompletedProcess:
+    """Run nbval on one notebook as on the command line; it runs the cells, or `played` did."""
     command = [
         *(sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env"),
         *("--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "600"),
@@ -62,6 +63,10 @@ def nbval(path: Path) -> subprocess.CompletedProcess:
         *(str(path.parent), str(path)),
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    if played:
+        command += ["-p", "replay"]
+        places = [str(Path(__file__).parent), environment.get("PYTHONPATH", "")]
+        environment |= {"EHRSYNTH_EXECUTED": str(played), "PYTHONPATH": os.pathsep.join(places)}
     environment |= {"OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -72,18 +77,29 @@ def complain(done: subprocess.CompletedProcess) -> None:
         pytest.fail(f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}", pytrace=False)
 
 
-def executed(name: str, tmp_path: Path, work: Path):
-    """The chapter as papermill runs it: by `make book` if it has just run this text, else now."""
-    source, default = notebooks.CHAPTERS / f"{name}.ipynb", {}
-    if build_book.as_run(source, build_book.mark(source, build_book.package_digest(), default)):
-        return notebooks.read(build_book.EXECUTED / source.name)
-    run(name, tmp_path / source.name, work, dataset="simulated", profile="fast")
-    return notebooks.read(tmp_path / source.name)
+def executed(name: str, work: Path) -> Path:
+    """The chapter as run: by `make book` if it has just run this text, else once in this session.
+
+    A run without the public data does not count where they are at hand.
+    """
+    source = notebooks.CHAPTERS / f"{name}.ipynb"
+    built = build_book.EXECUTED / source.name
+    if build_book.as_run(source, build_book.mark(source, build_book.package_digest(), {})) and not (
+        find_shared_data() and notebooks.NOT_AT_HAND in built.read_text(encoding="utf-8")
+    ):
+        return built
+    target = work / "executed" / source.name
+    target.parent.mkdir(exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if not target.exists():
+            run(name, target.with_suffix(".running.ipynb"), work)
+            target.with_suffix(".running.ipynb").replace(target)
+    return target
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_papermill_simulated(name, tmp_path, work):
-    for cell in executed(name, tmp_path, work).cells:
+def test_papermill_simulated(name, work):
+    for cell in notebooks.read(executed(name, work)).cells:
         shown = "".join(notebooks.text_of(output) for output in cell.get("outputs", []))
         if "solution" in notebooks.tags(cell):
             assert ": correct." in shown and "not yet" not in shown, shown
@@ -107,8 +123,8 @@ def test_papermill_real(name, dataset, tmp_path, work, shared_data):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nbval(name):
-    complain(nbval(notebooks.CHAPTERS / f"{name}.ipynb"))
+def test_nbval(name, work):
+    complain(nbval(notebooks.CHAPTERS / f"{name}.ipynb", executed(name, work)))
 
 
 def up_to_first_checked_cell(name: str):
@@ -122,11 +138,11 @@ def up_to_first_checked_cell(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES[2:3])
-def test_nbval_notices_a_corrupted_output(name, tmp_path):
+def test_nbval_notices_a_corrupted_output(name, tmp_path, work):
     notebook, cell = up_to_first_checked_cell(name)
     path = tmp_path / "chapter.ipynb"
     notebooks.write(notebook, path)
-    complain(nbval(path))  # as committed it passes ...
+    complain(nbval(path))  # as committed it passes, also when nbval itself runs it ...
     (output,) = [o for o in cell.outputs if notebooks.text_of(o).strip()][:1]
     text = notebooks.text_of(output)
     digit = next(character for character in text if character.isdigit())
@@ -136,6 +152,15 @@ def test_nbval_notices_a_corrupted_output(name, tmp_path):
     else:
         output.data = {kind: changed for kind in output.data if kind.startswith("text/")}
     notebooks.write(notebook, path)
-    done = nbval(path)  # ... and with one digit changed it does not
+    done = nbval(path, executed(name, work))  # ... and with one digit changed it does not
     assert done.returncode == 1
-    assert "1 failed" in done.stdout
+    assert "1 failed" in done.stdout and "Cell outputs differ" in done.stdout
+
+
+def test_nbval_is_not_shown_a_run_of_another_text(tmp_path, work):
+    notebook, cell = up_to_first_checked_cell(NAMES[2])
+    cell.source += "\n# changed since"
+    notebooks.write(notebook, tmp_path / "chapter.ipynb")
+    done = nbval(tmp_path / "chapter.ipynb", executed(NAMES[2], work))
+    assert done.returncode == 1
+    assert "did not run this cell" in done.stdout
