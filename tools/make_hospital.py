@@ -50,6 +50,8 @@ _YOUNG_SHARE = 0.3117  # of the others; solved with the means below to give the 
 _RACE_AGE = {WHITE: 0.25, BLACK: -0.15, ASIAN: -0.3, HISPANIC: -0.35, OTHER: -0.2}
 _DYING_AGE = 0.85  # tilt of the age distribution, log odds over 20 years
 
+# Leaf phecodes that occur. The published table had 1,600 columns, of which 12 are no phecodes.
+_LEAVES = 1_600
 _LEAF_SPREAD = 1.5  # of the log shares of the leaves of a whole phecode
 # A count among the published patients misses most of the rarest codes; with so many more of them it
 # finds the published numbers.
@@ -141,7 +143,7 @@ def _leaves(codes: pd.DataFrame, known: pd.Series, rng: Generator) -> pd.DataFra
     for name, members in code[whole.isin(known.index)].groupby(whole).groups.items():
         first[members] = known[name] * _shares(within[members], rng)
     others = rng.permutation(np.flatnonzero(first == 0))
-    others = others[: PUBLISHED["phecodes"] - np.count_nonzero(first)]
+    others = others[: _LEAVES - np.count_nonzero(first)]
     leaf = pd.DataFrame({"code": code, "whole_code": whole, "first": first})
     leaf["sex"] = code.map(definitions("leaf")["sex"])
     leaf.loc[others, "first"] = _rare(seen(leaf), len(others), rng)
