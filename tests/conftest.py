@@ -17,6 +17,15 @@ settings.load_profile("same")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# They take minutes: whoever began with one of them last would leave the other processors idle.
+LONG_MODULES = ("test_validation", "test_browser", "test_report", "test_simulated", "test_gan")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first, the others as they stand."""
+    places = {name: place for place, name in enumerate(LONG_MODULES)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 def find_shared_data() -> Path | None:
     """Folder with the public files that tests use, or None."""
