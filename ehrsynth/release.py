@@ -1,4 +1,4 @@
-"""What may leave the house: a package that gives no patient away, and whether it still is it."""
+"""What may leave the house: a package searched for single patients, and whether it still is it."""
 
 import glob
 import os
