@@ -1,6 +1,7 @@
 """Kills of run, generate and release at random moments: does the same command end with the same?
 
     python benchmarks/kills.py --kills 300
+    python benchmarks/kills.py --kills 90 --seed 9 --jobs large largest csv parquet folder
 
 Each job is first done in peace. Then it is killed again and again, each time at a moment drawn
 anew, and taken up by the same command; some are killed a second time on the way. Its files are
@@ -9,7 +10,11 @@ rows, processes) and what did not end well stands in `kills.csv`, a row a kill; 
 stay. Times, memory and what a manifest says of them are not compared.
 
 A moment is so much processor time of the job, so a busy machine kills where an idle one does. The
-job is the command line in a process made by fork, which has imported all it needs; "imports" are
+generation of a small run is over too soon to be met by chance: the jobs of the second line make
+more patients, and their moments are counted from, and drawn from, the time in which patients are
+made; a run begins where the same command was killed before, at the end of its training.
+
+A job is the command line in a process made by fork, which has imported all it needs; "imports" are
 kills of a process that begins with nothing.
 """
 
@@ -43,19 +48,27 @@ from ehrsynth.run_folder import STAGES
 RESULTS = Path(__file__).with_name("kills.csv")
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 JOBS = ("run", "generate", "release", "several", "imports")
-SHARE = (0.4, 0.25, 0.25, 0.04, 0.06)  # of the kills
+# More patients, and within which stage each is killed.
+AIMED = {"large": "generation", "largest": "generation",
+         "csv": "part", "parquet": "part", "folder": "part"}  # fmt: skip
+SHARE = dict(zip(JOBS, (0.4, 0.25, 0.25, 0.04, 0.06), strict=True))  # of the kills
+MANY, ENDINGS = "60000", {"csv": ".csv", "parquet": ".parquet", "folder": ""}
 LONGEST = 900  # seconds until a job counts as hanging
 _MEASURED = ("seconds", "peak_gb")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Ended(NamedTuple):
-    """How a job ended: its exit code, what it said, its processor time, where it was then."""
+    """How a job ended: its exit code, what it said, its processor time, where it was then.
+
+    `within` is the processor time in the stage that was aimed at.
+    """
 
     code: int
     said: str
     seconds: float
     stage: str
+    within: float
 
 
 def make_small() -> None:
@@ -86,6 +99,7 @@ def patients(path: Path) -> None:
 def jobs(place: Path, data: Path) -> dict[str, tuple[list[str], Path]]:
     """The commands, and what each leaves."""
     run, more, package = place / "run", place / "more.csv.gz", place / "package"
+    many = {name: place / f"many{end}" for name, end in ENDINGS.items()}
     table = ["run", "--dataset", "table", "--data", str(data), "--outcome", "died",
              "--profile", "fast"]  # fmt: skip
     return {
@@ -96,6 +110,11 @@ def jobs(place: Path, data: Path) -> dict[str, tuple[list[str], Path]]:
                      "--signed-by", "A. Name"], package),
         "several": ([*table, "--runs", "2", "--out", str(place / "two")], place / "two"),
         "imports": ([*table, "--out", str(run)], run),
+        "large": ([*table, "--n", MANY, "--out", str(place / "large")], place / "large"),
+        "largest": ([*table, "--n", MANY, "--runs", "2", "--out", str(place / "largest")],
+                    place / "largest"),
+        **{name: (["generate", "--model", str(run / "model"), "--n", MANY, "--out", str(out)], out)
+           for name, out in many.items()},
     }  # fmt: skip
 
 
@@ -140,10 +159,10 @@ def used(process: int) -> float:
 
 def stage_of(name: str, left: Path) -> str:
     """What a job is at, as far as its files tell."""
-    if name == "generate":
-        parts = left.with_name(f"{left.name}.parts")
+    if name == "generate" or name in ENDINGS:
+        parts = left if name == "folder" else left.with_name(f"{left.name}.parts")
         made = len(list(parts.glob("part-*"))) if parts.is_dir() else 0
-        return "done" if left.exists() else f"part {made}" if parts.is_dir() else "model"
+        return "done" if left.is_file() else f"part {made}" if parts.is_dir() else "model"
     if name == "release":
         packing = list(left.parent.glob(f".{left.name}.*.part"))
         return "done" if left.exists() else "packing" if packing else "checks"
@@ -157,14 +176,21 @@ def wait(
     process: int, said: Path, name: str, left: Path, until: float = np.inf,
     how: signal.Signals | None = None,
 ) -> Ended:  # fmt: skip
-    """See a process to its end, or kill it when it has had so much of the processor."""
+    """See a process to its end, or kill it when it has had so much of the processor.
+
+    That of a job of :data:`AIMED` is counted from the beginning of its stage.
+    """
     began, seconds, stage, sent = time.monotonic(), 0.0, "done", False
+    aim, first, last = AIMED.get(name), 0.0, 0.0
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
-            return Ended(os.waitstatus_to_exitcode(status), said.read_text(), seconds, stage)
+            code = os.waitstatus_to_exitcode(status)
+            return Ended(code, said.read_text(), seconds, stage, last - first)
         seconds = max(seconds, used(process))
-        if how is not None and not sent and seconds >= until:
+        if aim and not sent and stage_of(name, left).startswith(aim):
+            first, last = first or seconds, seconds
+        if how is not None and not sent and (first or not aim) and seconds - first >= until:
             stage, sent = stage_of(name, left), True
             os.kill(process, how)
         if time.monotonic() - began > LONGEST:
@@ -216,9 +242,11 @@ def one_kill(
     shutil.rmtree(place, ignore_errors=True)
     temporary = place / "temporary"
     temporary.mkdir(parents=True)
-    if name in ("generate", "release"):  # what the job starts from
+    if name in ("generate", "release", *ENDINGS):  # what the job starts from
         shutil.copytree(done / "run", place / "run")
     arguments, left = jobs(place, data)[name]
+    if (begun := jobs(done / "begun", data)[name][1]).is_dir():
+        shutil.copytree(begun, left)
     wrong, stages = [], []
     for number, moment in enumerate(moments):
         said = place / f"said{number}"
@@ -265,7 +293,11 @@ def in_peace(done: Path, data: Path, names: tuple[str, ...]) -> dict[str, float]
             ended = wait(start(arguments, done / "temporary", said), said, name, left)
             if ended.code:
                 raise SystemExit(f"{name} fails in peace: {ended.said[-500:]}")
-            took[name] = ended.seconds
+            took[name] = ended.within if name in AIMED else ended.seconds
+        if name in names and AIMED.get(name) == "generation":
+            said = done / f"said-{name}-begun"
+            arguments, left = jobs(done / "begun", data)[name]
+            wait(start(arguments, done / "temporary", said), said, name, left, 0, signal.SIGKILL)
     return took | {"imports": 1.5}
 
 
@@ -276,7 +308,7 @@ def kills(number: int, seed: int, place: Path, names: tuple[str, ...] = JOBS) ->
     data = place / "patients.csv"
     patients(data)
     took = in_peace(place / "done", data, names)
-    shares = np.array([SHARE[JOBS.index(name)] for name in names])
+    shares = np.array([SHARE.get(name, 0.2) for name in names])
     for _ in range(number):
         name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
         how = SIGNALS[int(rng.integers(len(SIGNALS)))]
@@ -289,12 +321,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
+    parser.add_argument("--jobs", nargs="+", choices=(*JOBS, *AIMED), default=JOBS)
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args(arguments)
     rows: list[dict] = []
     others = (
-        pd.read_csv(asked.out) if asked.out.is_file() else pd.DataFrame({"seed": []}, dtype=int)
+        pd.read_csv(asked.out)
+        if asked.out.is_file()
+        else pd.DataFrame({"seed": [], "kill": []}, dtype=int)
     )
     others = others[others["seed"] != asked.seed]
     with tempfile.TemporaryDirectory() as folder:

@@ -35,3 +35,6 @@ def test_the_benchmark_killed_every_job_in_every_stage():
     assert {"checks", "packing"} <= set(stages.loc[stages["job"] == "release", "stage"])
     assert {"model", "part 0", "part 5"} <= set(stages.loc[stages["job"] == "generate", "stage"])
     assert {"SIGKILL", "SIGTERM", "SIGINT"} == set(rows["signal"])
+    within = stages[stages["stage"].str.fullmatch(r"generation|part \d+")]
+    aimed = within.loc[within["job"].isin(["large", "largest", "csv", "parquet", "folder"]), "job"]
+    assert len(aimed) >= 60 and aimed.nunique() == 5
