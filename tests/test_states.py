@@ -203,6 +203,14 @@ def digit(path):
     path.write_text(content[:last] + str((int(content[last]) + 1) % 10) + content[last + 1 :])
 
 
+def same_size(place, finished):
+    """A patient of the input is another; size and time of the file are as they were."""
+    before = (place / "patients.csv").stat()
+    digit(place / "patients.csv")
+    os.utime(place / "patients.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (place / "patients.csv").stat().st_size == before.st_size
+
+
 OTHER = {
     "another model": swap_model,
     "the evaluation of another run": lambda place, finished: [
@@ -259,6 +267,38 @@ OTHER = {
         (place / "run" / ".train.parquet.0123abcd.part").write_text("half"),
         (place / "run" / "model" / ".gan.json.0123abcd.part").write_text("half"),
     ),
+    "every other file of another run": lambda place, finished: [
+        shutil.copyfile(finished / "seed" / name, place / "run" / name) for name in FILES[::2]
+    ],
+    "metrics that say the same in other words": lambda place, _: (
+        place / "run" / "metrics.json"
+    ).write_text(json.dumps(json.loads((place / "run" / "metrics.json").read_text()))),
+    "a manifest of before files had hashes": lambda place, _: change_notes(
+        place,
+        lambda noted: [
+            stage.update(files=[*stage["files"]], made_of=None)
+            for stage in noted["finished"].values()
+        ],
+    ),
+    "a manifest of before stages knew what they are made of": lambda place, _: change_notes(
+        place,
+        lambda noted: [
+            noted.pop("digest"),
+            *[stage.pop("made_of") for stage in noted["finished"].values()],
+        ],
+    ),
+    "a clock set back, and another report of that time": lambda place, _: (
+        flipped(place / "run" / "report.html", None),
+        [os.utime(path, (4e9, 4e9)) for path in (place / "run").rglob("*")],
+    ),
+    "another input of the same size and time": same_size,
+    "a hard link to the metrics of another run": lambda place, finished: (
+        (place / "run" / "metrics.json").unlink(),
+        os.link(
+            shutil.copy(finished / "seed" / "metrics.json", place / "theirs"),
+            place / "run" / "metrics.json",
+        ),
+    ),
     "a checkpoint of a training that is over": lambda place, _: (
         (place / "run" / "model" / "checkpoint").mkdir(),
         (place / "run" / "model" / "checkpoint" / "checkpoint.safetensors").write_text("old"),
@@ -279,10 +319,20 @@ def test_what_happened_to_a_run_is_noticed(place, finished, state):
         said = str(error)
     assert said or state in (
         "another input",
+        "another input of the same size and time",
         "a comment in the columns file",
     )  # which only who has the input can know
     job = start(place)
     assert any(map(job._stale, job.files.stages)) == (state not in LEFT_OVER)
+
+
+def test_what_is_made_again_is_not_written_through_a_hard_link(place, finished):
+    state = "a hard link to the metrics of another run"
+    OTHER[state](place, finished)
+    theirs, expected = (place / "theirs").read_bytes(), sha256(finished / "run" / "metrics.json")
+    start(place).run()
+    assert sha256(place / "run" / "metrics.json") == expected
+    assert (place / "theirs").read_bytes() == theirs
 
 
 @pytest.mark.parametrize("state", MENDED)
