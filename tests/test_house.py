@@ -23,10 +23,12 @@ CHAPTER_NAMES = [
     "04-preprocessing",
     "05-training",
     "06-generation",
-    "07-utility",
-    "08-privacy",
-    "09-choosing-and-releasing",
-    "10-open-issues",
+    "07-fidelity",
+    "08-utility",
+    "09-privacy",
+    "10-attacks",
+    "11-choosing-and-releasing",
+    "12-open-issues",
 ]
 
 

@@ -447,7 +447,7 @@ def test_references_have_no_roles_that_are_not_so():
 
 def test_a_docstring_that_names_its_chapter_links_to_it():
     linked = chapter_links.link_chapters('Chapter utility, "One\ncolumn". Chapter nowhere, "x".')
-    assert ':doc:`Chapter 7, "One column" </book/chapters/07-utility>`' in linked
+    assert ':doc:`Chapter 8, "One column" </book/chapters/08-utility>`' in linked
     assert 'Chapter nowhere, "x".' in linked
 
 

@@ -56,7 +56,7 @@ HOUSE = {
         "model": (), "runs": (), "stream": (),
     },
     "Pictures": {"plots": (), "slider": ()},
-    "utility": {
+    "fidelity": {
         "evaluation": (
             "intervals", "learners", "neighbours", "metric", "repeats", "alignment",
             "setting", "marginals", "fidelity", "utility", "fairness", "inference",
@@ -71,7 +71,10 @@ HOUSE = {
     },
 }  # fmt: skip
 # Further chapters that a floor is taught in.
-ALSO = {"gan-architecture": ("training",), "utility": ("privacy", "choosing-and-releasing")}
+ALSO = {
+    "gan-architecture": ("training",),
+    "fidelity": ("utility", "privacy", "attacks", "choosing-and-releasing"),
+}
 # Folders inside of folders.
 INSIDE = {
     "sources.flat": (
@@ -277,7 +280,9 @@ def page() -> str:
         taught = [slugs[slug] for slug in (floor, *ALSO.get(floor, ())) if slug in slugs]
         links = [f"[chapter {n}](chapters/{Path(file).name}.ipynb)" for n, file in taught]
         if links:
-            lines += [f"Taught in {' and '.join(links)}.", ""]
+            *most, last = links
+            taught_in = f"{', '.join(most)} and {last}" if most else last
+            lines += [f"Taught in {taught_in}.", ""]
         lines += ["| module | what it is | imports from |", "|---|---|---|"]
         for room in rooms:
             listed = [room, *(f"{room}.{part}" for part in _parts(room))]

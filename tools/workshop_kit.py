@@ -1,7 +1,7 @@
 """A folder for a stick, from which a class installs and learns without a network.
 
     python tools/workshop_kit.py --python 3.12 [--systems linux windows macos] [--out FOLDER]
-    python tools/workshop_kit.py --check [01 05 08]       on Linux, as root or with unshare -r
+    python tools/workshop_kit.py --check [01 05 09]       on Linux, as root or with unshare -r
 
 `make workshop-kit` calls this after `make book`. It holds the wheels of the package and of all it
 needs, for one version of Python on each system (processors only, no graphics cards), the
@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument("--check", nargs="*", metavar="CHAPTER")
     given = parser.parse_args()
     if given.check is not None:
-        return check(given.out.resolve(), given.check or ["01", "05", "08"])
+        return check(given.out.resolve(), given.check or ["01", "05", "09"])
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         wheel = own_wheel(Path(scratch))

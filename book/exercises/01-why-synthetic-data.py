@@ -288,7 +288,7 @@ print(f"trained patient nearer than unseen: {nearer([twins, strangers]):.2f}")
 # %% discussion
 # "No exact copy" protects nobody: a twin that differs in one disease gives away all the others. What gives
 # the thief away is the *comparison with patients never seen*. It is the backbone of
-# [Chapter 8](08-privacy.ipynb).
+# [Chapter 9](09-privacy.ipynb).
 # %% wrong: exact copies
 def disguise(table, rng):
     return table

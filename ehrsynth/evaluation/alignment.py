@@ -33,7 +33,7 @@ def align(
     columns: str | Path | None = None, patient_id: str | None = None,
 ) -> dict:  # fmt: skip
     """Check the three tables and give them one schema.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
 
     `tables` are "train", "holdout" and "synthetic", `names` what to call each in errors. Without a
     schema, the one attached to train holds, or the columns are learned from train; the options are
@@ -128,7 +128,7 @@ def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:
 
 
 def not_compared(tables: Mapping, schema: Schema, shared: Schema) -> dict[str, list[dict]]:
-    """What nobody judges, and what is lacking. Chapter utility, "Tables of known quality"."""
+    """What nobody judges, and what is lacking. Chapter fidelity, "Tables of known quality"."""
     train, made, outcome = tables["train"], tables["synthetic"], shared.outcome
     known = {n: train.get(n, made[n][:0]) for n in made if n not in shared}
     extra = [{"column": n, IN_TRAIN: _of_train(real, made[n])} for n, real in known.items()]
@@ -169,7 +169,7 @@ def _same(raws: dict[str, Raw], name: str) -> bool:
 
 def schema_beside(path: Path, train: pd.DataFrame) -> Path | None:
     """The ``schema.json`` beside train, if it has its columns.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
     beside = path.parent / "schema.json"
     try:

@@ -31,7 +31,7 @@ _NEVER = {"F": ("600", "185", "605"), "M": ("649", "655", "646")}  # phecodes, p
 def correlation(sums: np.ndarray) -> np.ndarray:
     """Correlation matrix from one array of the number of rows, sums, and sums of products.
 
-    Constants get NaN. Chapter utility, "Two columns at a time: column-wise correlation".
+    Constants get NaN. Chapter fidelity, "Two columns at a time: column-wise correlation".
     """
     width = int((np.sqrt(4 * len(sums) - 3) - 1) / 2)
     n, mean = sums[0], sums[1 : width + 1] / sums[0]
@@ -45,7 +45,7 @@ def frobenius(real: np.ndarray, candidate: np.ndarray) -> float:
     """The published form: Frobenius norm of the difference, over the squared width, times 1e6.
 
     A column that never varies correlates with nothing (the tutorial adds noise for that).
-    Chapter utility, "Two columns at a time: column-wise correlation".
+    Chapter fidelity, "Two columns at a time: column-wise correlation".
     """
     difference = np.nan_to_num(real) - np.nan_to_num(candidate)
     np.fill_diagonal(difference, 0.0)
@@ -56,7 +56,7 @@ def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
     """The corrected form: mean absolute difference over distinct pairs that vary in real data.
 
     A norm over the squared width makes wide tables look good; a mean over pairs does not.
-    Chapter utility, "Two columns at a time: column-wise correlation".
+    Chapter fidelity, "Two columns at a time: column-wise correlation".
     """
     known = np.isfinite(real)
     np.fill_diagonal(known, False)
@@ -92,7 +92,7 @@ def _correlation(setting: Setting, rng, published: bool) -> Estimate:
 
 def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (width,) and the fewest principal axes (width, axes) that explain 80 % of the variance.
-    Chapter utility, "Latent cluster analysis".
+    Chapter fidelity, "Latent cluster analysis".
     """
     mean = rows.mean(axis=0)
     centered = rows - mean
@@ -111,7 +111,7 @@ def log_cluster(
 
     The rows are mixed, reduced to their axes, and clustered, the best of ten starts; the score is
     the log2 of the mean squared distance of each cluster's real share from one half (-inf where all
-    are half real). Chapter utility, "Latent cluster analysis".
+    are half real). Chapter fidelity, "Latent cluster analysis".
     """
     mixed = np.concatenate([real, candidate])
     mean, axes = principal_axes(mixed)

@@ -16,7 +16,7 @@ def jackknife_of_sums(
     rng: np.random.Generator,
 ) -> Estimate:  # fmt: skip
     """A function of both tables' column sums, then of their numbers of rows, with its interval.
-    Chapter utility, "One column at a time: dimension-wise distribution".
+    Chapter fidelity, "One column at a time: dimension-wise distribution".
     """
     sums = [group_sums(rows, rng) for rows in (real, candidate)]
     means = [groups[:, 1:] / groups[:, :1] for groups in sums]
@@ -32,7 +32,7 @@ def folded(found: Estimate, z: np.ndarray) -> Estimate:
     What is left out moves a distance as if its sign were certain. By chance alone it is not: the
     absolute value of noise varies by 0.6 of what the noise does. So an interval is made narrower,
     by what the squares of `z` say of the true differences (normal, of one variance).
-    Chapter utility, "One column at a time: dimension-wise distribution".
+    Chapter fidelity, "One column at a time: dimension-wise distribution".
     """
     true = max(float(np.mean(z**2)) - 1, 0) if len(z) else 0.0
     at, weight = np.polynomial.hermite_e.hermegauss(60)

@@ -10,7 +10,7 @@ from ..statistics import Estimate, NotComputable, boosted_trees, two_sample_test
 @dataclass(frozen=True)
 class Effort:
     """How many patients and rounds the slow metrics take.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
 
     attacked: int  # held-out patients whose membership is attacked; of train twice as many
@@ -60,7 +60,7 @@ def c2st(
     real: np.ndarray, candidate: np.ndarray, effort: Effort, rng: np.random.Generator
 ) -> Estimate:
     """Cross-validated AUROC of telling `candidate` from `real`: 0.5 is guessing, 1 is always.
-    Chapter utility, "Classifier two-sample test".
+    Chapter fidelity, "Classifier two-sample test".
     """
     return two_sample_test(
         real, candidate, rng, effort.classified, rounds=effort.rounds,

@@ -18,7 +18,7 @@ def prevalence_difference(
     real: np.ndarray, candidate: np.ndarray, counted: int | None = None
 ) -> float:
     """Mean absolute difference of prevalences of 0/1 columns (or of `counted`), per 1,000 patients.
-    Chapter utility, "One column at a time: dimension-wise distribution".
+    Chapter fidelity, "One column at a time: dimension-wise distribution".
     """
     difference = np.abs(real.mean(axis=0, dtype=float) - candidate.mean(axis=0, dtype=float))
     return 1000 * float(difference.sum()) / (counted or len(difference))
@@ -48,7 +48,7 @@ def log_prevalence_r2(
     """How well log prevalences agree: 1 minus squared error over variance, 1 is perfect.
 
     Of the numbers of patients with each code and in all; half a patient is added to every count.
-    Chapter utility, "The rare codes: log-prevalence agreement".
+    Chapter fidelity, "The rare codes: log-prevalence agreement".
     """
     p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
     spread = np.sum((p - p.mean()) ** 2)
@@ -61,7 +61,7 @@ def prevalence_factor(
     real: np.ndarray, candidate: np.ndarray, n_real: float, n_candidate: float
 ) -> float:
     """By which factor a prevalence is typically off: exp of the mean absolute log difference.
-    Chapter utility, "The rare codes: log-prevalence agreement".
+    Chapter fidelity, "The rare codes: log-prevalence agreement".
     """
     p, q = _log_share(real, n_real), _log_share(candidate, n_candidate)
     return float(np.exp(np.abs(p - q).mean()))

@@ -23,7 +23,7 @@ class Spec:
 
     `best` names the table that stands for the best: holdout itself; holdout compared with train
     ("swap"); train, where holdout is the test set; or one half of holdout, attacked together with
-    the other half. Chapter utility, "Tables of known quality".
+    the other half. Chapter fidelity, "Tables of known quality".
     """
 
     name: str
@@ -56,7 +56,7 @@ class Spec:
 @dataclass(frozen=True)
 class Metric:
     """One metric of one synthetic data set, beside its two references.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
 
     name: str  #: this and the next three as ``metrics.schema.json`` says
@@ -126,7 +126,7 @@ class Metric:
 
 @cache
 def descriptions() -> pd.DataFrame:
-    """All metrics, in the report's order. Chapter utility, "Tables of known quality"."""
+    """All metrics, in the report's order. Chapter fidelity, "Tables of known quality"."""
     path, empty = Path(__file__).with_name("metrics.csv"), {"low": "", "high": ""}
     table = pd.read_csv(path, keep_default_na=False, na_values=empty)
     return table.fillna({"low": -np.inf, "high": np.inf})
@@ -135,7 +135,7 @@ def descriptions() -> pd.DataFrame:
 def described(compute: Mapping, notes: Mapping | None = None) -> tuple[Spec, ...]:
     """The metrics whose functions these are, by name and form, in the order of the table.
 
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
     specs = []
     for row in descriptions().to_dict("records"):

@@ -12,7 +12,7 @@ NEIGHBORS = 5
 class Neighborhoods(NamedTuple):
     """Which patients of two tables lie in the other's neighborhoods, up to the fifth nearest.
 
-    Chapter utility, "Who lives near whom: precision, recall, density, coverage".
+    Chapter fidelity, "Who lives near whom: precision, recall, density, coverage".
     Source: Naeem et al., ICML 2020, PMLR 119:7176-7185, section 3; precision and recall after
     Kynkäänniemi et al., NeurIPS 2019;32:3927-3936, eq. 1 and 2.
     """

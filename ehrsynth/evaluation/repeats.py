@@ -31,7 +31,7 @@ def repeats(
     patient: str | None = None,
 ) -> list[dict]:  # fmt: skip
     """The columns with texts and long numbers that fewer than five patients of train have and
-    synthetic ones repeat. Chapter utility, "Tables of known quality".
+    synthetic ones repeat. Chapter fidelity, "Tables of known quality".
 
     `declared` are categories that a schema names: they must be repeated often to count. `patient`
     is the column that says whose a row is; else each is a patient.
@@ -57,7 +57,7 @@ def repeats(
 
 def level_of_repeats(facts: Mapping) -> tuple[int, list[str]]:
     """0 nothing, 1 care, 2 do not release; and why, in sentences that repeat nothing.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
     rows = facts.get(REPEATS, [])
     copied = [row for row in rows if row["what"] != STRANGERS]

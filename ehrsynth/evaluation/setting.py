@@ -34,7 +34,7 @@ class Encoder:
     A categorical with two categories is one 0/1 column, with more it is one a category; what few
     patients have, or train does not, is one together. Continuous columns are min-max scaled and cut
     at 1,000 ranges; a missing value is the median, with a 0/1 column beside it that says so.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
 
     schema: Schema
@@ -147,14 +147,14 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
 
 
 def independent(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`n` patients, each column drawn on its own. Chapter utility, "Tables of known quality"."""
+    """`n` patients, each column drawn on its own. Chapter fidelity, "Tables of known quality"."""
     drawn = {name: table[name].array.take(rng.integers(0, len(table), n)) for name in table}
     return pd.DataFrame(drawn)
 
 
 @dataclass(eq=False)
 class Side:
-    """A table and what is computed of it once. Chapter utility, "Tables of known quality"."""
+    """A table and what is computed of it once. Chapter fidelity, "Tables of known quality"."""
 
     frame: pd.DataFrame
     encoder: Encoder
@@ -211,7 +211,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Setting:
-    """Three tables that a metric looks at. Chapter utility, "Tables of known quality"."""
+    """Three tables that a metric looks at. Chapter fidelity, "Tables of known quality"."""
 
     train: Side
     holdout: Side
@@ -276,7 +276,7 @@ def with_references(
     """The synthetic data's setting and the references', by name (see :class:`Spec`).
 
     `relations` hold in train; models of the outcome do not see the `unused` columns.
-    Chapter utility, "Tables of known quality".
+    Chapter fidelity, "Tables of known quality".
     """
     rng = np.random.default_rng([seed, 9])
     encoder = Encoder.fit(schema, train, [holdout, synthetic])

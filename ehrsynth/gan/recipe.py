@@ -133,7 +133,7 @@ def named(name: str) -> Recipe:
 def strict(recipe: Recipe, steps: int) -> Recipe:
     """What tells less of who was in train: an eighth of the steps, and only pairs that stand out.
 
-    Chosen in ``benchmarks/price_list.py``. Chapter privacy, "What fidelity costs".
+    Chosen in ``benchmarks/price_list.py``. Chapter attacks, "What fidelity costs".
     """
     shorter = replace(recipe, steps=max(steps // 8, 1))
     if not recipe.pairs:

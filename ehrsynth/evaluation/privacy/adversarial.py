@@ -24,7 +24,7 @@ def adversarial_accuracy(
     From the distances of each table's records to the nearest of the other and of their own: 0.5
     for equal distributions, 1 when they can be told apart, 0 for copies. An equal distance counts
     `ties`: the published 0 gives far less than 0.5 for equal distributions of sparse records.
-    Chapter privacy, "Nearest-neighbor adversarial accuracy".
+    Chapter attacks, "Nearest-neighbor adversarial accuracy".
     """
     tables = (to_own, to_other), (other_to_own, other_to)
     return float(np.mean([nearer(*table, ties).mean() for table in tables]))

@@ -29,7 +29,7 @@ class ClosestRecords(NamedTuple):
     """Distances of synthetic patients to their two nearest in each group of used and held-out ones.
 
     One real patient can be the nearest of very many, so intervals come from leaving out groups.
-    Chapter privacy, "Near copies, and the one who stands out".
+    Chapter attacks, "Near copies, and the one who stands out".
     """
 
     train: np.ndarray  # (groups, synthetic patients, 2)
@@ -69,7 +69,7 @@ class ClosestRecords(NamedTuple):
 
 def distance_ratio(two: np.ndarray) -> np.ndarray:
     """Distance to the nearest over distance to the second nearest; 1 where both are 0.
-    Chapter privacy, "Near copies, and the one who stands out".
+    Chapter attacks, "Near copies, and the one who stands out".
     """
     return np.divide(two[:, 0], two[:, 1], out=np.ones(len(two)), where=two[:, 1] > 0)
 

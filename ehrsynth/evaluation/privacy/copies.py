@@ -29,7 +29,7 @@ def _digests(rows: np.ndarray) -> list[bytes]:
 
 def copies(released: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Which released records equal a real one in every encoded column.
-    Chapter privacy, "Copies, and the distance to the closest record".
+    Chapter attacks, "Copies, and the distance to the closest record".
     """
     known = set(_digests(real))
     return np.array([digest in known for digest in _digests(released)])
@@ -52,7 +52,7 @@ def census(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.nd
 
     Exact: the distance to the nearest other patient, so that who has a twin has no copy. Near: the
     root of its square minus twice that of the distance to the release.
-    Chapter privacy, "Near copies, and the one who stands out".
+    Chapter attacks, "Near copies, and the one who stands out".
     """
     near = to_release**2 <= max(NEAR * columns, 1)
     lonelier = np.sqrt(np.maximum(to_others**2 - 2 * to_release**2, 0))
@@ -61,7 +61,7 @@ def census(to_release: np.ndarray, to_others: np.ndarray, columns: int) -> np.nd
 
 def carriers(patients: np.ndarray) -> np.ndarray:
     """Who carries which rare value, of shape (patients, rare columns of 0 and 1).
-    Chapter privacy, "Near copies, and the one who stands out".
+    Chapter attacks, "Carriers of a rare code".
     """
     count, (low, high) = (patients != 0).sum(axis=0), CARRIERS
     rows = patients[:, (count >= low) & (count <= high)]

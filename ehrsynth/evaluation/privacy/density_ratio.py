@@ -18,7 +18,7 @@ RIDGE = 3.0  # times columns over rows: as much as the noise of a correlation ma
 def score(patients: np.ndarray, reference, released) -> np.ndarray:
     """Squared errors of predicting each patient's columns by the reference minus those by the
     release, in units of their mean variance, of three tables or of one and two shapes.
-    Chapter privacy, "An attacker who knows the hospital: the density ratio".
+    Chapter attacks, "An attacker who knows the hospital: the density ratio".
     """
     reference, released = Shape.of(reference), Shape.of(released)
     order = np.argsort(released.mean**2 - np.diag(released.products), kind="stable")

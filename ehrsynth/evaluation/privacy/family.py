@@ -32,7 +32,7 @@ REFUSED, RIDGE = 0.01, 0.1  # of comparing train with holdout
 
 
 class Exchanges:
-    """Labels, exchanged among some (or all). Chapter privacy, "As it can be believed"."""
+    """Labels, exchanged among some (or all). Chapter privacy, "One verdict"."""
 
     def __init__(self, used: np.ndarray, rng: np.random.Generator, among: np.ndarray | None = None):
         self.used = used
@@ -65,7 +65,7 @@ class Exchanges:
 
 
 def largest(z: np.ndarray, exchanged: np.ndarray) -> tuple[float, np.ndarray]:
-    """The largest, by its own exchanges standardized. Chapter privacy, "As it can be believed"."""
+    """The largest, by its own exchanges standardized. Chapter privacy, "One verdict"."""
     if exchanged.shape[1] == 0 or not exchanged.any():
         return 0.0, np.zeros(len(exchanged))
     most = exchanged.max(axis=1)
@@ -74,7 +74,7 @@ def largest(z: np.ndarray, exchanged: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def chance(value: float, most: np.ndarray) -> float:
-    """How often an exchange shows as much. Chapter privacy, "As it can be believed".
+    """How often an exchange shows as much. Chapter privacy, "One verdict".
 
     What fewer than ten show is concluded from the top tenth, with an exponential tail, which is
     rather too heavy. Source: after Knijnenburg et al., Bioinformatics 2009;25:i161-i168.
@@ -89,7 +89,7 @@ def chance(value: float, most: np.ndarray) -> float:
 
 
 def ranks(score: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Centered ranks over their number, else 0. Chapter privacy, "As it can be believed"."""
+    """Centered ranks over their number, else 0. Chapter privacy, "One verdict"."""
     centered = np.zeros(len(score))
     if among.any():
         centered[among] = (rankdata(score[among]) - (among.sum() + 1) / 2) / among.sum()
@@ -107,7 +107,7 @@ def _by_score(whom: Attacked, score: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 
 class Family(NamedTuple):
-    """What the whole family of attacks found. Chapter privacy, "As it can be believed"."""
+    """What the whole family of attacks found. Chapter privacy, "One verdict"."""
 
     alarms: dict[str, int]  # of each metric: its attack found what chance explains (0), more, far
     incomparable: list[str]  # how train and holdout differ by more than chance
@@ -117,7 +117,7 @@ class Family(NamedTuple):
 
 
 def family(setting: Setting) -> Family:
-    """All attacks on a setting, tested as one. Chapter privacy, "As it can be believed"."""
+    """All attacks on a setting, tested as one. Chapter privacy, "One verdict"."""
     whom, rng = setting.once(attacked), np.random.default_rng([setting.train.seed, 14])
     scored = Exchanges(whom.used, rng, whom.scored)
     everybody = Exchanges(whom.used, rng)

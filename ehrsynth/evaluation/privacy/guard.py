@@ -36,7 +36,7 @@ def _nearest(queries: np.ndarray, rows: np.ndarray, *skips: np.ndarray):
 
 def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
     """Distance to the nearest patient over that from there to the next; `own` are the numbers of
-    rows that are patients themselves. Chapter privacy, "What these tests cannot show".
+    rows that are patients themselves. Chapter attacks, "No control group left: a guard".
     """
     skip = [] if own is None else [own]
     near, where = _nearest(rows, real, *skip)
@@ -45,7 +45,7 @@ def crowding(rows: np.ndarray, real: np.ndarray, own: np.ndarray | None = None) 
 
 
 def crowds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """Of released rows, of patients. Chapter privacy, "What these tests cannot show"."""
+    """Of released rows, of patients. Chapter attacks, "No control group left: a guard"."""
     rng, q = np.random.default_rng([setting.train.seed, 15]), setting.effort.attacked // 2
     _, real = both_sides(setting, MOST_REAL, rng)
     if min(len(real), len(setting.candidate)) < 30:
@@ -59,7 +59,7 @@ def crowds(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unlikely(released: np.ndarray, real: np.ndarray) -> tuple[Estimate, float]:
-    """AUROC of both, and its chance if fresh. Chapter privacy, "What these tests cannot show"."""
+    """AUROC of both, and its chance if fresh. Chapter attacks, "No control group left: a guard"."""
     found = auroc(-released, -real)
     error = max(found.value - (found.low or 0), 1e-9) / Z95
     return found, float(norm.sf((found.value - 0.5) / error))
@@ -73,7 +73,7 @@ def copied(
     By chance, a released row equals a patient as often as two patients, a pair, equal each other
     with no released row near (within one code, where there are twins at all). Asked is whether all
     patients, or those who were used, have more copies than that.
-    Chapter privacy, "Copies, and the distance to the closest record".
+    Chapter attacks, "Copies, and the distance to the closest record".
     """
     near, used = float((to_others == 0).any()), used > 0
     same = (to_release == 0) & (to_others > near)

@@ -92,7 +92,7 @@ def _numbered(values: np.ndarray) -> np.ndarray:
 
 class Identity:
     """Quasi-identifiers (the first four demographics and the most frequent codes) and secrets.
-    Chapter privacy, "Meaningful identity disclosure".
+    Chapter attacks, "Meaningful identity disclosure".
     """
 
     def __init__(self, setting: Setting):

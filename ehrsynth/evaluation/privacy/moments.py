@@ -15,7 +15,7 @@ from .reference import Shape, standardized
 
 def score(patients: np.ndarray, reference, released) -> np.ndarray:
     """How far the release leans toward each patient, of three tables or of one and two shapes.
-    Chapter privacy, "As it can be believed".
+    Chapter attacks, "Nobody is near, and still it leaks: moments".
     """
     z, known, made = standardized(patients, Shape.of(reference), Shape.of(released))
     lean = made.products - known.products

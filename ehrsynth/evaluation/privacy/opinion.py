@@ -24,7 +24,7 @@ MOST_RELEASED = 65_536  # rows that are looked at
 
 
 def known_columns(setting: Setting, codes: int) -> list[str]:
-    """What is known of a person. Chapter privacy, "Singling out, linkability, inference"."""
+    """What is known of a person. Chapter attacks, "Singling out, linkability, inference"."""
     schema, outcome = setting.schema, setting.schema.outcome
     binary = [name for name in schema.of_kind("binary") if name != outcome]
     share = setting.train.frame[binary].mean().sort_values(ascending=False, kind="stable")
@@ -34,7 +34,7 @@ def known_columns(setting: Setting, codes: int) -> list[str]:
 
 def singled_out(predicates: np.ndarray, people: np.ndarray) -> np.ndarray:
     """Which predicates (rows of encoded columns) exactly one of the people fulfills.
-    Chapter privacy, "Singling out, linkability, inference".
+    Chapter attacks, "Singling out, linkability, inference".
     """
     near = nearest_distances(predicates, people, 2)
     return (near[:, 0] <= SAME) & (near[:, 1] > SAME)
@@ -42,7 +42,7 @@ def singled_out(predicates: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 def linked(halves: list[np.ndarray], released: list[np.ndarray]) -> np.ndarray:
     """Of whom the same released row is the nearest to both halves of the record.
-    Chapter privacy, "Singling out, linkability, inference".
+    Chapter attacks, "Singling out, linkability, inference".
     """
     same = np.zeros(len(halves[0]), dtype=bool)
     lengths = [np.einsum("ij,ij->i", rows, rows) for rows in released]

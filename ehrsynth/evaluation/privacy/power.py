@@ -40,7 +40,7 @@ def power(setting: Setting) -> dict[str, Any]:
     ``exact`` and ``near`` (with so many values ``changed``) are shares of train, ``rare_group`` is
     the probability with which copies of all carriers of a rare value are noticed, ``auroc`` the
     smallest of an attack by scores, ``chance`` what the best of all reaches where nothing leaks.
-    Chapter privacy, "What these tests cannot show".
+    Chapter attacks, "Would it have been noticed? Power".
     """
     found = setting.once(family)
     rng = np.random.default_rng([setting.train.seed, 16])
@@ -65,7 +65,7 @@ def power(setting: Setting) -> dict[str, Any]:
 
 def tried(setting: Setting) -> dict[str, Any]:
     """What the family found, for the report; or the reason why nothing was tried.
-    Chapter privacy, "What these tests cannot show".
+    Chapter attacks, "Would it have been noticed? Power".
     """
     try:
         found = setting.once(family)

@@ -14,7 +14,7 @@ says = {
     "done with it.",
     "nothing can be learned about smokers": "what holds for everybody may be learned. It is "
     "about each single patient.",
-    "the attacks of chapter 8 need not be run": "they test whether the procedure does what it says.",
+    "attacks need not be tried any more": "they test whether the procedure does what it says.",
 }
 judge = book.choices(solution, says)
 hints = ["The promise is about each single patient, and about what comes out.", "Two follow."]
@@ -24,7 +24,7 @@ follows = {
     "the table is useful": False,
     "it holds against attacks that nobody knows yet": True,
     "nothing can be learned about smokers": False,
-    "the attacks of chapter 8 need not be run": False,
+    "attacks need not be tried any more": False,
 }
 # %% wrong: pure noise
 follows = {
@@ -32,7 +32,7 @@ follows = {
     "the table is useful": True,
     "it holds against attacks that nobody knows yet": True,
     "nothing can be learned about smokers": False,
-    "the attacks of chapter 8 need not be run": False,
+    "attacks need not be tried any more": False,
 }
 # %% wrong: holds for everybody
 follows = {
@@ -40,7 +40,7 @@ follows = {
     "the table is useful": False,
     "it holds against attacks that nobody knows yet": True,
     "nothing can be learned about smokers": True,
-    "the attacks of chapter 8 need not be run": False,
+    "attacks need not be tried any more": False,
 }
 # %% wrong: whatever is
 follows = {
@@ -48,7 +48,7 @@ follows = {
     "the table is useful": False,
     "it holds against attacks that nobody knows yet": False,
     "nothing can be learned about smokers": False,
-    "the attacks of chapter 8 need not be run": False,
+    "attacks need not be tried any more": False,
 }
 # %% right: words
 follows = {
@@ -56,7 +56,7 @@ follows = {
     "the table is useful": "false",
     "it holds against attacks that nobody knows yet": "True ",
     "nothing can be learned about smokers": "no",
-    "the attacks of chapter 8 need not be run": "false",
+    "attacks need not be tried any more": "false",
 }
 # %% right: numbers
 follows = {
@@ -64,7 +64,7 @@ follows = {
     "the table is useful": 0,
     "it holds against attacks that nobody knows yet": 1,
     "nothing can be learned about smokers": 0,
-    "the attacks of chapter 8 need not be run": 0,
+    "attacks need not be tried any more": 0,
 }
 
 

@@ -3,7 +3,6 @@ import numpy as np
 import pandas as pd
 
 from ehrsynth import book
-from ehrsynth.statistics import nearest_distance
 
 # %% exercise: which sentence speaks of risk? | recall | core | 4 min
 # Which of these sentences from reports tells that patients are **exposed**? Write `True` or `False`.
@@ -69,6 +68,67 @@ exposes = {
 }
 
 
+# %% exercise: the score without a leak | apply | core | 5 min
+# Nothing leaks, so used patients and strangers have the same chance `p` to be accused. Of all patients that are attacked, a share
+# `used` was used. Write `f1_without_leak(p, used)`: the F1 of the accusations.
+# %% check
+def cases(rng):
+    p, used = rng.uniform(0.05, 0.95, (2, 6))
+    return [(0.3, 0.7), (1.0, 0.5), *zip(p, used, strict=True)]
+
+
+def f1(hits, wrong, missed, half=0.5):
+    return hits / (hits + half * (wrong + missed))
+
+
+mistakes = {
+    "that holds for 70 % used patients only: use the second argument.":
+        lambda p, u: 1.4 * p / (p + 0.7),
+    "turned: `used` is the share of those who were in the data.":
+        lambda p, u: f1((1 - u) * p, u * p, (1 - u) * (1 - p)),
+    "the used patients who are not accused are missed: they count too.":
+        lambda p, u: f1(u * p, (1 - u) * p, 0),
+    "strangers are accused by mistake: they count too.": lambda p, u: f1(u * p, 0, u * (1 - p)),
+    "the mistakes count half: mind the one half in the formula.":
+        lambda p, u: f1(u * p, (1 - u) * p, u * (1 - p), 1),
+    "that is the share of the used patients who are found.": lambda p, u: p,
+    "that is the share of the accused who were used.": lambda p, u: u,
+}  # fmt: skip
+judge = book.compare(solution, cases, mistakes)
+hints = ["Hits: `used * p`. Strangers accused: `(1 - used) * p`. Missed: `used * (1 - p)`.",
+         "With 0.7 it must give `1.4 * p / (p + 0.7)`."]  # fmt: skip
+
+
+# %% solution
+def f1_without_leak(p, used):
+    """F1 of accusations that hit used patients and strangers with the same chance."""
+    return 2 * used * p / (p + used)
+
+
+# show
+for used in (0.1, 0.5, 0.9):
+    print(f"{used:.0%} were used, and everybody is accused: F1 {f1_without_leak(1, used):.2f}")
+# %% discussion
+# Without any leak F1 can be 0.18 or 0.95. It says more about who was attacked than about the release.
+
+
+# %% wrong:
+def f1_without_leak(p, used):
+    return 0.0
+
+
+# %% right: in words
+def f1_without_leak(p, used):
+    hits, wrong, missed = used * p, (1 - used) * p, used * (1 - p)
+    return hits / (hits + (wrong + missed) / 2)
+
+
+# %% right: precision and recall
+def f1_without_leak(p, used):
+    precision, recall = used, p
+    return 2 / (1 / precision + 1 / recall)
+
+
 # %% exercise: excess risk | apply | core | 4 min
 # Write the excess risk of attribute inference: how much of what could still be learned about used patients is learned, beyond
 # what is guessed of strangers. Take care of strangers who are guessed perfectly: then nothing is left to learn, and the
@@ -131,96 +191,6 @@ def excess(risk_used, risk_strangers):
 def excess(risk_used, risk_strangers):
     left = np.float64(1 - risk_strangers)
     return np.divide(risk_used - risk_strangers, left, out=np.zeros(1), where=left > 0)
-
-
-# %% exercise: whom to phone | apply | core | 6 min
-# Somebody has to phone the patients who were copied. Given the matrix of the training patients and the matrix of a release, return
-# the row numbers of the training patients whose record appears in the release, all values equal.
-# %% check
-def judge(answer, rng):
-    patients = rng.integers(0, 2, (120, 15)).astype(float)
-    patients[:, 0] = rng.normal(60, 9, 120).round()
-    copied = np.sort(rng.choice(120, 17, replace=False))
-    rows = rng.integers(0, 2, (200, 15)).astype(float)
-    rows[:, 0] = 200 + rng.normal(0, 9, 200).round()
-    rows[rng.choice(np.arange(20, 100), 17, replace=False)] = patients[copied]
-    rows[100:160] = patients[np.setdiff1d(np.arange(120), copied)[:60]]
-    rows[100:160, 7] = 1 - rows[100:160, 7]  # near, and not the same
-    got = answer(patients.copy(), rows.copy())
-    got = np.asarray(list(got) if isinstance(got, set) else got).ravel()
-    if got.dtype == bool and len(got) == 120:
-        return "that is a mask; row numbers are asked for: np.flatnonzero."
-    found = set(got.astype(int))
-    if found == set(copied):
-        return ""
-    if found & set(range(120, 200)) or found == set(
-        np.flatnonzero(nearest_distance(rows, patients) == 0)
-    ):
-        return "these are rows of the release. Whom do you phone? A row of `patients`."
-    if found == set(range(120)) - set(copied):
-        return "these are all the others."
-    more, less = len(found - set(copied)), len(set(copied) - found)
-    return f"{less} who were copied are missing, and {more} who were not are phoned."
-
-
-hints = ["`nearest_distance(patients, rows)` is 0 for a patient who is there.",
-         "`np.flatnonzero` gives the numbers of the rows where something is true."]  # fmt: skip
-
-
-# %% solution
-def exposed(patients, rows):
-    """Row numbers of the patients who appear in the release."""
-    return np.flatnonzero(nearest_distance(patients, rows) == 0)
-
-
-# show
-release = settings["ours, 1 row in 50 copied"]
-found = exposed(release.train.matrix, release.candidate.matrix)
-by_chance = len(set(found) - set(copied))
-print(f"{len(copied)} were copied, {len(found)} appear in the release")
-print(f"{by_chance} of these by chance (a generator may make a common row by itself)")
-
-
-# %% wrong: are phoned
-def exposed(patients, rows):
-    return np.flatnonzero(nearest_distance(patients, rows) < 1.2)
-
-
-# %% wrong: mask
-def exposed(patients, rows):
-    return nearest_distance(patients, rows) == 0
-
-
-# %% wrong: rows of the release
-def exposed(patients, rows):
-    return np.flatnonzero(nearest_distance(rows, patients) == 0)
-
-
-# %% wrong: are phoned
-def exposed(patients, rows):
-    return np.arange(len(patients))
-
-
-# %% wrong: all the others
-def exposed(patients, rows):
-    return np.flatnonzero(nearest_distance(patients, rows) > 0)
-
-
-# %% wrong: missing
-def exposed(patients, rows):
-    return []
-
-
-# %% right: a set of tuples
-def exposed(patients, rows):
-    there = set(map(tuple, rows))
-    return [k for k, row in enumerate(patients) if tuple(row) in there]
-
-
-# %% right: pandas, a set
-def exposed(patients, rows):
-    a, b = pd.DataFrame(patients).reset_index(), pd.DataFrame(rows).drop_duplicates()
-    return set(a.merge(b, on=list(b.columns))["index"])
 
 
 # %% exercise: the surest accusations | extend | optional | 8 min
