@@ -527,6 +527,15 @@ def test_unusable_tables_are_refused_in_one_sentence(people, change, message):
     assert str(caught.value).count(". ") == 0 and str(caught.value).endswith(".")
 
 
+@pytest.fixture(scope="module")
+def faultless(people):
+    """Patients of whom a report has nothing to complain."""
+    made = population(50, 30, seed=3)
+    made["age"] = made["age"].clip(*people[0]["age"].quantile([0, 1]))
+    assert DEFECTS not in evaluate(*people, made, profile="fast").facts
+    return made
+
+
 @pytest.mark.parametrize(
     ("change", "what", "rows"),
     [
@@ -541,11 +550,8 @@ def test_unusable_tables_are_refused_in_one_sentence(people, change, message):
         (lambda t: t.assign(DIE_1y=2), "DIE_1y: a value that train does not have", 50),
     ],
 )
-def test_what_a_generator_did_is_counted_and_never_refused(people, change, what, rows):
-    made = population(50, 30, seed=3)
-    made["age"] = made["age"].clip(*people[0]["age"].quantile([0, 1]))
-    assert DEFECTS not in evaluate(*people, made, profile="fast").facts
-    report = evaluate(*people, change(made), profile="fast")
+def test_what_a_generator_did_is_counted_and_never_refused(people, faultless, change, what, rows):
+    report = evaluate(*people, change(faultless), profile="fast")
     found = [one for one in report.facts[DEFECTS] if one["table"] == "synthetic"]
     assert [one["rows"] for one in found if re.match(what, one["what"])] == [rows]
     assert report.verdicts()["fidelity"].level != "good"
