@@ -130,8 +130,10 @@ def check_room(what: object, packed: int, unpacked: int) -> None:
 
 
 def check_file(path: Path) -> Path:
-    """The path, unless what is there is no file: a pipe or a device may never end."""
-    if path.exists() and not path.is_file():
+    """The path of a file that is there; a pipe or a device may never end."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name.")
+    if not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; give a file.")
     return path
 
@@ -178,8 +180,6 @@ class _Plain(yaml.SafeLoader):
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     path = Path(path)
     try:
-        if not path.exists():
-            raise InputError(f"{path} does not exist; check the name.")
         if check_file(path).stat().st_size > _DOCUMENT:
             raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
         return parse(path.read_text(encoding="utf-8"))
@@ -193,7 +193,7 @@ def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
 
 def write_table(table: pd.DataFrame, path: str | Path, **options) -> None:
     """Write a table as Parquet or CSV, by the ending of `path`; `options` are those of pandas."""
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
             table.to_parquet(temporary, index=False, **options)
@@ -255,10 +255,8 @@ def write_blocks(blocks: Iterable[pd.DataFrame], path: str | Path) -> None:
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     """Read a Parquet or CSV table, by the ending of `path`."""
     path = Path(path)
-    suffix = _suffix(path)
-    if not check_file(path).exists():
-        raise InputError(f"{path} does not exist; check the name.")
-    check_packed(path)
+    suffix = suffix_of(path)
+    check_packed(check_file(path))
     try:
         if suffix == ".parquet":
             return pd.read_parquet(path)
@@ -317,7 +315,8 @@ def table_ending(path: str | Path) -> str:
     return next((suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)), "")
 
 
-def _suffix(path: str | Path) -> str:
+def suffix_of(path: str | Path) -> str:
+    """The same, or an InputError for a name with none of these endings."""
     if ending := table_ending(path):
         return ending
     raise InputError(

@@ -197,6 +197,21 @@ def test_a_table_in_memory(backend):
     pd.testing.assert_frame_equal(dressed, table)
 
 
+def test_a_column_that_arrow_has_no_type_for_spoils_no_other(patients):
+    table = patients[["age", "died"]].assign(
+        mixed=["one", 1] * (N // 2), band=pd.cut(np.arange(N) % 90, [-1, 9, 50, 99]),
+        spent=pd.to_timedelta(np.arange(N) % 50 + 1, unit="D"),
+        seen=pd.Timestamp("2021-03-01") + pd.to_timedelta(np.arange(N) % 300, unit="D"),
+    )  # fmt: skip
+    read, form = loaded(table)
+    dressed = forms.dress(shuffled(read), form)
+    for name in ("spent", "seen"):
+        assert dressed[name].dtype == table[name].dtype
+    assert dressed["band"].dtype.ordered and set(dressed["mixed"]) == {"one", "1"}
+    assert dressed["band"].cat.categories.tolist() == [str(b) for b in table["band"].cat.categories]
+    assert Schema.of(loaded(dressed)[0]) == Schema.of(read)
+
+
 def test_names_that_are_numbers(patients):
     table = patients[["age", "stage"]].astype(int).set_axis([0, 1], axis=1)
     table["died"] = patients["died"]

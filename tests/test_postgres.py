@@ -134,8 +134,9 @@ def test_how_a_place_is_called(url, shown):
     assert without_password(url) == shown
 
 
-def test_tables_with_their_header_as_the_only_row_are_empty(tmp_path):
+def test_tables_with_their_header_as_the_only_row_are_empty(tmp_path, caplog):
     """As DuckDB loads a file that has nothing else, when it is to guess."""
+    caplog.set_level("INFO")
     expected = clinic(n=150)
     empty = {
         name: pd.DataFrame([frame.columns], columns=[f"column{i}" for i in range(frame.shape[1])])
@@ -149,6 +150,7 @@ def test_tables_with_their_header_as_the_only_row_are_empty(tmp_path):
     pd.testing.assert_frame_equal(run.patients, build_patients(files))
     noted = [(row["table"], row["what"]) for row in run.facts["data quality"]]
     assert ("death", "no rows") in noted and ("measurement", "no rows") in noted
+    assert "No rows in death: done without." in caplog.messages
     path = as_duckdb(expected | {"person": empty["person"]}, tmp_path / "nobody.duckdb")
     with pytest.raises(InputError, match="has no rows in the OMOP table person"):
         omop.scan(path)

@@ -303,6 +303,9 @@ def test_whole_numbers_beyond_2_to_the_53_keep_every_digit(patients, tmp_path):
         (lambda t: t.assign(x=np.ones(N) * 1j), "'x' is of the type complex128; give numbers"),
         (lambda t: t.assign(x=pd.period_range("2020-01", periods=N, freq="D")), "of the type peri"),
         (lambda t: t.assign(x=[{1}, {2}] * (N // 2)), "'x' holds several values in one"),
+        (lambda t: t.assign(x=[{1}, 2] * (N // 2)), "'x' holds several values in one"),
+        (lambda t: t.assign(x=1).rename(columns={"x": None}), "no single text as .* column 5"),
+        (lambda t: pd.concat([t], axis=1, keys=["a"]), "no single text as the name of column 1"),
         (lambda t: t["age"], "of the type Series are no table"),
         (lambda t: [1, 2], "of the type list are no table"),
         (lambda t: {"age": [1]}, "of the type dict are no table"),
@@ -505,6 +508,14 @@ def test_several_rows_a_patient_are_refused_or_split_together(patients, tmp_path
     assert not set(train["key"]) & set(holdout["key"]) and 40 <= len(holdout) <= 80
 
 
+@pytest.mark.parametrize(
+    "name", ["USUBJID", "subjid", "pt_no", "ParticipantIdentifier", "client id", "Patientennr"]
+)
+def test_a_number_that_is_called_a_patients_is_one_whatever_else_repeats(patients, name):
+    with pytest.raises(InputError, match="several rows a patient"):  # though the sexes differ
+        read(patients.assign(**{name: 10_000 + 7 * (np.arange(N) // 3)}))
+
+
 def test_a_number_of_a_ward_or_doctor_is_no_patient(patients, tmp_path):
     rng = np.random.default_rng(1)
     table = patients.assign(doctor_id=rng.integers(100, 125, N), ward=rng.integers(1, 30, N))
@@ -633,6 +644,15 @@ def test_what_a_generator_did_is_counted(patients, tmp_path, change, what, rows,
     assert lengths == {N} and Schema.of(aligned["train"]) == Schema.of(aligned["synthetic"])
     real = Schema.of(aligned["train"]).outcome_values(aligned["train"])
     assert (real == (patients["died"] == "yes")).all()
+
+
+def test_a_number_that_train_has_too_is_no_defect(patients):
+    odd = patients.assign(age=patients["age"].where(patients.index > 9, 999))
+    tables = {"train": odd, "holdout": odd, "synthetic": odd}
+    assert DEFECTS not in align(tables, outcome="died")["facts"]
+    made = odd.assign(age=odd["age"].where(odd.index > 2, 700))
+    found = align(tables | {"synthetic": made}, outcome="died")["facts"][DEFECTS]
+    assert [one["rows"] for one in found] == [3]
 
 
 # -- for many files, evaluate learns what run used -------------------------------------------------

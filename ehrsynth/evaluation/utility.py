@@ -32,10 +32,6 @@ def _score(model, side: Side) -> Estimate:
     return auroc(values[side.outcome == 1], values[side.outcome == 0])
 
 
-def _tstr(setting: Setting, rng) -> Estimate:
-    return _score(setting.candidate.model, setting.holdout)
-
-
 def loss_of_auroc(setting: Setting) -> Estimate:
     """How much less a model learns from the candidate than from train: difference of AUROCs.
 
@@ -165,7 +161,7 @@ def _compared(compare, rng, real: np.ndarray, made: np.ndarray) -> tuple[float, 
 
 
 COMPUTE = {
-    ("tstr_auroc", "published"): _tstr,
+    ("tstr_auroc", "published"): lambda s, rng: _score(s.candidate.model, s.holdout),
     ("trts_auroc", "published"): lambda s, rng: _score(s.holdout.model, s.candidate),
     ("calibration_error", "corrected"): _calibration_error,
     ("mean_risk_error", "corrected"): _mean_risk_error,

@@ -35,8 +35,8 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         among = f" of {self.of:,}" if self.of >= LEAST_PATIENTS else ""
-        where = f"in {told(self.rows)}{among} rows of {self.table}"
-        return f"{self.what[0].upper()}{self.what[1:]} {where}: {self.done}."
+        rows = f"{told(self.rows)}{among} rows of " if self.rows else ""
+        return f"{self.what[0].upper()}{self.what[1:]} in {rows}{self.table}: {self.done}."
 
 
 def note(findings: Iterable[Finding]) -> pd.DataFrame:

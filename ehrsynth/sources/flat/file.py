@@ -26,7 +26,8 @@ import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
 from ...errors import InputError
-from ...files import check_packed, read_table, reason, table_ending, unescape, unescaped
+from ...files import check_file, check_packed, read_table, reason, suffix_of, unescape, unescaped
+from ...kinds import category_text
 from .columns_file import FILE
 from .decimals import sign_of_file
 from .words import WORDS
@@ -116,10 +117,8 @@ def read_file(
     elif (path := Path(data)).is_dir():
         raise InputError(f"{path} is a folder; give the CSV or Parquet file of the patients.")
     else:
-        kind = table_ending(path)
-        if not kind or not path.is_file():
-            read_table(path)  # says what is wrong
-        check_packed(path)
+        kind = suffix_of(path)
+        check_packed(check_file(path))
         parquet = kind == ".parquet"
         raw = _read_parquet(path) if parquet else _read_csv(path, kind, encoding, guess)
     if raw.frame.empty:
@@ -129,10 +128,12 @@ def read_file(
 
 def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """The frame with text names, none of them twice."""
-    frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
     for number, name in enumerate(frame.columns, start=1):
-        if not name.isprintable():
-            raise InputError(f"{where} has a control character in the name of column {number}.")
+        plain = isinstance(name, str | int | float) and name == name
+        if not (plain and str(name).strip().isprintable()):
+            holds = "a control character in" if plain else "no single text as"
+            raise InputError(f"{where} has {holds} the name of column {number}.")
+    frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
     _refuse_doubled(where, frame.columns)
     return frame.reset_index(drop=True)
 
@@ -166,32 +167,35 @@ def _read_parquet(path: Path) -> Raw:
 
 
 def _of_frame(table: pd.DataFrame, where: str) -> Raw:
-    frame = _named(table, where)
-    plain = {name: _of_pandas(values) for name, values in frame.items()}
-    made = pd.DataFrame(plain, index=frame.index)
-    made.attrs = dict(table.attrs)
-    try:
-        schema = pa.Schema.from_pandas(table, preserve_index=False)
-    except (TypeError, pa.ArrowException):  # a column of several types
-        schema = None
-    return Raw(made, Dialect("", tuple(table.columns), schema), where)
+    named = _named(table, where)
+    known = pd.DataFrame({name: _known(values) for name, values in named.items()})
+    arrow = pa.Table.from_pandas(known.set_axis(table.columns, axis=1), preserve_index=False)
+    frame = pd.DataFrame(dict(zip(known, map(_of_arrow, arrow.columns), strict=True)))
+    frame.attrs = dict(table.attrs)
+    return Raw(frame, Dialect("", tuple(table.columns), arrow.schema), where)
 
 
-def _of_pandas(values: pd.Series) -> pd.Series:
-    """A column of any of pandas' dtypes as Arrow gives it, where Arrow knows it."""
+def _known(values: pd.Series) -> pd.Series:
+    """A column of which Arrow knows the type: texts where it is of several, or of intervals."""
     dtype = values.dtype
     if getattr(dtype, "kind", "") == "c" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
         raise InputError(
             f"Column {values.name!r} is of the type {dtype}; give numbers, dates or texts."
         )
     if isinstance(dtype, pd.SparseDtype):
-        values = values.sparse.to_dense()
+        return values.sparse.to_dense()
+    if isinstance(getattr(dtype, "categories", None), pd.IntervalIndex):
+        return values.cat.rename_categories(str)
     if pd.api.types.infer_dtype(values) == "date":
-        values = pd.to_datetime(values)  # of some, Arrow would cut the time of the day off
+        stamps = pd.to_datetime(values)  # of some, Arrow would cut the time of the day off
+        return values if (stamps.dropna() == stamps.dropna().dt.normalize()).all() else stamps
     try:
-        return _of_arrow(pa.Table.from_pandas(values.to_frame(), preserve_index=False).column(0))
-    except (TypeError, pa.ArrowException):  # of several types
-        return values
+        pa.array(values, from_pandas=True)
+    except (TypeError, pa.ArrowException):
+        if values.map(lambda v: isinstance(v, set | list | tuple | dict)).any():
+            raise InputError(f"Column {values.name!r} holds several values in one cell.") from None
+        return values.map(category_text, na_action="ignore")
+    return values
 
 
 def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
