@@ -109,6 +109,25 @@ def test_nearest_distance_equals_the_naive_loop():
     np.testing.assert_allclose(nearest_distance(a, b), naive, atol=1e-4)
 
 
+def test_sparse_records_are_as_far_apart_as_others(monkeypatch):
+    monkeypatch.setattr(statistics, "_BLOCK", 16)
+    rng = np.random.default_rng(2)
+    rows = (rng.random((90, 300)) < 0.02).astype("f4")
+    rows[:, 0] = rng.random(90)
+    own = np.arange(20)
+    naive = np.linalg.norm(rows[:20, None] - rows, axis=2)
+    naive[own, own] = np.inf
+    np.testing.assert_allclose(nearest_distance(rows[:20], rows, own), naive.min(axis=1), atol=1e-4)
+    copied = np.vstack([rows[:20], np.ones((1, 300), dtype="f4")])
+    assert (nearest_distance(copied, rows)[:20] == 0).all()
+    kinds = []
+    plain = statistics.csr_array
+    monkeypatch.setattr(statistics, "csr_array", lambda x: kinds.append(len(x)) or plain(x))
+    nearest_distance(rows[:20], rows)
+    nearest_distance(1 + rows[:20], rows)  # in which hardly a value is 0
+    assert kinds == [20]
+
+
 def test_nearest_distance_over_several_blocks_and_without_oneself(monkeypatch):
     monkeypatch.setattr(statistics, "_BLOCK", 4)
     rng = np.random.default_rng(1)

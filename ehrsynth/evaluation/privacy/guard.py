@@ -11,26 +11,21 @@ patients. After Platzer and Reutterer, Front Big Data 2021;4:679939.
 import numpy as np
 from scipy.stats import binom, norm
 
-from ...statistics import Z95, Estimate, NotComputable, auroc
+from ...statistics import Z95, Estimate, NotComputable, auroc, squared_by_block
 from ..setting import Setting
 from .reference import both_sides
 
 MOST_REAL = 65_536  # patients among whom the nearest is looked for
-AT_A_TIME = 512
 
 
 def _nearest(queries: np.ndarray, rows: np.ndarray, *skips: np.ndarray):
     """Distance and number of the nearest row of each query, without the rows to skip."""
-    lengths, where = np.einsum("ij,ij->i", rows, rows), []
-    for start in range(0, len(queries), AT_A_TIME):
-        part = slice(start, start + AT_A_TIME)
-        found = queries[part] @ rows.T
-        found *= -2
-        found += lengths
-        for skip in skips:
-            found[np.arange(len(found)), skip[part]] = np.inf
-        where.append(found.argmin(axis=1))
-    nearest = np.concatenate(where)
+    least, nearest = np.full(len(queries), np.inf, np.float32), np.zeros(len(queries), dtype=int)
+    for part, start, squared in squared_by_block(queries, rows, *skips):
+        found = squared.min(axis=1)
+        nearer = np.flatnonzero(found < least[part])
+        nearest[part][nearer] = start + squared[nearer].argmin(axis=1)
+        least[part][nearer] = found[nearer]
     return np.sqrt(((queries - rows[nearest]) ** 2).sum(axis=1)), nearest
 
 
