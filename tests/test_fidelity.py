@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from known_truth import noisy_copy, population
 from scipy.stats import wasserstein_distance
+from sklearn.cluster import KMeans
 from toy import toy_patients, toy_schema
 
 from ehrsynth.cohort import split
@@ -122,7 +123,8 @@ def test_lost_rare_codes_are_seen_in_their_stratum_only():
 
 def test_correlation_from_sums_equals_numpy(train):
     rows = Encoder.fit(Schema.of(train), train).transform(train)[:, :20].astype(float)
-    sums = np.append(len(rows), fidelity._product_sums(rows - rows.mean(axis=0)))
+    centered = rows - rows.mean(axis=0)
+    sums = np.concatenate([[len(rows)], centered.sum(axis=0), (centered.T @ centered).ravel()])
     np.testing.assert_allclose(
         fidelity.correlation(sums), np.corrcoef(rows, rowvar=False), atol=1e-9
     )
@@ -176,6 +178,19 @@ def test_published_latent_cluster_is_log2_of_the_mean_squared_imbalance():
     assert scores == [pytest.approx(np.log2(0.25))] * 2
     both = np.concatenate([real, candidate])
     assert fidelity.log_cluster(both, both, clusters=2, seeds=[0]) == [-np.inf]
+
+
+def test_of_ten_starts_the_best_counts_as_in_one_k_means():
+    rng = np.random.default_rng(0)
+    real, candidate = rng.random((2, 150, 3)).astype(np.float32)  # no clusters: starts differ
+    scores = fidelity._scores_of_starts(real, candidate, clusters=4, seed=3)
+    mixed = np.concatenate([real, candidate])
+    mean, axes = fidelity.principal_axes(mixed)
+    labels = KMeans(4, n_init=10, random_state=3).fit_predict((mixed - mean) @ axes)
+    shares = np.array([(np.flatnonzero(labels == k) < 150).mean() for k in range(4)])
+    assert scores[0] == pytest.approx(np.log2(np.mean((shares - 0.5) ** 2)))
+    assert len(scores) == 10
+    assert len(set(scores)) > 1
 
 
 def test_fewer_different_patients_than_clusters_are_no_reason_to_warn():
@@ -236,6 +251,23 @@ def test_neighborhoods_by_hand():
     assert found.density(k=1) == 1
     assert found.coverage() == pytest.approx(2 / 3)
     assert found.without(np.array([0]), axis=1).coverage() == 0
+
+
+@pytest.mark.parametrize("n", [6, 12, 40])
+def test_without_some_patients_neighborhoods_are_those_of_the_others(n):
+    rng = np.random.default_rng(n)
+    real, made = rng.integers(0, 3, (2, n, 4)).astype(np.float32)  # with ties
+    whole = Neighborhoods.of(real, made)
+    for rows in np.array_split(rng.permutation(n), min(n, 5)):
+        for axis in (0, 1):
+            tables = [real, made]
+            tables[axis] = np.delete(tables[axis], rows, axis=0)
+            found = whole.without(rows, axis)
+            own = [np.sort(np.linalg.norm(x[:, None] - x, axis=2)) for x in tables]
+            near = [x[:, min(5, len(x) - 1)] for x in own]
+            apart = np.linalg.norm(tables[0][:, None] - tables[1], axis=2)
+            assert (found.of_real == (apart <= near[0][:, None] + 1e-3)).all()
+            assert (found.of_candidate == (apart <= near[1] + 1e-3)).all()
 
 
 def test_ties_and_copies_do_not_break_the_neighborhoods():

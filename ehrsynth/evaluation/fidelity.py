@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from ..statistics import (
     Estimate,
@@ -25,6 +26,7 @@ from .intervals import folded, jackknife_of_sums
 from .neighbours import Neighborhoods
 from .setting import Setting, Side
 
+STARTS = 10  # of the published clustering, the best of which counts
 _NEVER = {"F": ("600", "185", "605"), "M": ("649", "655", "646")}  # phecodes, published form
 
 
@@ -65,10 +67,6 @@ def mean_difference(real: np.ndarray, candidate: np.ndarray) -> float:
     return float(np.abs(real - np.nan_to_num(candidate))[known].mean())
 
 
-def _product_sums(rows: np.ndarray) -> np.ndarray:
-    return np.append(rows.sum(axis=0), rows.T @ rows).astype(float)
-
-
 def _correlation(setting: Setting, rng, published: bool) -> Estimate:
     statistic = frobenius if published else mean_difference
     real, made = setting.train, setting.candidate if published else setting.even_candidate
@@ -78,10 +76,12 @@ def _correlation(setting: Setting, rng, published: bool) -> Estimate:
     # Centering on train's means keeps float sums exact enough. Sums of 0 and 1 are exact as they
     # are; centered, a code that nobody has would correlate by its rounding errors.
     center = real.matrix[:, chosen].mean(axis=0) * setting.encoder.is_kind("continuous")[chosen]
-    sums = [
-        group_sums(side.matrix[:, chosen], rng, 10, lambda rows: _product_sums(rows - center))
-        for side in (real, made)
-    ]
+
+    def products(rows: np.ndarray) -> np.ndarray:
+        rows = rows - center
+        return np.append(rows.sum(axis=0), rows.T @ rows).astype(float)
+
+    sums = [group_sums(side.matrix[:, chosen], rng, 10, products) for side in (real, made)]
     found = jackknife(lambda a, b: statistic(correlation(a), correlation(b)), *sums)
     one, other = (correlation(part.sum(axis=0)) for part in sums)
     known = np.triu(np.isfinite(one) & np.isfinite(other), 1)
@@ -113,31 +113,37 @@ def log_cluster(
     the log2 of the mean squared distance of each cluster's real share from one half (-inf where all
     are half real). Chapter fidelity, "Latent cluster analysis".
     """
+    return [_scores_of_starts(real, candidate, clusters, seed)[0] for seed in seeds]
+
+
+def _scores_of_starts(real: np.ndarray, candidate: np.ndarray, clusters: int, seed: int) -> list:
+    """The score of each of ten starts, of the best clustering first."""
     mixed = np.concatenate([real, candidate])
     mean, axes = principal_axes(mixed)
     reduced = (mixed - mean) @ axes
     is_real = np.arange(len(mixed)) < len(real)
-    scores = []
-    for seed in seeds:
-        labels = _k_means(reduced, clusters, seed, starts=10).labels_
-        shares = np.array([is_real[labels == k].mean() for k in np.unique(labels)])
-        with np.errstate(divide="ignore"):
-            scores.append(float(np.log2(np.mean((shares - 0.5) ** 2))))
-    return scores
+    draws = check_random_state(seed)  # one after the other, as those of one `KMeans`
+    found = [_k_means(reduced, clusters, draws) for _ in range(STARTS)]
+    labels = [fitted.labels_ for fitted in sorted(found, key=lambda fitted: fitted.inertia_)]
+    shares = [np.array([is_real[own == k].mean() for k in np.unique(own)]) for own in labels]
+    with np.errstate(divide="ignore"):
+        return [float(np.log2(np.mean((share - 0.5) ** 2))) for share in shares]
 
 
 def _latent_published(setting: Setting, rng) -> Estimate:
-    """The interval is the spread of runs that differ in the seed of the clustering alone."""
+    """The interval is the spread of other seeds: of the best of ten starts drawn from these ten."""
     sides, chosen = (setting.train, setting.candidate), ~setting.encoder.is_kind("missing")
     n = min(*map(len, sides), setting.effort.clustered)
     if n < 20:
         raise NotComputable("fewer than 20 patients to cluster")
     real, made = (side.matrix[side.sample(n, rng)][:, chosen] for side in sides)
-    scores = log_cluster(real, made, clusters=5, seeds=[rng.integers(2**31) for _ in range(3)])
+    scores = np.array(_scores_of_starts(real, made, 5, rng.integers(2**31)))
     if not np.isfinite(scores[0]):
         raise NotComputable("the published formula takes the logarithm of zero here")
-    finite = [score for score in scores if np.isfinite(score)]
-    return normal_interval(scores[0], float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0)
+    best = -np.diff((np.arange(STARTS, -1, -1) / STARTS) ** STARTS)  # chance that it is this one
+    finite = np.isfinite(scores)
+    spread = np.sqrt(np.cov(scores[finite], aweights=best[finite], ddof=0))
+    return normal_interval(float(scores[0]), float(spread))
 
 
 def _latent_corrected(setting: Setting, rng) -> Estimate:
@@ -154,10 +160,10 @@ def _latent_corrected(setting: Setting, rng) -> Estimate:
     )
 
 
-def _k_means(rows: np.ndarray, clusters: int, seed: int, starts: int = 1) -> KMeans:
+def _k_means(rows: np.ndarray, clusters: int, seed) -> KMeans:
     with warnings.catch_warnings():  # of clusters that stay empty, where fewer rows differ
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        return KMeans(clusters, n_init=starts, random_state=seed).fit(rows)
+        return KMeans(clusters, n_init=1, random_state=seed).fit(rows)
 
 
 def _total_variation(rng, cells: int, *of_each: np.ndarray) -> Estimate:

@@ -19,25 +19,21 @@ class Neighborhoods(NamedTuple):
 
     of_real: np.ndarray  # (real, candidate): whether the candidate is in the real one's
     of_candidate: np.ndarray  # (real, candidate): whether the real one is in the candidate's
-    apart: tuple[np.ndarray, ...]  # distances of all real patients, all candidates, and between
     k: int = NEIGHBORS
+    apart: tuple[np.ndarray, ...] = ()  # distances of all real patients, all candidates, between
+    radius: tuple[np.ndarray, ...] = ()  # of the neighborhoods of both
 
     @classmethod
     def of(cls, real: np.ndarray, candidate: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
-        """Of two tables of encoded patients."""
+        """Of two tables of encoded patients; everybody is the nearest of his own."""
         if min(len(real), len(candidate)) <= k:
             raise NotComputable(f"no more than {k} patients in a table")
         if not np.ptp(real, axis=0).any():
             raise NotComputable("all patients are the same")
         pairs = (real, real), (candidate, candidate), (real, candidate)
-        return cls.from_distances(*(distances(*pair).astype(np.float32) for pair in pairs), k=k)
-
-    @classmethod
-    def from_distances(cls, *apart: np.ndarray, k: int = NEIGHBORS) -> "Neighborhoods":
-        """The same from the distances; everybody is the nearest of his own."""
-        last = min(k, min(map(len, apart[:2])) - 1)
-        radius, radius_candidate = (np.partition(d, last, axis=1)[:, last] for d in apart[:2])
-        return cls(apart[2] <= radius[:, None], apart[2] <= radius_candidate, apart, k)
+        apart = tuple(distances(*pair).astype(np.float32) for pair in pairs)
+        radius = _radius(apart[0], k), _radius(apart[1], k)
+        return cls(apart[2] <= radius[0][:, None], apart[2] <= radius[1], k, apart, radius)
 
     def precision(self) -> float:
         """Share of candidates in the neighborhood of any real patient."""
@@ -57,6 +53,16 @@ class Neighborhoods(NamedTuple):
 
     def without(self, rows: np.ndarray, axis: int) -> "Neighborhoods":
         """The same without some real patients (axis 0) or candidates (axis 1)."""
-        apart = [*self.apart[:2], np.delete(self.apart[2], rows, axis)]
-        apart[axis] = np.delete(np.delete(apart[axis], rows, 0), rows, 1)
-        return Neighborhoods.from_distances(*apart, k=self.k)
+        own, radius = self.apart[axis], self.radius[axis].copy()
+        lost = np.flatnonzero((own[:, rows] <= radius[:, None]).any(axis=1))  # some neighbor
+        radius[lost] = _radius(np.delete(own[lost], rows, axis=1), self.k)
+        within = np.delete(self.apart[2] <= np.expand_dims(radius, 1 - axis), rows, axis)
+        other = np.delete(self[1 - axis], rows, axis)  # whose own neighbors are all there
+        of_real, of_candidate = (within, other) if axis == 0 else (other, within)
+        return Neighborhoods(of_real, of_candidate, self.k)
+
+
+def _radius(apart: np.ndarray, k: int) -> np.ndarray:
+    """Distance of each to the k-th nearest of his own, or to the last."""
+    last = min(k, apart.shape[1] - 1)
+    return np.partition(apart, last, axis=1)[:, last]
