@@ -247,13 +247,13 @@ class Setting:
         return self.train.sample(2 * n, rng), self.holdout.sample(n, rng)
 
     @cached_property
-    def nearest(self) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self) -> tuple[np.ndarray, ...]:
         """Distances to the nearest candidate of attacked train and of attacked holdout patients."""
-        (used, unused), made = self.attacked, self.candidate.matrix
-        return (
-            nearest_distance(self.train.matrix[used], made),
-            nearest_distance(self.holdout.matrix[unused], made),
-        )
+        return tuple(  # everybody is in his own table
+            np.zeros(len(rows), dtype=np.float32) if side is self.candidate
+            else nearest_distance(side.matrix[rows], self.candidate.matrix)
+            for side, rows in zip((self.train, self.holdout), self.attacked, strict=True)
+        )  # fmt: skip
 
     @cached_property
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
