@@ -336,17 +336,14 @@ class Rare:
         else:
             texts = list(set(map(str, values)))
             hits = self._hits({one for text in texts for one in _said(text)})
-        for pattern, number in ((_dates, _ordinal), (_numbers, float)):
+        kinds = (_dates, lambda day: date.fromisoformat(day).toordinal()), (_numbers, float)
+        for pattern, number in kinds:
             some = {one for one in hits if one in pattern(one)}
             if some:
                 all_of = np.sort([number(o) for text in texts for o in pattern(text.lstrip("-"))])
                 few = CHANCE / (10 if pattern is _dates else len(all_of))
                 hits -= {o for o in some if expected_by_chance(all_of, number(o)) > few}
         return hits
-
-
-def _ordinal(written: str) -> float:
-    return float(date.fromisoformat(written).toordinal())
 
 
 def _hashes(said: Iterable[str], key: bytes) -> np.ndarray:

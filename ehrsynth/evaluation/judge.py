@@ -105,9 +105,10 @@ def compare(
         before, references = known.setdefault(key, (scenes, {}))
         real = replace(before["synthetic"], candidate=scenes["synthetic"].candidate)
         scenes = before | {"synthetic": real}
+        specs = SPECS if shared.time is None else (*SPECS, *survival.SPECS)
         metrics = [
             _metric(spec, scenes, seed, references)
-            for spec in each(_specs(shared), "Evaluating", "metrics", progress)
+            for spec in each(specs, "Evaluating", "metrics", progress)
         ]
         reports[candidate] = Report(
             metrics, about | of_train, {"seed": seed, "profile": profile},
@@ -154,11 +155,6 @@ def _to_keep(train: pd.DataFrame, schema: Schema, rules: Iterable[Rule] | None) 
     return [one for one in found if str(one.rule) in kept] + [Found(r, np.nan) for r in own]
 
 
-def _specs(schema: Schema) -> tuple[Spec, ...]:
-    """The metrics of tables with these columns."""
-    return SPECS if schema.time is None else (*SPECS, *survival.SPECS)
-
-
 def _metric(spec: Spec, scenes: dict[str, Setting], seed: int, references: dict) -> Metric:
     """The value and both references; a reference that cannot be computed is None."""
     value = reason = note = None
@@ -189,15 +185,11 @@ def _reference(spec: Spec, scenes: dict[str, Setting], names, seed: int) -> Esti
     return estimates[0] if len(estimates) == 1 else mean_of(estimates)
 
 
-def _fingerprint(table: pd.DataFrame) -> str:
-    """SHA-256 of a table's values, whatever file they came from."""
-    return sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
-
-
 def _of_scene(scene: Setting) -> dict[str, Any]:
     """What the report shows beside the metrics, as its fields."""
     sides = {"train": scene.train, "holdout": scene.holdout, "synthetic": scene.candidate}
-    prints = {role: _fingerprint(side.frame) for role, side in sides.items()}
+    rows = {role: pd.util.hash_pandas_object(x.frame, index=False) for role, x in sides.items()}
+    prints = {role: sha256(x.to_numpy().tobytes()).hexdigest() for role, x in rows.items()}
     found: dict[str, Any] = {"farthest": farthest(scene), "fingerprints": prints}
     found["nearest"] = scene.nearest
     try:

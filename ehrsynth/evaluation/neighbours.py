@@ -56,10 +56,9 @@ class Neighborhoods(NamedTuple):
         own, radius = self.apart[axis], self.radius[axis].copy()
         lost = np.flatnonzero((own[:, rows] <= radius[:, None]).any(axis=1))  # some neighbor
         radius[lost] = _radius(np.delete(own[lost], rows, axis=1), self.k)
-        within = np.delete(self.apart[2] <= np.expand_dims(radius, 1 - axis), rows, axis)
-        other = np.delete(self[1 - axis], rows, axis)  # whose own neighbors are all there
-        of_real, of_candidate = (within, other) if axis == 0 else (other, within)
-        return Neighborhoods(of_real, of_candidate, self.k)
+        found = [np.delete(within, rows, axis) for within in (self.of_real, self.of_candidate)]
+        found[axis] = np.delete(self.apart[2] <= np.expand_dims(radius, 1 - axis), rows, axis)
+        return Neighborhoods(found[0], found[1], self.k)
 
 
 def _radius(apart: np.ndarray, k: int) -> np.ndarray:

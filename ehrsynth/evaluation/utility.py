@@ -26,8 +26,9 @@ from .setting import Setting, Side
 TOP = 20
 
 
-def _score(values: np.ndarray, side: Side) -> Estimate:
-    """AUROC of log odds of a table, with DeLong's interval (of the test patients' sampling)."""
+def _score(model, side: Side) -> Estimate:
+    """AUROC of a model on a table, with DeLong's interval (of the test patients' sampling)."""
+    values = predict(model, side.features)
     return auroc(values[side.outcome == 1], values[side.outcome == 0])
 
 
@@ -155,10 +156,8 @@ def _compared(compare, rng, real: np.ndarray, made: np.ndarray) -> tuple[float, 
 
 
 COMPUTE = {
-    ("tstr_auroc", "published"): lambda s, rng: _score(s.predictions[2], s.holdout),
-    ("trts_auroc", "published"): lambda s, rng: _score(
-        predict(s.holdout.model, s.candidate.features), s.candidate
-    ),
+    ("tstr_auroc", "published"): lambda s, rng: _score(s.candidate.model, s.holdout),
+    ("trts_auroc", "published"): lambda s, rng: _score(s.holdout.model, s.candidate),
     ("calibration_error", "corrected"): _calibration_error,
     ("mean_risk_error", "corrected"): _mean_risk_error,
     ("calibration_slope_error", "corrected"): _slope_error,

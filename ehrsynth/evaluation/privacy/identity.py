@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.cluster import KMeans
 
 from ...statistics import Estimate, NotComputable, normal_interval
 from ..setting import Setting, Side
@@ -150,8 +151,6 @@ def _close(real: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How near a released measurement must be: 1.48 MAD over the share of the value's cluster
     (of five; the paper chooses their number by silhouette).
     """
-    from sklearn.cluster import KMeans
-
     if len(real) < 10 or np.ptp(real) == 0:
         return np.zeros(len(values))
     sample = real[:5_000]
