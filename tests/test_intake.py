@@ -101,7 +101,7 @@ def test_numbers_that_are_of_persons_are_left_out_and_named(tmp_path, caplog, na
     ("name", "values"),
     [
         ("contact_no", range(12)), ("gsm", [80.5 + i for i in range(40)]),
-        ("hosp_no", range(101, 120)),
+        ("hosp_no", range(101, 120)), ("ndc", ["00002-8215-01", "00069-0200-30"]),
         ("cost", [1_000_003 + 7919 * i for i in range(N - 1)]),
         ("units", [10**9 + (3 * 10**7 - 1) * i for i in range(N - 1)]),
         ("z", [f"{i / 3e5 - 0.0005:+.9f}" for i in range(N - 1)]),

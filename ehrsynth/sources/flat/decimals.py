@@ -55,7 +55,7 @@ def sign_of_file(table: pd.DataFrame) -> str:
 
 def sign_of_column(texts: pd.Series, of_file: str) -> str:
     """The decimal sign of these texts: what they show, else the file's; "" where it is unclear."""
-    if of_file == "." and not texts.str.contains(",", regex=False).any():
+    if of_file == "." and not texts.str.contains(r",|\.\d{3}\.", regex=True).any():
         return "."
     texts = _different(texts)
     marked = texts[texts.str.contains("[.,]", regex=True)]
