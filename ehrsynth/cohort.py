@@ -73,6 +73,9 @@ def build_patients(
     the index: diagnoses and the latest measurements count up to it, the outcome comes after.
     Chapter data-types, "Build it, part 2: one row per patient, by hand".
 
+    Its columns are the outcome, ``sex``, ``race``, ``age``, the measurements (NaN when not
+    measured) and one ``phe_...`` column of 0/1 for each code that occurs; no identifiers.
+
     Parameters
     ----------
     tables : dict of str to DataFrame or ibis Table
@@ -86,12 +89,6 @@ def build_patients(
         As for :func:`ehrsynth.phecode.roll_up`.
     include : sequence of {"procedures", "medications", "labs"}
         Further 0/1 columns of what happened up to the index discharge; `tables` must have them.
-
-    Returns
-    -------
-    DataFrame
-        The outcome, ``sex``, ``race``, ``age``, the measurements (NaN when not measured) and one
-        ``phe_...`` column of 0/1 for each code that occurs; no identifiers.
     """
     check_tables(tables, include)
     tables = lazy(tables)
@@ -125,18 +122,15 @@ def split(
     """Split the patients into train and holdout, with the same share of outcomes in both.
     Chapter preprocessing, "Step 3: split before you learn anything".
 
+    Both are in the order of `patients`, with a new index and the schema attached. Rows of one
+    patient, where the index is a patient key, stay together.
+
     Parameters
     ----------
     patients : DataFrame
     holdout : float
         Share of the patients in the holdout, between 0 and 1.
     seed : int
-
-    Returns
-    -------
-    train, holdout : DataFrame
-        In the order of `patients`, with a new index and the schema attached. Rows of one patient,
-        where the index is a patient key, stay together.
     """
     if not 0 < holdout < 1:
         raise InputError(f"The share of the holdout is {holdout}; give one between 0 and 1.")

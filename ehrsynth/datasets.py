@@ -44,6 +44,9 @@ def load(
 ) -> dict[str, pd.DataFrame]:
     """Load a data set.
 
+    They are hospital tables (``patients``, ``admissions``, ``diagnoses``, ``measurements``), or
+    ``encounters`` or ``table`` of a flat data set, for :func:`ehrsynth.build_patients`.
+
     Parameters
     ----------
     name : str
@@ -54,12 +57,6 @@ def load(
     **options
         ``simulated``: ``patients`` (20,000) and ``seed`` (0). ``table``: ``outcome``, a column;
         ``columns``, a columns file; ``patient_id``, a column; ``positive``, a value.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Hospital tables (``patients``, ``admissions``, ``diagnoses``, ``measurements``), or
-        ``encounters`` or ``table`` of a flat data set, for :func:`ehrsynth.build_patients`.
     """
     read = _reader(name).load
     known = inspect.signature(read).parameters
@@ -109,18 +106,15 @@ def split_patients(source: Mapping, patients: pd.DataFrame, seed: int) -> list[p
 def scan(name: str, data: str | Path | None = None, progress: bool = False, **options) -> dict:
     """Load a data set lazily where its reader can, so that a hospital of any size fits.
 
+    They are those of :func:`load`; those of a database as Ibis tables, which
+    :func:`ehrsynth.build_patients` and :func:`describe` take as well.
+
     Parameters
     ----------
     name, data : as for :func:`load`
     progress : bool
         Show a progress bar where files are read.
     **options : as for :func:`load`
-
-    Returns
-    -------
-    dict
-        The tables of :func:`load`; those of a database as Ibis tables, which
-        :func:`ehrsynth.build_patients` and :func:`describe` take as well.
     """
     if not reads_lazily(name):
         return load(name, data, **options)

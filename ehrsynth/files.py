@@ -37,8 +37,8 @@ FORMATS = ("parquet", "csv")
 # What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
 MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 
-# What a file can do that is not what its name says, or was cut short.
-UNREADABLE = OSError, EOFError, ValueError, zlib.error
+# What a file can do that is not what its name says, or was cut short, or asks for all memory.
+UNREADABLE = OSError, EOFError, ValueError, zlib.error, MemoryError
 NOT_UNZIPPED = OSError, EOFError, zlib.error, RuntimeError, zipfile.BadZipFile  # or with a password
 _ROOM, _TIMES = 2**28, 200  # bytes, and times its size, to which a file may unpack unasked
 _DOCUMENT = 2**26  # bytes of a JSON or YAML file
@@ -127,6 +127,18 @@ def check_room(what: object, packed: int, unpacked: int) -> None:
             f"{what} unpacks to more than {_TIMES} times its size and more than "
             f"{_ROOM // 2**20} MiB; no table of patients does, so it is not read."
         )
+
+
+def check_members(path: Path, members: Iterable[zipfile.ZipInfo]) -> None:
+    """Refuse a zip file when one of these members, or all of them, are many times larger.
+
+    Members can lie over each other, and what is packed by other means unpacks in one go.
+    """
+    for one in members:
+        check_room(f"{one.filename} in {path}", one.compress_size, one.file_size)
+        if one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile(f"{one.filename} is not packed by deflate")
+    check_room(path, path.stat().st_size, sum(one.file_size for one in members))
 
 
 def check_file(path: Path) -> Path:
@@ -293,7 +305,8 @@ def _unpacked(path: Path) -> Iterator[int]:
     if len(bits) != about.num_columns:  # some are lists
         bits = [64] * about.num_columns
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
-    length = sum(g.column(i).num_values * b for g in groups for i, b in enumerate(bits)) // 8
+    cells = ((b, g.num_rows, g.column(i).num_values) for g in groups for i, b in enumerate(bits))
+    length = sum(bit * max(numbers) for bit, *numbers in cells) // 8
     yield length
     texts = [f.name for f in schema if f.type in (pa.string(), pa.large_string(), pa.binary())]
     if texts:

@@ -82,16 +82,13 @@ def roll_up(phecodes: pd.Series, level: str = "phecode") -> pd.Series:
 def definitions(level: str = "leaf") -> pd.DataFrame:
     """Name, category and sex of every code. Chapter data-types, "From ICD codes to phecodes".
 
+    They are indexed by code: ``name``, ``category``, ``sex`` (the only one it occurs in, else "");
+    read-only, as they are kept for the next call.
+
     Parameters
     ----------
     level : {"phecode", "leaf", "category"}
         "leaf" lists every phecode of the table, whole ones too.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by code: ``name``, ``category``, ``sex`` (the only one it occurs in, else "");
-        read-only, as it is kept for the next call.
     """
     leaves = icd_table()[["phecode", "name", "category", "sex"]].drop_duplicates("phecode")
     leaves = leaves.set_index("phecode").sort_index().rename_axis("code")
@@ -113,18 +110,15 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     three characters (ICD-10-CM adds codes every year); :func:`unmapped` lists what is left out.
     Chapter data-types, "From ICD codes to phecodes".
 
+    Out come the other columns and ``phecode``, a row for each pair of diagnosis and phecode; the
+    index is that of `diagnoses`, repeated where a code has two phecodes.
+
     Parameters
     ----------
     diagnoses : DataFrame
         ``icd_code`` (text, one code a cell; 38.9 is read as 038.9), ``icd_version`` (9 or 10, or a
         text such as "ICD10CM") and anything else.
     level : {"phecode", "leaf", "category"}
-
-    Returns
-    -------
-    DataFrame
-        The other columns and ``phecode``, a row for each pair of diagnosis and phecode; the index
-        is that of `diagnoses`, repeated where a code has two phecodes.
     """
     numbers, _, leaves = _leaves(diagnoses)
     pairs = leaves.assign(phecode=roll_up(leaves["phecode"], level)).drop_duplicates()
@@ -138,14 +132,11 @@ def map_icd(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
 def unmapped(diagnoses: pd.DataFrame) -> pd.DataFrame:
     """What :func:`map_icd` leaves out. Chapter data-types, "From ICD codes to phecodes".
 
+    Each has ``icd_version``, ``icd_code`` and ``rows``, how many have it; the most frequent first.
+
     Parameters
     ----------
     diagnoses : DataFrame
-
-    Returns
-    -------
-    DataFrame
-        ``icd_version``, ``icd_code`` and ``rows``, how many have it; the most frequent first.
     """
     numbers, codes, leaves = _leaves(diagnoses)
     codes = codes.assign(rows=numbers.value_counts().reindex(codes.index).to_numpy())
@@ -160,19 +151,16 @@ def era_association(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataF
     then to one level. Patients with codes of both versions are left out.
     Chapter data-types, "Break it. What goes wrong: the era artefact".
 
+    The most telling first: ``mapping`` ("published" or "one level"), ``phecode``, ``name``,
+    ``icd9``, ``icd10`` (share of that version's patients), and ``phi``, the correlation of
+    having it with being coded in ICD-10.
+
     Parameters
     ----------
     diagnoses : DataFrame
         ``subject_id``, ``icd_code`` and ``icd_version``.
     level : {"phecode", "leaf", "category"}
         Of the second mapping.
-
-    Returns
-    -------
-    DataFrame
-        The most telling first: ``mapping`` ("published" or "one level"), ``phecode``, ``name``,
-        ``icd9``, ``icd10`` (share of that version's patients), and ``phi``, the correlation of
-        having it with being coded in ICD-10.
     """
     versions = _versions(diagnoses["icd_version"])
     rows = diagnoses[["subject_id", *_KEY]].assign(icd_version=versions, version=versions)
@@ -231,19 +219,16 @@ def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
     Mappings of the Centers for Medicare & Medicaid Services).
     Chapter data-types, "What is left: twins".
 
+    The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` and their
+    ``twins``, ``patients`` who have a code and not the phecode, ``icd9``, ``icd10`` (share of
+    the patients who have the phecode), ``mapped`` (the smaller share, were the codes mapped),
+    ``p`` (Fisher's test, times the number of rows) and ``beyond_chance`` (p below .05).
+
     Parameters
     ----------
     diagnoses : DataFrame
         ``subject_id``, ``icd_code`` and ``icd_version``.
     level : {"phecode", "leaf", "category"}
-
-    Returns
-    -------
-    DataFrame
-        The surest first: ``phecode``, ``name``, ``missed_by`` (9 or 10), its ``codes`` and their
-        ``twins``, ``patients`` who have a code and not the phecode, ``icd9``, ``icd10`` (share of
-        the patients who have the phecode), ``mapped`` (the smaller share, were the codes mapped),
-        ``p`` (Fisher's test, times the number of rows) and ``beyond_chance`` (p below .05).
     """
     row, people = diagnoses["subject_id"].factorize()
     numbers, codes, _ = _leaves(diagnoses)

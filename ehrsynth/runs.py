@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 
 from .errors import InputError, check_count
+from .files import temporary_folder
 from .model import EMRWGAN
 from .preprocessing.matrix import Encoded
 
@@ -41,7 +42,9 @@ def fit_runs(
     if n_jobs == 0:
         raise InputError("n_jobs is 0; use 1 or more, or -1 for one a core.")
     alone = min(joblib.effective_n_jobs(n_jobs), runs) == 1
-    return joblib.Parallel(n_jobs, verbose=10 if progress and not alone else 0)(
+    verbose = 10 if progress and not alone else 0
+    # In a folder of joblib's own others could see what the workers are handed.
+    return joblib.Parallel(n_jobs, verbose=verbose, temp_folder=str(temporary_folder()))(
         joblib.delayed(_fit)(
             clone(model).set_params(seed=seed), encoded, f"Run {run} of {runs}", progress and alone,
             None if checkpoint_dir is None else Path(checkpoint_dir) / str(run), os.getpid(),

@@ -1,6 +1,9 @@
 """Fixtures that every test module may use."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -46,6 +49,23 @@ def shared_data() -> Path:
             "mimic-iv-demo-2.2/ and diabetes130/"
         )
     return folder
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """Runs a command of ehrsynth in a process of its own (``forked.py``)."""
+    script = Path(__file__).with_name("forked.py")
+    environment = os.environ | {"EHRSYNTH_DATA_URL": "", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, env=environment) as server:  # fmt: skip
+
+        def run(*arguments):
+            server.stdin.write(json.dumps([str(a) for a in arguments]) + "\n")
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        yield run
+        server.stdin.close()
 
 
 def described(table: pd.DataFrame, outcome: str | None = None) -> pd.DataFrame:

@@ -9,13 +9,10 @@ import os
 import re
 import shutil
 import struct
-import subprocess
-import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -24,32 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hostile import SECRET, refused
 from safetensors.numpy import load_file, save_file
 from toy import saved_toy_model
 
 import ehrsynth as es
 from ehrsynth.rules import write_rules
 
-SECRET = "kept-in-the-house-4711"
 DEEP = "[" * 3_000 + "]" * 3_000
 OPEN = "[" * 100_000
-
-
-@pytest.fixture(scope="module")
-def ask():
-    """Run a command of ehrsynth in a process of its own."""
-    script = Path(__file__).with_name("forked.py")
-    environment = os.environ | {"EHRSYNTH_DATA_URL": "", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True, env=environment) as server:  # fmt: skip
-
-        def run(*arguments):
-            server.stdin.write(json.dumps([str(a) for a in arguments]) + "\n")
-            server.stdin.flush()
-            return json.loads(server.stdout.readline())
-
-        yield run
-        server.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +47,6 @@ def place(saved, tmp_path):
     table = pd.DataFrame({"died": rng.integers(0, 2, 60), "age": rng.integers(20, 90, 60)})
     table.to_csv(tmp_path / "good.csv", index=False)
     return tmp_path
-
-
-def refused(place, answer, silent=False):
-    """What a command may do with a hostile file."""
-    said = answer["said"]
-    assert answer["code"] == 2, answer
-    assert "Traceback" not in said and "OPENED" not in said and SECRET not in said, said
-    lines = [line for line in said.splitlines() if line.startswith(("Error:", "Usage:"))]
-    assert len(lines) == 1 and len(said) < 6_000, said
-    assert answer["seconds"] < 20 and answer["gb"] < 2, answer
-    for path in place.rglob("*"):
-        if path.is_file() and path.parts[-2] in ("out", "more") and path.stat().st_size < 10**7:
-            assert SECRET.encode() not in path.read_bytes()
-    return lines[0]
 
 
 # -- model folders -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from pathlib import Path
 
 import joblib
 import pytest
@@ -60,6 +61,19 @@ def test_the_first_run_is_the_model_trained_alone(encoded, one_by_one):
     alone = model.fit(encoded)
     torch.set_num_threads(before)
     assert same(one_by_one[0], alone)
+
+
+def test_what_workers_are_handed_lies_where_nobody_else_can_look(encoded, monkeypatch):
+    asked = {}
+
+    class Parallel(joblib.Parallel):
+        def __init__(self, *positional, **options):
+            asked.update(options)
+            super().__init__(*positional, **options)
+
+    monkeypatch.setattr(joblib, "Parallel", Parallel)
+    fit_runs(template(steps=1), encoded, runs=1)
+    assert Path(asked["temp_folder"]).stat().st_mode & 0o777 == 0o700
 
 
 def test_in_processes_of_their_own_they_are_the_same(encoded, one_by_one):

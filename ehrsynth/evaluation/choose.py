@@ -83,16 +83,13 @@ def chance_of_first(
     within its interval, which says what other patients would have given. Whoever has the highest
     score of a draw is first; who share it, share the place. Who gets no rank is never first.
 
+    They are by candidate, and sum to 1.
+
     Parameters
     ----------
     reports, use_case, weights : mapping or DataFrame, str, mapping of str to float
         As for :func:`rank`. With one report a candidate, only the patients are drawn again.
     draws, seed : int
-
-    Returns
-    -------
-    Series
-        By candidate, summing to 1.
     """
     frame = _long(reports)
     weights = _weights(frame, use_case, weights)
@@ -121,6 +118,8 @@ def sensitivity(
     """The score of each candidate while one family gets more and more of the total weight.
     Chapter choosing-and-releasing, "How much depends on the weights?".
 
+    Told are scores by the family's share of the weight (rows) and candidate.
+
     Parameters
     ----------
     reports, use_case : mapping or DataFrame, str
@@ -129,11 +128,6 @@ def sensitivity(
         Whose weight moves; inside and outside the family, weights keep their proportions.
     steps : int
         Shares of the weight that are tried, from 0 to 1.
-
-    Returns
-    -------
-    DataFrame
-        Scores by the family's share of the weight (rows) and candidate.
     """
     frame = _long(reports)
     base = pd.Series(_weights(frame, use_case, None))

@@ -45,6 +45,8 @@ def evaluate(
     """Compute every metric of a synthetic data set, each beside its best and worst reference.
     Chapter why-synthetic-data, "The whole book in a few lines".
 
+    A metric that cannot be computed has no value in the report but a reason.
+
     Parameters
     ----------
     train, holdout, synthetic : DataFrame
@@ -58,11 +60,6 @@ def evaluate(
         How many patients the slow metrics look at.
     facts : dict, optional
         Known figures of the source and its license, shown in the report.
-
-    Returns
-    -------
-    Report
-        A metric that cannot be computed has no value but a reason.
     """
     candidates = {"synthetic": synthetic}
     return compare(train, holdout, candidates, schema, seed, progress, profile, facts)["synthetic"]
@@ -79,16 +76,13 @@ def compare(
     Candidates of one size and the same columns share the references, so that a further one costs
     about a third of the first.
 
+    The reports come by the candidate's name; :func:`rank` takes them.
+
     Parameters
     ----------
     train, holdout, candidates : DataFrame, and mapping of str to DataFrame
     schema, seed, progress, profile, facts, rules : optional
         As for :func:`evaluate`; a run's rules, which switch relations off and add formulas.
-
-    Returns
-    -------
-    dict of str to Report
-        By the candidate's name; :func:`rank` takes it.
     """
     _check_arguments(candidates, seed, profile)
     reports: dict[str, Report] = {}

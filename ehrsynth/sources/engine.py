@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import InputError, check_choice
-from ..files import temporary_folder
+from ..files import check_packed, temporary_folder
 from ..phecode import Coded
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _BATCH = 500_000  # rows that come back from the engine at a time
 # -- engines ---------------------------------------------------------------------------
 
 
-def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = None):
+def connect(
+    engine: str = "duckdb", memory: str = MEMORY, threads: int | None = None
+) -> "ibis.BaseBackend":
     """Start an engine.
 
     Parameters
@@ -45,10 +47,6 @@ def connect(engine: str = "duckdb", memory: str = MEMORY, threads: int | None = 
         What DuckDB may hold, e.g. "2GB"; the rest goes to a temporary folder of the connection's.
     threads : int, optional
         By default all of the machine's.
-
-    Returns
-    -------
-    ibis backend
     """
     import ibis
 
@@ -102,6 +100,7 @@ def read_file(con, path: Path, rows: bool = False, tabs: bool = False) -> Table:
 
     Of a CSV every column is text, "" is NULL. With `tabs` (DuckDB only) nothing is quoted.
     """
+    check_packed(path)
     text = str(path)
     parquet = text.lower().endswith(".parquet")
     if con.name == "duckdb":

@@ -5,11 +5,14 @@ import os
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from functools import cache
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urljoin
 
 from ..errors import InputError
-from ..files import NOT_UNZIPPED, atomic_path, read_json, sha256, temporary_folder
+from ..files import NOT_UNZIPPED, atomic_path, check_members, read_json, sha256, temporary_folder
 from ..progress import at_work
 
 log = logging.getLogger(__name__)
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 URL_VARIABLE = "EHRSYNTH_DATA_URL"  # takes the place of the registry's address (a mirror)
 FOLDER_VARIABLE = "EHRSYNTH_DATA_DIR"  # where data sets are kept, instead of the user's cache
 _PATIENCE, _LEAST = 15, 1_000  # in so many seconds that many bytes have to come
+_ADDRESSES = 6  # are asked at most, each where the one before leads
 
 
 @cache
@@ -96,18 +100,12 @@ def fetch(
 
 def _download(name: str, address: str, path: Path, most: int, progress: bool) -> None:
     """Save what an address answers, as long as it comes, and is no longer than it may be."""
-    import requests
-
     ended: list[Exception | None] = []
 
     def work() -> None:
         try:
-            # As they are published: the checksums are those of what is packed.
-            how = {"Accept-Encoding": "identity"}
-            answer = requests.get(address, timeout=_PATIENCE, headers=how, stream=True)
-            with answer, open(path, "wb", 0) as file:
-                answer.raise_for_status()
-                for part in answer.iter_content(2**10):
+            with open(path, "wb", 0) as file:
+                for part in _parts(name, address):
                     file.write(part)
                     if file.tell() > most:
                         raise InputError(
@@ -127,22 +125,50 @@ def _download(name: str, address: str, path: Path, most: int, progress: bool) ->
             if time.monotonic() - since > _PATIENCE:
                 size, since = path.stat().st_size, time.monotonic()
                 if size - before < _LEAST:
-                    ended.append(requests.ConnectionError("it comes too slowly"))
+                    ended.append(_unreachable(name, address))
                 before = size
-    error = ended[0]
-    if isinstance(error, requests.HTTPError):
-        answer = str(error).partition(" for url")[0]
+    if ended[0]:
+        raise ended[0]
+
+
+def _parts(name: str, address: str) -> Iterator[bytearray]:
+    """What an address answers, as it is sent, in the memory of one part.
+
+    Left to themselves, requests keeps all that comes with a redirect and unpacks what is said to be
+    packed, and urllib3 reads the line before a chunk, or a chunk of -1 bytes, to no end.
+    """
+    import requests
+
+    asked, how = address, {"Accept-Encoding": "identity"}  # the checksums are of what is packed
+    try:
+        with requests.Session() as session:
+            session.get_redirect_target = lambda _: None  # type: ignore[assignment,method-assign]
+            for _ in range(_ADDRESSES):
+                answer = session.get(asked, timeout=_PATIENCE, headers=how, stream=True)
+                asked = urljoin(asked, answer.headers.get("Location", ""))
+                if not answer.is_redirect:
+                    break
+            answer.raise_for_status()
+            sent, buffer = answer.raw._original_response, bytearray(2**10)
+            while count := sent.readinto(buffer):
+                yield buffer[:count]
+            if sent.length or answer.is_redirect:
+                raise requests.ConnectionError("it ends too soon, or leads on and on")
+    except requests.HTTPError as error:
+        said = str(error).partition(" for url")[0][:200]
         raise InputError(
-            f"{address} answers {answer}; the address may have changed, so download it by hand and "
+            f"{address} answers {said}; the address may have changed, so download it by hand and "
             "give the folder with --data."
         ) from error
-    if isinstance(error, requests.RequestException):
-        raise InputError(
-            f"Cannot download {address} (no connection?); go online and run 'ehrsynth fetch "
-            f"{name}' again, what is there is kept."
-        ) from error
-    if error is not None:
-        raise error
+    except (OSError, ValueError, HTTPException) as error:
+        raise _unreachable(name, address) from error
+
+
+def _unreachable(name: str, address: str) -> InputError:
+    return InputError(
+        f"Cannot download {address} (no connection?); go online and run 'ehrsynth fetch "
+        f"{name}' again, what is there is kept."
+    )
 
 
 def _unpack(
@@ -152,13 +178,14 @@ def _unpack(
     try:
         with zipfile.ZipFile(archive) as packed:
             members = {Path(member.filename).name: member for member in packed.infolist()}
+            check_members(archive, [members[file] for file in hashes if file in members])
             for file, known in hashes.items():
                 if file not in members:
                     raise InputError(f"{file} is not in {where}; the publisher changed it.")
                 if members[file].file_size > sizes[file]:
                     raise _wrong(f"{file} in {where}")
-                with atomic_path(folder / file) as temporary:
-                    temporary.write_bytes(packed.read(members[file]))
+                with atomic_path(folder / file) as temporary, packed.open(members[file]) as member:
+                    temporary.write_bytes(member.read(sizes[file]))  # whatever else is in it
                     if not _right(temporary, known):
                         raise _wrong(f"{file} in {where}")
     except NOT_UNZIPPED as error:

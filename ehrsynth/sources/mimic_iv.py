@@ -53,6 +53,9 @@ def load(data: str | Path, include: tuple[str, ...] = ()) -> dict[str, pd.DataFr
 def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bool = False) -> dict:
     """Read the hospital tables in an engine that reads and checks each file once.
 
+    They are those of :mod:`ehrsynth.sources.tables`; the measurements have ``row`` too, their place
+    in the file. The DataFrame ``quality`` says what could not be used, and what became of it.
+
     Parameters
     ----------
     data : str or Path
@@ -64,12 +67,6 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = (), progress: bo
         Further tables of what happened: ICD procedure codes, drugs as they were written, results
         out of the laboratory's range.
     progress : bool
-
-    Returns
-    -------
-    dict of str to Table
-        Those of :mod:`ehrsynth.sources.tables`; the measurements have ``row`` too, their place in
-        the file. The DataFrame ``quality`` says what could not be used, and what became of it.
     """
     con = engine.connect() if con is None else con
     files = [(name, find_file(data, name)) for name in _needed(include)]

@@ -46,6 +46,10 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str,
     Admissions are inpatient stays if at least half of the people with a condition have one, else
     visits of every kind if as many have one, else the days with a condition.
 
+    They are those of :func:`ehrsynth.sources.mimic_iv.scan` (``diagnoses`` with their ``time``),
+    ``concepts(subject_id, time, code, label)`` with the conditions that have no ICD code, and those
+    of `include`, of the same form.
+
     Parameters
     ----------
     data : str or Path
@@ -56,13 +60,6 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str,
         A DuckDB of :func:`ehrsynth.sources.engine.connect`; by default one of its own.
     include : tuple of {"procedures", "medications", "labs"}
         Further tables of what happened, by standard concept.
-
-    Returns
-    -------
-    dict of str to Table
-        The tables of :func:`ehrsynth.sources.mimic_iv.scan` (``diagnoses`` with their ``time``),
-        ``concepts(subject_id, time, code, label)`` with the conditions that have no ICD code, and
-        those of `include`, of the same form.
     """
     check_included(include)
     con = engine.connect() if con is None else con

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import NOT_UNZIPPED, TABLE_SUFFIXES, check_room, reason, temporary_folder
+from ..files import NOT_UNZIPPED, TABLE_SUFFIXES, check_members, reason, temporary_folder
 from . import cells, engine
 from .engine import Table
 from .quality import Finding
@@ -86,12 +86,11 @@ def _unzipped(con, path: Path, names: list[str]) -> Path:
     weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
     try:
         with zipfile.ZipFile(path) as zipped:
-            for about in zipped.infolist():
-                # Apple's archiver adds a hidden twin of every file.
-                if _table_of(about.filename) in names and "__MACOSX" not in about.filename:
-                    label = f"{about.filename} in {path}"
-                    check_room(label, about.compress_size, about.file_size)
-                    zipped.extract(about, folder)
+            # Apple's archiver adds a hidden twin of every file.
+            tables = [about for about in zipped.infolist() if "__MACOSX" not in about.filename
+                      and _table_of(about.filename) in names]  # fmt: skip
+            check_members(path, tables)
+            zipped.extractall(folder, tables)
     except NOT_UNZIPPED as error:
         raise InputError(f"{path} cannot be unpacked ({reason(error)}); pack it anew.") from error
     return folder

@@ -159,6 +159,10 @@ def load(
 ) -> dict[str, Any]:  # fmt: skip
     """Read a flat table and work out what its columns are.
 
+    ``table``, with its schema attached; ``columns``: for each column of the file what it was
+    taken for (column, kind, role, values, missing (%), notes); ``file``: how it is written; and
+    ``form``: the same, as :func:`ehrsynth.sources.flat.form.write` needs it.
+
     Parameters
     ----------
     data : str, Path or DataFrame
@@ -172,13 +176,6 @@ def load(
         is never learned; it becomes the index, and :func:`ehrsynth.split` keeps its rows together.
     positive : str, optional
         Which of the outcome's two values counts as 1, where no word or order says so.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        ``table``, with its schema attached; ``columns``: for each column of the file what it was
-        taken for (column, kind, role, values, missing (%), notes); ``file``: how it is written; and
-        ``form``: the same, as :func:`ehrsynth.sources.flat.form.write` needs it.
     """
     outcome = outcome if columns else _needed(outcome)  # a columns file may name the event
     sheet = open_sheet(data, outcome, columns, patient_id, positive)
