@@ -9,9 +9,7 @@ import os
 import re
 import shutil
 import struct
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
 import duckdb
@@ -416,32 +414,6 @@ def test_a_model_whose_package_names_other_files(place, ask):
     names = {"model/../secret.csv": "00", "model/gan.json": "00"}
     (place / "manifest.json").write_text(json.dumps({"files": names}))
     refused(place, ask("generate", "--model", place / "model", "--n", 5, "--out", place / "more"))
-
-
-# -- web servers -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def serve(monkeypatch):
-    servers = []
-
-    def start(answer):
-        class Handler(BaseHTTPRequestHandler):
-            do_GET = answer
-
-            def log_message(self, *args):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def test_there_are_as_many_as_promised():

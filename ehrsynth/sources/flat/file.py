@@ -26,9 +26,7 @@ import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
 from ...errors import InputError
-from ...files import (
-    UNREADABLE, check_file, check_packed, read_table, reason, suffix_of, unescape, unescaped,
-)  # fmt: skip
+from ...files import check_file, check_packed, read_table, reason, suffix_of, unescape, unescaped
 from ...kinds import category_text
 from .columns_file import FILE
 from .decimals import sign_of_file
@@ -155,7 +153,7 @@ def _read_parquet(path: Path) -> Raw:
         table = pq.read_table(path)
         meta = table.schema.pandas_metadata or {}
         told = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
-    except (*UNREADABLE, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path} cannot be read as .parquet: {reason(error)}.") from error
     index = [name for name in meta.get("index_columns", []) if isinstance(name, str)]
     table = table.drop_columns([name for name in index if name in table.column_names])
