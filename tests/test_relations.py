@@ -68,6 +68,21 @@ def test_every_kind_of_relation_is_found_without_being_told_and_nothing_else():
         rule.check(Schema.of(table))
 
 
+def test_what_is_computed_is_the_finer_one_for_its_size_whatever_its_decimals():
+    """A clearance of 100.3 ml/min is finer than a creatinine of 1.03 mg/dL, which is measured."""
+    rng = np.random.default_rng(5)
+    creatinine, urine = (
+        rng.lognormal(0, 0.45, 2000).round(2),
+        rng.lognormal(4.4, 0.4, 2000).round(1),
+    )
+    volume = rng.normal(1500, 400, 2000).clip(300).round()
+    clearance = (urine * volume / (creatinine * 1440)).round(1)
+    table = pd.DataFrame({"died": np.arange(2000) % 2, "creatinine": creatinine, "urine": urine,
+                          "volume": volume, "clearance": clearance})  # fmt: skip
+    (found,) = [one.rule for one in relations(described(table, "died"))]
+    assert found.column == "clearance"
+
+
 def test_what_some_patients_break_is_no_relation():
     table, rows = clinic(), np.arange(30)
     table.loc[rows, "w"] += 3

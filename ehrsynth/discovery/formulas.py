@@ -116,10 +116,10 @@ def _fitted(
     kept = max(1 - by_chance / n, 1 / n)  # of shuffled patients; five constants may fit themselves
     if kept > 0.5 or (n - 5 - wrong) * np.log(kept) > np.log(CHANCE / _SEARCHED):
         return None
-    # What is computed rather than measured: exact, with more decimals, a sum and no difference.
-    as_measured = 9 if column.kind == "continuous" else 0  # a score's numbers are whole
-    decimals = as_measured if column.decimals is None else column.decimals
-    good = (column.role != "demographic", exact >= 1 - _SLIPS, decimals, "-" not in rule.equals,
+    # Computed, not measured: exact, of finer steps (in a product for its size), no difference.
+    step = own if column.kind == "continuous" else 0.5  # a score's numbers are whole
+    fine = -step / np.median(np.abs(rows[target])) if product else -step
+    good = (column.role != "demographic", exact >= 1 - _SLIPS, fine, "-" not in rule.equals,
             -len(rule.equals), list(table).index(target))  # fmt: skip
     return good, Found(rule, float(by_chance))
 
@@ -170,7 +170,9 @@ def _styled(number: float, most: int, digits: int) -> str:
     if not (most or digits):
         years = number * _YEAR
         return f"{years:.0f} / {_YEAR}" if 0.98 < abs(years) < 1.02 else _styled(number, 1, 0)
-    near = Fraction(number).limit_denominator(most) if most else Fraction(f"{number:.{digits}g}")
+    up = -1 if 0 < abs(number) < 1 else 1  # 1 / 1440 is as plain as 1440
+    near = Fraction(f"{number:.{digits}g}") if digits else Fraction(number**up)
+    near = near.limit_denominator(most) ** up if most else near
     value = float(near)
     if most and len(repr(value)) > 6 and near.denominator > 1:
         return f"{near.numerator} / {near.denominator}"

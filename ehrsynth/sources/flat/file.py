@@ -179,9 +179,7 @@ def _known(values: pd.Series) -> pd.Series:
     """A column of which Arrow knows the type: texts where it is of several, or of intervals."""
     dtype = values.dtype
     if getattr(dtype, "kind", "") == "c" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
-        raise InputError(
-            f"Column {values.name!r} is of the type {dtype}; give numbers, dates or texts."
-        )
+        raise InputError(f"{values.name!r} is of the type {dtype}; give numbers, dates or texts.")
     if isinstance(dtype, pd.SparseDtype):
         return values.sparse.to_dense()
     if isinstance(getattr(dtype, "categories", None), pd.IntervalIndex):
