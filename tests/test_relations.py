@@ -83,6 +83,18 @@ def test_what_is_computed_is_the_finer_one_for_its_size_whatever_its_decimals():
     assert found.column == "clearance"
 
 
+def test_minutes_between_two_times_follow_though_they_are_little_beside_a_year():
+    rng = np.random.default_rng(6)
+    arrival = (np.round(rng.uniform(0, 365 * 1440, 2000)) / 1440).round(6)
+    wait = rng.gamma(2, 30, 2000).round()
+    table = pd.DataFrame({"died": np.arange(2000) % 2, "arrival": arrival, "wait": wait,
+                          "seen": (arrival + wait / 1440).round(6),
+                          "weight": rng.normal(75, 14, 2000).round(1)})  # fmt: skip
+    (found,) = [one.rule for one in relations(described(table, "died"))
+                if isinstance(one.rule, Formula)]  # fmt: skip
+    assert sorted(found.columns) == ["arrival", "seen", "wait"]
+
+
 def test_what_some_patients_break_is_no_relation():
     table, rows = clinic(), np.arange(30)
     table.loc[rows, "w"] += 3

@@ -27,9 +27,8 @@ _SEARCHED = 1e9  # formulas that could have been tried, for the correction
 
 def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
     """One formula for each column that follows from others, none in a circle."""
-    given = (schema.outcome, schema.sex)
     several = [c.name for c in schema.columns if has_numbers(c) and table[c.name].nunique() > 2]
-    names = [n for n in several if "`" not in n and n not in given]  # which a formula can name
+    names = [n for n in several if "`" not in n and n not in (schema.outcome, schema.sex)]
     table = pd.DataFrame({name: numbers(table[name]) for name in names}, index=table.index)
     accepted: dict[str, Found] = {}
     parts: dict[str, set[str]] = {}
@@ -86,8 +85,10 @@ def _bound(x: np.ndarray, half: np.ndarray, size: int) -> Iterator[np.ndarray]:
         rows = (rows - rows.sum(axis=1, keepdims=True) / n[:, :, None]) * there
         scatter, weights = np.linalg.eigh(np.swapaxes(rows, 1, 2) @ rows / n[:, :, None])
         least = np.abs(weights[:, :, 0])
-        good = scatter[:, 0] <= (least * step[part]).sum(axis=1) ** 2
-        yield from usable[part[good & (n[:, 0] >= _FEWEST) & (least > 1e-3).all(axis=1)]]
+        slack = (least * step[part]).sum(axis=1, keepdims=True)
+        # Who belongs to it adds more than rounding, be it little, as minutes between two dates do.
+        real = (least > np.minimum(1e-3, 3 * slack)).all(axis=1)
+        yield from usable[part[real & (scatter[:, 0] <= slack[:, 0] ** 2) & (n[:, 0] >= _FEWEST)]]
 
 
 def _fitted(

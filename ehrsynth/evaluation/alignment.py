@@ -151,8 +151,8 @@ def _of_train(real: pd.Series, made: pd.Series) -> float | None:
 
 def _counts_rows(values: pd.Series) -> bool:
     """Whether these are the numbers of the rows, from 0 or 1 on, which are nobody's."""
-    texts = values.map(category_text).tolist() if values.is_unique else None
-    return any(texts == [str(i + first) for i in range(len(values))] for first in (0, 1))
+    texts = values.map(category_text).tolist() if values.is_unique else []
+    return any(texts == [str(i + first) for i in range(len(texts))] for first in (0, 1) if texts)
 
 
 def _without(raws: dict[str, Raw], names: list[str]) -> dict[str, Raw]:
