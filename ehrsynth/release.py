@@ -211,7 +211,7 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
 
 
 def _differences(folder: Path, unfinished: bool) -> list[str]:
-    known, wrong, is_run = _known(folder), [], not (folder / MANIFEST).is_file()
+    known, wrong, is_run = _known(folder), [], (folder / RUN_FILE).is_file()
     if is_run:
         run = RunFolder(folder)
         told = [stage for stage in STAGES if unfinished or stage in run.noted("finished")]
@@ -226,10 +226,10 @@ def _differences(folder: Path, unfinished: bool) -> list[str]:
 
 def _known(folder: Path) -> dict[str, str]:
     """The hash of each file, as the manifest of a package or a run has it."""
-    if (folder / MANIFEST).is_file():
-        parts = [read_json(folder / MANIFEST)]
-    elif (folder / RUN_FILE).is_file():
+    if (folder / RUN_FILE).is_file():  # whatever else was put there
         parts = list(RunFolder(folder).content()["finished"].values())
+    elif (folder / MANIFEST).is_file():
+        parts = [read_json(folder / MANIFEST)]
     else:
         raise InputError(f"{folder} has no {MANIFEST} and no {RUN_FILE}; give a package or a run.")
     known: dict[str, str] = {}

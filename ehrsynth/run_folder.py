@@ -86,10 +86,11 @@ class RunFolder:
 
         Git is to overlook a new folder that is `private`: real patients will lie in it.
         """
-        if links := sorted(p.name for p in self.path.rglob("*") if p.is_symlink()):
+        lock, below = self.path / ".lock", self.path.rglob("*")
+        if odd := sorted(p.name for p in below if p.is_symlink() or p == lock and p.is_dir()):
             raise InputError(
-                f"{self.path} holds links to elsewhere ({some(links, 4)}); nothing in it was "
-                "touched: choose another folder, or put the files themselves there."
+                f"{self.path} holds links to elsewhere, or a folder in a file's place "
+                f"({some(odd, 4)}); nothing in it was touched: choose another folder."
             )
         if (self.path / FILE).exists():
             content = self.content()
@@ -142,8 +143,7 @@ class RunFolder:
 
     def faults(self) -> list[str]:
         """Which stages are not finished, or not as they were left, and why."""
-        why = {stage: self.stale(stage) for stage in STAGES}
-        return [f"{stage} {said}" for stage, said in why.items() if said]
+        return [f"{stage} {why}" for stage in STAGES if (why := self.stale(stage))]
 
     def other_inputs(self, now: dict[str, str]) -> str:
         """Which inputs the run was not made of; where none is there any more, it stands."""

@@ -22,7 +22,7 @@ from ehrsynth.errors import InputError
 from ehrsynth.evaluation.report import Report
 from ehrsynth.files import sha256
 from ehrsynth.profiles import PROFILES, Profile
-from ehrsynth.release import problems, release
+from ehrsynth.release import check_beside, problems, release
 from ehrsynth.schema import Schema
 
 FILES = (
@@ -326,6 +326,15 @@ def test_what_happened_to_a_run_is_noticed(place, finished, state):
     assert any(map(job._stale, job.files.stages)) == (state not in LEFT_OVER)
 
 
+def test_a_manifest_that_was_put_into_a_run_hides_nothing(place):
+    """A package's, say, which names other files: the run's own is what counts."""
+    (place / "run" / "manifest.json").write_text('{"files": {}}')
+    assert problems(place / "run") == ["manifest.json is not in it"]
+    flipped(place / "run" / "model" / "gan.safetensors", None)
+    with pytest.raises(InputError, match=r"model/gan\.safetensors"):
+        check_beside(place / "run" / "model")
+
+
 def test_what_is_made_again_is_not_written_through_a_hard_link(place, finished):
     state = "a hard link to the metrics of another run"
     OTHER[state](place, finished)
@@ -404,6 +413,9 @@ REFUSED = {
     "a link to the same folder": lambda run, _: link(run.parent, "model"),
     "a link as a lock": lambda run, _: (
         (run / ".lock").unlink(missing_ok=True), (run / ".lock").symlink_to(run.parent / "mine")
+    ),
+    "a folder as a lock": lambda run, _: (
+        (run / ".lock").unlink(missing_ok=True), (run / ".lock").mkdir()
     ),
     "a person's own files": lambda run, _: (
         shutil.rmtree(run), run.mkdir(), (run / "train.parquet").write_text("mine")
