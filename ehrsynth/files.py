@@ -194,7 +194,9 @@ def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     try:
         if check_file(path).stat().st_size > _DOCUMENT:
             raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
-        return parse(path.read_text(encoding="utf-8"))
+        found = parse(path.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False, skipkeys=True, default=str).encode()  # can be said
+        return found
     except InputError:
         raise
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:  # or it is not UTF-8
@@ -260,14 +262,12 @@ def write_blocks(blocks: Iterable[pd.DataFrame], path: str | Path) -> None:
     """
     with atomic_path(path) as temporary, _zipped(temporary, level=4) as zipped:
         for number, block in enumerate(blocks):
-            first = number == 0
-            block.to_csv(zipped, index=False, header=first, mode="wb", float_format="%.15g")
+            block.to_csv(zipped, index=False, header=number == 0, mode="wb", float_format="%.15g")
 
 
 def read_table(path: str | Path, **csv_options) -> pd.DataFrame:
     """Read a Parquet or CSV table, by the ending of `path`."""
-    path = Path(path)
-    suffix = suffix_of(path)
+    path, suffix = Path(path), suffix_of(path)
     check_packed(check_file(path))
     try:
         if suffix == ".parquet":

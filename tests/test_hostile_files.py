@@ -308,6 +308,8 @@ DOCUMENTS = {
     "a document 3,000 deep": ("x.yaml", DEEP),
     "one that never closes": ("x.json", OPEN),
     "one that calls Python": ("x.yaml", "a: !!python/object/apply:os.system ['echo x > out']\n"),
+    "half a letter": ("x.yaml", 'age: {label: "\\ud800"}\n'),
+    "5,000 digits to the base 16": ("x.yaml", "age: {bounds: [0, 0x" + "f" * 5000 + "]}"),
     "a number of 5,000 digits": ("x.yaml", "age: {bounds: [0, " + "9" * 5000 + "]}"),
     "bounds that are no numbers": ("x.yaml", "age: {bounds: [.nan, .inf]}\nsteps: .nan\n"),
     "a document that is none": ("x.yaml", "\0\1\2"),
