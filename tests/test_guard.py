@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,6 +100,8 @@ CARRIERS = {
     # other ways to write it
     "entity.html": lambda i: "".join(f"&#{ord(c)};" for c in str(i)).encode(),
     "grouped.md": lambda i: f"patient {i:,} died".encode(),
+    "dots.md": lambda i: f"Patient {i:,} starb".replace(",", ".").encode(),
+    "unseen.md": lambda i: f"of {str(i)[:3]}\u200b{str(i)[3:6]}\xad{str(i)[6:]}".encode(),
     "power.csv": lambda i: f"{i:.7e},50\n".encode(),
     "path.md": lambda i: f"files/p{str(i)[:2]}/p{i}/s1.dat".encode(),
     "encoded.json": lambda i: json.dumps({"a": encoded(f"subject_id\n{i}\n{i}\n")}).encode(),
@@ -120,6 +123,10 @@ CARRIERS = {
     "image.ipynb": lambda i: notebook(shown(encoded(f"PNG tEXt{'x' * 40} {i} \n"), "image/png")),
     "svg.ipynb": lambda i: notebook(shown(f"<svg><text>{i}</text></svg>", "image/svg+xml")),
     "json.ipynb": lambda i: notebook(shown({"rows": [{"subject_id": i}]}, "application/json")),
+    "plotly.ipynb": lambda i: notebook(shown(
+        {"x": {"dtype": "i4", "bdata": encoded(np.array([i, 5] * 9, "i4").tobytes())}},
+        "application/vnd.plotly.v1+json",
+    )),
     "attached.ipynb": lambda i: attached(encoded(f"subject_id\n{i}\n" * 5)),
     "widget.ipynb": lambda i: widget({"value": i}),
     "meta.ipynb": lambda i: widget(f"about {i}"),
@@ -144,6 +151,13 @@ PRODUCTS = {
     "p.csv": lambda: "a,b\n", "data/p.csv": lambda: "a,b\n", "p.csv.gz": lambda: "",
     "book/picture.jpg": lambda: "x", "book/p.feather": lambda: "x", "p.unknown": lambda: "x",
 }  # fmt: skip
+
+
+def far_date():
+    """A Parquet file with a day that Python's calendar does not reach."""
+    file = BytesIO()
+    pq.write_table(pa.table({"x": pa.array([10**7], pa.int32()).cast(pa.date32())}), file)
+    return file.getvalue()
 
 
 def encoded(text):
@@ -254,6 +268,7 @@ def test_patients_of_the_simulated_hospital_pass_and_one_more_does_not(demo):
     [("p.csv.gz", b"no gzip"), ("p.parquet", b"PAR1"), ("p.ipynb", b"{"), ("p.zip", b"PK\3\4"),
      ("p.md", "1, 2".encode("utf-16-le")), ("p.txt", "1, 2".encode("utf-32")),
      ("p.py", bz2.compress(b"1, 2")), ("p.txt", pickle.dumps([1])), ("p.md", b"\x93NUMPY\x01\0"),
+     ("p.parquet", far_date()),
      ("p.ipynb", b"[" * 100_000), ("bomb.md", gzip.compress(bytes(2**29)))],
 )  # fmt: skip
 def test_what_cannot_be_looked_into_is_refused(name, content):

@@ -26,6 +26,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -81,7 +82,7 @@ _IDENTIFIER = re.compile(
 )
 # First what is quick to find, then what is around it.
 _EIGHT = re.compile(r"[123]\d{7}")
-_GROUPED = re.compile(r"[123]\d[,\xa0\u202f'_]\d{3}[,\xa0\u202f'_]\d{3}(?![\w,.]\d|\d)")
+_GROUPED = re.compile(r"[123]\d([,.\xa0\u202f'_])\d{3}\1\d{3}(?![\w,.]\d|\d)")
 _POWER = re.compile(r"([123]\.\d{5,7})[eE]\+?0?7(?!\d)")
 _HEX = re.compile(r"\b0[xX]([0-9a-fA-F]{6,7})\b")
 _ESCAPED = re.compile(r"(?:\\u00|%)(3\d)")  # a digit, as JSON and addresses may write it
@@ -152,7 +153,8 @@ def _of_text(text: str) -> set[int]:
         text = html.unescape(text)
     if "\\u003" in text or "%3" in text:
         text = _ESCAPED.sub(lambda digit: chr(int(digit[1], 16)), text)
-    if not text.isascii():  # digits of other alphabets, and wide ones
+    if not text.isascii():  # digits of other alphabets, wide ones, and what nobody sees between
+        text = re.sub("[\xad\u200b-\u200d\u2060\ufeff]", "", text)
         text = re.sub(r"(?![0-9])\d", lambda digit: str(unicodedata.digit(digit[0])), text)
     found = _written_alone(text)
     for grouped in _GROUPED.finditer(text):
@@ -203,6 +205,8 @@ def _of_encoded(text: str) -> set[int]:
 def _strings(value: object) -> Iterator[str]:
     """Every text and number of a notebook but the cells' own names."""
     if isinstance(value, dict):
+        if {"bdata", "dtype"} <= value.keys():  # numbers of a plotly figure
+            yield from _numbers(value)
         cell = "cell_type" in value  # whose id may happen to be eight digits
         for key, inner in value.items():
             if not (cell and key == "id"):
@@ -216,6 +220,16 @@ def _strings(value: object) -> Iterator[str]:
                 yield from _strings(inner)
     else:
         yield str(value)
+
+
+def _numbers(array: dict) -> Iterator[str]:
+    """What a plotly figure holds as the bytes of an array, by its type such as i4 or f8."""
+    import numpy as np
+
+    with suppress(TypeError, ValueError):  # then it is something else
+        raw = base64.b64decode(array["bdata"])
+        numbers = np.frombuffer(raw, array["dtype"])
+        yield " ".join(f"{one:.0f}" for one in numbers if one % 1 == 0)
 
 
 def _of_parquet(content: bytes) -> set[int]:
@@ -276,7 +290,10 @@ def complaint(name: str, content: bytes) -> str:
         found = identifiers(name, content)
         if name.endswith(".ipynb") and (used := _made_from(content)):
             return f"{name} holds output made from {used}, which must not be published; clear it."
-    except (OSError, ValueError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError, ValueError, ArithmeticError, NotImplementedError, EOFError, RecursionError,
+        zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"{name} cannot be looked into for patients ({reason}); leave it out or repair it."
     found -= PUBLIC | shown()
