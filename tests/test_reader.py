@@ -436,6 +436,34 @@ def test_icd_codes_are_codes(patients, tmp_path):
         read(as_csv(two, tmp_path / "p.csv"))
 
 
+@pytest.mark.parametrize("name", ["ICD-9 Code", "Primary Diagnosis", "Hauptdiagnose", "DGNS_CD"])
+@pytest.mark.parametrize("as_levels", [False, True])
+def test_icd_numbers_are_known_by_any_spelling_of_the_name(patients, name, as_levels):
+    codes = np.array([410.71, 428.0, 250.0, 38.9, 8.45])[np.arange(N) % 5]
+    with pytest.raises(InputError, match=f"{name}' holds ICD codes as numbers"):
+        read(patients.assign(**{name: pd.Categorical(codes) if as_levels else codes}))
+
+
+@pytest.mark.parametrize("name", ["age_at_diagnosis", "days_to_diagnosis", "n_diagnoses"])
+def test_what_is_counted_about_a_diagnosis_is_a_number(patients, tmp_path, name):
+    table = patients.assign(**{name: 20 + np.arange(N) % 50})
+    assert read(as_csv(table, tmp_path / "p.csv"))[1][name].kind == "continuous"
+
+
+def test_codes_that_look_like_powers_of_ten_are_codes(patients, tmp_path):
+    codes = np.array(["1E50", "1E51", "2E10", "5E03"])  # ICD-11
+    table = patients.assign(reason=codes[np.arange(N) % 4], load=["1.5E+05", "2.0E+04"] * (N // 2))
+    for data in (as_csv(table, tmp_path / "p.csv"), table):
+        assert set(read(data)[1]["reason"].categories) == set(codes)
+    assert set(read(tmp_path / "p.csv")[1]["load"].categories) == {"20000", "150000"}
+
+
+def test_numbers_beyond_what_can_be_measured_are_no_categories(patients, tmp_path):
+    values = np.where(np.arange(N) % 3 == 0, "<0.3", (0.3 + np.arange(N) / 100).astype(str))
+    with pytest.raises(InputError, match="'troponin' should hold numbers but has '<0.3' in row 1"):
+        read(as_csv(patients.assign(troponin=values), tmp_path / "p.csv"))
+
+
 def test_all_that_is_wrong_is_said_at_once(patients, tmp_path):
     table = patients.assign(
         stay_id=[f"S{i:05d}" for i in range(N)],
@@ -510,8 +538,12 @@ def test_several_rows_a_patient_are_refused_or_split_together(patients, tmp_path
 
 
 @pytest.mark.parametrize(
-    "name", ["USUBJID", "subjid", "pt_no", "ParticipantIdentifier", "client id", "Patientennr"]
-)
+    "name",
+    [
+        "USUBJID", "subjid", "pt_no", "ParticipantIdentifier", "client id", "Patientennr",
+        "Pat.-Nr.", "Patient #", "MRN#", "id_paziente", "患者ID",
+    ],
+)  # fmt: skip
 def test_a_number_that_is_called_a_patients_is_one_whatever_else_repeats(patients, name):
     with pytest.raises(InputError, match="several rows a patient"):  # though the sexes differ
         read(patients.assign(**{name: 10_000 + 7 * (np.arange(N) // 3)}))

@@ -15,6 +15,7 @@ from .words import WORDS
 
 FEW = 8  # whole numbers of few values are codes or grades: each value is a category of its own
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
+_LIMIT = r"[<>≤≥]=?\s*\d[\d.,]*"  # of what can be measured, such as "<0.3"
 _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
 _AGE, _SENTINEL = re.compile(WORDS["age"]), re.compile(WORDS["sentinel"])
 _OLDEST = 120
@@ -59,7 +60,7 @@ def take_numbers(reading: Reading) -> None:
         )  # fmt: skip
     comma, wrong = plain(texts).str.fullmatch(_COMMA), numbers.isna()
     if not unit and not asked:
-        likely = kinds.spoiled(written, ~wrong | comma)
+        likely = kinds.spoiled(written, ~wrong | comma | written.str.fullmatch(_LIMIT))
         if (wrong.any() or len(words)) and not likely:
             return
         odd = written[wrong]  # codes of which most happen to be numbers, such as ICD-9's
@@ -103,13 +104,13 @@ def _only_unit(reading: Reading, parts: pd.DataFrame) -> str:
 def refuse_icd_numbers(reading: Reading) -> None:
     """Refuse ICD codes that have become numbers: 250 and 250.00 are two, and 38 was 038."""
     present = reading.present
-    if not ICD_NAME.search(reading.name.lower()):
-        return
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        present = present.astype(present.cat.categories.dtype)
     floats = reading.is_text and present.astype("str").str.fullmatch(r"\d+\.0").all()
-    if not (floats or kinds.is_number(present)):
+    if not (ICD_NAME.search(reading.plain_name) and (floats or kinds.is_number(present))):
         return
     numbers = present.to_numpy(float)
-    few = 2 if "icd" in reading.name.lower() else FEW
+    few = 2 if np.any(numbers % 1) or "icd" in reading.plain_name else FEW
     if present.nunique() > few and (floats or np.any(numbers % 1) or numbers.min() < 100):
         what = "holds ICD codes as numbers, and 250 and 250.00 are different codes and 38 was 038"
         reading.refuse(what, "write it as text", kind="continuous")

@@ -75,7 +75,7 @@ def _of_no_use(reading: Reading) -> str:
 
 def _feature(reading: Reading) -> None:
     """Try what the values may be, one after the other; what is left are codes and categories."""
-    wish, coded = reading.wish, bool(CODE_NAME.search(reading.name.lower()))
+    wish, coded = reading.wish, bool(CODE_NAME.search(reading.plain_name))
     if not wish.kind:
         refuse_icd_numbers(reading)
     # Of codes by their name, most may happen to look like numbers.
@@ -155,7 +155,7 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     if distinct <= kinds.MAX_CATEGORIES:
         return
     long = present.str.len().mean() > _NOTE_LENGTH
-    many = distinct > len(present) / 2 and not CODE_NAME.search(reading.name.lower())
+    many = distinct > len(present) / 2 and not CODE_NAME.search(reading.plain_name)
     if not allowed and (many or (long and distinct > 200 and not are_shared(present))):
         _refuse_identifier(reading)
     _join_rare(reading)
@@ -248,7 +248,6 @@ def _not_by_chance(counts: np.ndarray) -> int:
 
 
 def _binary(reading: Reading) -> Column:
-    name = reading.name
     levels = kinds.ordered(reading.present.map(kinds.category_text).unique())
     if len(levels) != 2 or reading.values.isna().any():
         what = "missing values" if len(levels) == 2 else f"{len(levels)} different values"
@@ -257,7 +256,7 @@ def _binary(reading: Reading) -> Column:
     if levels != ("0", "1"):
         reading.notes.append(f"{levels[1]!r} is 1")
     reading.values = (reading.values.map(kinds.category_text) == levels[1]).astype("uint8")
-    return Column(name, "binary", role_of(name))
+    return Column(reading.name, "binary", role_of(reading.name))
 
 
 def _overrule(reading: Reading, column: Column) -> Column:
@@ -311,12 +310,11 @@ def read_outcome(reading: Reading) -> None:
 
 def _polarity(reading: Reading, levels: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     """The outcome's two values, the one that counts as 1 last, and why it does."""
+    values = "{!r} and {!r}".format(*levels)
     if reading.wish.positive != "":
         positive = kinds.category_text(reading.wish.positive)
         if positive not in levels:
-            reading.refuse(
-                f"has no value {positive!r}", "its values are {!r} and {!r}".format(*levels)
-            )
+            reading.refuse(f"has no value {positive!r}", f"its values are {values}")
         return (*(level for level in levels if level != positive), positive), "as you say"
     if isinstance(reading.values.dtype, pd.CategoricalDtype) and reading.values.cat.ordered:
         declared = map(kinds.category_text, reading.values.cat.categories)
@@ -325,7 +323,7 @@ def _polarity(reading: Reading, levels: tuple[str, ...]) -> tuple[tuple[str, ...
         if why := _why_last(*order):
             return order, why
     reading.refuse(
-        "has the values {!r} and {!r}, and nothing says which of them counts as 1".format(*levels),
+        f"has the values {values}, and nothing says which of them counts as 1",
         "say --positive VALUE", positive=levels[1],
     )  # fmt: skip
 

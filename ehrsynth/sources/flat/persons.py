@@ -115,7 +115,7 @@ def _are_few_names(called: list[str], texts: pd.Series) -> bool:
 def _by_digits(reading: Reading) -> str:
     """Telephone numbers that a reader of numbers has taken for such."""
     present = reading.present
-    if not kinds.is_number(present) or CODE_NAME.search(reading.name.lower()):
+    if not kinds.is_number(present) or CODE_NAME.search(reading.plain_name):
         return ""
     if reading.is_written and reading.written is not None:
         texts = reading.written[present.index].astype("str")
@@ -226,7 +226,7 @@ def settle_identity(
             reading.refuse_first(reading.values, reading.values.isna(), holds, "fill it")
             reading.dropped = "the patient key: the split goes by it, and it is never learned"
             key = reading.values.map(kinds.category_text)
-        elif reading.values.is_unique and _PERSON.fullmatch(_plain_name(reading)):
+        elif reading.values.is_unique and _PERSON.fullmatch(reading.plain_name):
             keys += [reading] if _are_whole_or_texts(reading) else []  # left out, it still numbers
     keys = [reading for reading in readings if reading.name == patient_id] or keys
     numbers = {one.name: set(one.values.map(kinds.category_text)) for one in keys}
@@ -236,7 +236,7 @@ def settle_identity(
                 reading.dropped = f"other patients' numbers of the column {name!r}"
     people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
     for reading in filter(_may_be_key, readings):
-        name, different = _plain_name(reading), reading.present.nunique()
+        name, different = reading.plain_name, reading.present.nunique()
         named = _ANOTHER.search(name) and _PERSON.fullmatch(name)  # a mother's, donor's or doctor's
         if named and different >= _LEAST_DIFFERENT:
             reading.dropped = "another person's number, which is never learned"
@@ -251,10 +251,6 @@ def settle_identity(
                 )
             reading.dropped = "repeats like an identifier of somebody else"
     return key
-
-
-def _plain_name(reading: Reading) -> str:
-    return re.sub(r"[\s.-]+", "_", reading.name.strip().lower())
 
 
 def _are_whole_or_texts(reading: Reading) -> bool:
@@ -275,7 +271,7 @@ def _are_among(reading: Reading, numbers: set[str]) -> bool:
     values = reading.present.map(kinds.category_text)
     if values.nunique() < max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS):
         return False
-    name = _plain_name(reading)
+    name = reading.plain_name
     named = _PERSON.fullmatch(name) or _ANOTHER.search(name) or re.search("(?:^|_)id", name)
     long = values.str.len().median() >= 4  # numbers below 1,000 are among each other by chance
     return bool((named or long) and values.isin(numbers).mean() >= 0.9)
@@ -286,7 +282,7 @@ def _repeats(reading: Reading, people: list[Reading]) -> bool:
     values, different = reading.present, reading.present.nunique()
     if not max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS) <= different < len(values):
         return False
-    if _PERSON.fullmatch(_plain_name(reading)):
+    if _PERSON.fullmatch(reading.plain_name):
         return True
     return different > len(values) / _MOST_ROWS * 5 and _keeps(values, people)
 

@@ -20,8 +20,8 @@ from .words import WORDS
 
 _MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
 OTHER = "Other"  # the rarer values, and those that name a person, as one
-CODE_NUMBER = r"0\d+|\d{16,}"  # begins with 0, or has more digits than a number can keep
-CODE_NAME, ICD_NAME = re.compile(WORDS["code"]), re.compile(WORDS["icd"])
+CODE_NUMBER = r"0\d+|\d{16,}|\d+[eE]\d+"  # begins with 0, is too long, or like 1E50 of ICD-11
+CODE_NAME, ICD_NAME = re.compile(f"{WORDS['code']}|{WORDS['icd']}"), re.compile(WORDS["icd"])
 _TRUTH = {"true": True, "false": False}
 
 
@@ -45,6 +45,11 @@ class Reading:
     column: Column | None = None  # what it was taken for
     dropped: str = ""  # why it is left out
     written: pd.Series | None = None  # the values as the file has them, before they became numbers
+
+    @property
+    def plain_name(self) -> str:
+        """Its name in small letters, with _ between the words."""
+        return re.sub(r"[\W_]+", "_", self.name.lower()).strip("_")
 
     @property
     def present(self) -> pd.Series:
@@ -177,7 +182,7 @@ def _type(reading: Reading) -> None:
         return
     if text.str.fullmatch(CODE_NUMBER).any():
         return
-    name = reading.name.lower()
+    name = reading.plain_name
     if CODE_NAME.search(name) or reading.wish.kind == "categorical":
         dotted = text[text.str.contains(".", regex=False)]
         if len(dotted) and (ICD_NAME.search(name) or not dotted.str.endswith(".0").all()):
