@@ -108,7 +108,7 @@ def _spelled(written: str) -> str:
 
 def _short(number: float) -> str:
     """A number as it is left where there is room for seven digits."""
-    return f"f{np.float32(number):.9g}"
+    return f"f{np.float32(np.clip(number, -3e38, 3e38)):.9g}"  # what a float32 can hold
 
 
 def _words(text: str) -> list[str]:
