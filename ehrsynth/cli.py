@@ -201,7 +201,7 @@ def generate(
         repaired = write(gan, prep, n, out, seed, condition, not quiet, kept, like, format, raw)
     except InputError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{model} does not hold a model that can be used: {error!r}.") from error
     say(summary(repaired), quiet)
     say(f"{n:,} synthetic patients are in {out}.", quiet)

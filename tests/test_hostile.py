@@ -112,6 +112,7 @@ DOCUMENTS = {
     "form.json": [
         lambda known: [], lambda known: {}, lambda known: {"columns": 4, "csv": {}, "arrow": ""},
         lambda known: {"file": ".csv", "csv": {"sep": 3}, "arrow": "AAAA", "columns": [{}]},
+        lambda known: {"file": ".csv", "csv": {"encoding": "rot13"}, "arrow": "", "columns": []},
     ],
 }  # fmt: skip
 
