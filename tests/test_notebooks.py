@@ -84,10 +84,11 @@ def executed(name: str, work: Path) -> Path:
     """
     source = notebooks.CHAPTERS / f"{name}.ipynb"
     built = build_book.EXECUTED / source.name
-    if build_book.as_run(source, build_book.mark(source, build_book.package_digest(), {})) and not (
-        find_shared_data() and notebooks.NOT_AT_HAND in built.read_text(encoding="utf-8")
-    ):
-        return built
+    if build_book.as_run(source, build_book.mark(source, build_book.package_digest(), {})):
+        outputs = [o for cell in notebooks.read(built).cells for o in cell.get("outputs", [])]
+        without = any(notebooks.NOT_AT_HAND in notebooks.text_of(output) for output in outputs)
+        if not (without and find_shared_data()):
+            return built
     target = work / "executed" / source.name
     target.parent.mkdir(exist_ok=True)
     with FileLock(target.with_suffix(".lock")):
