@@ -6,6 +6,7 @@ import pytest
 
 from ehrsynth.evaluation.alignment import IN_TRAIN, LACKING, UNJUDGED
 from ehrsynth.evaluation.metric import Metric, descriptions
+from ehrsynth.evaluation.privacy.family import FALSE_ALARMS
 from ehrsynth.evaluation.privacy.more_rows import MORE_ROWS, SHADOWS
 from ehrsynth.evaluation.privacy.success import ALARMS
 from ehrsynth.evaluation.verdict import _USES, _WORDS, FAMILIES, Findings, level_of
@@ -149,7 +150,10 @@ def test_silence_is_good_only_with_the_power_to_notice_and_says_what_it_would_ha
     assert "near copies of 2 of 100 used patients" in found.verdicts()["privacy"].headline
     assert "would have noticed near copies of 2 of 100" in found.answer()[0]
     assert found.verdicts()["privacy"].power == POWER
-    assert "fewer than 53.0 of 100 pairs" in " ".join(found.verdicts()["privacy"].sentences)
+    tables = f"{100 * (1 - FALSE_ALARMS):.0f} of 100 tables"
+    assert f"fewer than 53.0 of 100 pairs, in {tables}" in " ".join(
+        found.verdicts()["privacy"].sentences
+    )
     for weaker in ({"near": 0.1}, {"near": None}, {"auroc": 0.6}):
         found = findings(power=POWER | weaker)
         assert level(found, "privacy") == "unknown"
