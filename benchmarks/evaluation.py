@@ -23,7 +23,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -216,7 +218,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    train, holdout = tables(options.patients, options.code_level, options.seed)
+    # Made in a process of its own, so that the memory measured is the evaluation's.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        made = alone.submit(tables, options.patients, options.code_level, options.seed)
+        train, holdout = made.result()
+    del made
     schema = Schema.of(train)
     synthetic = schema.attach(independent(train, len(train), np.random.default_rng(options.seed)))
     size = {"profile": options.profile, "train": len(train), "columns": train.shape[1]}

@@ -12,12 +12,14 @@ from math import comb
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linprog
 
 from ..relations import Formula, compute, half_unit, has_numbers, numbers, written
 from ..schema import Schema
 from .cells import CHANCE, Found
 
 _LOOKED_AT = 300  # patients who give candidates, those with the most numbers
+_FITTED = 500  # patients who give the constants of a sum
 _FEWEST = 20  # patients who have all columns of a formula
 _SLIPS = 0.001  # of the patients; records have slips
 _MOST = 150_000  # groups of columns of one size that are looked at
@@ -32,28 +34,32 @@ def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
     table = pd.DataFrame({name: numbers(table[name]) for name in names}, index=table.index)
     accepted: dict[str, Found] = {}
     parts: dict[str, set[str]] = {}
-    for group, product in _candidates(table, schema) if len(names) > 1 else ():
-        columns = {names[c] for c in group}
-        if any(columns.issuperset(f.rule.columns) for f in accepted.values()):
-            continue
+    for groups in _candidates(table, schema) if len(names) > 1 else ():
         ranked = []
-        for target in columns - set(accepted):
-            others = [names[c] for c in group if names[c] != target]
-            if one := _fitted(table, schema, target, others, product):
-                below = set(others).union(*(parts.get(n, set()) for n in others))
-                if target not in below:
-                    ranked.append((*one, target, below))
-        if ranked:
-            _, found, target, below = max(ranked, key=lambda one: one[0])
-            accepted[target] = found
-            parts = {n: p | below if target in p else p for n, p in parts.items()}
-            parts[target] = below
+        for columns, product in groups:
+            if not _known(columns, accepted):
+                for target in columns:
+                    others = [n for n in columns if n != target]
+                    if one := _fitted(table, schema, target, others, product):
+                        ranked.append((*one, target, others))
+        # The best of all groups first: a coarse column must not be computed from what is computed.
+        for _, found, target, others in sorted(ranked, key=lambda one: one[0], reverse=True):
+            below = set(others).union(*(parts.get(n, set()) for n in others))
+            if not (target in accepted or target in below or _known([target, *others], accepted)):
+                accepted[target] = found
+                parts = {n: p | below if target in p else p for n, p in parts.items()}
+                parts[target] = below
     # What is computed from something computed comes after it.
     return sorted(accepted.values(), key=lambda f: len(parts[f.rule.columns[0]]))
 
 
-def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[tuple[list[int], bool]]:
-    """Groups of columns (positions), and whether their logarithms are meant; small ones first."""
+def _known(columns: list[str], accepted: dict[str, Found]) -> bool:
+    """Whether some of the columns have a formula among themselves."""
+    return any(set(columns).issuperset(f.rule.columns) for f in accepted.values())
+
+
+def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[list[tuple[list[str], bool]]]:
+    """Groups of two, of three, of four columns, and whether their logarithms are meant."""
     x = np.random.default_rng(0).permutation(table.to_numpy(float))
     x = x[np.argsort(np.isnan(x).sum(axis=1), kind="stable")][:_LOOKED_AT]
     half = np.array([[half_unit(schema[name]) for name in table]])
@@ -61,9 +67,11 @@ def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[tuple[list[int]
         positive = np.where((x > 0).all(axis=0, where=~np.isnan(x)), x, np.nan)
         forms = (x, half + 0 * x), (np.log(positive), half / positive)
         for size in (2, 3, 4):
-            for product, (values, rounding) in enumerate(forms):
-                for group in _bound(values, rounding, size):
-                    yield group.tolist(), bool(product)
+            yield [
+                (list(table.columns[group]), bool(product))
+                for product, (values, rounding) in enumerate(forms)
+                for group in _bound(values, rounding, size)
+            ]
 
 
 def _bound(x: np.ndarray, half: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -98,15 +106,15 @@ def _fitted(
     known = table[[target, *names]].dropna()
     rows = {name: values.to_numpy(float) for name, values in known.items()}
     own, column = half_unit(schema[target]), schema[target]
-    fits = []
-    for text in (_products if product else _sums)(target, names, rows):
-        value = compute(text, rows)
-        off = np.abs(rows[target] - value) - 1e-9 * np.abs(value) - 1e-12
-        fits.append((float(np.mean(off <= own * (1 + 1e-6))), text))
-    exact = max((share for share, _ in fits), default=0.0)
+    texts = _products(target, names, rows, own) if product else _sums(target, names, rows)
+    fits = [(_share(text, target, rows, own), text) for text in texts]
+    if not product and max(fits, default=(0.0,))[0] < 1 - _SLIPS:
+        tight = [(_share(t, target, rows, own), t) for t in _sums(target, names, rows, tight=True)]
+        fits = [one for one in tight if one[0] >= 1 - _SLIPS] or fits
+    exact = max(fits, default=(0.0,))[0]
     if exact < 0.05:  # the rounding of the parts does not explain that
         return None
-    rule = Formula(target, min((t for share, t in fits if share >= exact - 5e-4), key=len))
+    rule = Formula(target, min((t for share, t in fits if share >= exact - 2e-4), key=len))
     broken, applies = rule.broken(table, schema)
     n, wrong, able = int(applies.sum()), int(broken.sum()), np.flatnonzero(applies)
     if n < _FEWEST or wrong > _SLIPS * n:
@@ -117,33 +125,62 @@ def _fitted(
     kept = max(1 - by_chance / n, 1 / n)  # of shuffled patients; five constants may fit themselves
     if kept > 0.5 or (n - 5 - wrong) * np.log(kept) > np.log(CHANCE / _SEARCHED):
         return None
-    # Computed, not measured: exact, of finer steps (in a product for its size), no difference.
-    step = own if column.kind == "continuous" else 0.5  # a score's numbers are whole
+    # Computed, not measured: exact, of finer steps (in a product for its size, in a pair than the
+    # other's steps give it, so that the other follows from it too), no difference.
+    step = _step(schema, target)
     fine = -step / np.median(np.abs(rows[target])) if product else -step
-    good = (column.role != "demographic", exact >= 1 - _SLIPS, fine, "-" not in rule.equals,
-            -len(rule.equals), list(table).index(target))  # fmt: skip
+    if len(names) == 1:
+        moved = compute(rule.equals, {names[0]: rows[names[0]] + _step(schema, names[0])})
+        fine = -round(step / np.median(np.abs(moved - compute(rule.equals, rows))), 2)
+    good = (column.role != "demographic", exact >= 1 - _SLIPS, len(names) == 1 or not product, fine,
+            "-" not in rule.equals, -len(rule.equals), list(table).index(target))  # fmt: skip
     return good, Found(rule, float(by_chance))
 
 
-def _sums(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Iterator[str]:
-    """Sums of the columns, with constants of every style."""
-    y, x = rows[target], np.stack([rows[name] for name in names], axis=1)
-    scale = np.abs(x).max(axis=0, initial=1e-300)
-    lines = np.concatenate([x / scale, np.ones((len(y), 1))], axis=1)
-    slopes = np.linalg.lstsq(lines, y, rcond=None)[0][:-1] / scale
+def _step(schema: Schema, name: str) -> float:
+    """Half of the step in which a column is written; a score's numbers are whole."""
+    return half_unit(schema[name]) if schema[name].kind == "continuous" else 0.5
+
+
+def _share(text: str, target: str, rows: dict[str, np.ndarray], own: float) -> float:
+    """The share of patients whose value is what the formula gives, rounded."""
+    value = compute(text, rows)
+    off = np.abs(rows[target] - value) - 1e-9 * np.abs(value) - 1e-12
+    return float(np.mean(off <= own * (1 + 1e-6)))
+
+
+def _sums(
+    target: str, names: list[str], rows: dict[str, np.ndarray], tight: bool = False
+) -> Iterator[str]:
+    """Sums of the columns, with constants of every style, by least squares, which bear slips.
+
+    If tight, by the least largest error: what is only rounded has more digits of a constant so.
+    """
+    lines = np.stack([*(rows[name] for name in names), np.ones(len(rows[target]))], axis=1)
+    lines /= (scale := np.abs(lines).max(axis=0, initial=1e-300))
+    if tight:
+        few, y = np.tile(lines[:_FITTED], (2, 1)), np.tile(rows[target][:_FITTED], 2)
+        side = np.repeat([1, -1], len(y) // 2)
+        cost = [*np.zeros(len(scale)), 1]
+        fit = linprog(
+            cost, np.c_[few * side[:, None], -np.ones(len(y))], y * side, bounds=(None, None)
+        )
+    slopes = (fit.x[:-1] if tight else np.linalg.lstsq(lines, rows[target], rcond=None)[0]) / scale
     for style in _STYLES:
-        made = [_styled(slope, *style) for slope in slopes]
+        made = [_styled(slope, *style) for slope in slopes[:-1]]
         if "0" not in made:
             signs = {"1": "", "-1": "-"}
             terms = [signs.get(c, f"{c} * ") + written(n) for c, n in zip(made, names, strict=True)]
             total = " + ".join(terms)
-            off = y - compute(total, rows)
+            off = rows[target] - compute(total, rows)
             for middle in (0, np.median(off), (off.min() + off.max()) / 2):  # whole years: the last
                 rest = f" + {_styled(float(middle), *(style if any(style) else (0, 6)))}"
                 yield (total + (rest if middle else "")).replace("+ -", "- ")
 
 
-def _products(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Iterator[str]:
+def _products(
+    target: str, names: list[str], rows: dict[str, np.ndarray], own: float
+) -> Iterator[str]:
     """Products of powers of the columns, with constants of every style."""
     above = np.all([values > 0 for values in rows.values()], axis=0)
     y, *parts = (np.log(values[above]) for values in rows.values())
@@ -151,9 +188,15 @@ def _products(target: str, names: list[str], rows: dict[str, np.ndarray]) -> Ite
         return
     powers = np.linalg.lstsq(np.stack([*parts, np.ones(len(y))], axis=1), y, rcond=None)[0][:-1]
     for digits in (0, 2, 3, 4):
-        made = np.round(powers, digits) if digits else np.round(2 * powers) / 2
-        constant = float(np.exp(np.median(y - made @ parts)))
-        terms = [(written(n) + (f" ** {abs(p):g}" if abs(p) != 1 else ""), p > 0)
+        made = np.round(powers, digits) if digits else np.round(6 * powers) / 6  # and cube roots
+        whole, plain = np.exp(y), np.exp(made @ parts)
+        low, high = (
+            np.quantile((whole - own) / plain, 0.9995),
+            np.quantile((whole + own) / plain, 5e-4),
+        )
+        # All constants that give what was written; where there are none, the middle one.
+        constant = float((low + high) / 2 if low <= high else np.median(whole / plain))
+        terms = [(written(n) + (f" ** {abs(p):.9g}" if abs(p) != 1 else ""), p > 0)
                  for n, p in zip(names, made, strict=True) if p]  # fmt: skip
         over = [term for term, above_line in terms if above_line]
         for style in _STYLES if len(terms) == len(names) else ():
