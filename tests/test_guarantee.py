@@ -308,6 +308,13 @@ def test_the_page_shows_what_was_measured_and_the_default_is_what_measured_best(
     better = benchmark.better(results, benchmark.PAIRS, benchmark.NETWORK)
     assert {("first", e) for e in (1.0, 3.0, 10.0)} <= set(better)
     assert min(better.values()) >= 6  # of ten; so the command makes pairs
+    page = benchmark.PAGE_TABLE.with_suffix(".md").read_text("utf-8")
+    better = benchmark.better(results, benchmark.PAIRS, benchmark.MST)
+    counts = [better["first", epsilon] for epsilon in (1.0, 3.0, 10.0)]
+    assert min(counts) >= 6 and "no worse in {}, {} and {} of the ten".format(*counts) in page
+    shown = pd.read_csv(benchmark.AGAINST, dtype=str)
+    both = benchmark.against(results, benchmark.PAIRS, benchmark.MST, "first")
+    assert shown.equals(both.astype(str)) and benchmark.AGAINST.name in page
     spent = results[results["epsilon"] < np.inf]
     assert (spent["spent"] <= spent["epsilon"] + 1e-6).all()
     # "the codes that fewer than about 1 in 100 of 13,000 patients have"
