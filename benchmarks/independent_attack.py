@@ -101,15 +101,16 @@ def main() -> None:
         noted = json.loads((run / "run.json").read_text())["settings"]
         verdict = json.loads((run / "metrics.json").read_text())["verdicts"]["privacy"]["level"]
         rows.append({
-            "data": noted["dataset"], "seed": noted["seed"], "train": len(real[0]),
-            "holdout": len(real[1]), "columns": made.shape[1],
+            "data": noted["dataset"], "way": noted["privacy"], "seed": noted["seed"],
+            "train": len(real[0]), "holdout": len(real[1]), "columns": made.shape[1],
             **{key: round(float(v), 3) for key, (v, _) in found.items()},
             "strongest": name, "from": round(float(low), 3), "by it": expected, "verdict": verdict,
         })  # fmt: skip
         print(rows[-1], flush=True)
     before = [pd.read_csv(RESULTS)] if RESULTS.is_file() else []
     table = pd.concat([*before, pd.DataFrame(rows)])
-    table.drop_duplicates(["data", "seed", "train"], keep="last").to_csv(RESULTS, index=False)
+    own = table.drop_duplicates(["data", "way", "seed", "train"], keep="last")
+    own.to_csv(RESULTS, index=False)
 
 
 if __name__ == "__main__":

@@ -31,3 +31,13 @@ def test_its_area_is_a_share_of_pairs_and_missing_values_are_a_column():
 
 def test_nothing_of_the_package_is_used():
     assert "ehrsynth" not in (BENCHMARKS / "independent_attack.py").read_text().split('"""')[2]
+
+
+def test_it_says_what_the_verdict_says_of_every_strict_run_and_no_more_of_any():
+    """What the page says: the verdict is the same or stricter."""
+    runs, order = pd.read_csv(apart.RESULTS), ["good", "care", "bad"]
+    assert not runs.duplicated(["data", "way", "seed", "train"]).any()
+    strict = runs[runs["way"] == "strict"]
+    assert len(strict) >= 3 and (strict["verdict"] == strict["by it"]).all()
+    levels = runs[["verdict", "by it"]].map(order.index)
+    assert (levels["verdict"] >= levels["by it"]).all()
