@@ -1,11 +1,13 @@
 """Does a 95 % interval hold what it should in 95 % of cases? Every metric with an interval.
 
     python benchmarks/coverage.py --replications 400
+    python benchmarks/coverage.py --replications 400 --only feature_importance
 
 New patients of the simulated hospital are drawn once and parted at random, again and again, into
 train, holdout and a release of fresh patients. What an interval should hold is the metric's mean
 over all replications: what other patients would have given, tables and models of these sizes.
-Writes ``benchmarks/coverage.csv`` and, of it, what the book shows.
+Writes ``benchmarks/coverage.csv`` and, of it, what the book shows; with ``--only`` the rows of
+these metrics.
 """
 
 import argparse
@@ -35,7 +37,7 @@ COSTLY, EVERY = {
 }, 5  # fmt: skip
 
 
-def one(pool: pd.DataFrame, schema, seed: int) -> dict[tuple[str, str], tuple]:
+def one(pool: pd.DataFrame, schema, seed: int, only: set[str]) -> dict[tuple[str, str], tuple]:
     """Every metric's value and interval for one choice of train, holdout and release."""
     order = np.random.default_rng([seed, 3]).permutation(len(pool))
     cuts = np.split(order[: 2 * TRAIN + HOLDOUT], [TRAIN, TRAIN + HOLDOUT])
@@ -43,7 +45,7 @@ def one(pool: pd.DataFrame, schema, seed: int) -> dict[tuple[str, str], tuple]:
     setting = with_references(*parts, schema, PROFILES["fast"], seed)["synthetic"]
     found = {}
     for spec in SPECS:
-        if spec.name in COSTLY and seed % EVERY:
+        if spec.name not in only if only else spec.name in COSTLY and seed % EVERY:
             continue
         try:
             found[spec.name, spec.form] = tuple(spec.evaluate(setting, seed))
@@ -74,8 +76,12 @@ def summary(found: dict[tuple[str, str], list[tuple]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write(table: pd.DataFrame) -> None:
+def write(table: pd.DataFrame, only: set[str]) -> None:
     """The whole table, and the page's: percent, and why where it is not what it should be."""
+    if only:
+        before = pd.read_csv(RESULTS).set_index(["metric", "form"])
+        before.update(table.set_index(["metric", "form"]))
+        table = before.reset_index()
     write_table(table.round(4), RESULTS)
     reasons = pd.read_csv(REASONS).set_index(["metric", "form"])["why"]
     off = ~table["coverage"].between(LOW, HIGH)
@@ -91,17 +97,20 @@ def write(table: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replications", type=int, default=400)
+    parser.add_argument("--only", nargs="+", default=[], metavar="METRIC", choices=sorted(
+        {spec.name for spec in SPECS}), help="in every replication")  # fmt: skip
     options = parser.parse_args()
+    only = set(options.only)
     trust.MIN_PREVALENCE = MIN_PREVALENCE
     pool, schema = trust.patients(POOL)
     found = defaultdict(list)
     for seed in range(options.replications):
-        for key, value in one(pool, schema, seed).items():
+        for key, value in one(pool, schema, seed, only).items():
             found[key].append(value)
         if seed % 20 == 19:
             print(seed + 1, file=sys.stderr, flush=True)
-            write(summary(found))
-    write(summary(found))
+            write(summary(found), only)
+    write(summary(found), only)
 
 
 if __name__ == "__main__":
