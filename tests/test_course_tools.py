@@ -1,5 +1,7 @@
 """What is made for a class: slides that stand alone, a kit that says how to begin."""
 
+import base64
+import io
 import os
 import re
 import subprocess
@@ -8,16 +10,21 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import slides  # noqa: E402
 
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
-    "RU5ErkJggg=="
-)
+
+def picture_of_one_pixel():
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, format="png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+PIXEL = picture_of_one_pixel()
 
 
 def chapter():
