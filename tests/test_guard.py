@@ -223,6 +223,7 @@ def test_what_a_run_leaves_and_what_nobody_needs_is_refused(name):
         ("book/p.md", "at 0.3333333333333333 of 1.7976931348623157e308, commit 1018b47"),
         ("book/p.md", "1234 rows, 5678 columns; 2,638 x 870; $n = 10^7$; a_long_name"),
         ("book/p.md", "`[1438 2051]`, (1000, 1000), [0, 1, 0, 1, 0, 0, 1, 1], 12 345 patients"),
+        ("book/p.md", "1131 of 2640 patients, 1131/2640, pp. 1102-1111, 300 x 16198"),
         ("tests/test_a.py", 'x = re.compile(r"(?<![A-Za-z0-9.+/])(?:[ps]|(?i:id)_?)0*")'),
         ("tests/test_a.py", "raise ModuleNotFoundError(f'{PYTHONDONTWRITEBYTECODE=}')"),
         ("pyproject.toml", "x = 1"), (".gitignore", "*.csv"), ("tools/hooks/pre-commit", "#!"),

@@ -46,6 +46,7 @@ PLACES = (
 )
 # Of these, what is no program.
 PROSE = (".md", ".yml", ".yaml", ".bib", ".cff")
+PAGES = (".html", ".svg")
 # Where checksums belong.
 HASHES = ("tools/committed/files.csv",)
 # Patients (with seed 0) of the simulated hospitals that the repository shows.
@@ -85,7 +86,7 @@ def known() -> frozenset[int]:
     """Numbers that are no patient's: public, made up, of colors, and of simulated patients."""
     shown = SHOWN.read_text(encoding="utf-8").split()[1:] if SHOWN.is_file() else []
     return frozenset(
-        int(one) if one.isdecimal() else int(one.lstrip("#"), 16)
+        guard_text.without_zeros(one) if one.isdecimal() else int(one.lstrip("#"), 16)
         for one in [*listed("numbers"), *shown]
     )
 
@@ -129,15 +130,16 @@ def complaint(name: str, content: bytes) -> str:
         text = guard_text.without_hashes(text)
     if name.endswith(".ipynb") and (used := _made_from(content)):
         return f"{shown} holds output made from {used}, which must not be published; clear it."
-    said = _of_numbers(f"{name}\n{text}") or _of_place(name, text) or _of_signs(name, text)
+    prose = name.endswith((*PROSE, *PAGES))
+    said = _of_numbers(f"{name}\n\n{text}", prose) or _of_place(name, text) or _of_signs(name, text)
     if not said and name.endswith(".csv"):
         said = _of_columns(name, content)
     return said and f"{shown} {said}"
 
 
-def _of_numbers(text: str) -> str:
+def _of_numbers(text: str, prose: bool) -> str:
     """What is wrong with the numbers of a text, as the rest of a sentence."""
-    found = guard_text.numbers(text) - known()
+    found = guard_text.numbers(text, prose) - known()
     like = {one for one in found if guard_text.LOWEST <= one < guard_text.HIGHEST}
     for patients in SIMULATED:
         if like:
@@ -282,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _of_message(text: str) -> str:
     text = guard_text.without_hashes(text)
-    said = _of_numbers(text) or _of_signs("", text)
+    said = _of_numbers(text, prose=True) or _of_signs(".md", text)
     return said and f"The commit's message {said}"
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 ERRORS = (ValueError, TypeError, AttributeError, LookupError, RecursionError, csv.Error)
 _PICTURE = re.compile(r"iVBORw0KGgo[A-Za-z0-9+/]{40,}={0,2}")  # base64 of a PNG
-_COLORED = re.compile(r"\x1b\[[0-9;]{0,12}m")  # by a terminal, as tracebacks are
+# Colors of a traceback, and the name of a cell in a warning.
+_OF_KERNEL = re.compile(r"\x1b\[[0-9;]{0,12}m|ipykernel_\d{1,7}/\d{9,10}\.py")
 _COORDINATES = re.compile(r"\s(?:d|points|transform|viewBox)=\"[-+a-zA-Z\d\s.,()]*\"")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by a PNG's kind of color
 _OF_PICTURE = {  # parts of a PNG: its size and kind, pixels a meter, who wrote it, colors, pixels
@@ -41,13 +42,13 @@ def read(name: str, content: bytes) -> str:
         return ""
     text = content.decode("utf-8")
     if name.endswith(".ipynb"):
-        text = _COLORED.sub("", "\n \n".join(_of_notebook(_once(text))))
+        text = _OF_KERNEL.sub("", "\n \n".join(_of_notebook(_once(text))))
     elif name.endswith(".json"):
         _once(text)
     elif name.endswith(".csv"):
         return "\n,\n".join(cell for row in rows(text) for cell in row)
     elif name.endswith(".svg"):  # coordinates are no parts of one number
-        text = _COORDINATES.sub(lambda found: found[0].replace(" ", "\n"), text)
+        text = _COORDINATES.sub(lambda found: found[0].replace(" ", "\n,\n"), text)
     if "iVBORw0KGgo" in text:
         text = _PICTURE.sub(_encoded, text)
     return text
@@ -127,7 +128,7 @@ def _once(text: str) -> object:
 def _of_notebook(notebook: dict) -> Iterator[str]:
     _known(notebook, _OF_NOTEBOOK, "")
     _known(notebook["metadata"], _OF_METADATA, "the metadata's ")
-    yield from _strings(notebook["metadata"])
+    yield from _strings({key: value for key, value in notebook.items() if key != "cells"})
     for cell in notebook["cells"]:
         _known(cell, _OF_CELL, "a cell's ")
         for key in ("source", "metadata", "execution_count"):

@@ -14,7 +14,7 @@ from datetime import date
 
 # Letters of the languages that people's tables come in, and signs that prose and terminals show.
 _SIGNS = re.compile(
-    "[^\n\r -~\xa0-\xac\xae-\u024f\u0370-\u052f\u1e00-\u1eff\u2010-\u2016\u2018-\u2027\u2030-\u205e"
+    "[^\n -~\xa0-\xac\xae-\u024f\u0370-\u052f\u1e00-\u1eff\u2010-\u2016\u2018-\u2027\u2030-\u205e"
     "\u2070-\u209c\u20a0-\u20bf\u2100-\u22ff\u2500-\u25ff\u2700-\u2757\u3040-\u30ff\u4e00-\u9fff"
     "\uac00-\ud7a3\uff00-\uffef]"
 )
@@ -55,6 +55,8 @@ _CODES = [
     [str(code) for code in range(48, 58)],
     [f"{code:x}" for code in range(48, 58)],
     [f"{code:08b}" for code in range(48, 58)],
+    [f"{code:o}" for code in range(48, 58)],
+    [f"{digit:04b}" for digit in range(10)],
 ]
 _SPELLED = [
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
@@ -81,10 +83,11 @@ _PARTED = re.compile(  # by what stands between two strings, before a footnote, 
     r"(?:[\"'>]+[^\w\n]{0,4}[\"'<]+|\[[^\]\n]{0,9}\]|[\"'] \w+=[\"'])"
     r"(\d{2,6})(?![\w.:/%]|,\d)"
 )
-_CELLS = re.compile(  # one digit in each
-    r"(?<![\w.,-])(?<!, )[123]"
-    r"(?:(, ?|\s*\|\s*|\n\s*|</?\w+>(?:</?\w+>)?)\d)(?:\1\d){6}(?!\1?[\d.]|\.?\d)"
+_PIECES_OF_ONE = re.compile(  # groups of digits with little between them
+    r"(?<![\w.])(?<!\d[,:/-])\d{1,7}(?:(?:[^\w\n]{1,4}|[^\w\n]{0,3}\n[ >]*(?:[-*|] )?"
+    r"| (?:and|und|or) )\d{1,7})+(?!\w|[.,:/-]\d)"
 )
+_TAG = re.compile(r"<[^<>]{1,200}>\s*")
 _LOOKALIKE = re.compile(r"(?<!\w)(?=[0-9OoIl]*[OoIl])(?=(?:\D*\d){4})[1-3Il][0-9OoIl]{7}(?!\w)")
 _POWER = re.compile(
     r"(?<![\w.])(\d+(?:\.\d+)?) ?"
@@ -159,10 +162,17 @@ def _is_random(run: str) -> bool:
     return kinds and 0.5 < letters / len(run) < 0.95 and letters < 1.9 * len(pieces)
 
 
-def numbers(text: str) -> set[int]:
-    """Numbers of eight digits and more, however they are written; no days, no round ones."""
+def numbers(text: str, prose: bool = False) -> set[int]:
+    """Numbers of eight digits and more, however they are written; no days, no round ones.
+
+    Parameters
+    ----------
+    text : str
+    prose : bool, default False
+        Whether it is no program and no table, where small numbers stand side by side.
+    """
     plain = _plain(text)
-    found = set(_as_written(plain))
+    found = set(_as_written(plain)) | set(_in_pieces(plain, prose))
     return found if plain == text else found | set(_long(text))
 
 
@@ -205,9 +215,14 @@ def _long(text: str) -> Iterator[int]:
             # Of fractions only those with as many digits as a patient; others are natural.
             if len(hit[0]) != 8 or hit[0][0] not in "123":
                 continue
-        whole = int(hit[0][:30])  # Python converts no thousands of digits
-        if not _is_day(hit[0]) and whole % 10**5:
-            yield whole
+        if not _is_day(hit[0]) and not _is_round(hit[0]):
+            yield without_zeros(hit[0])
+
+
+def without_zeros(written: str) -> int:
+    """A number without zeros behind its first eight digits."""
+    kept = max(len(written.rstrip("0")), 8)
+    return int(written[: min(kept, 30)])  # Python converts no thousands of digits
 
 
 def _as_written(text: str) -> Iterator[int]:
@@ -219,16 +234,11 @@ def _as_written(text: str) -> Iterator[int]:
         yield from _spelled(hit[0], _CODES)
     for hit in _SPLIT.finditer(text):
         if _is_split(hit[0], hit[1]):
-            whole = int(re.sub(r"\D", "", hit[0]))
-            if whole % 10**5:
-                yield whole
+            yield from _in_range(int(re.sub(r"\D", "", hit[0])))
     for hit in _PARTED.finditer(text):
         years = all(re.match("1[5-9]|2[0-2]", part) for part in hit.groups())
         if len(hit[1] + hit[2]) == 8 and not years:
             yield from _in_range(int(hit[1] + hit[2]))
-    for hit in _CELLS.finditer(text):
-        if set(digits := re.sub(r"\D", "", hit[0])) - set("012"):
-            yield from _in_range(int(digits))
     for hit in _LOOKALIKE.finditer(text):
         yield from _in_range(int(hit[0].translate(_LIKE_DIGITS)))
     for hit in _POWER.finditer(text):
@@ -246,6 +256,22 @@ def _as_written(text: str) -> Iterator[int]:
             yield from _in_range(int(hit[0].rstrip("h"), 16))
 
 
+def _in_pieces(text: str, prose: bool) -> Iterator[int]:
+    """Numbers that stand in the text digit by digit, or in prose in groups of digits."""
+    if prose and "<" in text:
+        text = _TAG.sub("|", text)
+    for hit in _PIECES_OF_ONE.finditer(text):
+        parts = re.findall(r"\d+", hit[0])
+        if sum(map(len, parts)) != 8:
+            continue
+        if len(parts) == 8:
+            if set("".join(parts)) - set("012") and not re.search(r"\d\.\d", hit[0]):
+                yield from _in_range(int("".join(parts)))
+        elif prose and len(parts) > 2 and not re.search(r"\d[.,]\d|[|:]|\d, ", hit[0]):
+            if tuple(map(len, parts)) not in ((4, 2, 2), (2, 2, 4)):  # days
+                yield from _in_range(int("".join(parts)))
+
+
 def _spelled(chain: str, ways: list[list[str]]) -> Iterator[int]:
     """The number that a chain of digits' names or codes spells."""
     for words in ways:
@@ -254,8 +280,14 @@ def _spelled(chain: str, ways: list[list[str]]) -> Iterator[int]:
 
 
 def _in_range(value: float) -> Iterator[int]:
-    if LOWEST <= value < HIGHEST and round(value) % 10**5 and not _is_day(str(round(value))):
-        yield round(value)
+    if LOWEST <= value < HIGHEST:
+        whole = str(round(value))
+        if not _is_day(whole) and not _is_round(whole):
+            yield int(whole)
+
+
+def _is_round(written: str) -> bool:
+    return len(written.strip("0")) < 4
 
 
 def _is_split(written: str, sign: str) -> bool:
@@ -273,7 +305,7 @@ def _is_split(written: str, sign: str) -> bool:
     if len(parts) == 8 and not set(written) - set("01" + sign):
         return False
     if sizes == (4, 4):
-        return sign in " -" and not all(re.match("1[5-9]|2[0-2]", part) for part in parts)
+        return sign == " " and not all(re.match("1[5-9]|2[0-2]", part) for part in parts)
     return True
 
 
