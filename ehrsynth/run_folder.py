@@ -84,7 +84,7 @@ class RunFolder:
     def claim(self, settings: dict, version: str, private: bool) -> None:
         """Start ``run.json``, or check that the folder holds this very run and nothing else.
 
-        Git is to overlook a new folder that is `private`: real patients will lie in it.
+        Git is to overlook a folder that is `private`: real patients will lie in it.
         """
         lock, below = self.path / ".lock", self.path.rglob("*")
         if odd := sorted(p.name for p in below if p.is_symlink() or p == lock and p.is_dir()):
@@ -92,31 +92,31 @@ class RunFolder:
                 f"{self.path} holds links to elsewhere, or a folder in a file's place "
                 f"({some(odd, 4)}); nothing in it was touched: choose another folder."
             )
-        if (self.path / FILE).exists():
+        if taken_up := (self.path / FILE).exists():
             content = self.content()
             found = {"version": content.get("version"), **content["settings"]}
             asked = {"version": version, **settings}
             for name in {**asked, **found}:
-                old, new = found.get(name), asked.get(name)
-                if old != new:
+                if (old := found.get(name)) != (new := asked.get(name)):
                     raise InputError(
                         f"{self.path} holds a run with {name} {old!r}, not {new!r}; "
                         "choose another folder, or delete this one to start over."
                     )
-            return
-        there = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
-        if foreign := [name for name in there if not name.startswith(".")]:
-            raise InputError(
-                f"{self.path} holds what is not of a run ({some(foreign, 4)}); nothing in it was "
-                "touched: choose another folder, or a new one."
-            )
-        if self.path.exists() and not there:
-            self.path.chmod(0o700)
-        private_folder(self.path)
-        if private and _GIT_IGNORE not in there:  # first: who is killed then has no manifest yet
+        else:
+            there = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
+            if foreign := [name for name in there if not name.startswith(".")]:
+                raise InputError(
+                    f"{self.path} holds what is not of a run ({some(foreign, 4)}); nothing in it "
+                    "was touched: choose another folder, or a new one."
+                )
+            if self.path.exists() and not there:
+                self.path.chmod(0o700)
+            private_folder(self.path)
+        if private and not (self.path / _GIT_IGNORE).exists():  # before there is a manifest
             with atomic_path(self.path / _GIT_IGNORE) as temporary:
                 temporary.write_text(_IGNORE_ALL, encoding="utf-8")
-        self._write({"version": version, "settings": settings, "facts": {}, "finished": {}})
+        if not taken_up:
+            self._write({"version": version, "settings": settings, "facts": {}, "finished": {}})
 
     def content(self) -> dict[str, Any]:
         """All of ``run.json``, or say that it is not ours."""

@@ -377,6 +377,9 @@ def test_git_overlooks_the_folder_of_a_run_on_real_patients(repository, shared_d
     assert run.train is not None
     assert (folder / "r" / "train.parquet").is_file()
     assert "r/" not in git("status", "--porcelain", "-uall").stdout
+    (folder / "r" / ".gitignore").unlink()  # lost on the way to another machine
+    Pipeline(folder / "r", dataset="mimic-iv", data=shared_data / "mimic-iv-demo-2.2")
+    assert "r/" not in git("status", "--porcelain", "-uall").stdout
     (folder / "kept").mkdir()
     (folder / "kept" / "mine.txt").write_text("x")
     with pytest.raises(InputError, match="mine.txt"):  # the folder is not ours alone
