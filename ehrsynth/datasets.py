@@ -14,7 +14,7 @@ import pandas as pd
 from .cohort import build_patients as from_hospital
 from .cohort import check_outcome, held_out, split
 from .errors import InputError, check_choice
-from .files import sha256
+from .files import resolved, sha256
 from .phecode import map_icd, unmapped
 from .phenotype import Phenotype
 from .protection import LEAST_PATIENTS
@@ -168,8 +168,8 @@ def checksums(
         except InputError:
             return {}
         files += [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-    kept = [f for f in files if apart is None or apart.resolve() not in f.resolve().parents]
-    return {str(file.resolve()): sha256(file) for file in kept}
+    kept = [f for f in files if apart is None or resolved(apart) not in resolved(f).parents]
+    return {str(resolved(file)): sha256(file) for file in kept}
 
 
 def source(name: str, data: str | Path | None = None) -> dict[str, str]:

@@ -41,7 +41,7 @@ MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
 UNREADABLE = OSError, EOFError, ValueError, zlib.error, MemoryError
 NOT_UNZIPPED = OSError, EOFError, zlib.error, RuntimeError, zipfile.BadZipFile  # or with a password
 _ROOM, _TIMES = 2**28, 200  # bytes, and times its size, to which a file may unpack unasked
-_DOCUMENT = 2**26  # bytes of a JSON or YAML file
+_DOCUMENT = {"JSON": 2**26, "YAML": 2**20}  # bytes; a megabyte of YAML takes seconds
 _PART = ".part"  # how the names of unfinished files end; they begin with a dot
 
 
@@ -150,6 +150,11 @@ def check_file(path: Path) -> Path:
     return path
 
 
+def resolved(path: str | Path) -> Path:
+    """Where a path leads; of links in a circle, that a file is not there is said later."""
+    return Path(os.path.realpath(path))
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal digits."""
     try:
@@ -192,8 +197,10 @@ class _Plain(yaml.SafeLoader):
 def _parsed(path: str | Path, parse: Callable[[str], Any], form: str) -> Any:
     path = Path(path)
     try:
-        if check_file(path).stat().st_size > _DOCUMENT:
-            raise InputError(f"{path} is larger than {_DOCUMENT // 2**20} MiB; it is not read.")
+        if check_file(path).stat().st_size > _DOCUMENT[form]:
+            raise InputError(
+                f"{path} is larger than {_DOCUMENT[form] // 2**20} MiB; it is not read."
+            )
         found = parse(path.read_text(encoding="utf-8"))
         json.dumps(found, ensure_ascii=False, skipkeys=True, default=str).encode()  # can be said
         return found

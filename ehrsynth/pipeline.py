@@ -26,7 +26,7 @@ from .evaluation.choose import USE_CASES, chance_of_first, rank
 from .evaluation.judge import compare
 from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
 from .evaluation.report import METRICS_FILE, Report, plain
-from .files import FORMATS, atomic_path, read_table, sweep, write_json, write_table
+from .files import FORMATS, atomic_path, read_table, resolved, sweep, write_json, write_table
 from .gan.recipe import CHECKPOINT, DEFAULT, PRIVACY, named, strict
 from .generation.decode import violations
 from .phenotype import read as read_phenotype
@@ -389,7 +389,7 @@ class Pipeline:
             if is_url(settings[name]):
                 settings[name] = without_password(settings[name])
             elif settings[name] is not None:
-                settings[name] = str(Path(settings[name]).resolve())
+                settings[name] = str(resolved(settings[name]))
         said = None if self._phenotype is None else str(self._phenotype)
         return settings | {
             "rules": self._own_rules, "include": list(self.include), "phenotype": said,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
-from .files import private_folder, read_json, read_table, sha256, write_json
+from .files import private_folder, read_json, read_table, resolved, sha256, write_json
 from .gan.recipe import MODEL_FILES
 from .preprocessing.encode import FILE as PREPROCESSOR_FILE
 from .protection import LEAST_PATIENTS
@@ -46,7 +46,7 @@ def release(
     guaranteed. What only people know goes into the card here. The names of what was packed.
     """
     run, out = Path(run), Path(out)
-    if out.is_symlink() or run.resolve() in (out.resolve(), *out.resolve().parents):
+    if out.is_symlink() or resolved(run) in (resolved(out), *resolved(out).parents):
         raise InputError(f"{out} is a link or in the run itself; choose a new folder beside it.")
     if wrong := _differences(run, unfinished=True):
         raise InputError(f"{run} cannot be released: {some(wrong, 4)}; run it again first.")
@@ -249,7 +249,7 @@ def digest(folder: str | Path) -> str:
 
 def check_beside(path: str | Path) -> None:
     """Refuse a model or a table that is not what the manifest of its own folder says."""
-    path = Path(path).resolve()
+    path = resolved(path)
     for folder in path.parents[:3]:
         if (folder / MANIFEST).is_file() or (folder / RUN_FILE).is_file():
             asked = path.relative_to(folder).as_posix()

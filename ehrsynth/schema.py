@@ -7,7 +7,7 @@ slicing, copying and Parquet keep.
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -111,13 +111,17 @@ class Schema:
     def names(self) -> list[str]:
         return [c.name for c in self.columns]
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
     def __getitem__(self, name: str) -> Column:
         if name not in self:
             raise InputError(f"There is no column {name!r}; the columns are {some(self.names)}.")
-        return self.columns[self.names.index(name)]
+        return self.columns[self._places[name]]
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names
+        return name in self._places
 
     def of_kind(self, *kinds: str) -> list[str]:
         """Names of the columns of these kinds.

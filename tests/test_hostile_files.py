@@ -25,6 +25,7 @@ from toy import saved_toy_model
 
 import ehrsynth as es
 from ehrsynth.rules import write_rules
+from ehrsynth.sources.flat.file import read_file
 
 DEEP = "[" * 3_000 + "]" * 3_000
 OPEN = "[" * 100_000
@@ -247,6 +248,17 @@ def endless(folder):
     return folder / "a.csv"
 
 
+def circle(folder):
+    (folder / "a.csv").symlink_to("b.csv")
+    (folder / "b.csv").symlink_to("a.csv")
+    return folder / "a.csv"
+
+
+def wide(folder):
+    pd.DataFrame({f"c{i}": [0, 1] for i in range(20_000)}).to_parquet(folder / "a.parquet")
+    return folder / "a.parquet"
+
+
 GOOD = b"died,age\n" + b"1,40\n0,50\n" * 30
 TABLES = {
     "a gz bomb": zipped("a.csv.gz", b"0,0\n" * 2**20, 150),
@@ -274,6 +286,8 @@ TABLES = {
     "a gz in a gz": lambda folder: written("a.csv.gz", gzip.compress(gzip.compress(GOOD)))(folder),
     "a pipe": fifo,
     "a file without end": endless,
+    "links in a circle": circle,
+    "Parquet of 20,000 columns": wide,
     "a file with another's ending": lambda folder: written("a.xlsx", GOOD)(folder),
 }
 
@@ -288,7 +302,9 @@ def test_a_strangers_table(place, ask, name):
     assert not (place / "out").exists() and not re.search(r"[\x00-\x08\x1b]", said)
 
 
-@pytest.mark.parametrize("name", ["a gz bomb", "a Parquet bomb", "spoilt Parquet", "a pipe"])
+@pytest.mark.parametrize(
+    "name", ["a gz bomb", "a Parquet bomb", "spoilt Parquet", "a pipe", "links in a circle"]
+)
 def test_a_strangers_synthetic_patients(place, ask, name):
     path = TABLES[name](place)
     good = place / "good.csv"
@@ -313,6 +329,7 @@ DOCUMENTS = {
     "a number of 5,000 digits": ("x.yaml", "age: {bounds: [0, " + "9" * 5000 + "]}"),
     "bounds that are no numbers": ("x.yaml", "age: {bounds: [.nan, .inf]}\nsteps: .nan\n"),
     "a document that is none": ("x.yaml", "\0\1\2"),
+    "100,000 anchors": ("x.yaml", "".join(f"a{i}: &a{i} 1\n" for i in range(100_000))),
 }  # fmt: skip
 
 
@@ -421,3 +438,14 @@ def test_a_model_whose_package_names_other_files(place, ask):
 def test_there_are_as_many_as_promised():
     number = len(MODELS) + len(TABLES) + len(DATABASES) + len(MANIFESTS) + 3 * len(DOCUMENTS)
     assert number >= 40
+
+
+def test_a_release_from_links_in_a_circle(place, ask):
+    refused(place, ask("release", circle(place), "--out", place / "out"))
+
+
+def test_a_table_of_many_columns_is_read_whatever_its_delimiter(tmp_path):
+    """For the other delimiters its names are one field, longer than the csv module takes."""
+    names = [f"measurement_{i:05d}" for i in range(9_000)]
+    (tmp_path / "a.csv").write_text(";".join(names) + "\n" + ";".join(["1"] * 9_000) + "\n")
+    assert read_file(tmp_path / "a.csv").frame.shape == (1, 9_000)

@@ -46,6 +46,8 @@ _SIGNS = re.compile(f"[{WORDS['signs']}]+")
 _BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _MOST_WORDS = 20_000  # different ones; more do not change the guess
+_LONGEST = 2**24  # letters of a cell, or of a line
+_MOST_COLUMNS = 10_000
 _ROWS_TO_GIVE_UP = 1_000  # after so many rows a delimiter that does not fit is left
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?")
 _DATE = re.compile(WORDS["written_date"])
@@ -134,12 +136,17 @@ def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             holds = "a control character in" if plain else "no single text as"
             raise InputError(f"{where} has {holds} the name of column {number}.")
     frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
-    _refuse_doubled(where, frame.columns)
+    _check_names(where, frame.columns)
     return frame.reset_index(drop=True)
 
 
-def _refuse_doubled(where: object, names: Iterable[str]) -> None:
+def _check_names(where: object, names: Iterable[str]) -> None:
     index = pd.Index(list(names))
+    if len(index) > _MOST_COLUMNS:
+        raise InputError(
+            f"{where} has {len(index):,} columns, more than the {_MOST_COLUMNS:,} that can be "
+            "learned together; keep those that are needed."
+        )
     if index.has_duplicates:
         name = index[index.duplicated()][0]
         raise InputError(f"Column name {name!r} appears twice in {where}; rename one.")
@@ -150,14 +157,16 @@ def _refuse_doubled(where: object, names: Iterable[str]) -> None:
 
 def _read_parquet(path: Path) -> Raw:
     try:
+        _check_names(path, [name.strip() for name in pq.read_schema(path).names])
         table = pq.read_table(path)
         meta = table.schema.pandas_metadata or {}
         told = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path} cannot be read as .parquet: {reason(error)}.") from error
     index = [name for name in meta.get("index_columns", []) if isinstance(name, str)]
     table = table.drop_columns([name for name in index if name in table.column_names])
-    _refuse_doubled(path, [name.strip() for name in table.column_names])
     columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
     frame = _named(pd.DataFrame(columns), str(path))
     frame.attrs = told if isinstance(told, dict) else {}
@@ -236,7 +245,7 @@ def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
             f"{path} begins with a line that looks like the values of a patient, not like names of "
             "columns; put a line with the names above it."
         )
-    _refuse_doubled(path, [name for name in names if name])
+    _check_names(path, [name for name in names if name])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -270,11 +279,16 @@ def _open(path: Path, mode: str, **options) -> Any:
 
 def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
     """The rows of the file, cut by the delimiter with quotes respected."""
+    csv.field_size_limit(_LONGEST)  # for another delimiter, a wide table's names are one
     try:
         with _open(path, "rt", encoding=encoding, newline="") as file:
             yield from csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-    except (UnicodeError, csv.Error) as error:
+    except UnicodeError as error:
         raise InputError(f"{path} is not a text file in {encoding}: {error}.") from error
+    except csv.Error as error:
+        raise InputError(
+            f"{path} cannot be cut into columns ({error}); is a quotation mark never closed?"
+        ) from error
 
 
 def _encoding(path: Path, said: str | None) -> str:
