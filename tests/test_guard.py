@@ -331,6 +331,19 @@ def test_the_hook_refuses_what_is_staged_not_what_lies_there(repository, demo):
     assert accepted.returncode == 0, accepted.stderr
 
 
+def test_the_hook_refuses_ten_carriers_at_once(repository, demo):
+    folder, git = repository
+    names = ["p.tsv", "p.zip", "p.json", "grouped.md", "wide.md", "hexadecimal.py", "p.svg",
+             "attached.ipynb", "image.ipynb", "packed.html"]  # fmt: skip
+    for name in names:
+        (folder / name).write_bytes(CARRIERS[name](demo[0]))
+    git("add", *names)
+    refused = git("commit", "-m", "ten")
+    assert refused.returncode != 0
+    assert [line.split()[0] for line in refused.stderr.splitlines()] == sorted(names)
+    assert str(demo[0]) not in refused.stderr
+
+
 def test_the_hook_of_messages_refuses_a_patient(repository, demo):
     folder, git = repository
     (folder / "a.md").write_text("x")

@@ -12,6 +12,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import guard  # noqa: E402
+import notebooks  # noqa: E402
 
 PATH = "mimic-iv-demo-2.2/hosp/patients.csv.gz"
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -250,6 +252,13 @@ def test_the_same_places_without_a_patient_pass():
     assert guard.complaint("book/a.ipynb", notebook({"text/html": page}).encode()) == ""
     columns = b"generated patients against,AUROC\ntrain,0.5\n"
     assert guard.complaint("book/gap.csv", columns) == ""
+
+
+def test_normalizing_gives_a_cell_another_id_than_eight_digits(stranger):
+    cell = nbformat.v4.new_markdown_cell("a text", id=stranger)
+    normal = notebooks.normalize(nbformat.v4.new_notebook(cells=[cell]))
+    assert guard.complaint("book/a.ipynb", nbformat.writes(normal).encode()) == ""
+    assert notebooks.normalize(normal).cells[0].id == normal.cells[0].id
 
 
 @pytest.mark.parametrize("dress", BEYOND)
