@@ -324,4 +324,4 @@ def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:
 def hours_of(text: pd.Series) -> pd.Series:
     """Times of the day as hours after midnight, missing where a text is none."""
     text = text.where(text.str.fullmatch(_CLOCK)).str.replace(r"^(..:..)$", r"\1:00", regex=True)
-    return (pd.to_timedelta(text) / pd.Timedelta(hours=1)).round(2)
+    return (pd.to_timedelta(text) / pd.Timedelta(hours=1)).round(_PLACES)

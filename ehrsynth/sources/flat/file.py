@@ -35,6 +35,7 @@ from .words import WORDS
 log = logging.getLogger(__name__)
 
 _EXACT = 2**53  # from here on a floating-point number is not always the whole one that was written
+OF_ARROW = {b"dtype": b"Arrow"}  # of a DataFrame's columns that Arrow keeps
 _DELIMITERS = ",;\t|"
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
@@ -181,7 +182,10 @@ def _of_frame(table: pd.DataFrame, where: str) -> Raw:
     arrow = pa.Table.from_pandas(known.set_axis(table.columns, axis=1), preserve_index=False)
     frame = pd.DataFrame(dict(zip(known, map(_of_arrow, arrow.columns), strict=True)))
     frame.attrs = dict(table.attrs)
-    return Raw(frame, Dialect("", tuple(table.columns), arrow.schema), where)
+    own = [isinstance(dtype, pd.ArrowDtype) for dtype in table.dtypes]
+    fields = [f.with_metadata(OF_ARROW) if o else f for f, o in zip(arrow.schema, own, strict=True)]
+    schema = pa.schema(fields, arrow.schema.metadata)
+    return Raw(frame, Dialect("", tuple(table.columns), schema), where)
 
 
 def _known(values: pd.Series) -> pd.Series:

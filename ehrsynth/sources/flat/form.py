@@ -22,9 +22,11 @@ from ...files import MISSING_TEXTS, atomic_path, escaped, read_json, table_endin
 from ...kinds import REST, category_text
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
-from .as_numbers import EPOCH, HOURS, forms_of, number_form, of_numbers, origin_of, to_dates
+from .as_numbers import (
+    EPOCH, HOURS, forms_of, hours_of, number_form, of_numbers, origin_of, to_dates,
+)  # fmt: skip
 from .decimals import MARKS, sign_of_column, to_numbers
-from .file import Raw
+from .file import OF_ARROW, Raw
 from .reading import CODE_NUMBER, OTHER, Reading
 
 FILE = "form.json"
@@ -36,6 +38,9 @@ _WHOLE = r"-?(?:0|[1-9]\d{0,17})"
 _NUMBER = (
     rf"^(?P<before>[^\d+.,−(-]*)(?P<minus>[+−-]?)(?P<number>\d(?:[\d.,]|[{MARKS}](?=\d{{3}}))*|"
     r"[.,]\d+)(?P<after>.*(?<!-))$"
+)
+_POWER = (
+    r"^[+-]?\d(?P<point>[.,]?)(?P<places>\d*)(?P<e>[eE])(?P<plus>[+-]?)(?P<digits>\d+)$"
 )
 _STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
 # What is done to a text that strftime makes.
@@ -136,7 +141,8 @@ def _numbers(column: Column, raw: pd.Series, reading: Reading, is_text: bool) ->
         return {"as": "duration", "step": step_of_time(raw)}
     if column.unit == HOURS:
         seconds = text.str.count(":").eq(2).sum() >= LEAST_PATIENTS
-        return {"as": "clock", "format": "%H:%M:%S" if seconds else "%H:%M"}
+        step = step_of_time(pd.to_timedelta(hours_of(text), unit="h").dt.round("s"))
+        return {"as": "clock", "format": "%H:%M:%S" if seconds else "%H:%M", "step": step}
     return {"as": "number"} | (number_style(text, reading.sign) if is_text else {})
 
 
@@ -165,7 +171,12 @@ def _spellings(raw: pd.Series, values: pd.Series) -> dict[str, str]:
 def dress(table: pd.DataFrame, form: dict[str, Any]) -> pd.DataFrame:
     """Give a patient table the columns, types and spellings of what was learned from."""
     labels = [entry["label"] for entry in form["columns"] if entry["name"] in table]
-    return _arrow_table(table, form).to_pandas().set_axis(labels, axis=1)
+    made = _arrow_table(table, form)
+    frame = made.to_pandas()
+    for name, column in zip(made.column_names, made.columns, strict=True):
+        if made.field(name).metadata == OF_ARROW:
+            frame[name] = pd.Series(column, dtype=pd.ArrowDtype(column.type))
+    return frame.set_axis(labels, axis=1)
 
 
 def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
@@ -175,9 +186,8 @@ def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
     if entry["as"] == "number":
         return write_numbers(values, entry) if "decimal" in entry else values.astype(object)
     if entry["as"] == "clock":
-        step = "s" if "%S" in entry["format"] else "min"
-        passed = pd.to_timedelta(values, unit="h").dt.round(step)
-        passed = passed.where(~(passed >= _DAY), _DAY - pd.Timedelta(1, step))
+        passed = pd.to_timedelta(values, unit="h").dt.round(entry["step"])
+        passed = passed.mask(passed >= _DAY, (_DAY - pd.Timedelta("1us")).floor(entry["step"]))
         return write_date(pd.Timestamp(0) + passed, entry)
     spans = pd.to_timedelta(values, unit="D").dt.as_unit("us")
     if entry["as"] == "duration":
@@ -279,14 +289,16 @@ def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
     """How most of the numbers of a column are written, of those that could be written so."""
     counts = texts.astype("str").value_counts()
     parts = counts.index.to_series().str.extract(_NUMBER)
-    by_power = counts.index.str.contains(r"\d[eE][+-]?\d", regex=True).any()
-    if by_power or parts["number"].isna().any():  # as of (1.5), which are written as plain numbers
+    if counts.index.str.contains(r"\d[eE][+-]?\d", regex=True).any():
+        return _power_style(texts.astype("str"), sign)
+    if parts["number"].isna().any():  # as of (1.5), which are written as plain numbers
         return {}
     bare = parts["number"].str.replace(f"[{MARKS}]", "", regex=True)
     decimal = sign_of_column(bare, sign) or "."
     whole, after = (bare.str.partition(decimal)[i].str.len() for i in (0, 2))
     places = after.repeat(counts)
     most = int(places.nlargest(LEAST_PATIENTS).min())  # no single patient's decimals
+    padded = whole.where(bare.str.match(r"0\d")).repeat(counts).dropna()
     grouped = parts["number"].str.extract(rf"([.,{MARKS}])\d{{3}}(?!\d)")[0]
     grouped = grouped.where(grouped != decimal, "")
 
@@ -300,16 +312,37 @@ def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
         "fixed": bool((places != most).sum() < LEAST_PATIENTS),  # else without zeros at the end
         "minus": mostly(parts["minus"], parts["minus"].isin(("-", "−"))) or "-",
         "plus": mostly(parts["minus"], ~parts["minus"].isin(("-", "−"))),
+        # 02.55, not 2.55
+        "width": int(padded.mode()[0]) if len(padded) >= LEAST_PATIENTS else 1,
         # 0.87, not .87
         "zero": mostly(bare.str.slice(0, 1), bare.str.match(rf"0?\{decimal}\d")) != decimal,
     }  # fmt: skip
 
 
+def _power_style(texts: pd.Series, sign: str) -> dict[str, Any]:
+    """How numbers like 1.2E+03 are written, if all but a few are alike; else as floats are: {}."""
+    if (parts := texts.str.extract(_POWER).dropna(subset="e")).empty:
+        return {}
+    places, digits = (int(parts[name].str.len().mode()[0]) for name in ("places", "digits"))
+    plus = [*parts.loc[parts["plus"] != "-", "plus"].mode(), "+"][0]
+    style = {"decimal": "," if parts["point"].mode()[0] == "," else ".", "places": places,
+             "e": parts["e"].mode()[0], "plus": plus, "digits": digits}  # fmt: skip
+    odd = write_numbers(to_numbers(texts, sign), style) != texts
+    return style if odd.sum() < LEAST_PATIENTS else {}
+
+
 def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
     """Numbers as texts of a style; None for NaN."""
-    thousands = "," if style["thousands"] else ""
-    text_of = f"{{:{thousands}.{style['places']}f}}".format
-    signs = str.maketrans({",": style["thousands"], ".": style["decimal"]})
+    places = style["places"]
+    signs = str.maketrans({",": style.get("thousands", ""), ".": style["decimal"]})
+    size = style.get("width", 1) + (places > 0) + places
+    text_of = f"{{:0{size}{',' if style.get('thousands') else ''}.{places}f}}".format
+
+    def by_power(value: float) -> str:
+        number, power = f"{value:.{places}e}".split("e")
+        sign = power[0].replace("+", style["plus"])
+        power = power[1:].lstrip("0").zfill(style["digits"])
+        return f"{number.translate(signs)}{style['e']}{sign}{power}"
 
     def write(value: float) -> str:
         text = text_of(abs(value))
@@ -320,7 +353,8 @@ def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
             text = text[1:]
         return f"{style['before']}{minus}{text.translate(signs)}{style['after']}"
 
-    return values.astype(object).map(write, na_action="ignore").where(values.notna(), None)
+    texts = values.astype(object).map(by_power if "e" in style else write, na_action="ignore")
+    return texts.where(values.notna(), None)
 
 
 def step_of_time(times: pd.Series) -> str:
