@@ -34,8 +34,11 @@ except ImportError:  # Windows
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 FORMATS = ("parquet", "csv")
-# What counts as missing in a CSV. Not the words None and N/A: they often mean "not measured".
-MISSING_TEXTS = ("", "NA", "NaN", "nan", "NULL", "null", "<NA>")
+# What counts as missing in a CSV, as programs write it. Not the words None and N/A: they often mean
+# "not measured".
+MISSING_TEXTS = tuple(
+    "|NA|NaN|nan|NaT|NULL|null|(null)|<NA>|#N/A|#NULL!|(blank)|(missing)|\\N".split("|")
+)
 
 # What a file can do that is not what its name says, or was cut short, or asks for all memory.
 UNREADABLE = OSError, EOFError, ValueError, zlib.error, MemoryError

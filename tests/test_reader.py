@@ -1,5 +1,6 @@
 """One reader for every flat table: what a file says, who a row is, and what does not fit."""
 
+import csv
 import json
 import logging
 import os
@@ -130,6 +131,27 @@ def test_a_delimiter_inside_a_name_cuts_nothing(patients, tmp_path, sep, name):
     table, schema, _ = read(path)
     assert schema.names == ["died", "sex", "age", name]
     assert np.allclose(table[name], patients["crp"])
+
+
+@pytest.mark.parametrize("note", [r'"a \"b\" c"', r'"\"b\", c"', r'"5\" tube"'])
+def test_quotes_behind_a_backslash_are_refused(patients, tmp_path, note):
+    path = as_csv(patients.assign(note=1), tmp_path / "p.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(line[:-1] + note for line in lines[1:])]))
+    with pytest.raises(InputError, match=r'a quote in a text as \\" \(first in line 2\).*twice'):
+        read(path)
+
+
+def test_a_backslash_before_the_last_quote_is_one(patients, tmp_path):
+    table = patients.assign(path=np.array(["C:\\", 'a "b" \\', "c"])[np.arange(N) % 3])
+    path = as_csv(table, tmp_path / "p.csv", quoting=csv.QUOTE_ALL)
+    assert set(read(path)[1]["path"].categories) == set(table["path"])
+
+
+def test_blank_lines_above_the_names_are_passed_over(patients, tmp_path):
+    path = as_csv(patients, tmp_path / "p.csv")
+    path.write_text("\n\n" + path.read_text())
+    assert read(path)[1] == read(patients)[1]
 
 
 def test_rows_that_end_early_do_not_change_the_delimiter(patients, tmp_path):
@@ -420,6 +442,39 @@ def test_na_is_a_value_where_somebody_says_so(patients, tmp_path):
     table.to_parquet(tmp_path / "p.parquet")
     for data in (tmp_path / "p.parquet", table):
         assert read(data)[1]["country"].categories == ("DE", "FR", "NA")
+
+
+WRITTEN_BY_PROGRAMS = ["#N/A", "(missing)", "(blank)", "NaT", "\\N", "(null)"]
+WRITTEN_BY_PERSONS = ["-", "--", ".", "N.A.", "None", "?", "Missing", "#DIV/0!"]
+
+
+@pytest.mark.parametrize("word", [*WRITTEN_BY_PROGRAMS, *WRITTEN_BY_PERSONS])
+def test_words_for_no_value_are_missing_beside_numbers_and_dates(patients, tmp_path, word):
+    """A program's word is no category either; a person's may be one: "not measured"."""
+    there = np.arange(N) % 4 > 0
+    days = pd.Series(pd.date_range("2020-01-01", periods=N)).dt.strftime("%Y-%m-%d")
+    clock = pd.Series(pd.date_range("2020-01-01", periods=N, freq="7min")).dt.strftime("%H:%M")
+    of = {"crp": patients["crp"].astype(str), "seen": days, "woke": clock,
+          "ward": np.array(["a", "b"])[np.arange(N) % 2]}  # fmt: skip
+    table = patients.assign(**{name: np.where(there, text, word) for name, text in of.items()})
+    path = as_csv(table, tmp_path / "p.csv")
+    made, schema, listed = read(path)
+    for name in ("crp", "seen", "woke"):
+        assert schema[name].kind == "continuous" and (made[name].isna() == ~there).all()
+        assert f"{word!r} read as missing" in listed["notes"][name]
+    by_program = word in WRITTEN_BY_PROGRAMS
+    levels = schema["ward"].categories
+    assert levels[-1] == MISSING if by_program else word in levels
+    assert not by_program or f"{word!r} read as missing" in listed["notes"]["ward"]
+
+
+def test_a_word_for_no_value_is_one_where_somebody_says_so(patients, tmp_path):
+    table = patients.assign(crp=np.where(np.arange(N) % 9 > 0, patients["crp"].astype(str), "-"))
+    path = as_csv(table, tmp_path / "p.csv")
+    with pytest.raises(InputError, match="'crp' should hold numbers but has '-' in row 1"):
+        read(path, columns=columns_file(tmp_path, crp={"values": ["-"]}))
+    said = columns_file(tmp_path, crp={"kind": "categorical"})
+    assert "-" in read(path, columns=said)[1]["crp"].categories
 
 
 def test_icd_codes_are_codes(patients, tmp_path):

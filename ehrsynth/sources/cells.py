@@ -20,7 +20,6 @@ WORDS = {
     "whole": "whole numbers", "text": "text", "number": "numbers",
     "date": "dates like 2150-01-31 or 2150-01-31 12:00:00",
 }  # fmt: skip
-_BLANKS = (*MISSING_TEXTS, "\\N")
 _EXACT = 2**53  # from here on a floating-point number is not always the one that was written
 
 
@@ -139,7 +138,7 @@ def _cleaned(column: Value) -> Value:
     if kind.is_numeric() or kind.is_timestamp() or kind.is_date():
         return column
     text = column.cast("string").strip()
-    return text.isin(_BLANKS).ifelse(None, text)
+    return text.isin(MISSING_TEXTS).ifelse(None, text)
 
 
 def _value(cell: Value, kind: Kind, form: str) -> Value:

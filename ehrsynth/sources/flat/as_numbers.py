@@ -10,7 +10,7 @@ from ... import kinds
 from ...protection import LEAST_PATIENTS, ends
 from ...schema import Column, role_of
 from .decimals import grouped, joined, plain, sign_of_column, take_apart, to_numbers
-from .reading import CODE_NUMBER, ICD_NAME, Reading, is_missing_word
+from .reading import CODE_NUMBER, ICD_NAME, Reading
 from .words import WORDS
 
 FEW = 8  # whole numbers of few values are codes or grades: each value is a category of its own
@@ -40,9 +40,8 @@ _YEARS = (1800, 2300)
 
 def take_numbers(reading: Reading) -> None:
     """Texts that are numbers, all with one unit or none, as numbers; what is unclear is refused."""
-    text, asked = reading.present.astype("str"), reading.wish.kind == "continuous"
-    words = text[is_missing_word(text)]
-    written = joined(text.drop(words.index)) if asked else text.drop(words.index)
+    text, asked = reading.without_words(), reading.wish.kind == "continuous"
+    written = joined(text) if asked else text
     numbers = to_numbers(written, sign_of_column(written, reading.sign))
     parts, unit, texts = take_apart(written), "", written
     bare, units = parts["unit"].isna() & numbers.notna(), parts["unit"].nunique()
@@ -61,7 +60,7 @@ def take_numbers(reading: Reading) -> None:
     comma, wrong = plain(texts).str.fullmatch(_COMMA), numbers.isna()
     if not unit and not asked:
         likely = kinds.spoiled(written, ~wrong | comma | written.str.fullmatch(_LIMIT))
-        if (wrong.any() or len(words)) and not likely:
+        if (wrong.any() or len(text) < len(reading.present)) and not likely:
             return
         odd = written[wrong]  # codes of which most happen to be numbers, such as ICD-9's
         if odd.str.fullmatch(_CODE).all() and odd.nunique() >= _CODES:
@@ -73,9 +72,7 @@ def take_numbers(reading: Reading) -> None:
         advice = "write 1,5 as 1.5 and 1,234 as 1234"
     holds = f"should hold numbers in {unit}".removesuffix(" in ")
     reading.refuse_first(written, wrong, holds, advice)
-    if len(words):
-        reading.notes.append(f"{', '.join(map(repr, sorted(words.unique())))} read as missing")
-        reading.blanks = (*reading.blanks, *words.unique())
+    reading.note_words(text)
     if unit and not asked and (numbers.nunique() <= 2 or kinds.few_codes(numbers, FEW)):
         # "5 mg" and "10 mg": sizes of one tablet, categories as whole numbers would be.
         sizes = [f"{number:g} {unit}" for number in np.sort(numbers.unique())]
@@ -193,9 +190,9 @@ def take_time(reading: Reading) -> None:
         reading.refuse_first(reading.values, wrong, "should hold dates", advice)
     elif pd.api.types.is_timedelta64_dtype(values):
         reading.values, reading.unit = values / _DAY, DAYS
-    elif reading.is_text and reading.present.astype("str").str.fullmatch(_CLOCK).all():
-        hours = hours_of(reading.present.astype("str"))
-        reading.values, reading.unit = hours.reindex(values.index), HOURS
+    elif reading.is_text and (text := reading.without_words()).str.fullmatch(_CLOCK).all():
+        reading.note_words(text)
+        reading.values, reading.unit = hours_of(text).reindex(values.index), HOURS
         reading.notes.append(f"times of the day, read as {HOURS}")
 
 
@@ -208,10 +205,10 @@ def _dates(reading: Reading, asked: bool) -> pd.Series | None:
         return _from_numbers(reading, asked)
     if not reading.is_text:
         return None
-    text = reading.present.astype("str")
+    text = reading.without_words()
     forms = forms_of(text, True)
     shape = forms.ne("")
-    if not shape.any() or (shape.mean() < 0.9 and not asked):
+    if not shape.any() or (shape.mean() < kinds.NUMERIC_SHARE and not asked):
         return None
     reading.day_first = first_is_day(text[shape])
     wrong, what = forms.str.contains("%y", regex=False), "with two digits for the year"
@@ -221,7 +218,8 @@ def _dates(reading: Reading, asked: bool) -> pd.Series | None:
         what = f"holds dates {what}, such as in row {wrong.idxmax() + 1}"
         reading.refuse(what, "write them as 2020-01-31")
     found = to_dates(text, bool(reading.day_first))
-    reading.refuse_first(text, found.isna() & ~is_missing_word(text), "holds dates")
+    reading.refuse_first(text, found.isna(), "holds dates")
+    reading.note_words(text)
     return found.reindex(values.index)
 
 
@@ -244,9 +242,9 @@ def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
     forms = forms_of(text, day_first)
     plain = text.str.replace(r"(\d ?)(?:UTC|GMT)$", r"\1Z", regex=True)
     parsed = [pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")[:0]]
-    for form in forms.unique():
+    for form in forms[forms != ""].unique():
         of_form = plain[forms == form]
-        parsed.append(pd.to_datetime(of_form, format=form or "none", errors="coerce", utc=True))
+        parsed.append(pd.to_datetime(of_form, format=form, errors="coerce", utc=True))
     found = pd.concat([one.astype("datetime64[us, UTC]") for one in parsed]).reindex(text.index)
     return found.where(found.dt.year.between(*_YEARS))
 

@@ -45,6 +45,7 @@ _LATIN, _ALPHABETS, _PAIRS = (tuple(WORDS[n].split()) for n in ("latin", "own", 
 _WORD = re.compile(rb"[@-{}~\x80-\xff]*[\x80-\xff][@-{}~\x80-\xff]*")  # of pairs, too
 _SIGNS = re.compile(f"[{WORDS['signs']}]+")
 _BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")
+_BACKSLASH = re.compile(rb"""(?:^|[,;\t|]) *"[^"]*\\"(?!["\r\n,;\t|]|$)""")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _MOST_WORDS = 20_000  # different ones; more do not change the guess
 _LONGEST = 2**24  # letters of a cell, or of a line
@@ -282,11 +283,11 @@ def _open(path: Path, mode: str, **options) -> Any:
 
 
 def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
-    """The rows of the file, cut by the delimiter with quotes respected."""
+    """The rows of the file but for blank ones, cut by the delimiter with quotes respected."""
     csv.field_size_limit(_LONGEST)  # for another delimiter, a wide table's names are one
     try:
         with _open(path, "rt", encoding=encoding, newline="") as file:
-            yield from csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            yield from filter(None, csv.reader(file, delimiter=delimiter, skipinitialspace=True))
     except UnicodeError as error:
         raise InputError(f"{path} is not a text file in {encoding}: {error}.") from error
     except csv.Error as error:
@@ -311,6 +312,11 @@ def _encoding(path: Path, said: str | None) -> str:
                         return mark
                 if b"\0" in line:
                     raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
+                if _BACKSLASH.search(line):
+                    raise InputError(
+                        f'{path} writes a quote in a text as \\" (first in line {number}), which '
+                        'other programs read otherwise; write it twice, as "".'
+                    )
                 if not line.isascii():
                     fits = line.decode("utf-8", "ignore").encode() == line
                     first.setdefault(fits, number)
@@ -385,8 +391,7 @@ def _fit(path: Path, encoding: str, delimiter: str, width: int) -> float:
     """How full the rows are on average, from 0 to 1; one with too many values counts as empty."""
     total, number = 0.0, 0
     for row in _rows(path, encoding, delimiter):
-        if row:
-            total, number = total + (len(row) / width if len(row) <= width else 0.0), number + 1
+        total, number = total + (len(row) / width if len(row) <= width else 0.0), number + 1
         if number == _ROWS_TO_GIVE_UP and total < 0.9 * number:
             break
     return total / max(number, 1)

@@ -39,9 +39,7 @@ _NUMBER = (
     rf"^(?P<before>[^\d+.,−(-]*)(?P<minus>[+−-]?)(?P<number>\d(?:[\d.,]|[{MARKS}](?=\d{{3}}))*|"
     r"[.,]\d+)(?P<after>.*(?<!-))$"
 )
-_POWER = (
-    r"^[+-]?\d(?P<point>[.,]?)(?P<places>\d*)(?P<e>[eE])(?P<plus>[+-]?)(?P<digits>\d+)$"
-)
+_POWER = r"^[+-]?\d(?P<point>[.,]?)(?P<places>\d*)(?P<e>[eE])(?P<plus>[+-]?)(?P<digits>\d+)$"
 _STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
 # What is done to a text that strftime makes.
 _TURNS = {

@@ -18,7 +18,7 @@ from .columns_file import NOTHING, Wish
 from .decimals import MARKS, grouped, sign_of_column, to_numbers
 from .words import WORDS
 
-_MISSING_WORDS = {"?", "-", "--", ".", "n/a", "#n/a", "none", "not available", "nil"}
+_MISSING_WORDS = set(WORDS["missing"].strip().split("\n"))
 OTHER = "Other"  # the rarer values, and those that name a person, as one
 CODE_NUMBER = r"0\d+|\d{16,}|\d+[eE]\d+"  # begins with 0, is too long, or like 1E50 of ICD-11
 CODE_NAME, ICD_NAME = re.compile(f"{WORDS['code']}|{WORDS['icd']}"), re.compile(WORDS["icd"])
@@ -60,6 +60,18 @@ class Reading:
         """Whether the values are texts (or of several types), and not all of them booleans."""
         plain = self.values.dtype == object or pd.api.types.is_string_dtype(self.values)
         return plain and not self.present.map(pd.api.types.is_bool).all()
+
+    def without_words(self) -> pd.Series:
+        """Its texts, without words that stand for a missing value beside numbers and dates."""
+        text = self.present.astype("str")
+        return text[~is_missing_word(text) | text.isin(self.wish.values)]
+
+    def note_words(self, rest: pd.Series) -> None:
+        """Note the words for missing values, which are not in the `rest`."""
+        if words := sorted(self.present.drop(rest.index).unique()):
+            said = f"{', '.join(map(repr, words))} read as missing"
+            self.notes.append(f"{said}; if that is a value, {self.say(kind='categorical')}")
+            self.blanks = (*self.blanks, *words)
 
     def refuse_first(
         self, values: pd.Series, wrong: pd.Series, holds: str, advice: str = ""
@@ -161,10 +173,10 @@ def _plain(reading: Reading) -> pd.Series:
             return values
         present = present.map(lambda v: v if isinstance(v, str) else kinds.category_text(v))
     text = present.astype("str").str.strip()
-    words = set(MISSING_TEXTS if reading.is_written else ("",)) - set(reading.wish.values)
+    words = set(MISSING_TEXTS if reading.is_written else ("", MISSING)) - set(reading.wish.values)
     blank = text.isin(words)
     found = Counter(text[blank])
-    if not reading.is_written and found:
+    if not reading.is_written and found[""]:
         reading.notes.append(f"{found['']:,} empty texts read as missing")
     reading.blanks = tuple(sorted(word for word in found if word))
     for word in reading.blanks:
