@@ -499,6 +499,23 @@ def test_icd_numbers_are_known_by_any_spelling_of_the_name(patients, name, as_le
         read(patients.assign(**{name: pd.Categorical(codes) if as_levels else codes}))
 
 
+@pytest.mark.parametrize("values", [
+    [250.0, 401.0, 38.0], [250.0, None, 401.0], [250, 401, 38], [250.0, 401.9, 414.01],
+    [250.0, 401.9], ["250.00", "401.9", "486"], [*range(30)], [1.5, 2.0, 2.5], [1.0, 2.0, None],
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["dx", "icd9", "site_code"])
+def test_codes_are_the_same_from_every_file(patients, tmp_path, name, values):
+    table = patients.assign(**{name: pd.Series(values)[np.arange(N) % len(values)].to_numpy()})
+    table.to_parquet(tmp_path / "p.parquet")
+    found = []
+    for data in (as_csv(table, tmp_path / "p.csv"), tmp_path / "p.parquet", table):
+        try:
+            found.append(read(data)[1][name])
+        except InputError as error:
+            found.append(str(error).partition(": ")[2])
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize("name", ["age_at_diagnosis", "days_to_diagnosis", "n_diagnoses"])
 def test_what_is_counted_about_a_diagnosis_is_a_number(patients, tmp_path, name):
     table = patients.assign(**{name: 20 + np.arange(N) % 50})

@@ -110,7 +110,8 @@ def refuse_icd_numbers(reading: Reading) -> None:
     few = 2 if np.any(numbers % 1) or "icd" in reading.plain_name else FEW
     if present.nunique() > few and (floats or np.any(numbers % 1) or numbers.min() < 100):
         what = "holds ICD codes as numbers, and 250 and 250.00 are different codes and 38 was 038"
-        reading.refuse(what, "write it as text", kind="continuous")
+        unless = f"write it as text, or {reading.say(kind='categorical')} if no digit is lost"
+        reading.refuse(what, unless, kind="continuous")
 
 
 def continuous(reading: Reading) -> Column:

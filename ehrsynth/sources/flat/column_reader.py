@@ -91,9 +91,9 @@ def _feature(reading: Reading) -> None:
         _refuse_two(reading, present)
     if not allowed and kinds.looks_like_identifier(reading.name, present):
         _refuse_identifier(reading)
-    # Whole numbers that name a place or a thing, as a ward's number does.
-    whole = coded and kinds.is_number(present) and kinds.are_whole(present)
-    as_codes = whole and present.nunique() > FEW
+    # Numbers that name a place or a thing, as a ward's number does.
+    few = present.nunique() <= FEW and kinds.is_number(present) and kinds.are_whole(present)
+    as_codes = coded and kinds.is_number(present) and not few
     if as_codes or wish.kind in ("categorical", "binary"):
         if not isinstance(reading.values.dtype, pd.CategoricalDtype):
             texts = reading.values.map(kinds.category_text, na_action="ignore")

@@ -184,6 +184,11 @@ def _plain(reading: Reading) -> pd.Series:
     return text[~blank].reindex(values.index)
 
 
+def _as_floats(texts: pd.Series) -> pd.Series:
+    """Numbers as pandas writes those of a column of floats."""
+    return pd.to_numeric(texts, errors="coerce").astype("float64").astype(object).map(repr)
+
+
 def _type(reading: Reading) -> None:
     """Texts without exception numbers, or true and false, as what they are."""
     text = reading.present.astype("str")
@@ -197,7 +202,8 @@ def _type(reading: Reading) -> None:
     name = reading.plain_name
     if CODE_NAME.search(name) or reading.wish.kind == "categorical":
         dotted = text[text.str.contains(".", regex=False)]
-        if len(dotted) and (ICD_NAME.search(name) or not dotted.str.endswith(".0").all()):
+        whole = dotted.str.endswith(".0").all() and not ICD_NAME.search(name)
+        if len(dotted) and not whole and (len(dotted) < len(text) or (text != _as_floats(text)).any()):
             return  # of 250.00 no digit may be lost
         if text.str.contains(" ", regex=False).any():
             return  # two codes
