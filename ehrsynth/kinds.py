@@ -132,7 +132,7 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
     if len(present) <= _LEAST_IDENTIFIERS:
         return False
     share = present.nunique() / len(present)
-    named = bool(_IDENTIFIER_NAME.search(name.strip().lower().replace(" ", "_").replace("-", "_")))
+    named = bool(_IDENTIFIER_NAME.search(re.sub(r"\W+", "_", name.strip().lower())))
     numeric = pd.api.types.is_numeric_dtype(present)
     if numeric and not are_whole(present):
         return False

@@ -621,6 +621,43 @@ def test_a_number_that_is_called_a_patients_is_one_whatever_else_repeats(patient
         read(patients.assign(**{name: 10_000 + 7 * (np.arange(N) // 3)}))
 
 
+NUMBERED = ["case #", "Fall-Nr.", "No.", "Nr.", "lfd. Nr.", "Pat.-Nr.", "MRN#", "S.No", "N°", "#",
+            "ID-Nr", "Serial no", "Aufnahmenummer", "id_patient", "Record", "SampleID"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_numbers_of_rows_and_cases_are_known_in_any_spelling(patients, name):
+    """With gaps and in no order: nothing but the name tells."""
+    numbers = np.random.default_rng(1).choice(9 * N, N, replace=False)
+    table = patients.assign(**{name: numbers})
+    try:
+        assert "row numbers; if they are not, say" in read(table)[2]["notes"][name]
+    except InputError as error:
+        assert "is different in every row or nearly so, like an identifier" in str(error)
+    assert read(table.rename(columns={name: "dose"}))[1]["dose"].kind == "continuous"
+
+
+@pytest.mark.parametrize("first", [43_000, 21_900, 19_000, -3_000])
+@pytest.mark.parametrize("name", ["date", "Aufnahmedatum", "date of birth", "visit_dt"])
+def test_days_since_some_year_are_no_plain_numbers(patients, tmp_path, name, first):
+    table = patients.assign(**{name: first + np.arange(N) * 7 % 900})
+    for data in (table, as_csv(table, tmp_path / "p.csv")):
+        with pytest.raises(InputError, match=f"{name}' is called a date but holds other numbers"):
+            read(data)
+    said = columns_file(tmp_path, **{name: {"kind": "continuous"}})
+    assert read(table, columns=said)[1][name].kind == "continuous"
+    for other in ("days_to_date", "update", "year_of_date"):
+        assert read(table.rename(columns={name: other}))[1][other].kind == "continuous"
+
+
+def test_grades_with_a_letter_are_categories_and_temperatures_of_two_scales_are_none(patients):
+    grades = np.array(["1D", "2D", "3F"])[np.arange(N) % 3]
+    assert read(patients.assign(grade=grades))[1]["grade"].categories == ("1D", "2D", "3F")
+    warm = np.array(["37 C", "98 F"])[np.arange(N) % 2]
+    with pytest.raises(InputError, match="'warm' has numbers in C .* and in F"):
+        read(patients.assign(warm=warm))
+
+
 def test_a_number_of_a_ward_or_doctor_is_no_patient(patients, tmp_path):
     rng = np.random.default_rng(1)
     table = patients.assign(doctor_id=rng.integers(100, 125, N), ward=rng.integers(1, 30, N))

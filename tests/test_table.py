@@ -351,7 +351,7 @@ def test_laboratory_values_are_no_identifiers(patients, tmp_path):
     ("name", "values"),
     [
         ("mrn", np.arange(1, 301)[::-1]),
-        ("nummer", np.random.default_rng(0).permutation(np.arange(5000, 5300))),
+        ("lot", np.random.default_rng(0).permutation(np.arange(5000, 5300))),
         ("hash", [f"{i * 7919:x}" for i in range(300)]),
         ("pat", np.random.default_rng(0).choice(np.arange(10**7, 2 * 10**7), 300, replace=False)),
         ("Patient ID", np.r_[np.arange(290) * 1013, np.arange(10)]),

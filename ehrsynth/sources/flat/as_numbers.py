@@ -17,6 +17,7 @@ FEW = 8  # whole numbers of few values are codes or grades: each value is a cate
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _LIMIT = r"[<>≤≥]=?\s*\d[\d.,]*"  # of what can be measured, such as "<0.3"
 _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+_GRADE = r"\d ?[A-Z]"
 _AGE, _SENTINEL = re.compile(WORDS["age"]), re.compile(WORDS["sentinel"])
 _OLDEST = 120
 _MOST_SENTINELS = 3  # at either end
@@ -30,7 +31,7 @@ _LONGEST = 48  # characters
 # Numbers that are dates: the digits of one, or the time since 1970.
 _DIGITS = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number that is too large
-_NAMED_TIME = re.compile(WORDS["time"])
+_NAMED_TIME, _NAMED_DATE = re.compile(WORDS["time"]), re.compile(WORDS["date"])
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 HOURS, DAYS, _SINCE = "hours after midnight", "days", "days since "
 _DAY, _PLACES = pd.Timedelta(days=1), 5  # to the second
@@ -46,6 +47,8 @@ def take_numbers(reading: Reading) -> None:
     parts, unit, texts = take_apart(written), "", written
     bare, units = parts["unit"].isna() & numbers.notna(), parts["unit"].nunique()
     there = parts["unit"].count() + (bare.sum() if units == 1 else 0)  # or in some cells only
+    if units > 1 and not asked and written.str.fullmatch(_GRADE).all():
+        return  # 1D, 2F
     if units and (asked or there >= kinds.NUMERIC_SHARE * len(written)):
         unit = _only_unit(reading, parts)
         texts = parts["number"].mask(bare & asked, written).dropna().astype("str")
@@ -278,6 +281,12 @@ def _from_numbers(reading: Reading, asked: bool) -> pd.Series | None:
         recent = numbers.abs() >= 1e-2 * EPOCH[form] if np.isfinite(EPOCH[form]) else numbers > 1e17
         said = asked or _NAMED_TIME.search(reading.name.lower())
         if not said or recent.mean() < (0.5 if asked else 0.9):
+            years = numbers.between(*_YEARS).mean() > 0.5 or numbers.nunique() <= FEW
+            if not asked and _NAMED_DATE.fullmatch(reading.plain_name) and not years:
+                reading.refuse(
+                    "is called a date but holds other numbers, maybe days since 1900 (Excel), 1960 "
+                    "(SAS) or 1970", "write dates as 2020-01-31", kind="continuous",
+                )  # fmt: skip
             return None
     found = of_numbers(numbers)
     reading.refuse_first(reading.present, found.isna(), "holds dates")

@@ -17,7 +17,7 @@ from ...protection import LEAST_PATIENTS
 from ...schema import SEX_NAMES, Column, role_of
 from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_time
 from .columns_file import NOTHING
-from .persons import are_shared, identifying, join_persons
+from .persons import are_shared, identifying, join_persons, looks_like_identifier
 from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
 
@@ -57,7 +57,7 @@ def understand(reading: Reading, outcome: bool) -> None:
 
 def _of_no_use(reading: Reading) -> str:
     """Why nothing can be learned from the column, or ""."""
-    present, rows, name = reading.present, len(reading.values), reading.name.lower()
+    present, rows, name = reading.present, len(reading.values), reading.plain_name
     if present.empty:
         return "no values at all"
     if len(present) == rows and present.nunique() == 1:
@@ -66,9 +66,9 @@ def _of_no_use(reading: Reading) -> str:
     if not whole or reading.wish != NOTHING:
         return ""
     steps = np.diff(present.to_numpy(float))
-    named = _ROW_NUMBERS.fullmatch(name) and (name != "x" or np.all(steps == 1))
+    named = _ROW_NUMBERS.fullmatch(name) and (len(name) > 1 or np.all(steps == 1))
     grows = rows >= _MANY_ROWS and np.all(steps > 0)
-    if named or (grows and not kinds.looks_like_identifier(name, present)):
+    if named or (grows and not looks_like_identifier(reading)):
         return f"row numbers; if they are not, {reading.say(identifier='allowed')}"
     return ""
 
@@ -89,7 +89,7 @@ def _feature(reading: Reading) -> None:
     present, allowed = reading.present, wish.identifier == "allowed" or bool(wish.kind)
     if reading.is_text and not allowed:
         _refuse_two(reading, present)
-    if not allowed and kinds.looks_like_identifier(reading.name, present):
+    if not allowed and looks_like_identifier(reading):
         _refuse_identifier(reading)
     # Numbers that name a place or a thing, as a ward's number does.
     few = present.nunique() <= FEW and kinds.is_number(present) and kinds.are_whole(present)

@@ -48,8 +48,9 @@ class Reading:
 
     @property
     def plain_name(self) -> str:
-        """Its name in small letters, with _ between the words."""
-        return re.sub(r"[\W_]+", "_", self.name.lower()).strip("_")
+        """Its name in small letters, with _ between the words, and no for # and its like."""
+        name = re.sub(r"#|№|\bn[°º]", " no ", self.name.lower())
+        return re.sub(r"[\W_]+", "_", name).strip("_")
 
     @property
     def present(self) -> pd.Series:
@@ -203,7 +204,11 @@ def _type(reading: Reading) -> None:
     if CODE_NAME.search(name) or reading.wish.kind == "categorical":
         dotted = text[text.str.contains(".", regex=False)]
         whole = dotted.str.endswith(".0").all() and not ICD_NAME.search(name)
-        if len(dotted) and not whole and (len(dotted) < len(text) or (text != _as_floats(text)).any()):
+        if (
+            len(dotted)
+            and not whole
+            and (len(dotted) < len(text) or (text != _as_floats(text)).any())
+        ):
             return  # of 250.00 no digit may be lost
         if text.str.contains(" ", regex=False).any():
             return  # two codes
