@@ -141,12 +141,9 @@ def run(
 
     Example:  ehrsynth run --dataset table --data patients.csv --outcome died --out my-run
     """
-    options = dict(locals())  # all that is given, by name
-    for name in ("with_", "config", "quiet"):
-        del options[name]
-    for name in ("epsilon", "delta"):
-        if options[name] is None:
-            del options[name]
+    # All that is given, by name.
+    options = {n: v for n, v in locals().items() if n not in ("with_", "config", "quiet")}
+    options = {n: v for n, v in options.items() if v is not None or n not in ("epsilon", "delta")}
     options["include"] = [name.strip() for name in with_.split(",") if name.strip()]
     from .guarantee.run import PrivatePipeline
     from .pipeline import Pipeline

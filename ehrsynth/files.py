@@ -34,11 +34,9 @@ except ImportError:  # Windows
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 FORMATS = ("parquet", "csv")
-# What counts as missing in a CSV, as programs write it. Not the words None and N/A: they often mean
-# "not measured".
-MISSING_TEXTS = tuple(
-    "|NA|NaN|nan|NaT|NULL|null|(null)|<NA>|#N/A|#NULL!|(blank)|(missing)|\\N".split("|")
-)
+# What programs write into a CSV for nothing. Persons' None and N/A often mean "not measured".
+_NOTHING = " NA NaN nan NaT NULL null (null) <NA> #N/A #NULL! (blank) (missing) \\N"
+MISSING_TEXTS = tuple(_NOTHING.split(" "))
 
 # What a file can do that is not what its name says, or was cut short, or asks for all memory.
 UNREADABLE = OSError, EOFError, ValueError, zlib.error, MemoryError

@@ -1,6 +1,5 @@
 """What kind of column values make: the one place for schemas and the reader of flat tables."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,11 +17,6 @@ _ROWS_A_CODE = 10  # on average
 _STEPPED = 10  # different numbers; fewer can be multiples of anything by chance
 LARGEST = 1e100  # of a number; beyond it, differences and squares can overflow
 _LEAST_IDENTIFIERS = 50  # fewer rows can be all different by chance
-_IDENTIFIER_NAME = re.compile(
-    r"(?:^|_)(?:id|ids|nr|nbr|mrn|ssn|guid|uuid|pid|key|identifier)$"
-    r"|(?:patient|subject|record|case|encounter|visit|stay|admission|hadm|study)_?(?:id|no|nr|nbr"
-    r"|num|number|key)$|^(?:patient|subject)s?$",
-)
 
 
 def cast(values: pd.Series, kind: str, categories: tuple[str, ...], what: str) -> pd.Series:
@@ -123,7 +117,7 @@ def few_codes(present: pd.Series, few: int) -> bool:
     return distinct <= few and len(present) >= _ROWS_A_CODE * distinct and are_whole(present)
 
 
-def looks_like_identifier(name: str, present: pd.Series) -> bool:
+def looks_like_identifier(present: pd.Series, named: object) -> bool:
     """Whether these values (none missing) single out the patients rather than describe them.
 
     Texts do when no two are equal; whole numbers too when they lie close together or all have the
@@ -132,7 +126,6 @@ def looks_like_identifier(name: str, present: pd.Series) -> bool:
     if len(present) <= _LEAST_IDENTIFIERS:
         return False
     share = present.nunique() / len(present)
-    named = bool(_IDENTIFIER_NAME.search(re.sub(r"\W+", "_", name.strip().lower())))
     numeric = pd.api.types.is_numeric_dtype(present)
     if numeric and not are_whole(present):
         return False

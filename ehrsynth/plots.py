@@ -173,42 +173,6 @@ def monitor(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def overview(report, family: str | None = None) -> Axes:
-    """How far each metric has come from the worst (0 %) to the best reachable (100 %).
-
-    Parameters
-    ----------
-    report, family : Report or its ``to_frame()``, str, optional
-        All families by default.
-    """
-    frame = report if isinstance(report, pd.DataFrame) else report.to_frame()
-    frame = frame.dropna(subset="share")
-    if family is not None:
-        frame = frame[frame["family"] == family]
-    # Of a metric that exists in two forms, the corrected one is drawn.
-    twice = frame.groupby("name")["form"].transform("nunique") > 1
-    frame = frame[~twice | (frame["form"] == "corrected")].iloc[::-1]
-    ax = _axes((6.4, 0.38 * max(len(frame), 1) + 1.1))
-    place = np.arange(len(frame))
-    share = frame["share"].to_numpy(float).clip(-0.05, 1.05)
-    # The way from worst to best of both bounds, or of the value where there is none.
-    span = (frame["best"] - frame["worst"]).replace(0, np.nan)
-    bounds = (frame[bound].fillna(frame["value"]) for bound in ("ci_low", "ci_high"))
-    ends = np.sort([(bound - frame["worst"]) / span for bound in bounds], axis=0)
-    ax.axvspan(0.9, 1.06, color=COLORS["holdout"], alpha=0.12, linewidth=0)
-    ax.axvspan(-0.06, 0.5, color=COLORS["synthetic"], alpha=0.08, linewidth=0)
-    ax.hlines(place, 0, share, color="#CBD2D9", linewidth=2)
-    ax.hlines(place, *ends.clip(-0.05, 1.05), color=COLORS["synthetic"], alpha=0.45, linewidth=5)
-    ax.scatter(share, place, s=52, color=COLORS["synthetic"], zorder=3)
-    ax.set_yticks(place, frame["title"])
-    ax.set(xlim=(-0.06, 1.06), ylim=(-0.7, len(frame) - 0.3))
-    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_xlabel("0 %: worst reference, 100 %: real patients held out")
-    ax.set_title(f"{(family or 'every family').capitalize()}: from worst to best", loc="left")
-    ax.grid(axis="y", visible=False)
-    return ax
-
-
 def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
     """How the candidates' scores change with the weights; the first place is shaded.
 
@@ -373,9 +337,7 @@ def survival(tables: Mapping[str, pd.DataFrame]) -> Axes:
         x, y = np.append(0, curve.quantiles), np.append(1, curve.probabilities)
         ax.step(x, y, where="post", color=COLORS[name], label=name, linewidth=1.6)
         if role == "holdout":
-            with warnings.catch_warnings(
-                action="ignore"
-            ):  # that there is none where nobody is left
+            with warnings.catch_warnings(action="ignore"):  # there is none where nobody is left
                 band = curve.confidence_interval()
             low, high = (np.append(1, end.probabilities) for end in band)
             ax.fill_between(x, low, high, step="post", alpha=0.15, color=COLORS[name], linewidth=0)

@@ -76,9 +76,7 @@ class Rule:
                     f"it would change {name!r}, which the generator is given; "
                     "write it so that another column gives way."
                 )
-        for name, value in [
-            pair for case in self.cases(schema) for s in case for pair in s.items()
-        ]:
+        for name, value in (p for case in self.cases(schema) for s in case for p in s.items()):
             check_state(schema[name], value)
 
     def broken(self, table: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:

@@ -79,20 +79,6 @@ def test_monitor_marks_the_look_that_is_kept():
     assert len(plots.monitor(table).axes[0].lines[0].get_xdata()) == 4
 
 
-def test_overview_puts_the_value_on_its_way_from_worst_to_best():
-    frame = pd.DataFrame(
-        {
-            "name": ["a", "b"], "title": ["A", "B"], "family": ["fidelity", "fidelity"],
-            "form": ["corrected", "corrected"], "value": [0.75, 5.0], "ci_low": [0.7, np.nan],
-            "ci_high": [0.8, np.nan], "best": [1.0, 0.0], "worst": [0.5, 10.0],
-            "share": [0.5, 0.5],
-        }
-    )  # fmt: skip
-    ax = plots.overview(frame, family="fidelity")
-    assert [x for x, _ in ax.collections[-1].get_offsets()] == [0.5, 0.5]
-    assert "Fidelity" in ax.get_title(loc="left")
-
-
 def test_every_function_returns_axes_or_figure_and_never_shows(tables):
     score = pd.Series({"phe_1.9": 0.3, "age": 0.2})
     truth = np.array([0, 1, 0, 1])

@@ -371,8 +371,8 @@ def test_identifiers_are_refused_unless_told_otherwise(patients, tmp_path, name,
 def test_a_name_tells_an_identifier_that_some_rows_share():
     """Numbers far apart, ten of them twice: the number of a visit, or a count of platelets."""
     numbers = pd.Series([1013 * i for i in range(90)] + [1013 * i for i in range(10)])
-    assert looks_like_identifier("Visit No", numbers)
-    assert not looks_like_identifier("platelets", numbers)
+    assert looks_like_identifier(numbers, named=True)
+    assert not looks_like_identifier(numbers, named=False)
 
 
 def test_row_numbers_are_dropped_with_a_word(patients, tmp_path):

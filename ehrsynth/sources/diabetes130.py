@@ -27,10 +27,8 @@ _ABSENT = "?"
 # The columns that are read: the name, role and label of those that become one of the patient table,
 # and what values they have, "written=meant"; of a count the least; the first of a flag is yes.
 _TABLE = pd.read_csv(Path(__file__).with_name("diabetes130.csv"), keep_default_na=False)
-_DIAGNOSES, _CODED, _COUNTS, _MEDICATIONS = (
-    [*_TABLE.loc[_TABLE["kind"] == kind, "file"]]
-    for kind in ("code", "number of a label", "count", "dose")
-)
+_DIAGNOSES, _CODED = ([*_TABLE.loc[_TABLE["kind"] == kind, "file"]]
+                      for kind in ("code", "number of a label"))  # fmt: skip
 _NO_LABEL = {"NULL", "Not Available", "Not Mapped", "Unknown/Invalid"}
 _OTHER, _LEAST_SHARE = "Other", 1e-3  # what fewer patients than this share have
 _NO_SEX = "Unknown/Invalid"

@@ -41,14 +41,12 @@ def ingredients(written: str) -> tuple[str, ...]:
 def _scan(text: str) -> set[str]:
     """Every ingredient of a text; of the names that begin with a word the longest counts."""
     words, known = re.findall(r"[a-z0-9]+", text), _known()
-    found, place = set(), 0
+    found, place = set[str](), 0
     while place < len(words):
-        for stop in range(min(place + _MOST_WORDS, len(words)), place, -1):
-            if tuple(words[place:stop]) in known:
-                found |= set(known[tuple(words[place:stop])])
-                place = stop - 1
-                break
-        place += 1
+        stops = range(min(place + _MOST_WORDS, len(words)), place, -1)
+        stop = next((s for s in stops if tuple(words[place:s]) in known), place + 1)
+        found.update(known.get(tuple(words[place:stop]), ()))
+        place = stop
     return found
 
 

@@ -17,7 +17,6 @@ FEW = 8  # whole numbers of few values are codes or grades: each value is a cate
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _LIMIT = r"[<>≤≥]=?\s*\d[\d.,]*"  # of what can be measured, such as "<0.3"
 _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
-_GRADE = r"\d ?[A-Z]"
 _AGE, _SENTINEL = re.compile(WORDS["age"]), re.compile(WORDS["sentinel"])
 _OLDEST = 120
 _MOST_SENTINELS = 3  # at either end
@@ -47,7 +46,7 @@ def take_numbers(reading: Reading) -> None:
     parts, unit, texts = take_apart(written), "", written
     bare, units = parts["unit"].isna() & numbers.notna(), parts["unit"].nunique()
     there = parts["unit"].count() + (bare.sum() if units == 1 else 0)  # or in some cells only
-    if units > 1 and not asked and written.str.fullmatch(_GRADE).all():
+    if units > 1 and not asked and written.str.fullmatch(r"\d ?[A-Z]").all():
         return  # 1D, 2F
     if units and (asked or there >= kinds.NUMERIC_SHARE * len(written)):
         unit = _only_unit(reading, parts)
@@ -113,8 +112,7 @@ def refuse_icd_numbers(reading: Reading) -> None:
     few = 2 if np.any(numbers % 1) or "icd" in reading.plain_name else FEW
     if present.nunique() > few and (floats or np.any(numbers % 1) or numbers.min() < 100):
         what = "holds ICD codes as numbers, and 250 and 250.00 are different codes and 38 was 038"
-        unless = f"write it as text, or {reading.say(kind='categorical')} if no digit is lost"
-        reading.refuse(what, unless, kind="continuous")
+        reading.refuse(what, "write it as text", kind="categorical")
 
 
 def continuous(reading: Reading) -> Column:
@@ -246,9 +244,8 @@ def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
     forms = forms_of(text, day_first)
     plain = text.str.replace(r"(\d ?)(?:UTC|GMT)$", r"\1Z", regex=True)
     parsed = [pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")[:0]]
-    for form in forms[forms != ""].unique():
-        of_form = plain[forms == form]
-        parsed.append(pd.to_datetime(of_form, format=form, errors="coerce", utc=True))
+    for form in filter(None, forms.unique()):
+        parsed.append(pd.to_datetime(plain[forms == form], format=form, errors="coerce", utc=True))
     found = pd.concat([one.astype("datetime64[us, UTC]") for one in parsed]).reindex(text.index)
     return found.where(found.dt.year.between(*_YEARS))
 
@@ -283,10 +280,8 @@ def _from_numbers(reading: Reading, asked: bool) -> pd.Series | None:
         if not said or recent.mean() < (0.5 if asked else 0.9):
             years = numbers.between(*_YEARS).mean() > 0.5 or numbers.nunique() <= FEW
             if not asked and _NAMED_DATE.fullmatch(reading.plain_name) and not years:
-                reading.refuse(
-                    "is called a date but holds other numbers, maybe days since 1900 (Excel), 1960 "
-                    "(SAS) or 1970", "write dates as 2020-01-31", kind="continuous",
-                )  # fmt: skip
+                what = "is called a date but holds other numbers, as days since 1900, 1960 or 1970"
+                reading.refuse(what, "write dates as 2020-01-31", kind="continuous")
             return None
     found = of_numbers(numbers)
     reading.refuse_first(reading.present, found.isna(), "holds dates")

@@ -17,7 +17,7 @@ from ...protection import LEAST_PATIENTS
 from ...schema import SEX_NAMES, Column, role_of
 from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_time
 from .columns_file import NOTHING
-from .persons import are_shared, identifying, join_persons, looks_like_identifier
+from .persons import are_shared, identifying, join_persons
 from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
 
@@ -25,6 +25,7 @@ SEXES = {word: name[0].upper() for name in ("f", "m") for word in WORDS[name].sp
 TOO_FEW = "values of too few patients each"
 _KEPT_CODES = 40
 _HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
+_is_identifier = re.compile(f"{WORDS['identifier']}|{WORDS['person']}").fullmatch
 _ROW_NUMBERS = re.compile(WORDS["row_numbers"])
 _TWO_NUMBERS = r"\d+(?:\.\d+)?\s*/\s*\d+(?:\.\d+)?\D*"  # a blood pressure
 _MANY_ROWS = 20  # so many different values are in order by chance never
@@ -68,7 +69,7 @@ def _of_no_use(reading: Reading) -> str:
     steps = np.diff(present.to_numpy(float))
     named = _ROW_NUMBERS.fullmatch(name) and (len(name) > 1 or np.all(steps == 1))
     grows = rows >= _MANY_ROWS and np.all(steps > 0)
-    if named or (grows and not looks_like_identifier(reading)):
+    if named or (grows and not kinds.looks_like_identifier(present, _is_identifier(name))):
         return f"row numbers; if they are not, {reading.say(identifier='allowed')}"
     return ""
 
@@ -89,7 +90,7 @@ def _feature(reading: Reading) -> None:
     present, allowed = reading.present, wish.identifier == "allowed" or bool(wish.kind)
     if reading.is_text and not allowed:
         _refuse_two(reading, present)
-    if not allowed and looks_like_identifier(reading):
+    if not allowed and kinds.looks_like_identifier(present, _is_identifier(reading.plain_name)):
         _refuse_identifier(reading)
     # Numbers that name a place or a thing, as a ward's number does.
     few = present.nunique() <= FEW and kinds.is_number(present) and kinds.are_whole(present)

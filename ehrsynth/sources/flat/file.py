@@ -185,8 +185,8 @@ def _of_frame(table: pd.DataFrame, where: str) -> Raw:
     frame.attrs = dict(table.attrs)
     own = [isinstance(dtype, pd.ArrowDtype) for dtype in table.dtypes]
     fields = [f.with_metadata(OF_ARROW) if o else f for f, o in zip(arrow.schema, own, strict=True)]
-    schema = pa.schema(fields, arrow.schema.metadata)
-    return Raw(frame, Dialect("", tuple(table.columns), schema), where)
+    dialect = Dialect("", tuple(table.columns), pa.schema(fields, arrow.schema.metadata))
+    return Raw(frame, dialect, where)
 
 
 def _known(values: pd.Series) -> pd.Series:
@@ -310,13 +310,7 @@ def _encoding(path: Path, said: str | None) -> str:
                     mark = next((name for m, name in _MARKS.items() if line.startswith(m)), "")
                     if mark.startswith(("utf-16", "utf-32")):
                         return mark
-                if b"\0" in line:
-                    raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
-                if _BACKSLASH.search(line):
-                    raise InputError(
-                        f'{path} writes a quote in a text as \\" (first in line {number}), which '
-                        'other programs read otherwise; write it twice, as "".'
-                    )
+                _refuse_odd(path, number, line)
                 if not line.isascii():
                     fits = line.decode("utf-8", "ignore").encode() == line
                     first.setdefault(fits, number)
@@ -340,6 +334,15 @@ def _encoding(path: Path, said: str | None) -> str:
             f"{first[False]} is not; save all of it in UTF-8."
         )
     return guess
+
+
+def _refuse_odd(path: Path, number: int, line: bytes) -> None:
+    """Refuse bytes that are no text, and quotes that other programs end a text at."""
+    if b"\0" in line:
+        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
+    if _BACKSLASH.search(line):
+        what = f'{path} writes a quote in a text as \\" (first in line {number})'
+        raise InputError(what + '; write it twice, as "", or other programs end the text there.')
 
 
 def _guess(words: list[bytes]) -> str:

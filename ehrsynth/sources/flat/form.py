@@ -22,9 +22,7 @@ from ...files import MISSING_TEXTS, atomic_path, escaped, read_json, table_endin
 from ...kinds import REST, category_text
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
-from .as_numbers import (
-    EPOCH, HOURS, forms_of, hours_of, number_form, of_numbers, origin_of, to_dates,
-)  # fmt: skip
+from .as_numbers import EPOCH, HOURS, forms_of, number_form, of_numbers, origin_of, to_dates
 from .decimals import MARKS, sign_of_column, to_numbers
 from .file import OF_ARROW, Raw
 from .reading import CODE_NUMBER, OTHER, Reading
@@ -39,7 +37,6 @@ _NUMBER = (
     rf"^(?P<before>[^\d+.,−(-]*)(?P<minus>[+−-]?)(?P<number>\d(?:[\d.,]|[{MARKS}](?=\d{{3}}))*|"
     r"[.,]\d+)(?P<after>.*(?<!-))$"
 )
-_POWER = r"^[+-]?\d(?P<point>[.,]?)(?P<places>\d*)(?P<e>[eE])(?P<plus>[+-]?)(?P<digits>\d+)$"
 _STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
 # What is done to a text that strftime makes.
 _TURNS = {
@@ -138,9 +135,10 @@ def _numbers(column: Column, raw: pd.Series, reading: Reading, is_text: bool) ->
     if pd.api.types.is_timedelta64_dtype(raw):
         return {"as": "duration", "step": step_of_time(raw)}
     if column.unit == HOURS:
-        seconds = text.str.count(":").eq(2).sum() >= LEAST_PATIENTS
-        step = step_of_time(pd.to_timedelta(hours_of(text), unit="h").dt.round("s"))
-        return {"as": "clock", "format": "%H:%M:%S" if seconds else "%H:%M", "step": step}
+        seconds = text.str.count(":").eq(2)
+        form = "%H:%M:%S" if seconds.sum() >= LEAST_PATIENTS else "%H:%M"
+        step = step_of_time(pd.to_timedelta(text.where(seconds, text + ":00")))
+        return {"as": "clock", "format": form, "step": step}
     return {"as": "number"} | (number_style(text, reading.sign) if is_text else {})
 
 
@@ -310,7 +308,6 @@ def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
         "fixed": bool((places != most).sum() < LEAST_PATIENTS),  # else without zeros at the end
         "minus": mostly(parts["minus"], parts["minus"].isin(("-", "−"))) or "-",
         "plus": mostly(parts["minus"], ~parts["minus"].isin(("-", "−"))),
-        # 02.55, not 2.55
         "width": int(padded.mode()[0]) if len(padded) >= LEAST_PATIENTS else 1,
         # 0.87, not .87
         "zero": mostly(bare.str.slice(0, 1), bare.str.match(rf"0?\{decimal}\d")) != decimal,
@@ -319,28 +316,21 @@ def number_style(texts: pd.Series, sign: str) -> dict[str, Any]:
 
 def _power_style(texts: pd.Series, sign: str) -> dict[str, Any]:
     """How numbers like 1.2E+03 are written, if all but a few are alike; else as floats are: {}."""
-    if (parts := texts.str.extract(_POWER).dropna(subset="e")).empty:
-        return {}
-    places, digits = (int(parts[name].str.len().mode()[0]) for name in ("places", "digits"))
-    plus = [*parts.loc[parts["plus"] != "-", "plus"].mode(), "+"][0]
-    style = {"decimal": "," if parts["point"].mode()[0] == "," else ".", "places": places,
-             "e": parts["e"].mode()[0], "plus": plus, "digits": digits}  # fmt: skip
+    parts = texts.str.extract(r"^[+-]?\d[.,]?(?P<places>\d*)(?P<e>[eE])").fillna("").mode()
+    style = {"decimal": sign_of_column(texts, sign) or ".",
+             "power": f".{len(parts['places'][0])}{parts['e'][0] or 'e'}"}  # fmt: skip
     odd = write_numbers(to_numbers(texts, sign), style) != texts
     return style if odd.sum() < LEAST_PATIENTS else {}
 
 
 def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
     """Numbers as texts of a style; None for NaN."""
-    places = style["places"]
-    signs = str.maketrans({",": style.get("thousands", ""), ".": style["decimal"]})
-    size = style.get("width", 1) + (places > 0) + places
-    text_of = f"{{:0{size}{',' if style.get('thousands') else ''}.{places}f}}".format
-
-    def by_power(value: float) -> str:
-        number, power = f"{value:.{places}e}".split("e")
-        sign = power[0].replace("+", style["plus"])
-        power = power[1:].lstrip("0").zfill(style["digits"])
-        return f"{number.translate(signs)}{style['e']}{sign}{power}"
+    if "power" in style:
+        texts = values.map(lambda value: f"{value:{style['power']}}")
+        return texts.str.replace(".", style["decimal"], regex=False).where(values.notna(), None)
+    signs = str.maketrans({",": style["thousands"], ".": style["decimal"]})
+    size = style.get("width", 1) + (style["places"] > 0) + style["places"]
+    text_of = f"{{:0{size}{',' if style['thousands'] else ''}.{style['places']}f}}".format
 
     def write(value: float) -> str:
         text = text_of(abs(value))
@@ -351,8 +341,7 @@ def write_numbers(values: pd.Series, style: dict[str, Any]) -> pd.Series:
             text = text[1:]
         return f"{style['before']}{minus}{text.translate(signs)}{style['after']}"
 
-    texts = values.astype(object).map(by_power if "e" in style else write, na_action="ignore")
-    return texts.where(values.notna(), None)
+    return values.astype(object).map(write, na_action="ignore").where(values.notna(), None)
 
 
 def step_of_time(times: pd.Series) -> str:

@@ -253,12 +253,6 @@ def settle_identity(
     return key
 
 
-def looks_like_identifier(reading: Reading) -> bool:
-    """Whether the values single out the patients, also those that are called so in any spelling."""
-    name, present = reading.plain_name, reading.present
-    return kinds.looks_like_identifier("id" if _PERSON.fullmatch(name) else name, present)
-
-
 def _are_whole_or_texts(reading: Reading) -> bool:
     present = reading.present
     numbers = kinds.is_number(present)

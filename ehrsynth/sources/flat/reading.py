@@ -22,6 +22,7 @@ _MISSING_WORDS = set(WORDS["missing"].strip().split("\n"))
 OTHER = "Other"  # the rarer values, and those that name a person, as one
 CODE_NUMBER = r"0\d+|\d{16,}|\d+[eE]\d+"  # begins with 0, is too long, or like 1E50 of ICD-11
 CODE_NAME, ICD_NAME = re.compile(f"{WORDS['code']}|{WORDS['icd']}"), re.compile(WORDS["icd"])
+_NUMBERED = re.compile(r"#|№|\bn[°º]")
 _TRUTH = {"true": True, "false": False}
 
 
@@ -49,8 +50,7 @@ class Reading:
     @property
     def plain_name(self) -> str:
         """Its name in small letters, with _ between the words, and no for # and its like."""
-        name = re.sub(r"#|№|\bn[°º]", " no ", self.name.lower())
-        return re.sub(r"[\W_]+", "_", name).strip("_")
+        return re.sub(r"[\W_]+", "_", _NUMBERED.sub(" no ", self.name.lower())).strip("_")
 
     @property
     def present(self) -> pd.Series:
@@ -185,11 +185,6 @@ def _plain(reading: Reading) -> pd.Series:
     return text[~blank].reindex(values.index)
 
 
-def _as_floats(texts: pd.Series) -> pd.Series:
-    """Numbers as pandas writes those of a column of floats."""
-    return pd.to_numeric(texts, errors="coerce").astype("float64").astype(object).map(repr)
-
-
 def _type(reading: Reading) -> None:
     """Texts without exception numbers, or true and false, as what they are."""
     text = reading.present.astype("str")
@@ -203,13 +198,10 @@ def _type(reading: Reading) -> None:
     name = reading.plain_name
     if CODE_NAME.search(name) or reading.wish.kind == "categorical":
         dotted = text[text.str.contains(".", regex=False)]
+        floats = pd.to_numeric(dotted, errors="coerce").astype("float64").map(repr)
         whole = dotted.str.endswith(".0").all() and not ICD_NAME.search(name)
-        if (
-            len(dotted)
-            and not whole
-            and (len(dotted) < len(text) or (text != _as_floats(text)).any())
-        ):
-            return  # of 250.00 no digit may be lost
+        if not whole and (0 < len(dotted) < len(text) or (dotted != floats).any()):
+            return  # not as pandas writes floats: of 250.00 no digit may be lost
         if text.str.contains(" ", regex=False).any():
             return  # two codes
     numbers = to_numbers(text, sign_of_column(text, reading.sign))
