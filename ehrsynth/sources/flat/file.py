@@ -340,7 +340,7 @@ def _refuse_odd(path: Path, number: int, line: bytes) -> None:
     """Refuse bytes that are no text, and quotes that other programs end a text at."""
     if b"\0" in line:
         raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
-    if _BACKSLASH.search(line):
+    if b'\\"' in line and _BACKSLASH.search(line):
         what = f'{path} writes a quote in a text as \\" (first in line {number})'
         raise InputError(what + '; write it twice, as "", or other programs end the text there.')
 
