@@ -225,6 +225,7 @@ def test_what_a_run_leaves_and_what_nobody_needs_is_refused(name):
         ("book/p.md", "`[1438 2051]`, (1000, 1000), [0, 1, 0, 1, 0, 0, 1, 1], 12 345 patients"),
         ("book/p.md", "1131 of 2640 patients, 1131/2640, pp. 1102-1111, 300 x 16198"),
         ("tests/test_a.py", 'x = re.compile(r"(?<![A-Za-z0-9.+/])(?:[ps]|(?i:id)_?)0*")'),
+        ("tests/test_a.py", "x1_y2_z3_w4 = T__row1_col1 = icd9_icd10_v2_to_v3"),
         ("tests/test_a.py", "raise ModuleNotFoundError(f'{PYTHONDONTWRITEBYTECODE=}')"),
         ("pyproject.toml", "x = 1"), (".gitignore", "*.csv"), ("tools/hooks/pre-commit", "#!"),
     ],

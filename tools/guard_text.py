@@ -152,6 +152,8 @@ def _is_random(run: str) -> bool:
         mixed = re.search("[a-z]", one) and re.search("[A-Z]", one)
         if mixed and 2 * len("".join(_WORDS.findall(one))) < len(one):
             return True
+    if max(map(len, re.split("[_-]+", run))) < 10:
+        return False  # names of columns, as x1_y2_z3
     pieces = _PIECES.findall(run)
     letters = sum(map(len, pieces))
     if len(pieces) < 4 or letters >= 2.7 * len(pieces) or run.isdecimal():
