@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from ehrsynth.evaluation import PROFILES
 from ehrsynth.evaluation.privacy import density_ratio, guard, membership, moments
-from ehrsynth.evaluation.privacy.copies import carriers, census
+from ehrsynth.evaluation.privacy.copies import COMPUTE, carriers, census
 from ehrsynth.evaluation.privacy.family import (
     EXCHANGES,
     Exchanges,
@@ -22,7 +22,7 @@ from ehrsynth.evaluation.privacy.power import power, tried
 from ehrsynth.evaluation.privacy.reference import Shape, attacked
 from ehrsynth.evaluation.privacy.scores import scores
 from ehrsynth.evaluation.setting import independent, with_references
-from ehrsynth.schema import Schema
+from ehrsynth.schema import Column, Schema
 from ehrsynth.statistics import auroc, auroc_parts
 
 TRAIN, HOLDOUT, CODES = 1_200, 500, 60
@@ -232,6 +232,32 @@ def test_each_leak_is_found_by_the_attack_made_for_it(kind, metric):
 def test_eight_verbatim_patients_of_a_small_table_are_no_chance():
     train, holdout, fresh = people(3)
     assert family(scene(train, holdout, replaced(fresh, train.head(8)))).alarms["exact_copies"]
+
+
+def measured(seed, n=900):
+    """Measurements of which whoever has an unusual one is alone with it."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(n, 1))
+    numbers = pd.DataFrame(50 + 9 * (common + rng.normal(size=(n, 4))), columns=list("abcd"))
+    schema = Schema([Column(name, "continuous") for name in numbers])
+    return schema.attach(numbers.round({"a": 0, "b": 1, "c": 2, "d": 4}))
+
+
+@pytest.mark.parametrize("kind", ["fresh", "narrower", "cut", "to the digit", "in float32"])
+def test_measurements_of_single_patients_are_found_in_whichever_row_they_stand(kind):
+    """As sequential trees and copulas copy them: no row is near to anybody."""
+    train, holdout, fresh = measured(1), measured(2, 400), measured(3)
+    made = {
+        "fresh": fresh,
+        "narrower": (50 + 0.6 * (fresh - 50)).round(2),
+        "cut": fresh.clip(train.quantile(0.1), train.quantile(0.9), axis=1),
+    }.get(kind, pd.DataFrame({n: np.sort(train[n])[fresh[n].argsort().argsort()] for n in train}))
+    made = made.astype("float32") if kind == "in float32" else made
+    setting = scene(train, holdout, made)
+    found = COMPUTE["copied_values", "corrected"](setting, np.random.default_rng(0))
+    leaks = kind in ("to the digit", "in float32")
+    assert found.low > 0.85 if leaks else found.low - found.half < 0.5 < 0.53
+    assert not family(setting).alarms["near_copies"]
 
 
 @pytest.mark.parametrize("leak", [False, True])

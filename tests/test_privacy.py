@@ -36,6 +36,7 @@ NO_LEAK = {
     "nearest_neighbor_distance_ratio": 0.5,
     "near_copies": 0.0,
     "copied_carriers": 0.0,
+    "copied_values": 0.5,
     "absolute_guard": 0.5,
     "exact_copies": 0.0,
 }

@@ -91,6 +91,15 @@ def test_long_numbers_count_where_they_are_more_than_chance():
     assert (row["what"], level) == (NUMBERS, 2)
 
 
+def test_a_tiny_number_is_no_text():
+    made = tables()
+    for table in made.values():
+        table["troponin"] = table["crp"] * 1e-6 + 1e-7 * np.arange(len(table))
+    made["synthetic"].loc[3, "troponin"] = made["train"]["troponin"].min()
+    assert found(made)[1] == 0
+    assert found({role: table.astype({"troponin": str}) for role, table in made.items()})[1] == 0
+
+
 def test_a_synthetic_text_that_names_somebody_is_named_too():
     made = tables()
     made["synthetic"].loc[3, "reason"] = "call Maria Gonzales"

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from ehrsynth.evaluation.alignment import IN_TRAIN, LACKING, UNJUDGED
@@ -200,6 +201,11 @@ def test_verbatim_copies_beyond_chance_are_never_no_trace():
     ):  # fmt: skip
         same = metric("exact_copies", "privacy", value, value / 4, best=best)
         assert level(findings(same, alarms={"exact_copies": alarm}), "privacy") == expected
+
+
+def test_measurements_of_single_patients_are_bad_also_if_the_interval_is_a_numpy_number():
+    values = dataclasses.replace(metric("copied_values", "privacy", 1.0), ci_low=np.float64(0.99))
+    assert level(findings(values), "privacy") == "bad"
 
 
 def test_a_holdout_that_cannot_be_compared_is_unknown_and_copies_still_count():

@@ -23,7 +23,7 @@ EXPECTED, MANY = "held-out patients would", "more than chance"
 CHANCE = 0.01  # of a find where there is nothing to find
 _OFTEN = 2  # times as often as held-out patients; less is another shape of the column
 _LETTERS, _DIGITS = 4, 6  # of a text, and of a number, that is somebody's
-_DECIMAL = re.compile(r"[+-]?\d*[.,]\d+")
+_DECIMAL = re.compile(r"[+-]?\d*([.,]\d+(e[+-]?\d+)?|e-\d+)", re.IGNORECASE)
 
 
 def repeats(
@@ -104,7 +104,7 @@ def _kind(text: str) -> str:
         return ""
     if names_somebody(text):
         return PERSONS
-    if any(sign.isalpha() for sign in text):
+    if any(sign.isalpha() for sign in text) and not _DECIMAL.fullmatch(text):
         plain = len(text) < _LETTERS and text.isascii() or says_yes(text) is not None
         return "" if plain else TEXTS
     digits = sum(sign.isdigit() for sign in text.removesuffix(".0"))

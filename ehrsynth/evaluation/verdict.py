@@ -310,7 +310,7 @@ def _alarm(found: Findings, metric: Metric) -> int:
         if found.tried.get("incomparable"):
             return 0
         low = value - MANY * (value - low)
-        return (low > care) + (low > bad)
+        return int(low > care) + int(low > bad)
     if not (alarm := found.tried.get("alarms", {}).get(metric.name, 0)) or value < care:
         return 0
     sure = alarm == 2 or (metric.name.endswith("_copies") and low >= bad)

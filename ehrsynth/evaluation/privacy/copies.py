@@ -5,7 +5,7 @@ patient in every column; a near copy differs in at most 2 % of the columns and i
 than the nearest of as many other real patients (a twin), so that whoever has few codes is no
 copy. Counted are used patients with a copy beyond held-out ones: 0 for fresh patients, 1 for a
 copy of train. Carriers of a rare code are looked at on their own: a small group that is copied as
-a whole drowns among all others.
+a whole drowns among all others. So does a measurement of one's own, in a row near to nobody.
 """
 
 from collections import Counter
@@ -13,8 +13,9 @@ from functools import partial
 from hashlib import blake2b
 
 import numpy as np
+import pandas as pd
 
-from ...statistics import Z95, Estimate, NotComputable, normal_interval, wilson
+from ...statistics import Z95, Estimate, NotComputable, auroc, normal_interval, wilson
 from ..setting import Setting
 from .reference import attacked
 
@@ -68,11 +69,6 @@ def carriers(patients: np.ndarray) -> np.ndarray:
     return rows[:, ((rows == 0) | (rows == 1)).all(axis=0)]
 
 
-def _exact_copies(setting: Setting, rng: np.random.Generator) -> Estimate:
-    same = copies(setting.candidate.matrix, setting.train.matrix)
-    return wilson(int(same.sum()), len(same))
-
-
 def _near_copies(setting: Setting, rng: np.random.Generator, rare: bool = False) -> Estimate:
     """Share of used patients with a copy minus that of held-out ones; `rare` asks carriers only."""
     whom = setting.once(attacked)
@@ -81,13 +77,27 @@ def _near_copies(setting: Setting, rng: np.random.Generator, rare: bool = False)
     sides = asked & whom.used, asked & ~whom.used
     if min(side.sum() for side in sides) < 5:
         raise NotComputable("fewer than 5 patients of a group to compare")
-    train, holdout = (wilson(int(has[side].sum()), int(side.sum())) for side in sides)
-    error = np.hypot(train.half, holdout.half) / Z95
-    return normal_interval(train.value - holdout.value, float(error))
+    used, other = (wilson(int(has[side].sum()), int(side.sum())) for side in sides)
+    return normal_interval(used.value - other.value, float(np.hypot(used.half, other.half)) / Z95)
+
+
+def _copied_values(setting: Setting, rng: np.random.Generator) -> Estimate:
+    """An attack by how many measurements of somebody are released that no other patient has."""
+    sides, has = (setting.train, setting.holdout, setting.candidate), []
+    for name in setting.schema.of_kind("continuous"):
+        *real, made = (side.frame[name].astype("float32") for side in sides)
+        alone = pd.concat(real).dropna().drop_duplicates(keep=False)
+        has.append([column.isin(alone[alone.isin(made)]) for column in real])
+    if not has:
+        raise NotComputable("no column is a measurement")
+    return auroc(*(np.sum(columns, axis=0) for columns in zip(*has, strict=True)))
 
 
 COMPUTE = {
-    ("exact_copies", "corrected"): _exact_copies,
+    ("copied_values", "corrected"): _copied_values,
+    ("exact_copies", "corrected"): lambda setting, rng: wilson(
+        int(copies(setting.candidate.matrix, setting.train.matrix).sum()), len(setting.candidate)
+    ),
     ("near_copies", "corrected"): _near_copies,
     ("copied_carriers", "corrected"): partial(_near_copies, rare=True),
 }
