@@ -206,6 +206,8 @@ def test_verbatim_copies_beyond_chance_are_never_no_trace():
 def test_measurements_of_single_patients_are_bad_also_if_the_interval_is_a_numpy_number():
     values = dataclasses.replace(metric("copied_values", "privacy", 1.0), ci_low=np.float64(0.99))
     assert level(findings(values), "privacy") == "bad"
+    said = findings(values).verdicts()["privacy"].sentences  # no attacker is called better
+    assert "(copied_values) picks the right one in 100.0 of 100 pairs" in said[0]
 
 
 def test_a_holdout_that_cannot_be_compared_is_unknown_and_copies_still_count():

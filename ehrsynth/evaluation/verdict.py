@@ -33,7 +33,7 @@ LEAK = 0.05  # near copies of so many used patients must be noticed before silen
 SAME = 0.05  # of the rows: so many copies need no reference to be bad
 MANY = 1.5  # so much wider are intervals of which ten are looked at
 TOO_GOOD = 0.01  # AUROC above what real patients teach
-ATTACKERS = ("moments_attack", "density_ratio_attack", "membership_inference")
+ATTACKERS = ("moments_attack", "density_ratio_attack", "membership_inference", "copied_values")
 _CAREFUL = {"good": "care", "care": "care", "bad": "bad"}  # a level that is not good after all
 _CANNOT_BE_JUDGED = "Cannot be judged with these held-out patients"
 
