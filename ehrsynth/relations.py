@@ -1,9 +1,10 @@
 """What holds for every possible patient: what a rule is, and rules by which a column follows.
 
 A column is in one *state* for each patient: its category, 0 or 1, and of a number whether it is
-missing, zero or another one. Formulas that a person writes are read and computed here, never handed
-to Python: numbers, columns, ``+ - * / **``, brackets, sqrt, log and exp. A column whose name is no
-plain word stands in backticks: ```weight (kg)` / height ** 2``.
+missing, zero or another one; a rule may name a span of numbers, "60 .. 70" (without its end).
+Formulas that a person writes are read and computed here, never handed to Python: numbers, columns,
+``+ - * / **``, brackets, sqrt, log and exp. A column whose name is no plain word stands in
+backticks: ```weight (kg)` / height ** 2``.
 """
 
 import ast
@@ -25,6 +26,7 @@ from .schema import MISSING, Column, Schema
 
 States = Mapping[str, object]  # of columns: one, or a list of which each will do
 OTHER = "(other)"  # a number that is not zero
+_SPAN = re.compile(r"(?:-inf|-?[\d.]+(?:e[+-]?\d+)?) \.\. (?:inf|-?[\d.]+(?:e[+-]?\d+)?)")
 _NEIGHBORS = 25
 _KNOWN: dict[Any, Callable] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -115,7 +117,8 @@ def texts(value: object) -> list[str]:
 def check_state(column: Column, value: object) -> None:
     """Raise InputError unless the column can be in this state, or in each of these."""
     for text in texts(value) or [""]:
-        if text not in states(column):
+        span = column.kind == "continuous" and _SPAN.fullmatch(text)
+        if text not in states(column) and not span:
             quotes = " (in quotes)" if isinstance(value, bool) else ""
             raise InputError(
                 f"{column.name!r} has no value {value!r}; use one of "
@@ -129,12 +132,15 @@ def has(table: pd.DataFrame, name: str, value: object) -> np.ndarray:
     if not pd.api.types.is_numeric_dtype(values):
         chosen = isinstance(values.dtype, pd.CategoricalDtype)
         return (values if chosen else values.astype(str)).isin(wanted).to_numpy()
-    numbers = values.to_numpy(float)
-    found = np.isin(numbers, [float(text) for text in wanted if text not in (MISSING, OTHER)])
-    if MISSING in wanted:
-        found |= np.isnan(numbers)
-    if OTHER in wanted:
-        found |= ~np.isnan(numbers) & (numbers != 0)
+    numbers, found = values.to_numpy(float), np.zeros(len(values), dtype=bool)
+    for text in wanted:
+        low, dots, high = text.partition(" .. ")
+        if dots:
+            found |= (numbers >= float(low)) & (numbers < float(high))
+        elif text == OTHER:
+            found |= ~np.isnan(numbers) & (numbers != 0)
+        else:
+            found |= np.isnan(numbers) if text == MISSING else numbers == float(text)
     return found
 
 

@@ -399,3 +399,60 @@ def test_a_total_follows_from_its_scores_and_not_a_score_from_the_total():
     frame = frame.assign(total=frame.sum(axis=1), died=rng.integers(0, 2, 400))
     table = es.load("table", frame, outcome="died")["table"]
     assert [str(one.rule) for one in formulas(table, Schema.of(table))] == ["total = e + v + m"]
+
+
+def banded(n: int = 1500, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    age, lab = rng.normal(58, 15, n).round().clip(18, 95), rng.normal(70, 20, n)
+    lab[rng.random(n) < 0.1] = np.nan
+    groups = pd.cut(age, [0, 40, 60, 80, 999], right=False, labels=["<40", "40-59", "60-79", "80+"])
+    level = pd.cut(lab, [-999, 45, 60, 90, 999], right=False, labels=["3b", "3a", "2", "1"])
+    table = pd.DataFrame({
+        "died": rng.integers(0, 2, n), "sex": rng.choice(["F", "M"], n), "age": age, "lab": lab,
+        "group": groups.astype(str), "old": (age >= 65).astype(int),
+        "stage": np.where(np.isnan(lab), None, level.astype(str)),
+        "quarter": pd.qcut(age + rng.random(n) / 99, 4, labels=list("abcd")).astype(str),
+        "other": rng.choice(["a", "b"], n),
+    })  # fmt: skip
+    return described(table, "died")
+
+
+def test_bands_of_a_number_follow_from_it_and_their_edges_are_nobodys():
+    table = banded()
+    found = {one.rule.column: one.rule for one in relations(table) if one.rule.kind == "follows"}
+    edges = {name: [key.split(" .. ")[1] for key in found[name].values][:-1] for name in found
+             if " .. " in "".join(found[name].values)}  # fmt: skip
+    assert edges == {"group": ["40", "60", "80"], "old": ["65"], "stage": ["45", "60", "90"]}
+    schema = Schema.of(table)
+    assert not any(rule.broken(table, schema)[0].any() for rule in found.values())
+    rng = np.random.default_rng(1)
+    mixed = pd.DataFrame({name: rng.permutation(table[name].array) for name in table})
+    rules = [one.rule for one in relations(table)]
+    kept = repair(schema.cast(mixed), rng, schema, rules)
+    assert not any(rule.broken(kept, schema)[0].any() for rule in rules)
+    assert kept["age"].value_counts().equals(mixed["age"].value_counts())
+    assert set(kept.loc[kept["age"] == 65, "group"]) == {"60-79"}
+
+
+def test_an_edge_between_two_lonely_values_is_not_told():
+    """Where only two patients' values tell where a band ends, the rule would tell these."""
+    x = np.r_[np.arange(50) * 1.0, 1000.25, 1000.5, 2000.0 + np.arange(50)]
+    table = described(
+        pd.DataFrame({"died": np.arange(102) % 2, "x": x, "high": x > 1000.4}), "died"
+    )
+    assert names_of(relations(table)) == set()
+    table["x"] = table["x"].where(~table["x"].between(1000, 1001), [900.0, 1100.0] * 51)
+    assert names_of(relations(table)) == {"high follows from x"}
+
+
+def test_a_span_of_numbers_is_a_state_of_a_persons_rule(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text("- implies: {when: {age: 60 .. 80}, then: {old: 1}}\n")
+    table = banded()
+    rule = read_rules(path)[0]
+    rule.check(Schema.of(table))
+    broken, applies = rule.broken(table, Schema.of(table))
+    assert applies.sum() == table["age"].between(60, 79).sum()
+    assert broken.sum() == table["age"].between(60, 64).sum()
+    with pytest.raises(InputError, match="'age' has no value '60 to 80'"):
+        Implies({"age": "60 to 80"}, {"old": 1}).check(Schema.of(table))

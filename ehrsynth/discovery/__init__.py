@@ -9,6 +9,7 @@ import pandas as pd
 from ..protection import LEAST_PATIENTS, told
 from ..rules import Above
 from ..schema import Schema
+from .bands import bands
 from .cells import CHANCE, Found, cells
 from .formulas import formulas
 from .leaks import Leak, leaks
@@ -22,7 +23,7 @@ _SHOWN = 20  # relations in the log; all are in run.json and in the report
 def relations(table: pd.DataFrame, schema: Schema | None = None) -> list[Found]:
     """Everything that holds for every patient of a table and would not in shuffled columns.
 
-    Formulas last: what they are computed from is to be settled first.
+    Formulas and bands last: what they are computed from is to be settled first.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def relations(table: pd.DataFrame, schema: Schema | None = None) -> list[Found]:
     """
     schema = Schema.of(table) if schema is None else schema
     computed = formulas(table, schema)
-    return [*cells(table, schema), *orders(table, schema, computed), *computed]
+    banded = bands(table, schema)
+    return [*cells(table, schema), *orders(table, schema, computed), *computed, *banded]
 
 
 def orders(table: pd.DataFrame, schema: Schema, computed: list[Found]) -> list[Found]:
