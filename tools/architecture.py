@@ -29,7 +29,7 @@ HOUSE = {
     },
     "Columns": {
         "kinds": (), "schema": (), "relations": (), "rules": (),
-        "statistics": (), "discovery": ("cells", "formulas", "leaks"),
+        "statistics": (), "discovery": ("cells", "bands", "formulas", "leaks"),
     },
     "data-types": {
         "phecode": (),
