@@ -4,10 +4,12 @@
     python benchmarks/price_list.py --data simulated second diabetes130 --seeds 0 1
     python benchmarks/price_list.py --data simulated second --train 16000 --seeds 0
 
+A seed is a sample: of the patients who are drawn from a source, of the training and of the release.
 A network is trained once for each number of steps; the calibrations and draws of the list are then
 made from the same weights. Everything is compared with patients that nobody trained on: as many
 as in train for the two-sample test, 16,000 for the pairs of codes and as what the attacker knows.
-Two attacks: by moments, and by a sequential density ratio. What is in ``benchmarks/price_list.csv``
+Two attacks: by moments, and by a sequential density ratio; the first also by an attacker who knows
+fewer patients, as many as half a holdout or 5,000. What is in ``benchmarks/price_list.csv``
 is not measured again, so a run may be stopped.
 
 ``--page`` only draws the picture and writes the table of the book's page.
@@ -46,6 +48,7 @@ from ehrsynth.statistics import auroc, two_sample_test
 RESULTS = Path(__file__).with_suffix(".csv")
 BOOK = Path(__file__).resolve().parents[1] / "book"
 KEY = ["data", "train", "setting", "steps", "seed"]
+HALF, MORE = "moments, half the holdout", "moments, 5,000 more"  # what the attacker knows instead
 REFERENCE = 16_000  # patients that the attacker knows, and strangers that he may accuse
 
 BARE = {"calibration": "none", "pairs": False, "code_counts": False, "code_pairs": 0.0}
@@ -78,9 +81,9 @@ def changes(setting: str) -> dict:
 class Place:
     """Train, strangers, the attacker's patients and new ones of one source, encoded."""
 
-    def __init__(self, data: str, train: int):
+    def __init__(self, data: str, train: int, seed: int = 0):
         sizes = np.cumsum([train, REFERENCE, REFERENCE, train])
-        patients = SOURCES[data](int(sizes[-1]), 0)
+        patients = SOURCES[data](int(sizes[-1]), seed)
         parts = [patients.iloc[rows] for rows in np.split(np.arange(len(patients)), sizes[:-1])]
         small = train <= tuning.SMALL
         least = PROFILES["fast"].min_prevalence if small else 1e-3
@@ -91,6 +94,8 @@ class Place:
         self.table = tables[0]
         self.encoder = Encoder.fit(self.schema, self.table, tables)
         self.train, self.others, self.known, self.fresh = map(self.encoder.transform, tables)
+        half = round(train * 3 / 14)  # of a holdout; five of them, since one alone is mostly chance
+        self.halves = [self.known[k * half : (k + 1) * half] for k in range(5)]
         codes = self.encoder.columns(*self.schema.of_role("diagnosis"))
         self.codes = codes if len(codes) > 2 else np.arange(self.train.shape[1])
         self.died = [self.outcome(table) for table in (tables[1], self.table, tables[3])]
@@ -123,9 +128,15 @@ class Place:
             "correlation": tuning.code_correlation(rows[:, self.codes], self.known[:, self.codes]),
             "abundance": abs(shares[0] - shares[1]).sum() / 2,
             "TSTR": auroc(risk[self.died[0] == 1], risk[self.died[0] == 0]).value,
-            "moments": tuning.moments(self.train, self.others, rows, self.known),
+            "moments": self.found(rows, self.known),
             "sequential": auroc(*accused).value,
+            HALF: float(np.mean([self.found(rows, part) for part in self.halves])),
+            MORE: self.found(rows, self.known[:5_000]),
         }
+
+    def found(self, rows: np.ndarray, known: np.ndarray) -> float:
+        """The attack by moments of who knows these patients of the source."""
+        return tuning.moments(self.train, self.others, rows, known)
 
 
 class Trained:
@@ -148,23 +159,87 @@ class Trained:
 
 
 def page_table(results: pd.DataFrame) -> pd.DataFrame:
-    """For each setting, the data sets in turn: medians over the seeds."""
+    """For each setting, the data sets in turn: means over the samples, and their number."""
     small = results[results["train"] <= tuning.SMALL]
-    middle = small.groupby(["setting", "steps", "data"])[["seconds", *MEASURES]].median()
+    over = small.groupby(["setting", "steps", "data"])[["seconds", *MEASURES]]
+    middle, number, error = over.mean(), over.size(), over.sem()
     rows = []
     for setting, steps in dict.fromkeys(small[["setting", "steps"]].itertuples(index=False)):
-        own = middle.loc[setting, steps]
+        own, strongest = middle.loc[setting, steps], error.loc[setting, steps, :][list(ATTACKS)]
         row = {"setting": setting, "steps": f"{steps:,}" if steps else ""}
-        row["seconds"] = " / ".join(
-            f"{own['seconds'].get(data, np.nan):.0f}" for data in ORDER
-        ).replace("nan", "-")
-        for name in MEASURES:
-            values = (own[name].get(data, np.nan) for data in ORDER)
-            row[name] = " / ".join("-" if np.isnan(v) else f"{v:.3f}"[1:] for v in values)
+        row["samples"] = in_turn(number.loc[setting, steps].astype(float), "{:.0f}")
+        row["seconds"] = in_turn(own["seconds"], "{:.0f}")
+        row |= {name: in_turn(own[name], "{:.3f}") for name in MEASURES}
+        row["standard error"] = in_turn(strongest.max(axis=1), "{:.3f}")
         rows.append(row)
     return pd.DataFrame(rows)
 
 
+def in_turn(values: pd.Series, form: str) -> str:
+    """A number for each data set, the same text once if all have it."""
+    texts = [form.format(values.get(data, np.nan)) for data in ORDER]
+    texts = ["-" if text == "nan" else text.removeprefix("0") or "0" for text in texts]
+    return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
+
+
+def strict_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Default, strict, and what strict changes for the same patients: mean ± standard error."""
+    rows = []
+    for data in ORDER:
+        usual, strictly = (samples(results, data, *row) for row in (DEFAULT, STRICTLY))
+        parts = {"default": usual, "strict": strictly, "difference": apart(strictly, usual)}
+        for name, part in parts.items():
+            sign = "+" if name == "difference" else ""
+            form = f"{{:{sign}.3f}} ± {{:.3f}}"
+            row = {"data": data, "what": name, "samples": len(part)}
+            rows.append(
+                row | {key: form.format(part[key].mean(), part[key].sem()) for key in SHOWN}
+            )
+    return pd.DataFrame(rows)
+
+
+def samples(results: pd.DataFrame, data: str, setting: str, steps: int) -> pd.DataFrame:
+    """What was measured of a setting with few patients, by the seed of patients and training."""
+    keys = {"data": data, "train": tuning.SMALL, "setting": setting, "steps": steps}
+    own = results[(results[list(keys)] == pd.Series(keys)).all(axis=1)]
+    return own.set_index("seed")[[*MEASURES, HALF, MORE]]
+
+
+def apart(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """What the first has more than the second on the same patients; "found" by its stronger attack.
+
+    The stronger attack is the one that finds more on average, so that chance is not chosen.
+    """
+    one, other = (x.assign(found=x[x[list(ATTACKS)].mean().idxmax()]) for x in (one, other))
+    shared = one.index.intersection(other.index)
+    return one.loc[shared] - other.loc[shared]
+
+
+def beats(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Is the first better in fidelity and in its stronger attack, by two standard errors?
+
+    Of a few samples the standard error can be small by chance; it counts as usual at least.
+    """
+    both = apart(one, other)[["C2ST", "found"]]
+    error = np.maximum(both.sem().fillna(0), NOISE / np.sqrt(len(both)))
+    return bool((both.mean() < -2 * error).all())
+
+
+def beaten(results: pd.DataFrame, setting: str, steps: int) -> list[tuple]:
+    """What beats a setting, by data set; new patients and train are no settings."""
+    listed = results.loc[results["train"] == tuning.SMALL, ["data", "setting", "steps"]]
+    return [
+        (data, *other)
+        for data, *other in listed.drop_duplicates().itertuples(index=False)
+        if other[0] not in (FRESH, ITSELF)
+        and beats(samples(results, data, *other), samples(results, data, setting, steps))
+    ]
+
+
+NOISE = pd.Series({"C2ST": 0.01, "found": 0.005})  # usual spread of two settings' difference
+ATTACKS = ("moments", "sequential")
+MOMENTS = (HALF, MORE, "moments")  # of attackers who know more and more patients
+SHOWN = ("C2ST", "TSTR", *MOMENTS, "sequential")
 MEASURES = ("C2ST", "correlation", "abundance", "TSTR", "moments", "sequential")
 ORDER = list(tuning.SOURCES)
 
@@ -176,8 +251,8 @@ def picture(results: pd.DataFrame, path: Path) -> None:
     figure, axes = plt.subplots(1, len(names), figsize=(3.3 * len(names), 3.6), squeeze=False)
     for ax, name in zip(axes[0], names, strict=True):
         own = small[(small["data"] == name) & (small["setting"] != ITSELF)]
-        own = own.assign(found=own[["moments", "sequential"]].max(axis=1))
-        dots = own.groupby(["setting", "steps"], sort=False)[["C2ST", "found", "seconds"]].median()
+        dots = own.groupby(["setting", "steps"], sort=False)[["seconds", *MEASURES]].mean()
+        dots = dots.assign(found=dots[list(ATTACKS)].max(axis=1))
         for (setting, steps), row in dots.iterrows():
             color = plots.COLORS["synthetic"] if steps else plots.COLORS["neutral"]
             chosen = steps == PROFILES["fast"].steps and SETTINGS.get(setting) == OURS
@@ -205,16 +280,18 @@ def measure_all(options: argparse.Namespace) -> pd.DataFrame:
                 for steps in options.steps}  # fmt: skip
     shortened = strict(MODERN, PROFILES["fast"].steps or 0)
     steps_of[shortened.total_steps(options.train)] = [STRICT]
-    for data in options.data:
-        jobs = [(name, 0) for name in (FRESH, ITSELF, PAIRS, *PEERS)]
-        jobs += [(name, steps) for steps, names in steps_of.items() for name in names]
-        place: Place | None = None
-        for seed in options.seeds:
+    jobs = [(name, 0) for name in (FRESH, ITSELF, PAIRS, *PEERS)]
+    jobs += [(name, steps) for steps, names in steps_of.items() for name in names]
+    wanted = set(options.only or [name for name, _ in jobs])
+    jobs = [(name, steps) for name, steps in jobs if name in wanted]
+    for seed in options.seeds:
+        for data in options.data:
+            place: Place | None = None
             trained: dict[int, Trained] = {}
             for setting, steps in jobs:
                 if (data, options.train, setting, steps, seed) in known:
                     continue
-                place = place or Place(data, options.train)
+                place = place or Place(data, options.train, seed)
                 if steps and steps not in trained:
                     trained = {steps: Trained(place, steps, seed)}
                 start = time.process_time()
@@ -245,7 +322,9 @@ SHORT = {
     "train, a tenth of the columns redrawn": "bootstrap", STRICT: "strict",
 }  # fmt: skip
 FEW = ["+ pairs with categories and numbers", "+ pairs of codes, trust 0.03"]  # of fewer steps
-OURS = SETTINGS["+ pairs of codes, trust 0.03"]
+DEFAULT = ("+ pairs of codes, trust 0.03", PROFILES["fast"].steps or 0)
+STRICTLY = (STRICT, DEFAULT[1] // 8)
+OURS = SETTINGS[DEFAULT[0]]
 
 
 def main() -> None:
@@ -254,11 +333,14 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=tuning.SMALL)
     parser.add_argument("--steps", type=int, nargs="+", default=[50, 500, 1_200])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="+", help="settings, all of the list if not given")
     parser.add_argument("--page", action="store_true", help="measure nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    plt.rcParams["svg.hashsalt"] = "price list"  # the same picture, the same file
     results = pd.read_csv(RESULTS) if options.page else measure_all(options)
     write_table(page_table(results), BOOK / "price-list.csv")
+    write_table(strict_table(results), BOOK / "price-list-strict.csv")
     picture(results, BOOK / "_static" / "price-list.svg")
 
 
