@@ -79,9 +79,8 @@ def summary(found: dict[tuple[str, str], list[tuple]]) -> pd.DataFrame:
 def write(table: pd.DataFrame, only: set[str]) -> None:
     """The whole table, and the page's: percent, and why where it is not what it should be."""
     if only:
-        before = pd.read_csv(RESULTS).set_index(["metric", "form"])
-        before.update(table.set_index(["metric", "form"]))
-        table = before.reset_index()
+        both = [pd.read_csv(RESULTS), table]
+        table = pd.concat(both).drop_duplicates(["metric", "form"], keep="last")
     write_table(table.round(4), RESULTS)
     reasons = pd.read_csv(REASONS).set_index(["metric", "form"])["why"]
     off = ~table["coverage"].between(LOW, HIGH)
