@@ -91,6 +91,15 @@ def test_long_numbers_count_where_they_are_more_than_chance():
     assert (row["what"], level) == (NUMBERS, 2)
 
 
+@pytest.mark.parametrize("rare", ["scleroderma", "native hawaiian or pacific islander"])
+def test_a_rare_category_that_fresh_patients_meet_by_chance_is_no_text_of_somebody(rare):
+    made = tables()
+    for role, rows in (("train", 1 if " " not in rare else 3), ("synthetic", 2)):
+        made[role]["reason"] = made[role]["reason"].str.replace("fracture.*", "rash", regex=True)
+        made[role].loc[range(rows), "reason"] = rare
+    assert found(made) == ([], 0, [])
+
+
 def test_a_tiny_number_is_no_text():
     made = tables()
     for table in made.values():

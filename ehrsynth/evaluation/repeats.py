@@ -126,13 +126,13 @@ def _of_column(
             if role == "made" and key not in known.index and names_somebody(category_text(value)):
                 kind = STRANGERS
             if kind:
-                row = rows.setdefault(
-                    kind, {"what": kind, "made": 0, "held": 0, "own": 0, "rows of": len(made)}
-                )
+                row = rows.setdefault(kind, {"what": kind, "made": 0, "held": 0, "own": 0})
                 row[role] += int(count)
-                row["own"] += role == "made" and key not in declared
+                # What patients share is a category, as is a word: fresh ones meet it by chance.
+                own = kind == PERSONS or (known["size"].get(key) == 1 and not key.isalpha())
+                row["own"] += role == "made" and key not in declared and own
     for kind, row in rows.items():
-        row |= {"held out": of, "expected": row["held"] / of * len(made)}
+        row |= {"rows of": len(made), "held out": of, "expected": row["held"] / of * len(made)}
         row["sure"] = kind == STRANGERS or (kind != NUMBERS and row["held"] == 0 and row["own"] > 0)
     return [row for row in rows.values() if row["made"]]
 
