@@ -227,6 +227,7 @@ def evaluate(
     patient_id: str | None = None,
     positive: str | None = None,
     profile: str = "full",
+    exact: bool = False,
     seed: int = 0,
     config: Path | None = None,
     quiet: bool = False,
@@ -258,7 +259,8 @@ def evaluate(
         known = None if schema is None else Schema.load(schema)
         names = {name: str(path) for name, path in paths.items()}
         given = align(tables, known, outcome, names, positive, columns, patient_id)
-        measure(**given, seed=seed, profile=profile, progress=not quiet).save(out)
+        how = "exact" if exact else profile
+        measure(**given, seed=seed, profile=how, progress=not quiet).save(out)
     say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 

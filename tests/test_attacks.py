@@ -386,3 +386,11 @@ def test_attacks_by_scores_do_not_look_at_who_was_used():
         again = attack.score(rows[::-1], whom.reference, released)[::-1]
         assert score == pytest.approx(again, rel=1e-3, abs=1e-3)
         assert 0.3 < auroc(score[used], score[~used]).value < 0.7
+
+
+def test_exact_looks_at_everybody():
+    train, holdout, release = people(3, train=6_000, holdout=2_500)
+    for profile, asked in (("fast", (3_000, 1_500)), ("exact", (6_000, 2_500))):
+        how = PROFILES[profile]
+        found = with_references(train, holdout, release, Schema.of(train), how, 0)["synthetic"]
+        assert tuple(map(len, found.attacked)) == asked

@@ -147,9 +147,12 @@ def test_evaluate_any_generators_output(tmp_path, table):
     result = ehrsynth(
         "evaluate", "--train", tmp_path / "t.csv", "--holdout", tmp_path / "h.csv",
         "--synthetic", tmp_path / "s.csv", "--outcome", "died", "--out", tmp_path / "x",
-        "--profile", "fast",
+        "--profile", "fast", "--exact",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert (
+        json.loads((tmp_path / "x" / "metrics.json").read_text())["settings"]["profile"] == "exact"
+    )
     metrics = json.loads((tmp_path / "x" / "metrics.json").read_text())["metrics"]
     copies = [m for m in metrics if "cop" in m["name"] and m["value"] is not None]
     assert copies, "no metric counts copies"

@@ -56,7 +56,7 @@ def evaluate(
         By default the schema attached to train, or an inferred one.
     seed, progress : int, bool
         The same seed gives the same numbers. The progress bar has a step for each metric.
-    profile : {"full", "fast"}
+    profile : {"full", "fast", "exact"}
         How many patients the slow metrics look at.
     facts : dict, optional
         Known figures of the source and its license, shown in the report.
