@@ -188,8 +188,9 @@ def sensitivity(paths: pd.DataFrame, current: float | None = None) -> Axes:
         ax.plot(paths.index, paths[name], style, linewidth=2, color=drawn[name], label=str(name))
     at = paths.index.to_numpy(float)
     edges = [at[0], *(at[1:] + at[:-1]) / 2, at[-1]]
-    for low, high, name in zip(edges[:-1], edges[1:], paths.idxmax(axis=1), strict=True):
-        ax.axvspan(low, high, color=drawn[name], alpha=0.10, linewidth=0)
+    for low, high, (_, row) in zip(edges[:-1], edges[1:], paths.iterrows(), strict=True):
+        if row.notna().any():  # else nobody is ranked
+            ax.axvspan(low, high, color=drawn[row.idxmax()], alpha=0.10, linewidth=0)
     if current is not None:
         ax.axvline(current, color=COLORS["neutral"], linewidth=1.2, linestyle=":")
         ax.text(current, 1.06, " use case", color=COLORS["neutral"], fontsize=8.5, va="center")

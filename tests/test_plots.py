@@ -198,3 +198,9 @@ def test_slider_asks_for_a_label_and_an_alt_text_for_every_frame(labels, alts, s
 def test_slider_asks_for_a_frame():
     with pytest.raises(InputError, match="at least one frame"):
         slider([], [], [])
+
+
+def test_weights_at_which_nobody_is_ranked_are_not_shaded():
+    paths = pd.DataFrame({"a": [0.2, np.nan, np.nan], "b": [0.4, np.nan, 0.1]}, index=[0, 0.5, 1])
+    shaded = [patch for patch in plots.sensitivity(paths).patches if patch.get_alpha() == 0.10]
+    assert len(shaded) == 2
