@@ -140,7 +140,7 @@ def page_table(results: pd.DataFrame) -> pd.DataFrame:
     order = {name: place for place, name in enumerate((PAIRS, MST, NETWORK, FRESH))}
     for key, part in results.groupby(["hospital", "generator", "epsilon"], sort=False):
         hospital, generator, epsilon = key
-        none = "-" if generator == FRESH else "none"
+        none = "" if generator == FRESH else "none"
         row = {"hospital": hospital, "generator": generator,
                "epsilon": none if np.isinf(epsilon) else f"{epsilon:g}"}  # fmt: skip
         row |= {title: f"{part[name].mean():.{digits}f}" for title, name, digits in SHOWN}

@@ -166,7 +166,8 @@ def page_table(results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for setting, steps in dict.fromkeys(small[["setting", "steps"]].itertuples(index=False)):
         own, strongest = middle.loc[setting, steps], error.loc[setting, steps, :][list(ATTACKS)]
-        row = {"setting": setting, "steps": f"{steps:,}" if steps else ""}
+        # A plus or a minus would begin a list in the page.
+        row = {"setting": setting.replace("+ ", "and "), "steps": f"{steps:,}" if steps else ""}
         row["samples"] = in_turn(number.loc[setting, steps].astype(float), "{:.0f}")
         row["seconds"] = in_turn(own["seconds"], "{:.0f}")
         row |= {name: in_turn(own[name], "{:.3f}") for name in MEASURES}
@@ -178,8 +179,8 @@ def page_table(results: pd.DataFrame) -> pd.DataFrame:
 def in_turn(values: pd.Series, form: str) -> str:
     """A number for each data set, the same text once if all have it."""
     texts = [form.format(values.get(data, np.nan)) for data in ORDER]
-    texts = ["-" if text == "nan" else text.removeprefix("0") or "0" for text in texts]
-    return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
+    texts = ["–" if text == "nan" else text.removeprefix("0") or "0" for text in texts]
+    return texts[0] if len(set(texts)) == 1 else "\N{NO-BREAK SPACE}/ ".join(texts)
 
 
 def strict_table(results: pd.DataFrame) -> pd.DataFrame:
