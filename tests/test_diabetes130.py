@@ -26,6 +26,11 @@ def patients(tables):
 NUMBERS = itertools.count(1_000)  # no two encounters have the same
 
 
+def of_kind(kind):
+    table = diabetes130._TABLE
+    return table.loc[table["kind"] == kind, "file"]
+
+
 def row(**changes):
     """One encounter as the file has it."""
     values = {"encounter_id": str(next(NUMBERS)), "patient_nbr": "1", "race": "Caucasian",
@@ -33,8 +38,8 @@ def row(**changes):
               "medical_specialty": "?",
               "readmitted": "NO", "max_glu_serum": "None", "A1Cresult": "None", "change": "No",
               "diabetesMed": "No", "diag_1": "38", "diag_2": "250.02", "diag_3": "?"}  # fmt: skip
-    values |= dict.fromkeys(diabetes130._CODED, "1") | dict.fromkeys(diabetes130._COUNTS, "3")
-    values |= dict.fromkeys(diabetes130._MEDICATIONS, "No")
+    values |= dict.fromkeys(diabetes130._CODED, "1") | dict.fromkeys(of_kind("count"), "3")
+    values |= dict.fromkeys(of_kind("dose"), "No")
     return values | changes
 
 
