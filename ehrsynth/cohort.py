@@ -270,7 +270,7 @@ def _left_out(tables: Mapping[str, Table], n: int, outcome: _Outcome) -> list[Fi
 def _upside_down(people: pd.DataFrame) -> list[Finding]:
     """The heart never rests at a higher pressure than it beats; which is wrong nobody can tell."""
     (above,) = ORDERED
-    wrong, _ = above.broken(people, None)
+    wrong, _ = above.broken(people, Schema(()))
     people.loc[wrong, list(above.columns)] = np.nan
     what = "a lower blood pressure that is not below the upper one"
     found = Finding("the cohort", what, int(wrong.sum()), len(people), "counted as not measured")

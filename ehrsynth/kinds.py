@@ -1,5 +1,6 @@
 """What kind of column values make: the one place for schemas and the reader of flat tables."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -85,6 +86,12 @@ def category_text(value: Any) -> str:
     if isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
     return str(value)
+
+
+def origin_of(unit: str) -> pd.Timestamp | None:
+    """The day that a unit such as "days since 1950-01-01" counts from; of "since surgery" None."""
+    found = re.fullmatch(r"days since (\d{4}-\d\d-\d\d)", unit)
+    return pd.Timestamp(found[1]) if found else None
 
 
 def is_plain_number(text: str) -> bool:

@@ -71,14 +71,14 @@ class Above(Rule):
             raise InputError(f"it compares {self.column!r} with itself; name two columns.")
 
     def broken(self, table, schema):
-        upper, lower = table[self.column].to_numpy(float), table[self.other].to_numpy(float)
+        begins = [schema[n].begins if n in schema else 0.0 for n in self.columns]
+        upper, lower = (table[[*self.columns]].to_numpy(float) + begins).T
         applies = ~np.isnan(upper) & ~np.isnan(lower)
         return applies & ~((upper > lower) | (self.equal & (upper == lower))), applies
 
     def repair(self, table, wrong, schema, rng):
         pair = table[[self.column, self.other]].to_numpy(float, copy=True)
-        _, applies = self.broken(table, schema)
-        if not (good := applies & ~wrong).any():
+        if not (good := self.broken(table, schema)[1] & ~wrong).any():
             pair[wrong, 1] = np.nan
         else:
             # By the mean, not by either number: where that one is the wrong one, the patients

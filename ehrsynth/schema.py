@@ -16,7 +16,7 @@ import pandas as pd
 from .errors import InputError, some
 from .files import read_json, write_json
 from .kinds import MISSING as MISSING
-from .kinds import cast
+from .kinds import cast, origin_of
 
 KINDS = ("categorical", "binary", "continuous")
 ROLES = (
@@ -79,6 +79,11 @@ class Column:
         """Label with unit, for axes."""
         label = self.label or self.name
         return f"{label} ({self.unit})" if self.unit else label
+
+    @property
+    def begins(self) -> float:
+        """The day that dates are counted from, in days since 1970; of other numbers 0."""
+        return origin.timestamp() / 86_400 if (origin := origin_of(self.unit)) else 0.0
 
     def clip(self, values: np.ndarray) -> np.ndarray:
         """Move what lies outside the plausible bounds to the nearer one."""

@@ -95,6 +95,36 @@ def test_minutes_between_two_times_follow_though_they_are_little_beside_a_year()
     assert sorted(found.columns) == ["arrival", "seen", "wait"]
 
 
+def test_a_product_is_found_where_some_patients_have_none_of_it():
+    rng = np.random.default_rng(8)
+    packs = np.where(rng.random(2000) < 0.4, 0, rng.integers(1, 60, 2000))
+    years = np.where(packs == 0, 0, rng.integers(1, 50, 2000))
+    table = pd.DataFrame({"died": np.arange(2000) % 2, "a_day": packs, "years": years,
+                          "pack_years": (packs / 20 * years).round(1)})  # fmt: skip
+    assert "pack_years = 0.05 * a_day * years" in names_of(relations(described(table, "died")))
+
+
+def test_the_order_of_dates_is_found_and_kept_whatever_day_they_are_counted_from():
+    rng = np.random.default_rng(9)
+    seen = pd.Timestamp("2018-01-01") + pd.to_timedelta(rng.integers(0, 600, 1000), unit="D")
+    fell_ill = seen - pd.to_timedelta(rng.integers(0, 40, 1000), unit="D")
+    frame = pd.DataFrame({"died": np.arange(1000) % 2, "fell_ill": fell_ill, "seen": seen})
+    table = es.load("table", frame, outcome="died")["table"]
+    schema = Schema.of(table)
+    assert schema["seen"].unit != schema["fell_ill"].unit
+    rules = [one.rule for one in relations(table)]
+    assert rules == [Above("seen", "fell_ill", equal=True)]
+    mixed = table.assign(seen=rng.permutation(table["seen"]))
+    assert rules[0].broken(mixed, schema)[0].any()
+    made = repair(mixed, rng, schema, rules)
+    first = [pd.Timestamp(schema[n].unit[-10:]) for n in ("seen", "fell_ill")]
+    days = [
+        f + pd.to_timedelta(made[n], unit="D")
+        for f, n in zip(first, ("seen", "fell_ill"), strict=True)
+    ]
+    assert (days[0] >= days[1]).all()
+
+
 def test_what_some_patients_break_is_no_relation():
     table, rows = clinic(), np.arange(30)
     table.loc[rows, "w"] += 3

@@ -45,14 +45,14 @@ def orders(table: pd.DataFrame, schema: Schema, computed: list[Found]) -> list[F
     """
     parts = {one.rule.columns[0]: set(one.rule.columns) for one in computed}
     names = schema.of_kind("continuous")
-    x = table[names].to_numpy(float)
+    x = table[names].to_numpy(float) + [schema[name].begins for name in names]
     some = x[np.random.default_rng(0).permutation(len(x))[:_LOOKED_AT]]
     found, tested = {}, len(names) * (len(names) - 1)
     for i, j in permutations(range(len(names)), 2):
         if (some[:, i] < some[:, j]).any():
             continue
         pair = {names[i], names[j]}
-        units = {schema[name].unit for name in pair} - {""}
+        units = {schema[name].unit.partition(" since ")[0] for name in pair} - {""}
         settled = any(pair <= parts[name] for name in pair & parts.keys())
         both = ~np.isnan(x[:, i]) & ~np.isnan(x[:, j])
         upper, lower = x[both, i], x[both, j]

@@ -64,7 +64,7 @@ def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[list[tuple[list
     x = x[np.argsort(np.isnan(x).sum(axis=1), kind="stable")][:_LOOKED_AT]
     half = np.array([[half_unit(schema[name]) for name in table]])
     with np.errstate(all="ignore"):
-        positive = np.where((x > 0).all(axis=0, where=~np.isnan(x)), x, np.nan)
+        positive = np.where((x > 0) & ~(x < 0).any(axis=0), x, np.nan)  # 0 of all products is 0
         forms = (x, half + 0 * x), (np.log(positive), half / positive)
         for size in (2, 3, 4):
             yield [
@@ -190,10 +190,8 @@ def _products(
     for digits in (0, 2, 3, 4):
         made = np.round(powers, digits) if digits else np.round(6 * powers) / 6  # and cube roots
         whole, plain = np.exp(y), np.exp(made @ parts)
-        low, high = (
-            np.quantile((whole - own) / plain, 0.9995),
-            np.quantile((whole + own) / plain, 5e-4),
-        )
+        low = np.quantile((whole - own) / plain, 0.9995)
+        high = np.quantile((whole + own) / plain, 5e-4)
         # All constants that give what was written; where there are none, the middle one.
         constant = float((low + high) / 2 if low <= high else np.median(whole / plain))
         terms = [(written(n) + (f" ** {abs(p):.9g}" if abs(p) != 1 else ""), p > 0)
