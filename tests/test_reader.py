@@ -564,6 +564,7 @@ def test_all_that_is_wrong_is_said_at_once(patients, tmp_path):
         ("cancer ruled out", "cancer"), ("excluded", "confirmed"), ("free of disease", "disease"),
         ("without sepsis at all", "septic"), ("has not relapsed", "relapsed"),
         ("well", "not well"), ("survivor", "non-survivor"), ("ruled out", "not ruled out"),
+        ("vivo", "fallecido"), ("нет", "да"), ("levend", "overleden"), ("жив", "умер"),
     ],
 )  # fmt: skip
 def test_which_value_counts_as_one_is_said_with_its_reason(patients, tmp_path, no, yes):
@@ -687,6 +688,67 @@ def test_a_mothers_number_is_left_out_where_no_patient_has_one(patients, repeats
     assert "mother_mrn" not in schema and "another person" in columns.loc["mother_mrn", "notes"]
     with pytest.raises(InputError, match="several rows a patient|like an identifier"):
         read(patients.assign(mrn=numbers))
+
+
+@pytest.mark.parametrize("name", ["matched_set", "Stratum", "Pair No.", "family", "household_id"])
+def test_the_number_of_a_set_of_patients_is_never_learned(patients, name):
+    sets = np.random.default_rng(0).permutation(np.arange(N) // 4)
+    _, schema, listed = read(patients.assign(**{name: sets}))
+    assert name not in schema and "a set of patients" in listed.loc[name, "notes"]
+    assert name in read(patients.assign(**{name: sets % 9}))[1]  # the strata of a study
+
+
+@pytest.mark.parametrize("name", ["gkv", "insured ID", "codice fiscale"])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_rows_that_stand_together_are_those_of_one_patient(patients, name, as_text):
+    key = pd.Series(np.random.default_rng(0).permutation(800)[: N // 4].repeat(4) + 2000)
+    with pytest.raises(InputError, match="several rows a patient"):
+        read(patients.assign(**{name: [f"{k:x}b" for k in key] if as_text else key}))
+    by_age = patients.sort_values("age", ignore_index=True)  # one age stands together as well
+    assert "age" in read(by_age)[1]
+
+
+@pytest.mark.parametrize("name", "phecode,SNOMED CT,Fachabteilung,center,race,room no,"
+                         "discharge_disposition,county_fips".split(","))  # fmt: skip
+def test_numbers_of_things_and_places_are_categories(patients, tmp_path, name):
+    table = patients.assign(**{name: 100 + 7 * (np.arange(N) % 12)})
+    for data in (table, as_csv(table, tmp_path / "p.csv")):
+        assert read(data)[1][name].kind == "categorical"
+    stay = read(patients.assign(days_in_hospital=np.arange(N) % 12))[1]["days_in_hospital"]
+    assert stay.kind == "continuous"
+
+
+@pytest.mark.parametrize("name", "Age (years)|AGE, y|Alter (Jahre)|Patientenalter|âge|edad_años|"
+                         "Alter bei Aufnahme|age at diagnosis|年龄".split("|"))  # fmt: skip
+def test_an_age_is_one_by_any_spelling_of_the_name(patients, name):
+    column = read(patients.rename(columns={"age": name}))[1][name]
+    assert (column.lower, column.upper) == (0, 120)
+
+
+@pytest.mark.parametrize("words", ["kvinna man", "nainen mies", "kadın erkek", "γυναίκα άνδρας",
+                                   "أنثى ذكر", "여 남"])  # fmt: skip
+def test_sexes_are_known_in_many_languages(patients, words):
+    female = patients["sex"] == "F"
+    table = read(patients.assign(sex=np.where(female, *words.split())))[0]
+    assert ((table["sex"] == "F") == female).all()
+
+
+def test_months_written_as_numbers_are_dates(patients, tmp_path):
+    month = 100 * (2016 + np.arange(N) % 5) + 1 + np.arange(N) % 12
+    table = patients.assign(month=month)
+    for data in (table, as_csv(table, tmp_path / "p.csv")):
+        tables = datasets.load("table", data, outcome="died")
+        assert Schema.of(tables["table"])["month"].unit == "days since 2016-01-01"
+        assert forms.dress(tables["table"], tables["form"])["month"].tolist() == month.tolist()
+    made = align({"train": table, "holdout": table, "synthetic": table}, outcome="died")
+    assert made["synthetic"]["month"].equals(tables["table"]["month"]) and not made["facts"].get(
+        DEFECTS
+    )
+
+
+def test_days_since_something_that_is_no_date_are_a_unit(patients, tmp_path):
+    said = columns_file(tmp_path, age={"unit": "days since surgery"})
+    assert read(patients, columns=said)[1]["age"].unit == "days since surgery"
 
 
 def test_ages_that_are_none_and_codes_for_no_value(patients, tmp_path, caplog):

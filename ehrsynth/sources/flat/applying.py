@@ -22,7 +22,7 @@ from .reading import OTHER, Reading, is_missing_word
 
 NEW, OTHERWISE = "(not in train)", "written otherwise"
 _BEGINS = set("0123456789+-−.,$€£")  # of a number
-_DAY, _MOST_DAYS = pd.Timedelta(days=1), 1e6
+_DAY, _MOST_DAYS = pd.Timedelta(days=1), 183_000  # from 1800 to 2300
 
 
 class Misfit(NamedTuple):
@@ -50,10 +50,7 @@ def fit_into(
             fitted, made, odd = _fit(column, table[column.name], hint)
             columns.append(fitted)
             values[column.name] = made
-            n = len(table)
-            for what, rows, done, *texts in odd:
-                if rows:
-                    found.append(Misfit(column.name, what, rows, n, done, *texts))
+            found += [Misfit(column.name, what, n, len(table), *how) for what, n, *how in odd if n]
     fitting = Schema(tuple(columns))
     return fitting.attach(pd.DataFrame(values, index=table.index)), found
 
@@ -154,7 +151,7 @@ def _same_number(text: str, known: tuple[str, ...]) -> str:
 
 def _numbers(column: Column, values: pd.Series, hint: Reading):
     """The values as numbers, NaN where one is none, and what was odd."""
-    origin, there, numbers = as_numbers.origin_of(column.unit), values.notna(), values
+    origin, there, numbers = kinds.origin_of(column.unit), values.notna(), values
     if pd.api.types.is_datetime64_any_dtype(values) and origin is not None:
         numbers = as_numbers.days_since(values, origin)
     elif pd.api.types.is_timedelta64_dtype(values) and column.unit == as_numbers.DAYS:

@@ -28,11 +28,11 @@ _PARTS = tuple((re.compile(part), form) for part, form in (
 _WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T])*")
 _LONGEST = 48  # characters
 # Numbers that are dates: the digits of one, or the time since 1970.
-_DIGITS = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+_DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number that is too large
 _NAMED_TIME, _NAMED_DATE = re.compile(WORDS["time"]), re.compile(WORDS["date"])
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
-HOURS, DAYS, _SINCE = "hours after midnight", "days", "days since "
+HOURS, DAYS = "hours after midnight", "days"
 _DAY, _PLACES = pd.Timedelta(days=1), 5  # to the second
 # Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
 _YEARS = (1800, 2300)
@@ -123,7 +123,7 @@ def continuous(reading: Reading) -> Column:
     reading.refuse_first(present, wrong, "should hold numbers, none infinite or beyond 1e100,")
     places, numbers = kinds.decimals(values), values.to_numpy()
     column = Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
-    if _AGE.fullmatch(name.lower()) and reading.wish.bounds is None and not reading.unit:
+    if _AGE.fullmatch(reading.plain_name) and reading.wish.bounds is None and not reading.unit:
         outside = numbers[(numbers < 0) | (numbers > _OLDEST)]
         near = np.unique(outside[(outside > _OLDEST) & (outside < 2 * _OLDEST)])
         if len(outside) <= len(numbers) / 4 and len(near) <= 5:  # else not in years
@@ -133,7 +133,7 @@ def continuous(reading: Reading) -> Column:
                     f"measured; where that is wrong, {reading.say(bounds=[0, 130])}"
                 )
             return replace(column, lower=0.0, upper=float(_OLDEST))
-    found = _sentinels(numbers, origin_of(reading.unit))
+    found = _sentinels(numbers, kinds.origin_of(reading.unit))
     texts = [_as_written(reading, numbers, value) for value in found]
     if found:
         said = zip(texts, (f"({(numbers == v).sum():,} rows)" for v in found), strict=True)
@@ -308,13 +308,8 @@ def _take_days(reading: Reading, dates: pd.Series) -> None:
     # Neither the earliest date nor its year: they are a patient's.
     first = np.nan_to_num(ends(days_since(dates, pd.Timestamp(0)).dropna().to_numpy())[0])
     origin = pd.Timestamp((pd.Timestamp(0) + first * _DAY).year, 1, 1)
-    reading.values, reading.unit = days_since(dates, origin), f"{_SINCE}{origin:%Y-%m-%d}"
+    reading.values, reading.unit = days_since(dates, origin), f"days since {origin:%Y-%m-%d}"
     reading.notes.append(f"dates, read as {reading.unit}")
-
-
-def origin_of(unit: str) -> pd.Timestamp | None:
-    """The day that a unit such as "days since 1950-01-01" counts from, or None."""
-    return pd.Timestamp(unit.removeprefix(_SINCE)) if unit.startswith(_SINCE) else None
 
 
 def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:

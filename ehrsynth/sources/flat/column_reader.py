@@ -21,7 +21,7 @@ from .persons import are_shared, identifying, join_persons
 from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
 from .words import WORDS
 
-SEXES = {word: name[0].upper() for name in ("f", "m") for word in WORDS[name].split()}
+SEXES = {word.casefold(): name[0].upper() for name in ("f", "m") for word in WORDS[name].split()}
 TOO_FEW = "values of too few patients each"
 _KEPT_CODES = 40
 _HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
@@ -139,7 +139,7 @@ def _refuse_identifier(reading: Reading) -> NoReturn:
 def _take_texts(reading: Reading, allowed: bool) -> None:
     """Texts as categories: spellings joined, sexes as F and M, rare codes as Other."""
     if reading.name.lower() in SEX_NAMES:
-        plain = reading.values.str.lower().map(SEXES)
+        plain = reading.values.str.casefold().map(SEXES)
         if {"F", "M"} <= set(plain) or plain.notna().equals(reading.values.notna()):
             reading.spelled = tuple(reading.values[plain.notna()].unique())
             reading.values = plain.fillna(reading.values).astype(object)  # and "divers" stays

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype
 
 from ...files import MISSING_TEXTS, atomic_path, escaped, read_json, table_ending, write_table
-from ...kinds import REST, category_text
+from ...kinds import REST, category_text, origin_of
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
-from .as_numbers import EPOCH, HOURS, forms_of, number_form, of_numbers, origin_of, to_dates
+from .as_numbers import EPOCH, HOURS, forms_of, number_form, of_numbers, to_dates
 from .decimals import MARKS, sign_of_column, to_numbers
 from .file import OF_ARROW, Raw
 from .reading import CODE_NUMBER, OTHER, Reading

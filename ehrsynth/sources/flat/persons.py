@@ -29,7 +29,7 @@ _GIVEN, _TITLES, _PLACES, _TOLD, _MEDICAL, _PARTICLES = (
     set(WORDS[name].split())
     for name in ("given", "titles", "places", "sentences", "medical", "particles")
 )
-_PERSON, _ANOTHER = re.compile(WORDS["person"]), re.compile(WORDS["another"])
+_PERSON, _ANOTHER, _SET = (re.compile(WORDS[n]) for n in ("person", "another", "set_of_patients"))
 _MOST_ROWS = 50  # of one patient on average; more are a ward or a doctor
 _DOCTOR, _DOTTED, _INITIALS, _ENDS = (
     re.compile(WORDS[name] + ("$" if name == "medical_ends" else ""))
@@ -237,9 +237,10 @@ def settle_identity(
     people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
     for reading in filter(_may_be_key, readings):
         name, different = reading.plain_name, reading.present.nunique()
-        named = _ANOTHER.search(name) and _PERSON.fullmatch(name)  # a mother's, donor's or doctor's
-        if named and different >= _LEAST_DIFFERENT:
+        if _ANOTHER.search(name) and _PERSON.fullmatch(name) and different >= _LEAST_DIFFERENT:
             reading.dropped = "another person's number, which is never learned"
+        elif _SET.fullmatch(name) and _is_of_few(reading.present):
+            reading.dropped = "the number of a set of patients, which is never learned"
         elif _repeats(reading, people):
             if not keys:
                 several = int(reading.values.duplicated().sum())
@@ -254,8 +255,7 @@ def settle_identity(
 
 
 def _are_whole_or_texts(reading: Reading) -> bool:
-    present = reading.present
-    numbers = kinds.is_number(present)
+    numbers = kinds.is_number(present := reading.present)
     return not present.empty and (kinds.are_whole(present) if numbers else reading.is_text)
 
 
@@ -284,7 +284,14 @@ def _repeats(reading: Reading, people: list[Reading]) -> bool:
         return False
     if _PERSON.fullmatch(reading.plain_name):
         return True
-    return different > len(values) / _MOST_ROWS * 5 and _keeps(values, people)
+    # Each value as often as another, in rows next to each other: so no measurement is.
+    blocks = (values != values.shift()).sum() == different and values.value_counts().nunique() == 1
+    return _is_of_few(values) and bool(blocks or _keeps(values, people))
+
+
+def _is_of_few(values: pd.Series) -> bool:
+    """Whether each value is that of few rows on average, as the number of a person or pair is."""
+    return values.nunique() > max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS * 5)
 
 
 def _keeps(values: pd.Series, people: list[Reading]) -> bool:
