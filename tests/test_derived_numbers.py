@@ -45,7 +45,20 @@ def _sugar(rng) -> tuple[dict, list[str]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [_heart, _units, _sugar])
+def _four(rng) -> tuple[dict, list[str]]:
+    """Numbers of four others; the smallest of them would hide in what rounding leaves open."""
+    na, k = rng.normal(139, 4, N).round(), rng.normal(4.2, 0.5, N).round(1)
+    cl, co2 = rng.normal(103, 4, N).round(), rng.normal(24, 3, N).round()
+    parts = {"na": na, "k": k, "cl": cl, "co2": co2, "gap": (na + k - cl - co2).round()}
+    years, platelets = rng.integers(20, 90, N), rng.normal(240, 50, N).clip(40).round()
+    ast, alt = (rng.lognormal(3.3, 0.5, N).round() + 5 for _ in range(2))
+    parts |= {"years": years, "ast": ast, "alt": alt, "platelets": platelets}
+    return parts | {"fib4": (years * ast / (platelets * alt**0.5)).round(2)}, [
+        "gap = na + k - cl - co2", "fib4 = years * ast / (platelets * alt ** 0.5)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [_heart, _units, _sugar, _four])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_formula_holds_when_the_parts_are_mixed(make, seed):
     rng = np.random.default_rng(seed)

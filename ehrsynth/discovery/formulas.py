@@ -1,4 +1,4 @@
-"""Numbers that follow from others: sums, and products of powers, of up to three columns.
+"""Numbers that follow from others: sums, and products of powers, of up to four columns.
 
 No column is told by its name. A few patients give candidates: groups of columns of which a
 combination does not scatter, of the numbers (sums) or of their logarithms (products). A formula
@@ -35,9 +35,10 @@ def formulas(table: pd.DataFrame, schema: Schema) -> list[Found]:
     accepted: dict[str, Found] = {}
     parts: dict[str, set[str]] = {}
     for groups in _candidates(table, schema) if len(names) > 1 else ():
-        ranked = []
+        ranked, twins = [], {n for n, f in accepted.items() if len(f.rule.columns) == 2}
         for columns, product in groups:
-            if not _known(columns, accepted):
+            # Among many columns, one that is another in other units adds nothing but work.
+            if not (_known(columns, accepted) or len(columns) > 3 and twins.intersection(columns)):
                 for target in columns:
                     others = [n for n in columns if n != target]
                     if one := _fitted(table, schema, target, others, product):
@@ -59,14 +60,14 @@ def _known(columns: list[str], accepted: dict[str, Found]) -> bool:
 
 
 def _candidates(table: pd.DataFrame, schema: Schema) -> Iterator[list[tuple[list[str], bool]]]:
-    """Groups of two, of three, of four columns, and whether their logarithms are meant."""
+    """Groups of two to five columns, and whether their logarithms are meant."""
     x = np.random.default_rng(0).permutation(table.to_numpy(float))
     x = x[np.argsort(np.isnan(x).sum(axis=1), kind="stable")][:_LOOKED_AT]
     half = np.array([[half_unit(schema[name]) for name in table]])
     with np.errstate(all="ignore"):
         positive = np.where((x > 0) & ~(x < 0).any(axis=0), x, np.nan)  # 0 of all products is 0
         forms = (x, half + 0 * x), (np.log(positive), half / positive)
-        for size in (2, 3, 4):
+        for size in (2, 3, 4, 5):
             yield [
                 (list(table.columns[group]), bool(product))
                 for product, (values, rounding) in enumerate(forms)
@@ -107,9 +108,10 @@ def _fitted(
     rows = {name: values.to_numpy(float) for name, values in known.items()}
     own, column = half_unit(schema[target]), schema[target]
     texts = _products(target, names, rows, own) if product else _sums(target, names, rows)
-    fits = [(_share(text, target, rows, own), text) for text in texts]
+    fits = [(_share(text, target, rows, own), text) for text in dict.fromkeys(texts)]
     if not product and max(fits, default=(0.0,))[0] < 1 - _SLIPS:
-        tight = [(_share(t, target, rows, own), t) for t in _sums(target, names, rows, tight=True)]
+        more = dict.fromkeys(_sums(target, names, rows, tight=True))
+        tight = [(_share(text, target, rows, own), text) for text in more]
         fits = [one for one in tight if one[0] >= 1 - _SLIPS] or fits
     exact = max(fits, default=(0.0,))[0]
     if exact < 0.05:  # the rounding of the parts does not explain that
@@ -119,6 +121,12 @@ def _fitted(
     n, wrong, able = int(applies.sum()), int(broken.sum()), np.flatnonzero(applies)
     if n < _FEWEST or wrong > _SLIPS * n:
         return None
+    if exact < 1 - _SLIPS:  # what rounding leaves open may hide another column's part
+        off = pd.Series(rows[target] - compute(rule.equals, rows), known.index)
+        with np.errstate(all="ignore"):
+            beside = table.drop(columns=[target, *names]).corrwith(off).abs().max()
+        if beside > 0.3 + 3 / np.sqrt(n):
+            return None
     mixed = table[target].to_numpy(copy=True)
     mixed[able] = mixed[np.random.default_rng(0).permutation(able)]
     by_chance = int(rule.broken(table.assign(**{target: mixed}), schema)[0].sum())
