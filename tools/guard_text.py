@@ -14,8 +14,8 @@ from datetime import date
 
 # Letters of the languages that people's tables come in, and signs that prose and terminals show.
 _SIGNS = re.compile(
-    "[^\n -~\xa0-\xac\xae-\u024f\u0370-\u052f\u0621-\u064a\u1e00-\u1eff\u2010-\u2016\u2018-\u2027\u2030-\u205e"
-    "\u2070-\u209c\u20a0-\u20bf\u2100-\u22ff\u2500-\u25ff\u2700-\u2757\u3040-\u30ff\u4e00-\u9fff"
+    "[^\n -~\xa0-\xac\xae-\u024f\u0370-\u052f\u0621-\u064a\u1e00-\u1eff\u2010-\u2016\u2018-\u2027"
+    "\u2030-\u205e\u2070-\u209c\u20a0-\u20bf\u2100-\u22ff\u2500-\u25ff\u2700-\u2757\u3040-\u30ff\u4e00-\u9fff"
     "\uac00-\ud7a3\uff00-\uffef]"
 )
 # As many letters as a word has between two changes of kind; random signs change far more often.
