@@ -18,6 +18,7 @@ from ..relations import Formula, compute, half_unit, has_numbers, numbers, writt
 from ..schema import Schema
 from .cells import CHANCE, Found
 
+Rows = dict[str, np.ndarray]  # the numbers of some patients, by column
 _LOOKED_AT = 300  # patients who give candidates, those with the most numbers
 _FITTED = 500  # patients who give the constants of a sum
 _FEWEST = 20  # patients who have all columns of a formula
@@ -108,10 +109,9 @@ def _fitted(
     rows = {name: values.to_numpy(float) for name, values in known.items()}
     own, column = half_unit(schema[target]), schema[target]
     texts = _products(target, names, rows, own) if product else _sums(target, names, rows)
-    fits = [(_share(text, target, rows, own), text) for text in dict.fromkeys(texts)]
+    fits = _shares(texts, target, rows, own)
     if not product and max(fits, default=(0.0,))[0] < 1 - _SLIPS:
-        more = dict.fromkeys(_sums(target, names, rows, tight=True))
-        tight = [(_share(text, target, rows, own), text) for text in more]
+        tight = _shares(_sums(target, names, rows, tight=True), target, rows, own)
         fits = [one for one in tight if one[0] >= 1 - _SLIPS] or fits
     exact = max(fits, default=(0.0,))[0]
     if exact < 0.05:  # the rounding of the parts does not explain that
@@ -150,16 +150,17 @@ def _step(schema: Schema, name: str) -> float:
     return half_unit(schema[name]) if schema[name].kind == "continuous" else 0.5
 
 
-def _share(text: str, target: str, rows: dict[str, np.ndarray], own: float) -> float:
-    """The share of patients whose value is what the formula gives, rounded."""
-    value = compute(text, rows)
-    off = np.abs(rows[target] - value) - 1e-9 * np.abs(value) - 1e-12
-    return float(np.mean(off <= own * (1 + 1e-6)))
+def _shares(texts: Iterator[str], target: str, rows: Rows, own: float) -> list[tuple[float, str]]:
+    """For each formula the share of patients whose value is what it gives, rounded."""
+    fits = []
+    for text in dict.fromkeys(texts):
+        value = compute(text, rows)
+        off = np.abs(rows[target] - value) - 1e-9 * np.abs(value) - 1e-12
+        fits.append((float(np.mean(off <= own * (1 + 1e-6))), text))
+    return fits
 
 
-def _sums(
-    target: str, names: list[str], rows: dict[str, np.ndarray], tight: bool = False
-) -> Iterator[str]:
+def _sums(target: str, names: list[str], rows: Rows, tight: bool = False) -> Iterator[str]:
     """Sums of the columns, with constants of every style, by least squares, which bear slips.
 
     If tight, by the least largest error: what is only rounded has more digits of a constant so.
@@ -186,9 +187,7 @@ def _sums(
                 yield (total + (rest if middle else "")).replace("+ -", "- ")
 
 
-def _products(
-    target: str, names: list[str], rows: dict[str, np.ndarray], own: float
-) -> Iterator[str]:
+def _products(target: str, names: list[str], rows: Rows, own: float) -> Iterator[str]:
     """Products of powers of the columns, with constants of every style."""
     above = np.all([values > 0 for values in rows.values()], axis=0)
     y, *parts = (np.log(values[above]) for values in rows.values())
