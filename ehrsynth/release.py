@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from datetime import date
 from html import escape
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -136,15 +137,20 @@ def _found(run: Path, package: Path, guaranteed: bool) -> list[str]:
     # As they were evaluated, and in the form of what went in, which may hide what was copied.
     for file in [*run.glob(INSIDE), *sorted(package.glob("synthetic.*"))]:
         released = fit_into(schema, read_file(file).frame)[0]
-        # Who has another value than 0 or 1 in a yes/no column is no training patient.
-        odd = [n for n in schema.of_kind("binary") if released[n].dtype != train[n].dtype]
-        released[odd] = released[odd].astype(str)
-        released = released[released[odd].isin(["0", "1"]).all(axis=1)].astype(train.dtypes)
         if count := copied_numbers(released, real):
             found.append(f"{file.name} holds {count} long numbers of one patient each")
-        if count := repeated(released, train, holdout, least):
+        if count := repeated(_alike(released, train, schema), train, holdout, least):
             found.append(f"{file.name} holds {count} training patients as they are")
     return found
+
+
+def _alike(released: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The rows that have only words of train and 0 or 1, as only training patients can."""
+    own = {n: [*train[n].cat.categories, nan] for n in train if train[n].dtype == "category"}
+    odd = [n for n in schema.of_kind("binary") if released[n].dtype != train[n].dtype]
+    released = released.astype(dict.fromkeys(odd, str))
+    met = released.isin(own | dict.fromkeys(odd, ["0", "1"]))
+    return released[met[[*own, *odd]].all(axis=1)].astype(train.dtypes)
 
 
 def _searched(run: Path, leaving: list[Path]) -> list[str]:

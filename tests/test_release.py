@@ -17,6 +17,7 @@ from ehrsynth.profiles import PROFILES, Profile
 from ehrsynth.rare import Rare, tables_of
 from ehrsynth.release import MANIFEST, check_beside, digest, problems, release
 from ehrsynth.run_folder import RunFolder
+from ehrsynth.schema import Schema
 from ehrsynth.traces import alone, copied_numbers, repeated
 
 
@@ -294,7 +295,17 @@ def plant_extreme(run):
     return "synthetic", "987654321"
 
 
-@pytest.mark.parametrize("plant", [plant_number, plant_extreme])
+def plant_beside_a_yes_that_is_none(run):
+    """The same in the row of a patient whose yes/no is 7, which no training patient has."""
+    where, value = plant_extreme(run)
+    made = pd.read_csv(run / "synthetic.csv")
+    yes_no = Schema.load(run / "schema.json").of_kind("binary")
+    made.loc[3, yes_no[-1]] = 7
+    made.to_csv(run / "synthetic.csv", index=False)
+    return where, value
+
+
+@pytest.mark.parametrize("plant", [plant_number, plant_extreme, plant_beside_a_yes_that_is_none])
 def test_what_one_patient_has_is_refused_even_if_signed_and_not_repeated(run, tmp_path, plant):
     release(run, tmp_path / "before", signed_by="A. Name")
     where, value = plant(run)
