@@ -84,7 +84,14 @@ mistakes = {
     "that is the product with the share; a rarer class needs *more*.":
         lambda n, r, q: max(n * r * q, n * (1 - r) * (1 - q)),
 }  # fmt: skip
-judge = book.compare(solution, cases, mistakes)
+compared = book.compare(solution, cases, mistakes)
+
+
+def judge(answer, rng):  # whole patients are right too
+    more = [np.squeeze(answer(*case)) - solution(*case) for case in cases(rng)]
+    return "" if all(-1e-6 < m < 1 for m in more) else compared(answer, rng)
+
+
 hints = ["How many of each class are needed, and which share of those made are of it?",
          "n = 1000, rate = 0.1, q = 0.01: 100 are needed, one of a hundred is one: 10,000."]  # fmt: skip
 
@@ -118,7 +125,7 @@ def patients_to_make(n, rate, q):
 
 # %% right: NumPy, rounded up
 def patients_to_make(n, rate, q):
-    return np.max([n * rate, n * (1 - rate)] / np.array([q, 1 - q]), keepdims=True)
+    return np.ceil(np.max([n * rate, n * (1 - rate)] / np.array([q, 1 - q]), keepdims=True))
 
 
 # %% exercise: a rule of your own | apply | core | 4 min

@@ -86,7 +86,14 @@ mistakes = {
         lambda p, s: p * (1 - p) / s**2,
     "that is the root of it.": lambda p, s: np.sqrt((1 - p) / (p * s**2)),
 }  # fmt: skip
-judge = book.compare(solution, cases, mistakes)
+compared = book.compare(solution, cases, mistakes)
+
+
+def judge(answer, rng):  # whole patients are right too
+    more = [np.squeeze(answer(*case)) - solution(*case) for case in cases(rng)]
+    return "" if all(-1e-6 < m < 1 for m in more) else compared(answer, rng)
+
+
 hints = ["Set the root equal to the share and solve for n.", "p = 0.01, share = 0.1: 9,900."]
 
 
@@ -113,6 +120,11 @@ def patients_needed(p, share):
 # %% right: NumPy
 def patients_needed(p, share):
     return np.array([np.divide(1 - p, p) * share**-2.0])
+
+
+# %% right: whole patients
+def patients_needed(p, share):
+    return int(np.ceil((1 - p) / (p * share**2)))
 
 
 # %% exercise: the cap | apply | core | 7 min
