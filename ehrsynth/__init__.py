@@ -14,47 +14,22 @@ The package reads like the tutorial::
 Each name comes from its module when it is asked for: only to train and to sample takes PyTorch.
 """
 
+import ast
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .cohort import split
-    from .datasets import DATASETS, build_patients, describe, load
-    from .errors import InputError
-    from .evaluation.choose import rank
-    from .evaluation.judge import evaluate
-    from .evaluation.report import Report
-    from .gan.recipe import Recipe
-    from .generation.decode import postprocess
-    from .model import EMRWGAN
-    from .pipeline import Pipeline
-    from .preprocessing.encode import Preprocessor
-    from .preprocessing.matrix import Encoded
-    from .runs import fit_runs
-    from .schema import Column, Schema
-    from .sources.fetch import fetch
-    from .stream import generate
+from pathlib import Path
+from typing import Any
 
 try:
     __version__ = version("ehrsynth")
 except PackageNotFoundError:  # a clone that is on the path but not installed
     __version__ = "0+unknown"
 
-_NAMES = {
-    "cohort": "split", "datasets": "DATASETS build_patients describe load", "errors": "InputError",
-    "evaluation.choose": "rank", "evaluation.judge": "evaluate", "evaluation.report": "Report",
-    "gan.recipe": "Recipe", "generation.decode": "postprocess", "model": "EMRWGAN",
-    "pipeline": "Pipeline", "preprocessing.encode": "Preprocessor",
-    "preprocessing.matrix": "Encoded", "runs": "fit_runs", "schema": "Column Schema",
-    "sources.fetch": "fetch", "stream": "generate",
-}  # fmt: skip
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
-__all__ = [
-    "DATASETS", "EMRWGAN", "Column", "Encoded", "InputError", "Pipeline", "Preprocessor", "Recipe",
-    "Report", "Schema", "build_patients", "describe", "evaluate", "fetch", "fit_runs", "generate",
-    "load", "postprocess", "rank", "split",
-]  # fmt: skip
+# What there is stands once, in the stub that editors and type checkers read, too.
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
+_LISTED = [line for line in _STUB.body if isinstance(line, ast.ImportFrom)]
+_HOME = {name.name: str(line.module) for line in _LISTED for name in line.names}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
