@@ -26,11 +26,9 @@ from .evaluation.privacy.reference import Shape
 from .evaluation.report import METRICS_FILE, Report
 from .evaluation.setting import Encoder
 from .files import read_table
-from .gan.recipe import named
 from .profiles import PROFILES
 from .progress import each
-from .rules import FILE as RULES_FILE
-from .rules import read_rules
+from .rules import RULES_FILE, read_rules
 from .run_folder import INSIDE, SYNTHETIC, RunFolder
 from .schema import Schema
 from .sources.flat.applying import fit_into
@@ -64,8 +62,8 @@ def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estim
         """What the run would have released of these patients."""
         options = {"min_prevalence": settings["min_prevalence"], "least_patients": least}
         prep = es.Preprocessor.for_recipe(chosen, seed=seed, **options).fit(patients, schema)
-        recipe = profile.adapt(named(chosen))
-        gan = es.EMRWGAN(recipe, seed, profile.steps, least_patients=least)
+        recipe, steps = profile.plan(chosen, settings["privacy"], len(patients))
+        gan = es.EMRWGAN(recipe, seed, steps, least_patients=least)
         rows = gan.fit(prep.transform(patients)).sample(len(synthetic), seed=seed)
         return es.postprocess(rows, prep, seed=seed)
 

@@ -27,15 +27,14 @@ from .evaluation.judge import compare
 from .evaluation.privacy.more_rows import MORE_ROWS, TIMES, by_rows
 from .evaluation.report import METRICS_FILE, Report, plain
 from .files import FORMATS, atomic_path, read_table, resolved, sweep, write_json, write_table
-from .gan.recipe import CHECKPOINT, DEFAULT, PRIVACY, named, strict
+from .gan.recipe import CHECKPOINT, DEFAULT, PRIVACY, named
 from .generation.decode import violations
 from .phenotype import read as read_phenotype
 from .preprocessing.encode import Preprocessor
 from .profiles import PROFILES, check_fits, estimate, peak_memory
 from .progress import at_work
 from .protection import LEAST_PATIENTS, told
-from .rules import FILE as RULES_FILE
-from .rules import Rule, chosen_rules, read_rules, summary, write_rules
+from .rules import RULES_FILE, Rule, chosen_rules, read_rules, summary, write_rules
 from .run_folder import STAGES, RunFiles, RunFolder
 from .schema import Schema
 from .sources.engine import is_url, without_password
@@ -284,10 +283,8 @@ class Pipeline:
         )  # fmt: skip
 
     def _make_training(self) -> None:
-        profile, encoded = PROFILES[self.profile], self.prep.transform(self.train)
-        recipe, steps = profile.adapt(named(self.recipe)), profile.steps
-        if self.privacy == "strict":
-            recipe, steps = strict(recipe, steps or recipe.total_steps(len(encoded))), None
+        encoded = self.prep.transform(self.train)
+        recipe, steps = PROFILES[self.profile].plan(self.recipe, self.privacy, len(encoded))
         gan = es.EMRWGAN(recipe, self.seed, steps, least_patients=self.least_patients)
         if self.runs == 1:
             checkpoints = self.out / "model" / "checkpoint"

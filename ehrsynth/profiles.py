@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import InputError
-from .gan.recipe import Recipe
+from .gan.recipe import Recipe, named, strict
 
 try:
     import resource
@@ -35,6 +35,13 @@ class Profile:
         """The recipe with the profile's networks."""
         width, layers = self.width or recipe.width, self.layers or recipe.layers
         return replace(recipe, width=width, layers=layers)
+
+    def plan(self, recipe: str, privacy: str, patients: int) -> tuple[Recipe, int | None]:
+        """Recipe and steps for so many training patients; None are those of the recipe."""
+        found = self.adapt(named(recipe))
+        if privacy == "strict":
+            return strict(found, self.steps or found.total_steps(patients)), None
+        return found, self.steps
 
 
 PROFILES = {

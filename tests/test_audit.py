@@ -65,11 +65,18 @@ def test_too_few_models_are_refused_in_a_sentence(people):
 def test_a_run_is_judged_again_with_what_was_found(tmp_path, monkeypatch, people):
     monkeypatch.setitem(PROFILES, "fast", Profile(500, 6_000, min_prevalence=0.01, steps=20))
     people.head(400).to_csv(tmp_path / "people.csv", index=False)
-    job = es.Pipeline(tmp_path / "run", "table", tmp_path / "people.csv", outcome="DIE_1y")
+    job = es.Pipeline(
+        tmp_path / "run", "table", tmp_path / "people.csv", outcome="DIE_1y", privacy="strict"
+    )
     with pytest.raises(es.InputError, match="evaluation|data"):
         audit(job.out)
     job.run()
+    fit, trained = es.EMRWGAN.fit, []
+    monkeypatch.setattr(
+        es.EMRWGAN, "fit", lambda gan, *given: trained.append(gan.recipe) or fit(gan, *given)
+    )
     found = audit(job.out, shadows=4)
+    assert trained == [job.gan.recipe] * 4  # trained as the run was, a strict one too
     assert 0.3 < found.value < 0.7
     metrics = read_json(job.out / "metrics.json")
     (told,) = metrics["facts"][SHADOWS]
