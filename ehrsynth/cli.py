@@ -175,10 +175,9 @@ def generate(
 
     Example:  ehrsynth generate --model first-run/model --n 100000 --out more.parquet
     """
-    from . import EMRWGAN, Preprocessor
-    from . import generate as write
+    from . import EMRWGAN, Preprocessor, stream
     from .release import check_beside
-    from .rules import FILE, chosen_rules, read_rules, summary
+    from .rules import RULES_FILE, chosen_rules, read_rules, summary
     from .run_folder import NOISY_SUMS
     from .sources.flat import form
 
@@ -188,14 +187,16 @@ def generate(
             f"{model} has a guarantee; only ehrsynth run --epsilon makes patients of it (--n)."
         )
     prep = Preprocessor.load(model)
-    of_run = (model / FILE).is_file()
-    known = read_rules(model / FILE) if of_run else []
+    of_run = (model / RULES_FILE).is_file()
+    known = read_rules(model / RULES_FILE) if of_run else []
     dropped = prep.dropped_["column"]
     kept = chosen_rules(prep.schema_, rules, dropped, known, clinical=not of_run)
     gan, condition = EMRWGAN.load(model), _conditions(where or [])
     try:
         like = form.load(model)
-        repaired = write(gan, prep, n, out, seed, condition, not quiet, kept, like, format, raw)
+        repaired = stream.generate(
+            gan, prep, n, out, seed, condition, not quiet, kept, like, format, raw
+        )
     except InputError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError) as error:
@@ -239,9 +240,7 @@ def evaluate(
     Example:  ehrsynth evaluate --train a.csv --holdout b.csv --synthetic c.csv --outcome died
     --out report
     """
-    from .evaluation import align
-    from .evaluation import evaluate as measure
-    from .evaluation.alignment import schema_beside
+    from .evaluation import alignment, judge
     from .release import check_beside
     from .sources.flat.columns_file import encoding
     from .sources.flat.file import read_file
@@ -255,12 +254,12 @@ def evaluate(
         said = encoding(columns)
         tables = {name: read_file(path, encoding=said) for name, path in paths.items()}
         if schema is None and columns is None:
-            schema = schema_beside(train, tables["train"].frame)
+            schema = alignment.schema_beside(train, tables["train"].frame)
         known = None if schema is None else Schema.load(schema)
         names = {name: str(path) for name, path in paths.items()}
-        given = align(tables, known, outcome, names, positive, columns, patient_id)
+        given = alignment.align(tables, known, outcome, names, positive, columns, patient_id)
         how = "exact" if exact else profile
-        measure(**given, seed=seed, profile=how, progress=not quiet).save(out)
+        judge.evaluate(**given, seed=seed, profile=how, progress=not quiet).save(out)
     say(f"Done. Read {out / 'report.html'} first.", quiet)
 
 
@@ -300,12 +299,11 @@ def release(
 
     Example:  ehrsynth release first-run --out package --signed-by "A. Name"
     """
-    from .release import digest
-    from .release import release as pack
+    from . import release as packing
 
-    packed = pack(run, out, with_model, signed_by, recipient, license)
+    packed = packing.release(run, out, with_model, signed_by, recipient, license)
     say(f"{len(packed)} files are in {out}: {', '.join(packed)}.")
-    say(f"Tell who receives it, by another way than the files: the digest is {digest(out)}")
+    say(f"Tell who receives it, by another way than the files: the digest is {packing.digest(out)}")
 
 
 @app.command()
@@ -323,12 +321,11 @@ def verify(
 
     Example:  ehrsynth verify package --digest 0123...
     """
-    from .release import digest as digest_of
-    from .release import problems
+    from . import release as packing
 
-    if wrong := problems(folder):
+    if wrong := packing.problems(folder):
         raise InputError(f"{folder} is not what its manifest says: {', '.join(wrong)}.")
-    found = digest_of(folder)
+    found = packing.digest(folder)
     if digest is not None and digest.strip().lower() != found:
         raise InputError(f"{folder} is not what was sent: its digest is {found}.")
     known = "and what was sent" if digest else f"whoever wrote that; its digest is {found}"

@@ -28,7 +28,7 @@ from .sources import engine
 from .sources.flat.file import read_file
 from .traces import CHANCE, DIGITS, Content, content_of, expected_by_chance
 
-FILE = "inside/rare.parquet"
+RARE_FILE = "inside/rare.parquet"
 MOST_BYTES = 2**28  # of a packed file of a hospital; larger ones are known by the columns in use
 _KEYS = ("subject_id", "person_id", "patient_nbr", "patient_id")
 _WHO = "\u2063who"  # a name that no file has
@@ -272,18 +272,18 @@ class Rare:
         """Write the hashes into the folder of a run."""
         noted = {"key": self.key.hex(), "least": str(self.least)}
         table = pa.table({"hash": self.hashes}, metadata=noted)
-        with atomic_path(folder / FILE) as temporary:
+        with atomic_path(folder / RARE_FILE) as temporary:
             pq.write_table(table, temporary)
 
     @classmethod
     def load(cls, folder: Path) -> "Rare":
         """Read them back."""
         try:
-            table = pq.read_table(folder / FILE)
+            table = pq.read_table(folder / RARE_FILE)
             key, least = (table.schema.metadata[name].decode() for name in (b"key", b"least"))
             return cls(bytes.fromhex(key), table["hash"].to_numpy(), int(least))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder / FILE} cannot be used: {reason(error)}.") from error
+            raise InputError(f"{folder / RARE_FILE} cannot be used: {reason(error)}.") from error
 
     def _hits(self, said: set[str]) -> set[str]:
         known = np.isin(_hashes(said, self.key), self.hashes)

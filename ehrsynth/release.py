@@ -16,13 +16,11 @@ from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import private_folder, read_json, read_table, resolved, sha256, write_json
 from .gan.recipe import MODEL_FILES
-from .preprocessing.encode import FILE as PREPROCESSOR_FILE
+from .preprocessing.encode import PREPROCESSOR_FILE
 from .protection import LEAST_PATIENTS
-from .rare import FILE as INSIDE_RARE
-from .rare import Rare
-from .rules import FILE as RULES_FILE
-from .run_folder import FILE as RUN_FILE
-from .run_folder import GUARANTEE, GUARANTEE_CARD, INSIDE, NOISY_SUMS, STAGES, RunFolder
+from .rare import RARE_FILE, Rare
+from .rules import RULES_FILE
+from .run_folder import GUARANTEE, GUARANTEE_CARD, INSIDE, NOISY_SUMS, RUN_FILE, STAGES, RunFolder
 from .schema import Schema
 from .sources.flat.applying import fit_into
 from .sources.flat.file import read_file
@@ -208,7 +206,7 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
     """
     folder = Path(folder)
     wrong = _differences(folder, unfinished)
-    if wrong or not (folder / INSIDE_RARE).is_file():
+    if wrong or not (folder / RARE_FILE).is_file():
         return wrong
     may_leave = (*_REPORTS, *(f"model/{name}" for name in _MODEL))
     tables = folder.glob("synthetic.*")

@@ -19,7 +19,7 @@ from .schema import DIASTOLIC, DIE_1Y, DIE_ANY, SYSTOLIC, Column, Schema
 
 log = logging.getLogger(__name__)
 
-FILE = "rules.json"
+RULES_FILE = "rules.json"
 
 
 @dataclass(frozen=True)

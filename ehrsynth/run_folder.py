@@ -19,12 +19,12 @@ from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
 from .files import atomic_path, private_folder, read_json, sha256, table_ending, write_json
 from .gan.recipe import CHECKPOINT, MODEL_FILES
-from .preprocessing.encode import FILE as PREPROCESSOR_FILE
-from .rare import FILE as RARE_FILE
-from .rules import FILE as RULES_FILE
+from .preprocessing.encode import PREPROCESSOR_FILE
+from .rare import RARE_FILE
+from .rules import RULES_FILE
 from .sources.flat.form import FILE as FORM_FILE
 
-FILE = "run.json"
+RUN_FILE = "run.json"
 SYNTHETIC = "synthetic.parquet"
 # Where what is handed out has another form, the synthetic patients as they are evaluated.
 INSIDE = f"inside/{SYNTHETIC}"
@@ -92,7 +92,7 @@ class RunFolder:
                 f"{self.path} holds links to elsewhere, or a folder in a file's place "
                 f"({some(odd, 4)}); nothing in it was touched: choose another folder."
             )
-        if taken_up := (self.path / FILE).exists():
+        if taken_up := (self.path / RUN_FILE).exists():
             content = self.content()
             found = {"version": content.get("version"), **content["settings"]}
             asked = {"version": version, **settings}
@@ -120,10 +120,11 @@ class RunFolder:
 
     def content(self) -> dict[str, Any]:
         """All of ``run.json``, or say that it is not ours."""
-        content, parts = read_json(self.path / FILE), ("settings", "facts", "finished")
+        path, parts = self.path / RUN_FILE, ("settings", "facts", "finished")
+        content = read_json(path)
         if isinstance(content, dict) and all(isinstance(content.get(n), dict) for n in parts):
             return content
-        raise InputError(f"{self.path / FILE} is not of a run of ehrsynth; choose another folder.")
+        raise InputError(f"{path} is not of a run of ehrsynth; choose another folder.")
 
     def stale(self, stage: str, files: Iterable[str] | None = None) -> str:
         """Why what a stage has left, or these files of it, cannot be used, or nothing."""
@@ -131,7 +132,7 @@ class RunFolder:
         if left is None:
             return "is not finished"
         if stage == "data" and content.get("digest") != _digest(content):
-            return f"left other notes than those in {FILE}"
+            return f"left other notes than those in {RUN_FILE}"
         if content["finished"][stage].get("made_of") != _before(content, stage):
             return "was made of other files than those that are there"
         for name in left if files is None else files:
@@ -181,7 +182,7 @@ class RunFolder:
         ignore = self.path / _GIT_IGNORE
         if ignore.is_file() and ignore.read_text(encoding="utf-8") == _IGNORE_ALL:
             ignore.unlink()
-        for name in (FILE, ".lock"):
+        for name in (RUN_FILE, ".lock"):
             (self.path / name).unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()
@@ -196,7 +197,7 @@ class RunFolder:
 
     def _write(self, content: dict) -> None:
         content = json.loads(json.dumps(content))  # as it is read again
-        write_json(content | {"digest": _digest(content)}, self.path / FILE)
+        write_json(content | {"digest": _digest(content)}, self.path / RUN_FILE)
 
 
 def _left(content: dict, stage: str) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from ehrsynth.errors import InputError
 from ehrsynth.files import write_table
-from ehrsynth.rare import FILE, Rare, _said, tables_of
+from ehrsynth.rare import RARE_FILE, Rare, _said, tables_of
 from ehrsynth.traces import content_of
 
 FIRST = "Ada Bo Cyd Dorrit Esmeralda Fenno Gwydion Hjalmar Ilka Jolanda".split()
@@ -194,11 +194,11 @@ def test_who_has_a_value_in_several_rows_is_one_patient(tmp_path):
 def test_the_notes_hold_hashes_only_and_the_same_data_leave_the_same(source, rare, tmp_path):
     for place in ("a", "b"):
         rare.save(tmp_path / place)
-    assert (tmp_path / "a" / FILE).read_bytes() == (tmp_path / "b" / FILE).read_bytes()
-    raw = (tmp_path / "a" / FILE).read_bytes()
+    assert (tmp_path / "a" / RARE_FILE).read_bytes() == (tmp_path / "b" / RARE_FILE).read_bytes()
+    raw = (tmp_path / "a" / RARE_FILE).read_bytes()
     assert not [n for n in source["name"] if n.split()[1].encode() in raw]
     assert np.array_equal(Rare.load(tmp_path / "a").hashes, rare.hashes)
-    (tmp_path / "a" / FILE).write_bytes(raw[:-9])
+    (tmp_path / "a" / RARE_FILE).write_bytes(raw[:-9])
     with pytest.raises(InputError, match=r"rare.parquet cannot be used"):
         Rare.load(tmp_path / "a")
 

@@ -19,10 +19,8 @@ from ..generation.decode import repair
 from ..kinds import MISSING, REST
 from ..phecode import definitions
 from ..pipeline import Pipeline
-from ..rare import FILE as RARE_FILE
-from ..rare import Rare, tables_of
-from ..rules import FILE as RULES_FILE
-from ..rules import chosen_rules, write_rules
+from ..rare import RARE_FILE, Rare, tables_of
+from ..rules import RULES_FILE, chosen_rules, write_rules
 from ..run_folder import GUARANTEE, GUARANTEE_CARD, NOISY_SUMS, STAGES, RunFiles
 from ..schema import AGE, DIE_1Y, DIE_ANY, VISIT_1Y, Column, Schema
 from ..sources.tables import EVENTS, MEASUREMENTS

@@ -18,7 +18,7 @@ from .bins import Bins
 from .copula import Copula
 from .matrix import Block, Encoded, places
 
-FILE = "preprocessor.json"
+PREPROCESSOR_FILE = "preprocessor.json"
 _DROPPED = ["column", "label", "prevalence"]
 _REPORT = ["column", "measured", "missing", "outside", "bins"]
 _QUANTILES = 1001  # stand for a column, so that no table of values is stored
@@ -286,7 +286,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "patients": self.patients_,
             "report": self.report_.to_dict("records"),
         }
-        write_json(state, Path(folder) / FILE)
+        write_json(state, Path(folder) / PREPROCESSOR_FILE)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Preprocessor":
@@ -296,7 +296,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ----------
         folder : path
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / PREPROCESSOR_FILE
         state: Any = read_json(path)
         try:
             prep = cls(**state["options"])
