@@ -78,8 +78,7 @@ def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estim
     )  # fmt: skip
     again["model"].save(run.path)
     noted = content["finished"]["evaluation"]
-    files = noted.pop("files")
-    run.finish("evaluation", files, **noted)
+    run.finish("evaluation", noted.pop("files"), **noted)
     return found
 
 

@@ -189,8 +189,7 @@ def generate(
     prep = Preprocessor.load(model)
     of_run = (model / RULES_FILE).is_file()
     known = read_rules(model / RULES_FILE) if of_run else []
-    dropped = prep.dropped_["column"]
-    kept = chosen_rules(prep.schema_, rules, dropped, known, clinical=not of_run)
+    kept = chosen_rules(prep.schema_, rules, prep.dropped_["column"], known, clinical=not of_run)
     gan, condition = EMRWGAN.load(model), _conditions(where or [])
     try:
         like = form.load(model)

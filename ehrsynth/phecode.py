@@ -208,8 +208,7 @@ def _one_era_codes() -> pd.DataFrame:
     path = Path(__file__).with_name("one_era.csv")
     codes = pd.read_csv(path, dtype={"icd_code": "str", "twin": "str"})
     other = codes.assign(icd_version=19 - codes["icd_version"], icd_code=codes["twin"])
-    leaf = map_icd(other[_KEY], "leaf")["phecode"]
-    return codes.join(leaf, how="inner")
+    return codes.join(map_icd(other[_KEY], "leaf")["phecode"], how="inner")
 
 
 def one_era(diagnoses: pd.DataFrame, level: str = "phecode") -> pd.DataFrame:
@@ -339,8 +338,7 @@ def _codes(written: pd.Series, versions: pd.Series) -> pd.Series:
             "it as text (dtype=str)."
         )
     text = written.astype("str").str.strip().str.upper()
-    two = text.str.fullmatch(_TWO_CODES, na=False)
-    if bad := first_bad(text, two):
+    if bad := first_bad(text, text.str.fullmatch(_TWO_CODES, na=False)):
         raise InputError(
             f"Column 'icd_code' holds several codes in one cell, first in row {bad.label + 1}; "
             "give each code a row of its own."

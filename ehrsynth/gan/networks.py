@@ -35,11 +35,9 @@ class Generator(nn.Module):
         super().__init__()
         self.first = nn.Linear(latent + given, width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM) for _ in range(layers + 1)
-        )
-        norm = nn.BatchNorm1d(width, eps=1e-5, momentum=_MOMENTUM, affine=False)
-        self.center = norm if centered else nn.Identity()
+        norm = partial(nn.BatchNorm1d, width, eps=1e-5, momentum=_MOMENTUM)
+        self.norms = nn.ModuleList(norm() for _ in range(layers + 1))
+        self.center = norm(affine=False) if centered else nn.Identity()
         self.last = nn.Linear(width, output)
         self.smooth = [block for block, _ in smooth]
         for i, (_, shapes) in enumerate(smooth):

@@ -102,8 +102,7 @@ class Recipe:
 
     def total_steps(self, patients: int) -> int:
         """Generator steps for a table of this many training patients."""
-        per_epoch = max(1, patients // self.batch)
-        most = self.epochs * per_epoch
+        most = self.epochs * max(1, patients // self.batch)
         return most if self.steps is None else min(self.steps, most)
 
 

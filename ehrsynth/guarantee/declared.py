@@ -51,8 +51,7 @@ def declared_table(
         else:
             column, found[name] = _read(name, wish, texts, columns)
             described.append(column)
-    schema = Schema(tuple(described))
-    return schema.cast(pd.DataFrame(found), where=raw.where)
+    return Schema(tuple(described)).cast(pd.DataFrame(found), where=raw.where)
 
 
 def _texts(values: pd.Series, wish: Wish) -> pd.Series:

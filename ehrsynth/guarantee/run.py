@@ -87,8 +87,7 @@ class PrivatePipeline(Pipeline):
         sums = f"model/{NOISY_SUMS}"
         data = [table, holdout, schema, f"model/{RULES_FILE}", RARE_FILE, sums, GUARANTEE]
         kept = list(dict.fromkeys([files.inside, files.released, GUARANTEE_CARD]))
-        stages = STAGES | {"data": data, "training": [], "generation": kept}
-        return files._replace(stages=stages)
+        return files._replace(stages=STAGES | {"data": data, "training": [], "generation": kept})
 
     @cached_property
     def patients(self) -> pd.DataFrame:

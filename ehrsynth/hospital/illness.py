@@ -89,8 +89,7 @@ def draw_diseases(model: Illness, people: pd.DataFrame, rng: Generator) -> np.nd
     has = np.zeros((len(people), len(model.whole)), dtype=bool)
     for start in range(0, len(people), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        draws = rng.random(has[rows].shape)
-        draw_stages(model, features(people.iloc[rows]), draws, has[rows])
+        draw_stages(model, features(people.iloc[rows]), rng.random(has[rows].shape), has[rows])
     return has
 
 

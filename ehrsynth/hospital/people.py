@@ -136,8 +136,7 @@ def admissions(people: pd.DataFrame, rng: Generator) -> pd.DataFrame:
     final = np.append(person[1:] != person[:-1], True)[: len(person)]
     before = np.where(final, 0.0, rng.random(len(person)))
     admit = end[person] - window[person] * before
-    order = np.lexsort((admit, person))
-    admit = admit[order]
+    admit = admit[np.lexsort((admit, person))]
     following = np.where(final, np.inf, np.append(admit[1:], np.inf))
     length = np.exp(rng.normal(1.1, 0.85, len(person))) * _DAY
     discharge = admit + np.minimum(length, 0.8 * (following - admit))

@@ -202,7 +202,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 if block.kind == "bins":
                     values[rows, start + self.cuts_[name].encode(numbers)] = 1
                 else:
-                    low, high = self._range(name)
+                    low, *_, high = self.observed_[name]
                     values[:, start] = np.clip((numbers - low) / ((high - low) or 1.0), 0, 1)
         return Encoded(values, self.layout_)
 
@@ -211,9 +211,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_fitted()
         _check_table(table)
         return self.schema_.plausible(self.schema_.cast(table))[0]
-
-    def _range(self, name: str) -> tuple[float, float]:
-        return self.observed_[name][0], self.observed_[name][-1]
 
     def inverse_transform(
         self, encoded: Encoded, seed: int | np.random.SeedSequence = 0
@@ -252,7 +249,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         found = {}
         if self.copula_ is None:
             for name in self.schema_.of_kind("continuous"):
-                low, high = self._range(name)
+                low, *_, high = self.observed_[name]
                 scaled = low + encoded[name][:, 0].astype(float) * (high - low)
                 found[name] = np.clip(scaled, low, high)  # rounding may lead a hair beyond the end
             return found
