@@ -16,7 +16,6 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-
 log = logging.getLogger(__name__)
 
 

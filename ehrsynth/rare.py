@@ -120,8 +120,7 @@ def _words(text: str) -> list[str]:
 
 def _signs(text: str) -> list[str]:
     """Words and numbers, one after the other; an 's belongs to no name."""
-    words = _WORD.findall(text.casefold().replace("’", "'"))
-    return [word.removesuffix("'s") for word in words]
+    return [word.removesuffix("'s") for word in _WORD.findall(text.casefold().replace("’", "'"))]
 
 
 def _addresses(text: str, whole: bool) -> set[str]:

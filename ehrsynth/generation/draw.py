@@ -68,8 +68,7 @@ def draw_in_turn(
     for block in columns.turns:
         value = draw_values(_shifted(logits[:, block], pick, pairs[:, :, block], who), rng)
         pick = torch.cat([pick, block.start + value.unsqueeze(1)], dim=1)
-    drawn = torch.zeros_like(logits).scatter_(1, pick, 1.0)
-    return _shifted(logits, pick, pairs, who), drawn
+    return _shifted(logits, pick, pairs, who), torch.zeros_like(logits).scatter_(1, pick, 1.0)
 
 
 def _shifted(logits: Tensor, pick: Tensor, pairs: Tensor, who: Sequence[Tensor | slice]) -> Tensor:
