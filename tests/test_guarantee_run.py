@@ -95,7 +95,24 @@ def test_what_leaves_is_accounted_for_and_nothing_else(finished, tmp_path):
 def test_the_card_says_what_one_patient_is_and_what_an_empty_cell_is(finished):
     card = (finished / "guarantee.md").read_text()
     assert "for each row and not for the patient" in card and "counts as no." in card
-    assert "inf" not in re.findall(r"factor of at most (\S+),", card)
+    assert re.findall(r"is at most (\S+) times that without, plus 1e-06", card) == ["20.1"]
+
+
+def test_no_text_calls_delta_the_chance_that_nothing_is_promised():
+    """It is added to a probability: outcomes beyond the factor are others, and more frequent."""
+    root, kinds = Path(ehrsynth.__file__).parents[1], (".md", ".ipynb", ".yml", ".py", ".toml")
+    loose = re.compile(
+        r"(chance|probability) (that )?the (promise|guarantee) (may|does|fails)"
+        r"|but for a (tiny )?chance"
+    )
+    texts = [
+        path for folder in ("book", "ehrsynth") for path in (root / folder).rglob("*.*")
+        if path.suffix in kinds
+    ]  # fmt: skip
+    assert len(texts) > 150
+    for path in texts:
+        text = path.read_text(encoding="utf-8").lower().replace("\\n", " ")  # of a notebook
+        assert not loose.search(" ".join(re.findall(r"\w+", text))), path.name
 
 
 def test_the_card_says_how_exact_it_is_and_when_it_is_mostly_noise(finished, tmp_path):

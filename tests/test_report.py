@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -162,8 +163,18 @@ def test_card_says_what_where_how_for_what_and_who_is_exposed(fresh, copied, tmp
         "**Made by**: not stated",
         f"**Are the patients protected?** {fresh.verdicts()['privacy'].headline}.",
         "## Good for", "## Not for", "profile fast, seed 0", *fresh.answer(),
+        "**Guaranteed**: nothing", "**Evidence**: every number", "**Neither**: attacks that",
     ):  # fmt: skip
         assert words in card, words
+    page = fresh.to_html(pictures=False)
+    for words in (
+        "<b>Guaranteed</b>: nothing",
+        "<b>Evidence</b>: every",
+        "<b>Neither</b>: attacks",
+    ):
+        assert words in page, words
+    promised = replace(fresh, facts={"guarantee": "differential privacy, epsilon 1"})
+    assert "**Guaranteed**: differential privacy, epsilon 1, of what" in promised.card()
     assert "Do not share this data" in copied.card()
     assert "Leaving the institution" in copied.card().split("## Not for")[1]
 

@@ -10,7 +10,8 @@ HURRIED = replace(PAPER, critic_rate=1e-3, generator_rate=5e-4, steps=60)
 
 
 # %% exercise: what does a picture of the loss say? | recall | core | 3 min
-# Four observations of a training. Which of them **alone** tells that the generator is good? Write `True` or `False`.
+# Four observations of a training. Which of them **alone** tells that the delivered patients look like real ones? Write `True` or `False`.
+# (Whether they are copies is another question: [Chapter 9](09-privacy.ipynb).)
 # %% check
 says = {
     "the critic's loss is close to zero": "the critic may be too weak to see any difference.",

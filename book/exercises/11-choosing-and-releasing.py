@@ -170,7 +170,7 @@ def allowed(shares):
 
 # show
 way = {name: report["membership_inference"].share for name, report in reports.items()}
-print("may be released, by this rule:", ", ".join(allowed(way)))
+print("pass this one rule, which alone releases nothing:", ", ".join(allowed(way)))
 
 
 # %% wrong: TypeError

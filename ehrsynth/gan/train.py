@@ -231,7 +231,7 @@ def _batches(data: Tensor, recipe: Recipe, seed: int, step: int) -> Iterator[Ten
 
 
 def set_rates(game: Game, step: int, steps: int) -> None:
-    """Constant learning rates up to `decay_from` of the steps, then linearly towards zero.
+    """Constant learning rates up to `decay_from` of the steps, then linearly toward zero.
     Chapter training, "The loop, and a measure we can trust".
     """
     decay_from = game.recipe.decay_from
@@ -244,7 +244,7 @@ def set_rates(game: Game, step: int, steps: int) -> None:
 
 @torch.no_grad()
 def average(game: Game, step: int, steps: int) -> None:
-    """Move the averaged weights towards the generator's; a short training averages over less.
+    """Move the averaged weights toward the generator's; a short training averages over less.
     Chapter training, "The loop, and a measure we can trust".
     """
     decay = min(game.recipe.averaging, 1 - 10 / (steps + 10), step / (step + 10))

@@ -154,7 +154,7 @@ class _Level:
         return squares if self.inside is None else self.inside.square().T @ squares
 
     def step(self, p: Tensor) -> Tensor:
-        """Move the coefficients towards train's sums; what it adds to the logits, by value."""
+        """Move the coefficients toward train's sums; what it adds to the logits, by value."""
         if len(self.known.rows) < len(p):
             p = p[self.known.rows]
         scale, sums = self.known.n / max(len(p), 1), self._sums(p)

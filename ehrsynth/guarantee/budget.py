@@ -64,7 +64,7 @@ class Budget:
             raise InputError(f"epsilon is {self.epsilon}; use {_LEAST_EPSILON} or more.")
         if not 0 < self.delta <= _MOST_DELTA:
             raise InputError(
-                f"delta is {self.delta}; it is the chance that the promise does not hold, so use "
+                f"delta is {self.delta}; it is added to what epsilon bounds, each probability: use "
                 f"more than 0 and at most {_MOST_DELTA}, far below one in the number of patients."
             )
 

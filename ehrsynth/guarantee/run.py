@@ -48,7 +48,7 @@ class PrivatePipeline(Pipeline):
     """
 
     epsilon: float = 1.0  #: small is strict
-    delta: float = DELTA  #: the chance that the promise does not hold
+    delta: float = DELTA  #: what is added to each probability that epsilon bounds
 
     def __post_init__(self):
         Budget(self.epsilon, self.delta)
