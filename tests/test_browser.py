@@ -5,6 +5,7 @@ import http.server
 import os
 import re
 import shutil
+import sys
 import threading
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import notebooks  # noqa: E402
+import slides  # noqa: E402
+
 HTML = ROOT / "_build" / "html"
 PAGES = sorted(
     path.relative_to(HTML).as_posix()
@@ -308,6 +314,23 @@ def test_slider_shows_its_last_frame_without_scripts(browser, address, page_name
         assert images.count() == 1 and images.is_visible()
         assert not sliders.nth(i).locator("input").is_visible()
     context.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1024, 768)], ids=["wide", "square"])
+@pytest.mark.parametrize("chapter", notebooks.chapters(), ids=lambda path: path.stem)
+def test_a_slide_shows_all_of_itself(browser, chapter, size):
+    """On a projector: nothing below the screen, the picture large enough to see."""
+    page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
+    page.set_content(slides.page("Slides", slides.slides(notebooks.read(chapter), "")))
+    for number in range(1, 1 + page.locator("section").count()):
+        page.wait_for_function(
+            "n => document.querySelector('footer').textContent.startsWith(n)", arg=f"{number} /"
+        )
+        assert page.evaluate("document.documentElement.scrollHeight") <= size[1], number
+        for picture in page.locator("section.now img").all():
+            assert picture.bounding_box()["height"] >= size[1] / 2 - 1
+        page.keyboard.press("ArrowRight")
+    page.context.close()
 
 
 WITH_QUIZ = [

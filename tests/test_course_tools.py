@@ -59,6 +59,21 @@ def test_slides_have_what_a_teacher_shows_and_no_solution():
     assert "One." in shown[4] and "Quiz" not in shown[4]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("*What to see: **5** of 9 leave it.* And more.", "What to see: **5** of 9 leave it."),
+        ("*What to see: about **64 %***", "What to see: about **64 %**"),
+        ("From 1 to **2**.", "From 1 to **2**."),
+    ],
+)
+def test_a_number_in_bold_does_not_end_what_to_see(said, shown):
+    new = nbformat.v4
+    cell = new.new_code_cell("book.say(...)")
+    cell.outputs = [new.new_output("display_data", {"text/markdown": said, "text/plain": ""})]
+    assert slides.what_to_see(cell) == shown
+
+
 def test_slides_need_nothing_else():
     text = slides.page("A <title>", slides.slides(chapter(), ""))
     assert "A &lt;title&gt;" in text and PIXEL in text
@@ -114,6 +129,36 @@ def test_the_kit_is_tried_where_there_is_no_network(tmp_path, monkeypatch):
     (tmp_path / "chapters").mkdir()
     with pytest.raises(SystemExit, match="Without a network the packages failed"):
         workshop_kit.check(tmp_path, [])
+
+
+def test_the_kit_takes_the_wheels_that_pip_is_told_of(monkeypatch):
+    import workshop_kit
+
+    monkeypatch.setenv("PIP_FIND_LINKS", "one two")
+    assert workshop_kit.arguments([]).find_links == ["one", "two"]
+    assert workshop_kit.arguments(["--find-links", "three"]).find_links == ["three"]
+
+
+def test_what_the_kit_cannot_fetch_is_said_without_the_noise():
+    import workshop_kit
+
+    code = "import sys; sys.stderr.write(20 * 'WARNING: x\\n'); sys.exit('no wheel')"
+    with pytest.raises(SystemExit, match="-c failed:\\nno wheel$"):
+        workshop_kit.run(sys.executable, "-c", code)
+
+
+def test_the_kit_says_how_to_begin():
+    import workshop_kit
+
+    text = workshop_kit.BEGIN.format(python="3.12", patch=".5", unix="linux")
+    for folder in (
+        "wheels/linux",
+        "wheels\\windows",
+        "chapters/01",
+        "slides/01",
+        "book/index.html",
+    ):
+        assert folder in text
 
 
 def test_a_browser_test_that_cannot_look_fails_when_it_was_asked_for(tmp_path):

@@ -22,17 +22,20 @@ PAGE = """<!doctype html>
 <title>{title}</title><style>
 body {{ margin: 0; font: 1.6rem/1.4 system-ui, sans-serif; color: #1f2933; background: #fff }}
 section {{ display: none; box-sizing: border-box; min-height: 100vh; padding: 5vh 6vw }}
-section.now, .all section {{ display: block }}
+section.now {{ display: flex; flex-direction: column; height: 100vh }}
+.all section {{ display: block; height: auto }}
 .all section {{ border-bottom: 2px solid #9aa5b1; min-height: 0; font-size: 1rem }}
-img, svg {{ display: block; max-width: 100%; max-height: 68vh; margin: 1rem auto }}
-h1 {{ font-size: 2.6rem }} h2 {{ font-size: 2rem; margin-top: 0 }}
-table {{ border-collapse: collapse; font-size: 1.2rem }}
+img {{ display: block; max-width: 100%; max-height: 68vh; margin: 1rem auto }}
+.now img {{ flex: 1 1 0; min-height: 50vh; width: 100%; margin: 0 auto; object-fit: contain }}
+h1 {{ font-size: 1.6em }} h2 {{ font-size: 1.25em; margin: 0 0 .5em }}
+table {{ border-collapse: collapse; font-size: .75em }}
 td, th {{ padding: .2em .8em; text-align: left }}
-aside {{ display: none; font-size: 1rem; border-top: 2px solid #9aa5b1; margin-top: 1.5rem }}
+aside {{ display: none; font-size: .65em; border-top: 2px solid #9aa5b1; margin-top: 1.5rem }}
 .notes aside {{ display: block }}
 footer {{ position: fixed; right: 1rem; bottom: .5rem; font-size: .9rem }}
 @media print {{
-  section {{ display: block; break-after: page; min-height: 0 }} footer {{ display: none }}
+  section {{ display: block !important; height: auto !important; break-after: page }}
+  footer {{ display: none }}
 }}
 </style></head><body>
 {slides}
@@ -43,8 +46,15 @@ function show() {{
   all.forEach((s, i) => s.classList.toggle('now', i === at() - 1));
   foot.textContent = at() + ' / ' + all.length + '  (n: notes, o: all)';
   if (!document.body.classList.contains('all')) scrollTo(0, 0);
+  const now = all[at() - 1], page = document.documentElement;
+  let size = 1.6;  // smaller letters before anything is below the screen
+  now.style.fontSize = '';
+  while (page.scrollHeight > innerHeight && size > 0.8 && !document.body.className)
+    now.style.fontSize = (size -= 0.1) + 'rem';
 }}
 addEventListener('hashchange', show);
+addEventListener('resize', show);
+addEventListener('load', show);
 addEventListener('keydown', e => {{
   const to = n => {{ location.hash = Math.min(Math.max(n, 1), all.length); }};
   if (['ArrowRight', 'PageDown', ' '].includes(e.key)) to(at() + 1);
@@ -96,14 +106,21 @@ def pictures(cell) -> list[str]:
 
 
 def what_to_see(cell) -> str:
-    """The sentence below a picture, written or computed."""
+    """The sentence below a picture, written or computed, or else what is computed there."""
     if cell is None:
         return ""
     texts = [cell.source] if cell.cell_type == "markdown" else map(
         notebooks.text_of, cell.get("outputs", [])
     )  # fmt: skip
-    found = (re.match(r"\*What to see:.*?\*(?=\s|$)", text, re.S) for text in texts)
-    return next((match[0].strip("*") for match in found if match), "")
+    # The star that ends it is none of a number in bold.
+    whole = r"\*(What to see:(?:\*\*|[^*])*)\*(?=\s|$)"
+    found = (re.match(whole, text) for text in texts)
+    computed = (
+        o["data"]["text/markdown"]
+        for o in cell.get("outputs", [])
+        if "data" in o and "text/markdown" in o["data"]
+    )
+    return next((match[1] for match in found if match), next(computed, ""))
 
 
 def slides(notebook, notes: str) -> list[Slide]:
