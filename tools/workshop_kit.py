@@ -8,9 +8,9 @@ needs, for one version of Python on each system (processors only, no graphics ca
 chapters, the public sample of the data, the built book and a page that says how to begin. Only
 this step needs a network. On Linux the usual PyTorch is for graphics cards (gigabytes): set
 PIP_EXTRA_INDEX_URL and UV_EXTRA_INDEX_URL to the address of its wheels for processors, which
-its installation page says, or name a folder that holds them with --find-links. --check installs
-the kit that is there into a new environment and runs chapters of it, each in an empty folder, in a
-network namespace that has no network.
+its installation page says, or name a folder that holds them with --find-links (or, as pip does,
+with PIP_FIND_LINKS). --check installs the kit that is there into a new environment and runs
+chapters of it, each in an empty folder, in a network namespace that has no network.
 """
 
 import argparse
@@ -32,6 +32,7 @@ SYSTEMS = {
     "windows": ("windows", ["win_amd64"]),
     "macos": ("aarch64-apple-darwin", ["macosx_14_0_arm64", "macosx_11_0_arm64"]),
 }
+SMALLER = "tools/workshop_kit.py says at its top how the kit gets the small one."
 # What a notebook needs around it.
 AROUND = ["jupyterlab>=4", "ipykernel"]
 # Of the version that is asked for, this patch or a newer one.
@@ -58,6 +59,8 @@ Windows, in PowerShell in this folder:
     ehrsynth doctor
     jupyter lab chapters\\01-why-synthetic-data.ipynb
 
+To teach: open slides/01-why-synthetic-data.html and its neighbors in a browser; n shows the notes.
+
 To read only: open book/index.html in a browser. Links that lead out of the book need a network, and
 so does `ehrsynth fetch`; the simulated hospital of the chapters does not.
 """
@@ -69,7 +72,8 @@ def run(*command: str | Path) -> None:
     environment = os.environ | {"PIP_CONSTRAINT": os.devnull}
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
     if done.returncode:
-        told = (done.stderr or done.stdout).strip().splitlines()[-12:]
+        told = (done.stderr or done.stdout).strip().splitlines()
+        told = [line for line in told if not line.startswith("WARNING")][-12:]
         raise SystemExit("\n".join([f"{Path(command[0]).name} {command[1]} failed:", *told]))
 
 
@@ -100,6 +104,8 @@ def wheels(system: str, python: str, wheel: Path, target: Path, links: list[str]
             ),
         )
         lines = [line for line in pinned.read_text().splitlines() if "ehrsynth" not in line]
+        if any(line.startswith("nvidia-") for line in lines):
+            print(f"  {system} gets PyTorch for graphics cards, gigabytes: {SMALLER}", flush=True)
         pinned.write_text("\n".join(lines))
         run(
             *(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-r", pinned),
@@ -157,17 +163,23 @@ def size(folder: Path) -> str:
     return f"{total / 1e6:,.0f} MB"
 
 
-def main() -> int:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """What was asked for on the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    links = os.environ.get("PIP_FIND_LINKS", "").split()
     parser.add_argument("--python", default=own, help=f"version for everybody (default {own})")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--out", type=Path, default=BUILD / "workshop-kit")
-    parser.add_argument("--find-links", nargs="*", default=[], metavar="FOLDER")
+    parser.add_argument("--find-links", nargs="*", default=links, metavar="FOLDER")
     parser.add_argument("--check", nargs="*", metavar="CHAPTER")
-    given = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    given = arguments()
     if given.check is not None:
         return check(given.out.resolve(), given.check or ["01", "05", "09"])
     given.out.mkdir(parents=True, exist_ok=True)
