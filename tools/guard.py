@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LISTS = ROOT / "tools" / "committed"
 
 # What may be committed: texts anywhere, others in their places or by name.
-TEXTS = (".py", ".md", ".yml", ".yaml", ".toml", ".cfg", ".css", ".js", ".bib", ".cff",
+TEXTS = (".py", ".pyi", ".md", ".yml", ".yaml", ".toml", ".cfg", ".css", ".js", ".bib", ".cff",
          ".mplstyle", ".typed")  # fmt: skip
 NAMES = ("Makefile", "LICENSE", "LICENSE-CONTENT", ".gitignore", ".gitattributes", "Dockerfile",
          "constraints.txt", "tests/colab-constraints.txt",
