@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import notebooks  # noqa: E402
+import print_book  # noqa: E402
 import slides  # noqa: E402
 
 HTML = ROOT / "_build" / "html"
@@ -142,6 +143,15 @@ CANNOT_BE_READ = """() => {
 }"""
 
 
+# A sentence in a cell of a table that has become a column of single words.
+SINGLE_WORDS = """() => [...document.querySelectorAll('main td')].filter(cell => {
+    const words = document.createRange();
+    words.selectNodeContents(cell);
+    const height = words.getBoundingClientRect().height;
+    return cell.clientWidth && cell.clientWidth < 110 && height > 3.2 * cell.clientWidth;
+}).map(cell => cell.innerText.slice(0, 80))"""
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("page_name", PAGES)
 def test_page(browser, address, page_name, size):
@@ -155,11 +165,13 @@ def test_page(browser, address, page_name, size):
     )
     formulas_failed = page.locator("mjx-merror").count()
     unread = page.evaluate(CANNOT_BE_READ)
+    columns = page.evaluate(SINGLE_WORDS)
     page.context.close()
     assert not strangers, f"asked other machines for {strangers}"
     assert not complaints, f"the console says {complaints}"
     assert wide <= 0, f"{wide} pixels wider than the screen"
     assert not unread, f"code or tables that are cut off or too small: {unread}"
+    assert not columns, f"cells that are columns of single words: {columns}"
     assert not broken, f"pictures that do not load: {broken}"
     assert formulas_failed == 0, "a formula cannot be read"
     unnamed = [alt for alt in alts if GENERIC_ALT.match(alt.strip()) or len(alt.split()) < 5]
@@ -314,6 +326,25 @@ def test_slider_shows_its_last_frame_without_scripts(browser, address, page_name
         assert images.count() == 1 and images.is_visible()
         assert not sliders.nth(i).locator("input").is_visible()
     context.close()
+
+
+def test_on_paper_what_is_folded_can_be_read_and_solutions_are_not(browser):
+    page = browser.new_page()
+    page.set_content(
+        "<div id='jb-print-docs-body'><h1>The book</h1></div><section><h1>One</h1></section>"
+        "<details><summary>Critic</summary>The judge.</details>"
+        "<details class='hide'><summary>Show solution</summary>return 3</details>"
+    )
+    page.add_style_tag(content=print_book.STYLE)
+    page.evaluate(print_book.OPEN)
+    page.emulate_media(media="print")
+    assert page.get_by_text("The judge.").is_visible()
+    assert not page.get_by_text("return 3").is_visible()
+    before = (
+        "all => all.map(h => getComputedStyle(h).breakBefore + getComputedStyle(h).breakInside)"
+    )
+    assert page.eval_on_selector_all("h1", before) == ["autoavoid", "autoavoid"]
+    page.context.close()
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1024, 768)], ids=["wide", "square"])

@@ -11,7 +11,8 @@ from notebooks import ROOT
 SINGLE = BUILD / "single" / "_build" / "singlehtml"
 PAGE = SINGLE / "print.html"
 TARGET = BUILD / "ehrsynth.pdf"
-# Nothing to click on paper: navigation goes, folded solutions stay folded.
+# Nothing to click on paper: navigation and solutions go, flashcards and quizzes stand open.
+OPEN = "document.querySelectorAll('details:not(.hide)').forEach(fold => fold.open = true)"
 STYLE = """
 .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, .bd-footer,
 .bd-header, .skip-link, #pst-back-to-top, .copybtn, .header-article-items, .sidebar-toggle,
@@ -22,8 +23,8 @@ body { font-size: 10pt }
 pre, code { font-size: 8pt !important; white-space: pre-wrap !important }
 img { max-width: 100% !important; break-inside: avoid }
 table { font-size: 8.5pt; break-inside: auto }
-h1 { break-before: page } h1, h2, h3 { break-after: avoid }
-section:first-of-type > h1:first-child { break-before: auto }
+h1 { break-before: page } h1, h2, h3 { break-after: avoid; break-inside: avoid }
+section:first-of-type > h1:first-child, #jb-print-docs-body h1 { break-before: auto }
 pre, .highlight, .cell, .cell_input, .cell_output, div[class*="highlight-"] {
   break-inside: auto !important; display: block !important }
 .cell_output, pre { overflow: visible !important }
@@ -68,6 +69,7 @@ def main() -> int:
             timeout=120_000,
         )
         page.add_style_tag(content=STYLE)
+        page.evaluate(OPEN)
         page.emulate_media(media="print")
         page.pdf(
             path=str(TARGET), format="A4", print_background=True, outline=True, tagged=True,
