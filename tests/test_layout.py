@@ -97,6 +97,26 @@ def test_the_page_shows_the_code_as_it_is():
     assert architecture.stale() == []
 
 
+def test_no_name_runs_out_of_its_box():
+    """Nor into the next column; letters are at least as wide as in most monospaced fonts."""
+    drawn = re.findall(
+        r'<rect class="(box)" x="(\d+)" .*?width="(\d+)"'
+        r'|<text class="(room|part)" x="(\d+)" .*?>([^<]*)<',
+        architecture.picture(),
+    )
+    ends, columns, right = [], set(), 0
+    for box, left, width, kind, x, name in [*drawn, ("box", 0, 0, "", "", "")]:
+        if box:
+            for start, end in ends:
+                assert end <= min([c for c in columns if c > start], default=right)
+            ends, columns, right = [], set(), int(left) + int(width)
+        elif kind == "room":
+            assert int(x) + 7.2 * len(name) <= right, name
+        else:
+            columns.add(int(x))
+            ends.append((int(x), int(x) + 6.6 * len(name)))
+
+
 # -- size ---------------------------------------------------------------------------------
 
 

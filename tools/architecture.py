@@ -316,7 +316,9 @@ def _direct(uses: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-WIDTH, LINE, GAP, BAND = 980, 15, 34, 128
+WIDTH, LINE, GAP, BAND = 1140, 15, 34, 136
+# Of the letters of a room's name and of a part's, in pixels.
+WIDE, NARROW = 7.5, 6.8
 
 
 def picture() -> str:
@@ -330,7 +332,8 @@ def picture() -> str:
         rows = max(-(-len(p) // columns[r]) for r, p in parts.items())
         height = 26 + rows * LINE + (6 if rows else 0)
         share = {room: 1.2 + (1.4 * columns[room] if parts[room] else 0) for room in rooms}
-        free = WIDTH - BAND - 14 - 18 * (len(rooms) - 1)
+        need = {room: _need(room, parts[room], columns[room]) for room in rooms}
+        spare = WIDTH - BAND - 14 - 18 * (len(rooms) - 1) - sum(need.values())
         left = float(BAND)
         title = _title(floor)
         grounds.append(
@@ -339,10 +342,8 @@ def picture() -> str:
             f'<text class="title" x="14" y="{top + 16:.0f}">{html.escape(title)}</text>'
         )
         for room in rooms:
-            width = min(
-                free * share[room] / sum(share.values()),
-                120 + 190 * columns[room] * bool(parts[room]),
-            )
+            most = max(need[room], 120 + 190 * columns[room] * bool(parts[room]))
+            width = min(need[room] + spare * share[room] / sum(share.values()), most)
             own = 26 + -(-len(parts[room]) // columns[room]) * LINE + (6 if parts[room] else 0)
             boxes[room] = (left, top, width, own)
             shapes.append(_box(room, parts[room], columns[room], boxes[room]))
@@ -370,6 +371,12 @@ def picture() -> str:
         + "\n".join([*grounds, *arrows, *shapes])
         + "\n</svg>\n"
     )
+
+
+def _need(room: str, parts: list[str], columns: int) -> float:
+    """The width in which a box has room for all its names."""
+    longest = max(map(len, parts), default=0)
+    return max(16 + WIDE * len(room), 14 + columns * (10 + NARROW * longest) if parts else 0)
 
 
 def _box(room: str, parts: list[str], columns: int, box: tuple) -> str:
