@@ -58,11 +58,13 @@ def generate(
     path, ending = Path(path), _checked_ending(path, format)
     rules = rules if isinstance(rules, bool) else list(rules)
     of_parts = ending or f".{format or FORMATS[0]}"
+    # Of another model or preprocessor the first patients are others.
+    first = postprocess(gan.sample(100, where=where, seed=seed), prep, seed=seed, rules=False)
     job = {
         "patients": n, "seed": seed, "chunk": CHUNK, "format": of_parts, "raw": raw,
         "where": {name: str(value) for name, value in (where or {}).items()},
         "rules": rules if isinstance(rules, bool) else [str(rule) for rule in rules],
-        "form": _hash(form), "model": _fingerprint(gan, prep, where, seed),
+        "form": _hash(form), "model": _hash(first.to_csv(index=False)),
     }  # fmt: skip
     folder = path.with_name(f"{path.name}.parts") if ending else path
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
@@ -99,12 +101,6 @@ def _checked_ending(path: str | Path, format: str | None) -> str:
     if wrong:
         raise InputError(f"{path} {wrong}.")
     return ending
-
-
-def _fingerprint(gan: EMRWGAN, prep: Preprocessor, where: dict | None, seed: int) -> str:
-    """Of the model and preprocessor: others make other patients."""
-    first = postprocess(gan.sample(100, where=where, seed=seed), prep, seed=seed, rules=False)
-    return _hash(first.to_csv(index=False))
 
 
 def _hash(what: object) -> str:

@@ -42,7 +42,9 @@ def declared_table(
         )
     found, described = {}, []
     for name, wish in wishes.items():
-        texts = _texts(raw.frame[name], wish)
+        texts = raw.frame[name].astype(object).where(raw.frame[name].notna(), "")
+        texts = texts.map(category_text).str.strip()
+        texts = texts.mask(texts.isin([category_text(value) for value in wish.missing]), "")
         if name == outcome:
             value = positive or wish.positive
             yes = texts.map(_plain) == _plain(str(value)) if value else texts.map(_is_yes)
@@ -52,12 +54,6 @@ def declared_table(
             column, found[name] = _read(name, wish, texts, columns)
             described.append(column)
     return Schema(tuple(described)).cast(pd.DataFrame(found), where=raw.where)
-
-
-def _texts(values: pd.Series, wish: Wish) -> pd.Series:
-    """Each value as a text, "" where there is none."""
-    texts = values.astype(object).where(values.notna(), "").map(category_text).str.strip()
-    return texts.mask(texts.isin([category_text(value) for value in wish.missing]), "")
 
 
 def _number(text: str) -> float:

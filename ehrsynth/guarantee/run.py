@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -149,10 +149,8 @@ class PrivatePipeline(Pipeline):
         made = repair(made, rng, model.schema_, self.clinical_rules, repaired)
         write_table(made, self.out / self.files.inside)
         self._hand_out()
-        card = jinja2.Environment(trim_blocks=True).from_string(
-            (files(__package__) / "card.md").read_text(encoding="utf-8")
-        )
-        text = card.render(
+        template = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
+        text = jinja2.Environment(trim_blocks=True).from_string(template).render(
             noted, rows=rows, columns=len(model.schema_.columns), version=__version__,
             facts=datasets.source(self.dataset, self.data), factor=np.exp(self.epsilon),
             declared=self.dataset == "table", most_codes=MOST_CODES, budget=noted,

@@ -6,7 +6,7 @@ their own, and at most one of fourteen rare syndromes (``groups.csv``).
 """
 
 from functools import lru_cache
-from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,8 @@ def declared(name: str) -> pd.DataFrame:
     """One of the tables in this folder: what is known, assumed, or follows from that."""
     text = ("indication", "effects", "icd9", "icd10", "dose", "low", "high", "icd_code", "phecode",
             "codes", "disease", "after", "any", "three", "code")  # fmt: skip
-    with as_file(files("ehrsynth.hospital") / f"{name}.csv") as path:
-        types = dict.fromkeys(text, str)
-        return pd.read_csv(path, dtype=types, keep_default_na=name == "hospital")
+    path, types = Path(__file__).with_name(f"{name}.csv"), dict.fromkeys(text, str)
+    return pd.read_csv(path, dtype=types, keep_default_na=name == "hospital")
 
 
 AGES = np.arange(18, OLDEST + 1)

@@ -3,9 +3,8 @@
 "The patients" are those of the cohort: who were admitted and did not die in hospital.
 """
 
-import json
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 
 from ..cohort import build_patients
 from ..errors import InputError, check_choice
+from ..files import read_json
 from ..schema import Schema
 from ..sources import mimic_iv
 from .illness import illness
@@ -60,7 +60,7 @@ def oracle_sample(
 @lru_cache(maxsize=1)
 def _facts() -> dict[str, Any]:
     """What ``tools/make_hospital.py`` found."""
-    return json.loads(files("ehrsynth.hospital").joinpath("truth.json").read_text("utf-8"))
+    return read_json(Path(__file__).with_name("truth.json"))
 
 
 def codes(level: str = "phecode") -> pd.DataFrame:
