@@ -5,7 +5,6 @@ import platform
 import shutil
 import timeit
 from importlib import metadata
-from pathlib import Path
 from time import process_time
 from typing import NamedTuple
 
@@ -68,7 +67,7 @@ def _data(name: str) -> Finding:
         return Finding(name, True, "is not fetched", f"if you want it: ehrsynth fetch {name}")
 
 
-def examine(folder: str | Path = ".") -> list[Finding]:
+def examine() -> list[Finding]:
     """Look at versions, processors, memory, disk and data; nothing is changed."""
     threads = os.environ.get("OMP_NUM_THREADS")
     slow = "" if threads else "if chapters are slow, set OMP_NUM_THREADS=1 before you start"
@@ -79,7 +78,7 @@ def examine(folder: str | Path = ".") -> list[Finding]:
         *_packages(),
         Finding("processors", True, f"{os.cpu_count()}, threads: {threads or 'not set'}", slow),
         _room("memory", free_memory(), _MEMORY_GB, "close other programs"),
-        _room("disk", shutil.disk_usage(folder).free / 1e9, _DISK_GB, "choose another folder"),
+        _room("disk", shutil.disk_usage(".").free / 1e9, _DISK_GB, "choose another folder"),
         *map(_data, public),
         Finding("time", True, f"ehrsynth run --profile fast: about {minutes} min"),
     ]

@@ -19,7 +19,6 @@ import pandas as pd
 import ehrsynth as es
 
 from . import datasets, rare
-from .datasets import build_patients
 from .discovery import listed, look_into
 from .errors import InputError, check_choice, check_count
 from .evaluation.choose import USE_CASES, chance_of_first, rank
@@ -139,7 +138,7 @@ class Pipeline:
     def patients(self) -> pd.DataFrame:
         """One row per patient, before the split, with every column the source has."""
         outcome = self._phenotype or self.outcome
-        patients = build_patients(self._source, outcome, self.code_level, self.include)
+        patients = datasets.build_patients(self._source, outcome, self.code_level, self.include)
         most = PROFILES[self.profile].most
         if most is None or self.dataset == "simulated" or len(patients) <= most:
             return patients
