@@ -396,6 +396,18 @@ def test_every_word_of_the_glossary_is_a_card():
 # -- the builder --------------------------------------------------------------------------
 
 
+def test_a_run_with_other_versions_is_another_run(monkeypatch):
+    """Else `make test-colab` after `make book` would pass with chapters that it never ran."""
+    here = {"numpy": "2.1.3", "uv": "1"}
+    monkeypatch.setattr(build_book.colab, "installed", lambda: dict(here))
+    before = build_book.package_digest()
+    here["uv"] = "2"  # a tool that no chapter meets
+    assert build_book.package_digest() == before
+    here["numpy"] = "2.3.0"
+    assert build_book.package_digest() != before
+    assert {"numpy", "torch"} <= set(colab.needed())
+
+
 def test_chapters_run_again_only_when_something_changed(tmp_path, monkeypatch):
     folder = tmp_path / "book" / "chapters"
     folder.mkdir(parents=True)

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
+import colab
 import notebooks
 import yaml
 from notebooks import ROOT, Run
@@ -39,12 +40,15 @@ def digest(*parts: bytes) -> str:
 
 
 def package_digest() -> str:
-    """Changes when the package, the pinned versions or Python change."""
+    """Changes when the package, what it needs, in the versions that are here, or Python change."""
     files = [p for p in sorted((ROOT / "ehrsynth").rglob("*")) if p.is_file()]
     kept = [p for p in files if "__pycache__" not in p.parts]
     names = "\n".join(str(p.relative_to(ROOT)) for p in kept)
     contents = [p.read_bytes() for p in [*kept, ROOT / "constraints.txt"]]
-    return digest(names.encode(), platform.python_version().encode(), *contents)
+    here = colab.installed()  # `make test-colab` must not be shown what ran with other versions
+    versions = [f"{name} {here.get(colab.canonical(name))}" for name in sorted(colab.needed())]
+    around = " ".join([platform.python_version(), *versions])
+    return digest(names.encode(), around.encode(), *contents)
 
 
 # -- the copy -----------------------------------------------------------------------------

@@ -47,11 +47,15 @@ def pip(*arguments: str) -> None:
     )
 
 
-def install() -> None:
+def needed() -> list[str]:
+    """The names of what the package needs, PyTorch among it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["gan"]]
-    shipped = [re.match(r"[\w.-]+", line)[0] for line in needed]
-    pip("install", "-qq", "-c", str(CONSTRAINTS), *shipped)
+    lines = [*project["dependencies"], *project["optional-dependencies"]["gan"]]
+    return [re.match(r"[\w.-]+", line)[0] for line in lines]
+
+
+def install() -> None:
+    pip("install", "-qq", "-c", str(CONSTRAINTS), *needed())
     # As a reader's first cell does it: without constraints.
     pip("install", "-qq", "-e", f"{ROOT}[gan]")
     verify()
