@@ -79,7 +79,7 @@ def spoil(column, value, row=4):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (spoil("age", "unknown"), "'age' should hold numbers but has another text in row 5"),
+        (spoil("age", "oops"), "'age' should hold numbers but has another text in row 5"),
         (spoil("crp", "<5"), "'crp' should hold numbers but has another text in row 5"),
         (spoil("died", "maybe"), "'died' has 3 different values"),
         (spoil("died", None), "'died' has missing values"),

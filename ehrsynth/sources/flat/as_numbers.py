@@ -25,7 +25,7 @@ _ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}(?!\d)"  # 3/4/2020
 _PARTS = tuple((re.compile(part), form) for part, form in (
     line.split("  ") for line in WORDS["dates"].strip().split("\n")
 ))  # fmt: skip
-_WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T])*")
+_WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T年月日])*")
 _LONGEST = 48  # characters
 # Numbers that are dates: the digits of one, or the time since 1970.
 _DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}

@@ -27,7 +27,7 @@ _KEPT_CODES = 40
 _HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
 _is_identifier = re.compile(f"{WORDS['identifier']}|{WORDS['person']}").fullmatch
 _ROW_NUMBERS = re.compile(WORDS["row_numbers"])
-_TWO_NUMBERS = r"\d+(?:\.\d+)?\s*/\s*\d+(?:\.\d+)?\D*"  # a blood pressure
+_TWO_NUMBERS = WORDS["two_numbers"]
 _MANY_ROWS = 20  # so many different values are in order by chance never
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
 _ONE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z]{1,5}|[A-Za-z]?\d{2,5})(?:\.[0-9A-Za-z]{1,4})?"
@@ -167,7 +167,7 @@ def _refuse_two(reading: Reading, present: pd.Series) -> None:
     two = present.str.fullmatch(_TWO_NUMBERS)
     if kinds.spoiled(present, two):
         what = f"holds two numbers in one text, such as in row {two.idxmax() + 1}"
-        reading.refuse(what, "make a column of each", drop=True)
+        reading.refuse(what, "make a column of each, or write it as one number", drop=True)
     several = present.str.fullmatch(_CODES)
     codes = present.str.fullmatch(_ONE_CODE) | several
     if several.any() and codes.mean() >= kinds.NUMERIC_SHARE and present.nunique() > _SHORT:
