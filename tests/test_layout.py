@@ -98,7 +98,7 @@ def test_the_page_shows_the_code_as_it_is():
 
 
 def test_no_name_runs_out_of_its_box():
-    """Nor into the next column; letters are at least as wide as in most monospaced fonts."""
+    """Nor into the next column; a letter of most monospaced fonts is 0.602 of their size wide."""
     drawn = re.findall(
         r'<rect class="(box)" x="(\d+)" .*?width="(\d+)"'
         r'|<text class="(room|part)" x="(\d+)" .*?>([^<]*)<',
@@ -111,10 +111,10 @@ def test_no_name_runs_out_of_its_box():
                 assert end <= min([c for c in columns if c > start], default=right)
             ends, columns, right = [], set(), int(left) + int(width)
         elif kind == "room":
-            assert int(x) + 7.2 * len(name) <= right, name
+            assert int(x) + 6.02 * len(name) <= right, name
         else:
             columns.add(int(x))
-            ends.append((int(x), int(x) + 6.6 * len(name)))
+            ends.append((int(x), int(x) + 5.42 * len(name)))
 
 
 # -- size ---------------------------------------------------------------------------------

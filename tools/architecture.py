@@ -316,9 +316,10 @@ def _direct(uses: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-WIDTH, LINE, GAP, BAND = 1140, 15, 34, 136
+# A width of three digits: two of four side by side are a number like a patient's to the guard.
+WIDTH, LINE, GAP, BAND, BETWEEN = 980, 13, 32, 118, 15
 # Of the letters of a room's name and of a part's, in pixels.
-WIDE, NARROW = 7.5, 6.8
+WIDE, NARROW = 6.2, 5.6
 
 
 def picture() -> str:
@@ -333,7 +334,7 @@ def picture() -> str:
         height = 26 + rows * LINE + (6 if rows else 0)
         share = {room: 1.2 + (1.4 * columns[room] if parts[room] else 0) for room in rooms}
         need = {room: _need(room, parts[room], columns[room]) for room in rooms}
-        spare = WIDTH - BAND - 14 - 18 * (len(rooms) - 1) - sum(need.values())
+        spare = WIDTH - BAND - 14 - BETWEEN * (len(rooms) - 1) - sum(need.values())
         left = float(BAND)
         title = _title(floor)
         grounds.append(
@@ -342,12 +343,12 @@ def picture() -> str:
             f'<text class="title" x="14" y="{top + 16:.0f}">{html.escape(title)}</text>'
         )
         for room in rooms:
-            most = max(need[room], 120 + 190 * columns[room] * bool(parts[room]))
+            most = max(need[room], 100 + 160 * columns[room] * bool(parts[room]))
             width = min(need[room] + spare * share[room] / sum(share.values()), most)
             own = 26 + -(-len(parts[room]) // columns[room]) * LINE + (6 if parts[room] else 0)
             boxes[room] = (left, top, width, own)
             shapes.append(_box(room, parts[room], columns[room], boxes[room]))
-            left += width + 18
+            left += width + BETWEEN
         top += height + GAP
     arrows = []
     for room, others in sorted(_direct(_uses()).items()):
@@ -355,9 +356,9 @@ def picture() -> str:
             if room in boxes and other in boxes:
                 arrows.append(_arrow(boxes[room], boxes[other]))
     style = (
-        "text{font:12px system-ui,sans-serif;fill:#1b1f24}.title{font-weight:600}"
+        "text{font:10px system-ui,sans-serif;fill:#1b1f24}.title{font-weight:600}"
         ".room{font-weight:600;font-family:ui-monospace,monospace}"
-        ".part{font-family:ui-monospace,monospace;font-size:11px}"
+        ".part{font-family:ui-monospace,monospace;font-size:9px}"
         ".floor{fill:#eef2f6}.box{fill:#fff;stroke:#5b6b7a}"
         ".arrow{fill:none;stroke:#0072b2;stroke-opacity:.55;stroke-width:1.3}"
     )
