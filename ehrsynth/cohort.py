@@ -181,8 +181,10 @@ def _patients(tables: Mapping[str, Table], outcome: _Outcome) -> tuple[Table, Ta
     index = _index(tables, outcome)
     index = index.filter(~index["had"])
     measured = _latest_measurements(tables["measurements"], index)
+    age = index["anchor_age"] + index["admit_time"].year() - index["anchor_year"]
+    age = (age > OLDEST).ifelse(OLDEST, age).cast("float64")  # NULL where it is not known
     columns = {outcome.name: index["happened"].cast("int8"), SEX: index[SEX],
-               RACE: _race_group(index["race"]), AGE: _age(index)}  # fmt: skip
+               RACE: _race_group(index["race"]), AGE: age}  # fmt: skip
     table = index.select("subject_id", **columns)
     table = table.left_join(measured, "subject_id").select(*table.columns, *UNITS)
     return table.order_by("subject_id"), index
@@ -234,11 +236,6 @@ def _race_group(race: Value) -> Value:
         if name not in (UNKNOWN, OTHER):
             group = text.startswith(name).ifelse(literal(name), group)
     return group
-
-
-def _age(index: Table) -> Value:
-    age = index["anchor_age"] + index["admit_time"].year() - index["anchor_year"]
-    return (age > OLDEST).ifelse(OLDEST, age).cast("float64")  # NULL where it is not known
 
 
 # -- the parts of the patient table ----------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, first_bad, some
-from .protection import is_shared
+from .protection import LEAST_PATIENTS, is_shared
 
 MISSING = "(missing)"
 REST = "(other)"  # the categories that too few patients have, together
@@ -149,21 +149,23 @@ def looks_like_identifier(present: pd.Series, named: object) -> bool:
 
 
 def decimals(present: pd.Series) -> int | None:
-    """How many decimals these numbers (none missing) have; None for more than three."""
-    numbers = present.astype("float64")
-    if are_whole(numbers):
-        return 0
-    there = numbers[numbers != 0]  # what is not 0 must not become it
-    exact = (p for p in (1, 2, 3) if np.allclose(there, there.round(p), rtol=0, atol=1e-9))
-    return next((p for p in exact if there.round(p).all()), None)
+    """How many decimals all but a few of these (none missing) have; None for more than three."""
+    there = present[present != 0].to_numpy(float)  # what is not 0 must not become it
+    near = ((p, there.round(p)) for p in range(4))
+    odd = ((p, (np.abs(there - made) > 1e-9 * (p > 0)) | (made == 0)) for p, made in near)
+    return next((p for p, wrong in odd if wrong.sum() < LEAST_PATIENTS), None)
 
 
 def step(numbers: np.ndarray) -> float | None:
-    """The largest number that all of these are multiples of, such as 5 or 0.25, if there is one."""
-    different = np.unique(numbers)
-    for places in range(7 if len(different) >= _STEPPED else 0):
-        scaled = different * 10.0**places
-        whole = scaled.round()
-        if np.abs(whole).max() < 2**53 and np.allclose(scaled, whole, rtol=1e-9, atol=1e-9):
-            return float(np.gcd.reduce(whole.astype(np.int64)) / 10.0**places)
+    """The largest number, such as 5 or 0.25, that all but a few of these are multiples of."""
+    for places in range(7 if len(np.unique(numbers)) >= _STEPPED else 0):
+        scaled = numbers * 10.0**places
+        exact = np.isclose(scaled, scaled.round(), rtol=1e-9, atol=1e-9)
+        few = LEAST_PATIENTS - np.count_nonzero(~exact)  # who may still be none
+        if few > 0 and np.abs(scaled).max() < 2**53:
+            kept = scaled[exact].round().astype(np.int64)
+            parts = [np.gcd.reduce(kept[i::LEAST_PATIENTS]) for i in range(LEAST_PATIENTS)]
+            known = sorted({*parts, np.gcd.reduce(parts)} - {0})  # one part has none of the few
+            steps = (one for one in known[::-1] if np.count_nonzero(kept % one) < few)
+            return float(next(steps) / 10.0**places)
     return None

@@ -377,7 +377,11 @@ class EMRWGAN(BaseEstimator):
                 if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                     raise ValueError(f"{name} has values that are no numbers")
             weights = under(tensors, "generator")
-            _check_size(gan.recipe_, gan.layout_, weights)
+            recipe = gan.recipe_
+            asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
+            widest = max(max(len(block.labels), len(block.scores)) for block in gan.layout_)
+            if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:
+                raise ValueError("its settings ask for larger networks than those it holds")
             gan.columns_ = Columns(gan.layout_, gan.conditions_, gan.recipe_.score_weight)
             gan.generator_ = new_generator(gan.recipe_, gan.columns_)
             gan.generator_.load_state_dict(weights)
@@ -401,11 +405,3 @@ class EMRWGAN(BaseEstimator):
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _check_size(recipe: Recipe, layout: tuple[Block, ...], weights: dict[str, Tensor]) -> None:
-    """Refuse settings that ask for much larger networks than those whose weights are there."""
-    asked = recipe.width * max(recipe.latent, recipe.layers * recipe.width)
-    widest = max(max(len(block.labels), len(block.scores)) for block in layout)
-    if asked > sum(weight.numel() for weight in weights.values()) or widest > 10_000:  # in pairs
-        raise ValueError("its settings ask for larger networks than those it holds")

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from .protection import LEAST_PATIENTS, ends
 from .schema import Schema
 from .statistics import kaplan_meier
 
@@ -113,7 +114,8 @@ def distributions(real: pd.DataFrame, synthetic: pd.DataFrame) -> Figure:
     across, down = min(max(len(names), 1), 2), max(1, -(-len(names) // 2))
     figure, axes = _grid(down, across, (2.9 * across + 0.4, 2.6 * down))
     for ax, name in zip(axes.flat, names, strict=False):
-        a, b = real[name].dropna().to_numpy(float), synthetic[name].dropna().to_numpy(float)
+        a, b = (table[name].dropna().to_numpy(float) for table in (real, synthetic))
+        a = np.clip(a, *ends(a)) if len(a) >= LEAST_PATIENTS else a[:0]  # nobody alone is outermost
         edges = _edges(np.concatenate([a, b]), schema[name].decimals)
         for values, role in ((a, "real"), (b, "synthetic")):
             if len(values):
@@ -334,7 +336,10 @@ def survival(tables: Mapping[str, pd.DataFrame]) -> Axes:
     time, event = schema[str(schema.time)], schema[str(schema.outcome)]
     for role, name in names.items():
         table = tables[role][tables[role][time.name].notna()]
-        curve = kaplan_meier(table[time.name].to_numpy(float), schema.outcome_values(table))
+        if len(table) < LEAST_PATIENTS:
+            continue
+        times = table[time.name].to_numpy(float)  # of whom the last is one patient
+        curve = kaplan_meier(np.clip(times, *ends(times)), schema.outcome_values(table))
         x, y = np.append(0, curve.quantiles), np.append(1, curve.probabilities)
         ax.step(x, y, where="post", color=COLORS[name], label=name, linewidth=1.6)
         if role == "holdout":

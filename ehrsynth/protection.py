@@ -27,6 +27,18 @@ def told(count: float) -> str:
     return f"{count:,.0f}" if count >= LEAST_PATIENTS else f"fewer than {LEAST_PATIENTS}"
 
 
+def percent(hits: int, of: int) -> float:
+    """A share in percent as a page may say it: of fewer, or of all but fewer, as if of so many."""
+    least = min(LEAST_PATIENTS, of / 2) if 0 < hits < of else 0
+    return round(100 * float(np.clip(hits, least, of - least)) / max(of, 1), 1)
+
+
+def around(ordered: np.ndarray, place: int, least: int = LEAST_PATIENTS) -> float:
+    """What stands for a place among ordered values: the mean of enough of them around it."""
+    half = least // 2 + 1
+    return mean(ordered[max(place - half, 0) : place + half], least)
+
+
 def ends(values: np.ndarray, least: int = LEAST_PATIENTS) -> tuple[float, float]:
     """Where values begin and end, as far as that is nobody's: NaN for fewer than `least` values.
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,10 +52,14 @@ def one_sentence() -> Iterator[None]:
         if _stopped:  # whatever a library has made of it
             typer.echo(STOPPED, err=True)
             sys.exit(128 + _stopped[0])
-        if not isinstance(error, InputError):
+        if isinstance(error, InputError):
+            typer.echo(f"Error: {' '.join(_plain(str(error)).split())[:_LONGEST]}", err=True)
+            sys.exit(2)
+        if not isinstance(error, Exception):
             raise
-        typer.echo(f"Error: {' '.join(_plain(str(error)).split())[:_LONGEST]}", err=True)
-        sys.exit(2)
+        where = "".join(traceback.format_tb(error.__traceback__))  # a library may quote a patient
+        typer.echo(f"{where}{type(error).__name__}, a fault of ehrsynth: report it.", err=True)
+        sys.exit(1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)

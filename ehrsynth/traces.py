@@ -88,7 +88,7 @@ def _beside_pixels(picture: bytes) -> bytes:
     parts, at = [], 8
     while at < len(picture):
         end = at + 12 + int.from_bytes(picture[at : at + 4], "big")
-        parts += [picture[at + 4 : end]] if picture[at + 4 : at + 8] != b"IDAT" else []
+        parts += [picture[at + 4 : end - 4]] if picture[at + 4 : at + 8] != b"IDAT" else []
         at = end
     return b"\n".join(parts)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp, norm, wasserstein_distance
 
-from ..protection import LEAST_PATIENTS
+from ..protection import LEAST_PATIENTS, ends
 from ..statistics import holm
 from .setting import Setting
 
@@ -54,6 +54,7 @@ def _columns(setting: Setting) -> list[dict[str, Any]]:
     for i in np.flatnonzero(encoder.is_kind("continuous")):
         name = encoder.layout[i][0]
         real, made = (side.frame[name].dropna().to_numpy(float) for side in sides)
+        real = np.clip(real, *ends(real))  # of one patient's extreme the mean would tell
         if min(len(real), len(made)) < FEWEST or real.std() == 0:
             chance[i] = 1
             continue

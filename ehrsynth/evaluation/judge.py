@@ -84,7 +84,11 @@ def compare(
     schema, seed, progress, profile, facts, rules : optional
         As for :func:`evaluate`; a run's rules, which switch relations off and add formulas.
     """
-    _check_arguments(candidates, seed, profile)
+    if not isinstance(candidates, Mapping):
+        raise InputError("The candidates must be a dict of DataFrames by name.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
+    check_choice("profile", profile, learners.PROFILES)
     reports: dict[str, Report] = {}
     known: dict[tuple, tuple[dict[str, Setting], dict]] = {}
     for candidate, synthetic in candidates.items():
@@ -114,14 +118,6 @@ def compare(
             tables={role: shared.attach(t) for role, t in tables.items()}, **_of_scene(real),
         )  # fmt: skip
     return reports
-
-
-def _check_arguments(candidates: object, seed: object, profile: object) -> None:
-    if not isinstance(candidates, Mapping):
-        raise InputError("The candidates must be a dict of DataFrames by name.")
-    if not isinstance(seed, Integral) or seed < 0:
-        raise InputError(f"The seed must be a whole number from 0 on, not {seed!r}.")
-    check_choice("profile", profile, learners.PROFILES)
 
 
 def _scenes(

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..discovery.cells import Found
 from ..kinds import REST
+from ..protection import around
 from ..schema import Schema
 from ..sources.flat.applying import NEW
 from ..statistics import NotComputable, nearest_distance
@@ -131,8 +132,9 @@ def subgroups(schema: Schema, table: pd.DataFrame, like: pd.DataFrame) -> dict[s
     for name in schema.of_role("demographic"):
         column = schema[name]
         if column.kind == "continuous":
-            years = column.unit == "years"
-            cuts = _YEARS if years else np.unique(like[name].dropna().quantile([1 / 3, 2 / 3]))
+            years, known = column.unit == "years", np.sort(like[name].dropna().to_numpy(float))
+            thirds = (around(known, len(known) * i // 3) for i in (1, 2) if len(known))
+            cuts = _YEARS if years else np.unique([float(f"{cut:.4g}") for cut in thirds])
             values = table[name].to_numpy(float)
             for low, high in pairwise([-np.inf, *cuts, np.inf]):
                 label = f"{low:g} to {high - 1:g}" if years else f"{low:g} to below {high:g}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from ..protection import LEAST_PATIENTS, ends, knots, mean
+from ..protection import LEAST_PATIENTS, around, ends, knots
 from ..schema import MISSING
 
 _KNOTS = 64  # at most, of the distribution kept inside each bin
@@ -110,10 +110,8 @@ def _cut(observed: np.ndarray, distinct: np.ndarray, most: int, least: int) -> n
         places = np.searchsorted(observed, distinct[1:])
     else:
         places = len(observed) * np.arange(1, most) // most
-    half = least // 2 + 1
-    around = (observed[max(place - half, 0) : place + half] for place in places)
     kept: list[float] = []
-    for edge in np.unique([mean(group, least) for group in around]):
+    for edge in np.unique([around(observed, place, least) for place in places]):
         start, end = np.searchsorted(observed, [*kept[-1:], edge])[[0, -1]]
         if end - start * bool(kept) >= least and len(observed) - end >= least:
             kept.append(float(edge))

@@ -61,7 +61,7 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Training patients.
     report_ : DataFrame
         Per continuous column, over train: measured, missing, outside the plausible bounds
-        (treated as not measured), bins.
+        (treated as not measured), bins. Not saved.
     """
 
     def __init__(
@@ -281,7 +281,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "steps": self.steps_,
             "dropped": self.dropped_[many].to_dict("records"),
             "patients": self.patients_,
-            "report": self.report_.to_dict("records"),
         }
         write_json(state, Path(folder) / PREPROCESSOR_FILE)
 
@@ -303,7 +302,6 @@ class Preprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             prep.observed_, prep.steps_ = state["observed"], state["steps"]
             prep.patients_ = state["patients"]
             prep.dropped_ = pd.DataFrame(state["dropped"], columns=_DROPPED)
-            prep.report_ = pd.DataFrame(state["report"], columns=_REPORT)
             prep.layout_ = tuple(map(prep._block, prep.schema_.columns))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved preprocessor ({error}).") from error

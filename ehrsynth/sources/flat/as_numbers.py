@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ... import kinds
-from ...protection import LEAST_PATIENTS, ends
+from ...protection import LEAST_PATIENTS, ends, told
 from ...schema import Column, role_of
 from .decimals import grouped, joined, plain, sign_of_column, take_apart, to_numbers
 from .reading import CODE_NUMBER, ICD_NAME, Reading
@@ -33,7 +33,8 @@ EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number th
 _NAMED_TIME, _NAMED_DATE = re.compile(WORDS["time"]), re.compile(WORDS["date"])
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 HOURS, DAYS = "hours after midnight", "days"
-_DAY, _PLACES = pd.Timedelta(days=1), 5  # to the second
+# To the second, in microseconds: nanoseconds end in 2262, and are no 292 years.
+_1970, _DAY, _PLACES = pd.Timestamp(0).as_unit("us"), pd.Timedelta(days=1).as_unit("us"), 5
 # Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
 _YEARS = (1800, 2300)
 
@@ -129,8 +130,8 @@ def continuous(reading: Reading) -> Column:
         if len(outside) <= len(numbers) / 4 and len(near) <= 5:  # else not in years
             if len(outside):
                 reading.warnings.append(
-                    f"{len(outside):,} values outside 0 to {_OLDEST} are no ages and count as not "
-                    f"measured; where that is wrong, {reading.say(bounds=[0, 130])}"
+                    f"{told(len(outside))} values outside 0 to {_OLDEST} are no ages and count as "
+                    f"not measured; where that is wrong, {reading.say(bounds=[0, 130])}"
                 )
             return replace(column, lower=0.0, upper=float(_OLDEST))
     found = _sentinels(numbers, kinds.origin_of(reading.unit))
@@ -306,8 +307,8 @@ def _take_days(reading: Reading, dates: pd.Series) -> None:
     texts = dates.astype("str").str.removesuffix(" 00:00:00")
     reading.refuse_first(texts, far, "holds dates")
     # Neither the earliest date nor its year: they are a patient's.
-    first = np.nan_to_num(ends(days_since(dates, pd.Timestamp(0)).dropna().to_numpy())[0])
-    origin = pd.Timestamp((pd.Timestamp(0) + first * _DAY).year, 1, 1)
+    first = np.nan_to_num(ends(days_since(dates, _1970).dropna().to_numpy())[0])
+    origin = pd.Timestamp((_1970 + int(first // 1) * _DAY).year, 1, 1)
     reading.values, reading.unit = days_since(dates, origin), f"days since {origin:%Y-%m-%d}"
     reading.notes.append(f"dates, read as {reading.unit}")
 
@@ -316,7 +317,7 @@ def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:
     """Dates, in UTC where they say their zone, as days since that day."""
     if dates.dt.tz is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    return ((dates - origin) / _DAY).round(_PLACES)
+    return ((dates.dt.as_unit("us") - origin.as_unit("us")) / _DAY).round(_PLACES)
 
 
 def hours_of(text: pd.Series) -> pd.Series:

@@ -47,7 +47,10 @@ def identifying(reading: Reading) -> str:
     said = reading.wish.kind
     if reading.wish.identifier or said in ("continuous", "date") or different < _LEAST_NAMES:
         return ""
-    called = _called(reading.name)
+    name, apart = reading.name, unicodedata.normalize("NFKD", reading.name)
+    plain = "".join(c for c in apart if not unicodedata.combining(c))
+    called = [re.sub(r"[\W_]+", "", one.casefold()) for one in (name, plain)]
+    called += [re.sub(f"^{WORDS['whose']}(?=.)", "", one) for one in called]  # whose it is
     texts = pd.Series(present.unique() if reading.is_text else []).astype("str")
     if different >= _LEAST_DIFFERENT:
         _note_birth(reading, called)
@@ -62,13 +65,6 @@ def identifying(reading: Reading) -> str:
         )
         return ""
     return what and f"{PERSONAL} ({what}); if it does not, {reading.say(identifier='allowed')}"
-
-
-def _called(name: str) -> list[str]:
-    """The name of a column without blanks, with and without accents and whose it is."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    names = [re.sub(r"[\W_]+", "", one.casefold()) for one in (name, plain)]
-    return [*names, *(re.sub(f"^{WORDS['whose']}(?=.)", "", one) for one in names)]
 
 
 def _note_birth(reading: Reading, called: list[str]) -> None:

@@ -12,7 +12,7 @@ from ... import kinds
 from ...errors import InputError, first_bad
 from ...files import MISSING_TEXTS
 from ...kinds import MISSING
-from ...protection import LEAST_PATIENTS, ends, is_shared
+from ...protection import LEAST_PATIENTS, ends, is_shared, percent, told
 from ...schema import Column
 from .columns_file import NOTHING, Wish
 from .decimals import MARKS, grouped, sign_of_column, to_numbers
@@ -104,14 +104,14 @@ class Reading:
             return row
         return row | {
             "kind": self.column.kind, "role": self.column.role, "values": self._shown(self.column),
-            "missing (%)": round(100 * float(self.values.isna().mean()), 1),
+            "missing (%)": percent(int(self.values.isna().sum()), len(self.values)),
             "notes": "; ".join([*self.notes, *self.warnings]),
         }  # fmt: skip
 
     def _shown(self, column: Column) -> str:
         """In a few words, which values there are."""
         if column.kind == "binary":
-            return f"{100 * self.values.astype(float).mean():.1f} % are 1"
+            return f"{percent(int(self.values.sum()), len(self.values)):.1f} % are 1"
         if column.kind == "categorical":
             known = [c for c in column.categories if c != MISSING]
             counts = self.values.astype(object).map(kinds.category_text).value_counts()
@@ -178,10 +178,10 @@ def _plain(reading: Reading) -> pd.Series:
     blank = text.isin(words)
     found = Counter(text[blank])
     if not reading.is_written and found[""]:
-        reading.notes.append(f"{found['']:,} empty texts read as missing")
+        reading.notes.append(f"{told(found[''])} empty texts read as missing")
     reading.blanks = tuple(sorted(word for word in found if word))
     for word in reading.blanks:
-        reading.notes.append(f"{word!r} read as missing ({found[word]:,} rows)")
+        reading.notes.append(f"{word!r} read as missing ({told(found[word])} rows)")
     return text[~blank].reindex(values.index)
 
 
