@@ -83,8 +83,8 @@ def test_decoding_keeps_the_steps_of_train(tmp_path, unit, recipe):
     prep.save(tmp_path)
     back = Preprocessor.load(tmp_path).inverse_transform(prep.transform(one_column(values)))["x"]
     assert np.allclose(back / unit, (back / unit).round(), atol=1e-4)
-    # One value between two steps, and there are none; nor are there of few values.
-    values[7] += unit / 2
+    # Five values between two steps, and there are none; nor are there of few values.
+    values[7:12] += unit / 2
     assert Preprocessor.for_recipe(recipe).fit(one_column(values)).steps_["x"] == unit / 2
     few = one_column(np.tile([7.0, 14.0, 21.0], 50))
     assert Preprocessor.for_recipe(recipe).fit(few).steps_["x"] is None
