@@ -15,7 +15,7 @@ from .errors import InputError
 from .profiles import free_memory
 from .sources.fetch import fetched, registry
 
-# A fast run takes so many seconds where `work` takes so many; a chapter takes so much memory.
+# A fast run takes so many seconds where `work` of a thread does; a chapter takes so much memory.
 _FAST_RUN, _REFERENCE, _MEMORY_GB, _DISK_GB = 60.0, 0.065, 2.0, 1.0
 
 
@@ -66,7 +66,6 @@ def examine() -> list[Finding]:
     threads = os.environ.get("OMP_NUM_THREADS")
     slow = "" if threads else "if chapters are slow, set OMP_NUM_THREADS=1 before you start"
     public = [name for name, entry in registry().items() if not entry.get("credentialed")]
-    # One thread's typical work, the best of five.
     x, weights = np.ones((512, 384), np.float32), np.ones((384, 384), np.float32)
     work = min(timeit.repeat(lambda: np.maximum(x @ weights, 0), timer=process_time, number=60))
     minutes = max(1, round(_FAST_RUN * work / _REFERENCE / 60))

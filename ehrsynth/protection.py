@@ -35,8 +35,7 @@ def percent(hits: int, of: int) -> float:
 
 def around(ordered: np.ndarray, place: int, least: int = LEAST_PATIENTS) -> float:
     """What stands for a place among ordered values: the mean of enough of them around it."""
-    half = least // 2 + 1
-    return mean(ordered[max(place - half, 0) : place + half], least)
+    return mean(ordered[max(place - least // 2 - 1, 0) : place + least // 2 + 1], least)
 
 
 def ends(values: np.ndarray, least: int = LEAST_PATIENTS) -> tuple[float, float]:

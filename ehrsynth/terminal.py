@@ -57,8 +57,8 @@ def one_sentence() -> Iterator[None]:
             sys.exit(2)
         if not isinstance(error, Exception):
             raise
-        where = "".join(traceback.format_tb(error.__traceback__))  # a library may quote a patient
-        typer.echo(f"{where}{type(error).__name__}, a fault of ehrsynth: report it.", err=True)
+        where = traceback.format_tb(error.__traceback__)  # a library's words may quote a patient
+        typer.echo("".join([*where, type(error).__name__]), err=True)
         sys.exit(1)
     finally:
         for number, handler in before.items():

@@ -33,7 +33,6 @@ EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number th
 _NAMED_TIME, _NAMED_DATE = re.compile(WORDS["time"]), re.compile(WORDS["date"])
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
 HOURS, DAYS = "hours after midnight", "days"
-# To the second, in microseconds: nanoseconds end in 2262, and are no 292 years.
 _1970, _DAY, _PLACES = pd.Timestamp(0).as_unit("us"), pd.Timedelta(days=1).as_unit("us"), 5
 # Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
 _YEARS = (1800, 2300)
@@ -317,7 +316,7 @@ def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:
     """Dates, in UTC where they say their zone, as days since that day."""
     if dates.dt.tz is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    return ((dates.dt.as_unit("us") - origin.as_unit("us")) / _DAY).round(_PLACES)
+    return ((dates.dt.as_unit("us") - origin.as_unit("us")) / _DAY).round(_PLACES)  # ns end 2262
 
 
 def hours_of(text: pd.Series) -> pd.Series:

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError, near, some
-from ...protection import told
 from ...schema import PATIENT_KEY, Schema
 from ..quality import Finding, note
 from . import columns_file, form
@@ -89,7 +88,7 @@ def open_sheet(
     for reading in readings:
         if reading.wish.missing_rows and not reading.wish.drop:
             without = int(reading.values.isna().sum())
-            reading.notes.append(f"{told(without)} patients without it left out")
+            reading.notes.append(f"{without:,} patients without it left out")
             rows &= reading.values.notna()
     if not rows.any():
         raise InputError(f"{columns} leaves no row of {where}; take out a missing_rows.")
