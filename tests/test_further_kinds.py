@@ -1,5 +1,7 @@
 """Kinds of columns that hospitals of other countries, and other programs, send."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,25 @@ def test_units_of_one_size_are_one(tmp_path):
     texts = [f"{v / 10} {'ng/mL' if v % 3 else 'ug/L'}" for v in range(N)]
     tables, schema, _ = read(table(x=texts), tmp_path)
     assert schema["x"].unit == "ng/mL" and tables["table"]["x"].max() == (N - 1) / 10
+
+
+LETTERS = [("sexe", "F", "H"), ("geslacht", "V", "M"), ("sex", "K", "E"), ("gender", "ž", "m")]
+
+
+@pytest.mark.parametrize(("name", "woman", "man"), LETTERS)
+def test_sexes_by_letters_of_other_languages(tmp_path, name, woman, man):
+    data = table(**{name: np.where(FEMALE, woman, man)})
+    tables, schema, _ = read(data, tmp_path)
+    assert schema.sex == name and ((tables["table"][name] == "F") == FEMALE).all()
+    back = forms.dress(tables["table"], json.loads(json.dumps(tables["form"])))
+    assert back[name].tolist() == data[name].tolist()
+
+
+@pytest.mark.parametrize(("a", "b"), [("M", "H"), ("N", "F"), ("U", "M")])
+def test_letters_that_may_be_the_other_sex_stay(tmp_path, a, b):
+    """H and M are a man and a woman in Spanish."""
+    _, schema, _ = read(table(sex=np.where(FEMALE, a, b)), tmp_path)
+    assert set(schema["sex"].categories) == {a, b} and schema.sex is None
 
 
 @pytest.mark.parametrize(

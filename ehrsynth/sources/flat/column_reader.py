@@ -140,7 +140,7 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
     """Texts as categories: spellings joined, sexes as F and M, rare codes as Other."""
     if reading.name.lower() in SEX_NAMES:
         plain = reading.values.str.casefold().map(SEXES)
-        if {"F", "M"} <= set(plain) or plain.notna().equals(reading.values.notna()):
+        if {"F", "M"} <= set(plain):  # of letters as well: in Spanish, H and M is a man and a woman
             reading.spelled = tuple(reading.values[plain.notna()].unique())
             reading.values = plain.fillna(reading.values).astype(object)  # and "divers" stays
     if reading.blanks and reading.values.dtype == object:
