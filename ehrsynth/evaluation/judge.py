@@ -216,4 +216,4 @@ def _absent(train: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> dic
     chance = hypergeom.pmf(0, len(train) + len(synthetic), have, len(synthetic))
     sure = holm(np.where([absent for *_, absent in seen], chance, 1.0)) <= UNUSUAL
     found = [(title, share) for (title, share, _), absent in zip(seen, sure, strict=True) if absent]
-    return dict(sorted(found, key=lambda item: -item[1]))
+    return {title: float(f"{share:.9g}") for title, share in sorted(found, key=lambda x: -x[1])}

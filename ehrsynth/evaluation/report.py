@@ -2,19 +2,18 @@
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from .. import plots
+from .. import __version__, plots
 from ..errors import InputError, some
 from ..files import atomic_path, read_json, write_json
 from ..protection import LEAST_PATIENTS, told
@@ -25,11 +24,11 @@ from .verdict import FAMILIES, SENTENCES, TOLD_APART, Findings, level_of
 
 METRICS_FILE, REPORT_FILE, CARD_FILE = "metrics.json", "report.html", "card.md"
 _NUMBERS = ["value", "ci_low", "ci_high", "best", "worst", "share"]
-_AS_THEY_ARE = (
-    "settings", "rows", "columns", "left_out", "outside", "tried", "loss", "groups", "farthest",
-    "fingerprints", "overlap",
+_COMPUTED_WITH = ("numpy", "pandas", "scipy", "scikit-learn", "lightgbm")
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(),
+    trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
-_COMPUTED_WITH = ("ehrsynth", "numpy", "pandas", "scipy", "scikit-learn", "lightgbm")
 
 
 @dataclass
@@ -44,16 +43,13 @@ class Report(Findings):
 
     def to_dict(self) -> dict:
         """What ``metrics.json`` holds; a number that is not there is None."""
-        return {
-            "verdicts": {
-                family: {name: part for name, part in vars(verdict).items() if name != "sentences"}
-                for family, verdict in self.verdicts().items()
-            },
-            "metrics": [m.to_dict() for m in self.metrics],
-            **{name: getattr(self, name) for name in _AS_THEY_ARE},
-            "absent": {name: float(f"{share:.9g}") for name, share in self.absent.items()},
-            "facts": plain(self.facts),
+        said = {
+            family: {name: part for name, part in vars(verdict).items() if name != "sentences"}
+            for family, verdict in self.verdicts().items()
         }
+        kept = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
+        metrics = [m.to_dict() for m in self.metrics]
+        return {"verdicts": said} | kept | {"metrics": metrics, "facts": plain(self.facts)}
 
     def to_html(self, pictures: bool = True) -> str:
         """The whole report as one HTML page that needs nothing else and no network.
@@ -63,20 +59,19 @@ class Report(Findings):
         pictures : bool
             False draws none, which is faster.
         """
-        facts = plain(self.facts)
-        lists = {name: value for name, value in facts.items() if isinstance(value, list)}
+        lists = {name: rows for name, rows in plain(self.facts).items() if isinstance(rows, list)}
+        versions = [f"ehrsynth {__version__}", *(f"{n} {version(n)}" for n in _COMPUTED_WITH)]
         return _fill(
             "report.html", self, pictures=_pictures(self) if pictures else {}, lists=lists,
-            facts={name: value for name, value in facts.items() if name not in lists},
             track=_track, some=some, alarms=ALARMS, told_apart=TOLD_APART,
-            today=date.today().isoformat(), versions=", ".join(map(_version, _COMPUTED_WITH)),
+            today=date.today().isoformat(), versions=", ".join(versions),
         )  # fmt: skip
 
     def card(self) -> str:
         """The data-set card, in Markdown: one page that travels with the synthetic data."""
         of_run = "training patients" in self.facts  # whose files may not be changed by hand
         unknown = "tell ehrsynth release" if of_run else "write it here before you pass the data on"
-        return _fill("card.md", self, facts=plain(self.facts), unknown=f"not stated: {unknown}")
+        return _fill("card.md", self, unknown=f"not stated: {unknown}") + "\n"
 
     def _repr_html_(self) -> str:
         return _fill("table.html", self)
@@ -132,14 +127,6 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
-def _version(name: str) -> str:
-    """What computed the numbers."""
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return f"{name} (not installed as a package)"
-
-
 def _track(metric: Metric) -> dict | None:
     """Where the dot and the interval are on the line from worst (0) to best (100)."""
     if metric.share is None or metric.best is None or metric.worst is None:
@@ -185,19 +172,8 @@ def _pictures(found: Findings) -> dict[str, list[dict]]:
 
 def _fill(template: str, found: Findings, **values) -> str:
     """A template beside this module, filled with the verdicts and these values."""
-    return _template(template).render(
+    return _TEMPLATES.get_template(template).render(
         report=found, answer=found.answer(), verdicts=found.verdicts(), advice=found.advice(),
-        families=FAMILIES, size=lambda role: f"{found.rows.get(role, 0):,}", number=number_text,
-        **values,
+        facts=plain(found.facts), families=FAMILIES, number=number_text,
+        size=lambda role: f"{found.rows.get(role, 0):,}", **values,
     )  # fmt: skip
-
-
-@cache
-def _template(name: str):
-    from jinja2 import Environment
-
-    html = name.endswith(".html")
-    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return Environment(
-        autoescape=html, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=not html
-    ).from_string(text)
