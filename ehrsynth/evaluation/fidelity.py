@@ -104,20 +104,13 @@ def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, vectors[:, :kept].astype(np.float32)
 
 
-def log_cluster(
-    real: np.ndarray, candidate: np.ndarray, clusters: int, seeds: list[int]
-) -> list[float]:
-    """The published latent cluster analysis of two tables with equally many rows, for each seed.
+def log_cluster(real: np.ndarray, candidate: np.ndarray, clusters: int, seed: int) -> list[float]:
+    """The published latent cluster analysis of two tables with equally many rows: of ten starts.
 
-    The rows are mixed, reduced to their axes, and clustered, the best of ten starts; the score is
-    the log2 of the mean squared distance of each cluster's real share from one half (-inf where all
-    are half real). Chapter fidelity, "Latent cluster analysis".
+    The rows are mixed, reduced to their axes, and clustered; the score is the log2 of the mean
+    squared distance of each cluster's real share from one half (-inf where all are half real), of
+    the best clustering, the published one, first. Chapter fidelity, "Latent cluster analysis".
     """
-    return [_scores_of_starts(real, candidate, clusters, seed)[0] for seed in seeds]
-
-
-def _scores_of_starts(real: np.ndarray, candidate: np.ndarray, clusters: int, seed: int) -> list:
-    """The score of each of ten starts, of the best clustering first."""
     mixed = np.concatenate([real, candidate])
     mean, axes = principal_axes(mixed)
     reduced = (mixed - mean) @ axes
@@ -137,7 +130,7 @@ def _latent_published(setting: Setting, rng) -> Estimate:
     if n < 20:
         raise NotComputable("fewer than 20 patients to cluster")
     real, made = (side.matrix[side.sample(n, rng)][:, chosen] for side in sides)
-    scores = np.array(_scores_of_starts(real, made, 5, rng.integers(2**31)))
+    scores = np.array(log_cluster(real, made, 5, rng.integers(2**31)))
     if not np.isfinite(scores[0]):
         raise NotComputable("the published formula takes the logarithm of zero here")
     best = -np.diff((np.arange(STARTS, -1, -1) / STARTS) ** STARTS)  # chance that it is this one
