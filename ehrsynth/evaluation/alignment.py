@@ -48,6 +48,7 @@ def align(
     if outcome is not None and not (outcome in train and outcome in holdout):
         raise InputError(f"Outcome column {outcome!r} is not in both {both}; check --outcome.")
     hints: Mapping[str, Reading] = {}
+    left_out: list[str] = []
     facts = _repeated(raws, schema, patient_id)  # as they are written: later the rare is joined
     if schema is None and columns is None and positive is None:
         schema = Schema.attached(train)
@@ -61,8 +62,9 @@ def align(
         dropped = known.columns.loc[known.columns["kind"] == "dropped", "column"]
         made = raws["synthetic"].frame
         left_out = [name for name in dropped if name not in made or _counts_rows(made[name])]
-        raws = _without(raws, left_out)
-    raws = _without(raws, [n for n in raws["train"].frame if n not in schema and _same(raws, n)])
+    left_out += [n for n in train if n not in schema and _same(raws, n)]
+    raws = {role: replace(raw, frame=raw.frame.drop(columns=left_out, errors="ignore"))
+            for role, raw in raws.items()}  # fmt: skip
     synthetic = raws["synthetic"].frame
     common = [n for n in schema.names if n in train and n in holdout and n in synthetic]
     if not common:
@@ -153,11 +155,6 @@ def _counts_rows(values: pd.Series) -> bool:
     """Whether these are the numbers of the rows, from 0 or 1 on, which are nobody's."""
     texts = values.map(category_text).tolist() if values.is_unique else []
     return any(texts == [str(i + first) for i in range(len(texts))] for first in (0, 1) if texts)
-
-
-def _without(raws: dict[str, Raw], names: list[str]) -> dict[str, Raw]:
-    return {role: replace(raw, frame=raw.frame.drop(columns=names, errors="ignore"))
-            for role, raw in raws.items()}  # fmt: skip
 
 
 def _same(raws: dict[str, Raw], name: str) -> bool:
