@@ -127,9 +127,7 @@ class Metric:
 @cache
 def descriptions() -> pd.DataFrame:
     """All metrics, in the report's order. Chapter fidelity, "Tables of known quality"."""
-    path, empty = Path(__file__).with_name("metrics.csv"), {"low": "", "high": ""}
-    table = pd.read_csv(path, keep_default_na=False, na_values=empty)
-    return table.fillna({"low": -np.inf, "high": np.inf})
+    return pd.read_csv(Path(__file__).with_name("metrics.csv"), keep_default_na=False)
 
 
 def described(compute: Mapping, notes: Mapping | None = None) -> tuple[Spec, ...]:
