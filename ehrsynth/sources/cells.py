@@ -84,18 +84,18 @@ def read(
 def once(name: str, key: str | None, table: Table, where: object) -> tuple[Table, list[Finding]]:
     """A table that must have rows, without those that are there again where it has a `key`."""
     number = table[key].nunique() if key else table.count()
-    n, keys = engine.collect(table.aggregate(n=table.count(), keys=number)).iloc[0]
+    n, keys = engine.totals(table, n=table.count(), keys=number).values()
     if not n:
         raise InputError(f"{where} has no rows.")
     if n == keys:
         return table, []
     table = table.distinct()
-    if twice := int(table.count().execute() - keys):
+    if twice := table.count().execute() - keys:
         raise InputError(
             f"Column {key!r} of {where} has the same number in {twice:,} more rows, which differ; "
             "keep one row for each."
         )
-    return table, [Finding(name, f"the same {key} and all else", int(n - keys), int(n), "left out")]
+    return table, [Finding(name, f"the same {key} and all else", n - keys, n, "left out")]
 
 
 def named(table: Table) -> Table:
@@ -123,8 +123,7 @@ def _marked(
         table = engine.store(con, table)
     sums = {name: table[name].sum() for name in there}
     sums |= {column: table[column].count() for column in kinds}
-    found = engine.collect(table.aggregate(rows=table.count(), **sums)).iloc[0]
-    return table, {str(name): int(n) for name, n in found.fillna(0).items()}
+    return table, engine.totals(table, rows=table.count(), **sums)
 
 
 # -- values ----------------------------------------------------------------------------
@@ -230,7 +229,7 @@ def _forms(table: Table, columns: list[str], where: object) -> dict[str, str]:
         cell = _cleaned(table[column])
         sums |= {f"{i} {form}": read(cell).count() for form, read in FORMS.items()}
         sums[f"{i} years"] = cell.try_cast("float64").between(1850, 2250).sum()
-    found = engine.collect(table.aggregate(**sums)).iloc[0].fillna(0)
+    found = engine.totals(table, **sums)
     for i, column in enumerate(columns):
         n = {form: found[f"{i} {form}"] for form in FORMS}
         best = max(n, key=lambda form: n[form])  # the first of equals
