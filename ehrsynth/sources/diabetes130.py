@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..files import read_table
 from ..phecode import code_table
 from ..schema import MISSING, Column, Schema
-from .quality import check_values
+from .quality import check_columns, check_values
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,8 @@ def load(data: str | Path) -> dict[str, pd.DataFrame]:
         path = path / FILE
     if not path.is_file():
         raise InputError(f"{path} is missing; fetch it with 'ehrsynth fetch diabetes130'.")
-    there, names = read_table(path, nrows=0), list(_TABLE["file"])
-    if missing := [name for name in names if name not in there]:
-        raise InputError(f"Column {missing[0]!r} is missing from {path}.")
+    names = list(_TABLE["file"])
+    check_columns(read_table(path, nrows=0), names, path)
     table = read_table(path, usecols=names, dtype=str, na_filter=False)[names]
     if table.empty:
         raise InputError(f"{path} has no rows.")
