@@ -1,8 +1,10 @@
 """Models that metrics learn from a table, all LightGBM, and how much work slow metrics take."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..statistics import Estimate, NotComputable, boosted_trees, two_sample_test
 
@@ -24,15 +26,9 @@ class Effort:
     known_codes: int  # diagnoses that identify a patient in the meaningful identity disclosure
 
 
-PROFILES = {
-    "fast": Effort(attacked=1_500, inferred=200, queried=500, clustered=1_500, classified=1_200,
-                   rounds=50, learning_rate=0.12, explained=300, known_codes=2),
-    "full": Effort(attacked=4_000, inferred=1_000, queried=2_000, clustered=8_000, classified=6_000,
-                   rounds=150, learning_rate=0.07, explained=1_000, known_codes=3),
-}  # fmt: skip
-_ALL = 10**9  # nobody is left out, however long that takes
-PROFILES["exact"] = replace(PROFILES["full"], attacked=_ALL, inferred=_ALL, queried=_ALL,
-                            clustered=_ALL, classified=_ALL, explained=_ALL)  # fmt: skip
+# By profile; a billion is everybody, however long that takes.
+_EFFORT = pd.read_csv(Path(__file__).with_name("effort.csv"), index_col="profile")
+PROFILES = {str(name): Effort(**row) for name, row in _EFFORT.to_dict("index").items()}
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, effort: Effort, seed: int):
