@@ -69,7 +69,7 @@ def scan(data: str | Path, con=None, include: tuple[str, ...] = ()) -> dict[str,
     conditions = engine.store(con, _conditions(raw["condition_occurrence"], raw["concept"]))
     has_icd = conditions["icd_code"].notnull()
     events = {"conditions": conditions, "measurements": _measurements(raw)}
-    kind, admissions = _kind(_visits(raw["visit_occurrence"], conditions))
+    kind, admissions = _visits(raw["visit_occurrence"], conditions)
     patients, admissions, wrong = quality.settle(
         _patients(raw), admissions, events, "inpatient" if kind == "inpatient" else "visits"
     )
@@ -155,8 +155,8 @@ def _with_race_and_death(admissions: Table, patients: Table, race: Table, stays:
     return table.left_join(race, table["subject_id"] == race["person_id"]).drop("person_id")
 
 
-def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
-    """The admissions, for each of :data:`VISITS`."""
+def _visits(visit: Table, conditions: Table) -> tuple[str, Table]:
+    """The admissions: of the kinds in :data:`VISITS` the first one that is common enough."""
     table = visit.select(
         subject_id="person_id", hadm_id="visit_occurrence_id", kind="visit_concept_id",
         admit_time="visit_start_date", discharge_time="visit_end_date",
@@ -165,11 +165,7 @@ def _visits(visit: Table, conditions: Table) -> dict[str, Table]:
         "subject_id", hadm_id=engine.literal(0), admit_time="time", discharge_time="time"
     )  # fmt: skip
     inpatient = table.filter(table["kind"].isin(_KNOWN["inpatient"]))
-    return {"inpatient": inpatient.drop("kind"), "all": table.drop("kind"), "days": days}
-
-
-def _kind(kinds: Mapping[str, Table]) -> tuple[str, Table]:
-    """The most telling kind of visits that is common enough."""
+    kinds = {"inpatient": inpatient.drop("kind"), "all": table.drop("kind"), "days": days}
     people = {name: int(t["subject_id"].nunique().execute()) for name, t in kinds.items()}
     for kind, n in people.items():
         if n and n >= _ENOUGH * people["days"]:
