@@ -33,7 +33,7 @@ def _prevalence(setting: Setting, rng, published: bool) -> Estimate:
     if not chosen.any():
         raise NotComputable("there is no binary or categorical column")
     return jackknife_of_sums(
-        lambda a, b, n, m: 1000 * float(np.abs(a / n - b / m).sum()) / counted,
+        lambda a, b, n, m: prevalence_difference(a[None] / n, b[None] / m, counted),
         setting.train.matrix[:, chosen], made.matrix[:, chosen], rng,
     )  # fmt: skip
 
