@@ -83,8 +83,6 @@ def chance_of_first(
     within its interval, which says what other patients would have given. Whoever has the highest
     score of a draw is first; who share it, share the place. Who gets no rank is never first.
 
-    They are by candidate, and sum to 1.
-
     Parameters
     ----------
     reports, use_case, weights : mapping or DataFrame, str, mapping of str to float

@@ -74,9 +74,7 @@ def compare(
     Chapter choosing-and-releasing, "Build it: three candidates".
 
     Candidates of one size and the same columns share the references, so that a further one costs
-    about a third of the first.
-
-    The reports come by the candidate's name; :func:`rank` takes them.
+    about a third of the first. The reports, by the candidate's name, are what :func:`rank` takes.
 
     Parameters
     ----------
