@@ -22,7 +22,9 @@ from .metric import Metric, number_text
 from .privacy.success import ALARMS
 from .verdict import FAMILIES, SENTENCES, TOLD_APART, Findings, level_of
 
-METRICS_FILE, REPORT_FILE, CARD_FILE = "metrics.json", "report.html", "card.md"
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+CARD_FILE = "card.md"
 _NUMBERS = ["value", "ci_low", "ci_high", "best", "worst", "share"]
 _COMPUTED_WITH = ("numpy", "pandas", "scipy", "scikit-learn", "lightgbm")
 _TEMPLATES = Environment(
