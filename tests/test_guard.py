@@ -180,6 +180,25 @@ def where(name):
     return places.get(Path(name).suffix, "") + name
 
 
+def test_a_note_of_a_hospital_is_refused_without_a_number():
+    note = "Name: ___ Unit No" + ": ___\nChief Complaint" + ": worsening pain\n"
+    assert "a note about a patient" in guard.complaint("book/x.md", note.encode())
+    assert not guard.complaint("book/x.md", b"The admission date is known.\n")
+
+
+@pytest.mark.parametrize(
+    ("folder", "refused"),
+    [("mimic-iv-3.1", True), ("files/mimiciv/2.2", True), ("mimic-iv-note/2.2", True),
+     ("mimic-iv-demo-2.2", False)],
+)  # fmt: skip
+def test_output_of_a_notebook_that_reads_a_folder_of_credentialed_data(folder, refused):
+    cell = nbformat.v4.new_code_cell(f'pd.read_csv("/data/{folder}/hosp/patients.csv.gz")')
+    cell.outputs = [nbformat.v4.new_output("stream", text="F 52")]
+    book = nbformat.v4.new_notebook(cells=[cell])
+    said = guard.complaint("book/x.ipynb", nbformat.writes(book).encode())
+    assert ("must not be published" in said) == refused
+
+
 @pytest.mark.parametrize("name", CARRIERS)
 def test_a_file_that_carries_an_identifier_is_refused(name, demo):
     for identifier in demo[:3]:

@@ -63,6 +63,10 @@ _PRODUCTS = {
     "a report": ('"verdicts"', '"metrics"'),
     "the manifest of a release": ('"privacy"', '"signed"', '"files"'),
 }
+# How a note of a hospital begins its parts, in PhysioNet's form too.
+_NOTE = re.compile(
+    r"(?i)\b(?:unit no|chief complaint|admission date|history of present illness) *:"
+)
 _TITLES = ("# Data-set card", "<title>Report on synthetic patients")
 # Templates and the description of a report, which say the same words.
 _OWN = ("ehrsynth/",)
@@ -175,6 +179,8 @@ def _of_signs(name: str, text: str) -> str:
     """What a text is made of that none needs, as the rest of a sentence."""
     if name == "Makefile":
         text = re.sub(r"(?m)^\t+", "", text)
+    if _NOTE.search(text):
+        return "reads as a note about a patient; take it out."
     if sign := guard_text.odd_sign(text):
         return f"holds the sign {sign}, which no text here needs; write it as an escape."
     if length := guard_text.opaque(text, name.endswith(PROSE)):
@@ -210,7 +216,7 @@ def _product(name: str, text: str) -> str:
 
 def _made_from(content: bytes) -> str:
     """The credentialed data set that a notebook's outputs were made from, or ""."""
-    if not re.search(rb"mimic-iv(?![\w-])", content):  # else the next two lines cost their time
+    if not re.search(rb"mimic-?iv(?!\w|-demo)", content):  # else the next two lines cost their time
         return ""
     import nbformat
     import notebooks

@@ -554,6 +554,8 @@ def problems(path: Path, repository: Repository) -> list[str]:
 _NAMES_A_DATASET = re.compile(
     r"""(?:\bdataset\s*=\s*|(?:load|workspace|Pipeline)\([^()]*?|--dataset[ =])["']?([\w-]+)"""
 )
+# Where PhysioNet keeps the data that is not for all, as in mimic-iv-3.1 or mimiciv/2.2.
+_FOLDER = re.compile(r"\bmimic-?iv(?:-ed|-note|-ecg)?[-/]\d[\d.]*")
 
 
 def credentialed(notebook) -> str:
@@ -570,6 +572,8 @@ def names_credentialed(notebook) -> str:
         for name in _NAMES_A_DATASET.findall(cell.source):
             if name in CREDENTIALED:
                 return name
+        if folder := _FOLDER.search(cell.source):
+            return folder[0]
     return ""
 
 
