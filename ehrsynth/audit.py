@@ -29,7 +29,7 @@ from .files import read_table
 from .profiles import PROFILES
 from .progress import each
 from .rules import RULES_FILE, read_rules
-from .run_folder import INSIDE, SYNTHETIC, RunFolder
+from .run_folder import INSIDE, STAGES, SYNTHETIC, RunFolder
 from .schema import Schema
 from .sources.flat.applying import fit_into
 from .statistics import Estimate, auroc_parts, nearest_distance, normal_interval
@@ -41,7 +41,7 @@ def audit(folder: str | Path, shadows: int = 8, progress: bool = False) -> Estim
     """Audit a finished run: its report, card and ``metrics.json`` tell what was found, too."""
     run = RunFolder(Path(folder))
     content = run.content()
-    if wrong := run.faults():
+    if wrong := [f"{stage} {why}" for stage in STAGES if (why := run.stale(stage))]:
         raise InputError(f"{folder} cannot be audited: {wrong[0]}; run it again.")
     if "epsilon" in content["settings"]:
         raise InputError(

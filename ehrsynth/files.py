@@ -8,13 +8,15 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import translate
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from uuid import uuid4
 
@@ -44,6 +46,7 @@ NOT_UNZIPPED = OSError, EOFError, zlib.error, RuntimeError, zipfile.BadZipFile  
 _ROOM, _TIMES = 2**28, 200  # bytes, and times its size, to which a file may unpack unasked
 _DOCUMENT = {"JSON": 2**26, "YAML": 2**20}  # bytes; a megabyte of YAML takes seconds
 _PART = ".part"  # how the names of unfinished files end; they begin with a dot
+_UNFINISHED = re.compile(rf"(?<![^/])\.([^/]+)\.[0-9a-f]{{8}}{_PART}$")
 
 
 @contextmanager
@@ -82,6 +85,20 @@ def sweep(folder: Path, which: str = "**/.*") -> None:
             with open(leftover, "r+b") as file:
                 _lock(file)
             leftover.unlink()
+
+
+def foreign(folder: Path, known: Sequence[str]) -> list[str]:
+    """What lies in a folder or below and is none of these files (* is any text), whole or begun."""
+    above = {str(one) for name in known for one in PurePosixPath(name).parents}
+    is_known, found = re.compile("|".join(map(translate, known))).match, []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        with suppress(FileNotFoundError):  # another process has just removed it
+            mode = path.lstat().st_mode
+            ours = stat.S_ISREG(mode) and is_known(_UNFINISHED.sub(r"\1", name))
+            if not (ours or stat.S_ISDIR(mode) and name in above):
+                found.append(name)
+    return found
 
 
 def _lock(file: BinaryIO) -> None:
@@ -239,12 +256,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r](?![\d.,' ]+(?:[eE][-+]?\d+)?%?$).", re.DOTAL
 
 def escaped(table: pd.DataFrame) -> pd.DataFrame:
     """The table with an apostrophe before what a spreadsheet would take for a formula."""
-    return _rewritten(table, lambda text: f"'{text}" if _FORMULA.match(text) else text)
-
-
-def unescaped(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the apostrophes of :func:`escaped`."""
-    return _rewritten(table, unescape)
+    return rewritten(table, lambda text: f"'{text}" if _FORMULA.match(text) else text)
 
 
 def unescape(text: str) -> str:
@@ -252,7 +264,8 @@ def unescape(text: str) -> str:
     return text[1:] if text[:1] == "'" and _FORMULA.match(text, 1) else text
 
 
-def _rewritten(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+def rewritten(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with every name and text changed."""
     made = {}
     for name, values in table.items():
         if not pd.api.types.is_numeric_dtype(values) and not is_datetime(values):

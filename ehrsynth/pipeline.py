@@ -107,7 +107,8 @@ class Pipeline:
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         self._folder = RunFolder(self.out)
         # Real patients: git is to overlook the folder.
-        self._folder.claim(self._settings(), es.__version__, self.dataset != "simulated")
+        private = self.dataset != "simulated"
+        self._folder.claim(self._settings(), es.__version__, private, self.files)
 
     # -- what a run is made of ---------------------------------------------------------
 

@@ -31,7 +31,6 @@ MANIFEST = "manifest.json"
 _SCHEMA, _TRAIN, _HOLDOUT = "schema.json", "train.parquet", "holdout.parquet"
 _REPORTS = (CARD_FILE, METRICS_FILE, REPORT_FILE, _SCHEMA)
 _MODEL = (*MODEL_FILES, PREPROCESSOR_FILE, RULES_FILE, FORM_FILE)
-_OURS = (".lock", ".gitignore", RUN_FILE)  # in a run's folder, beside what its stages left
 
 
 def release(
@@ -215,17 +214,17 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
 
 
 def _differences(folder: Path, unfinished: bool) -> list[str]:
-    known, wrong, is_run = _known(folder), [], (folder / RUN_FILE).is_file()
-    if is_run:
+    known, wrong, beside = _known(folder), [], [MANIFEST]
+    if (folder / RUN_FILE).is_file():
         run = RunFolder(folder)
+        beside = run.beside
         told = [stage for stage in STAGES if unfinished or stage in run.noted("finished")]
         wrong = [f"{stage} {why}" for stage in told if (why := run.stale(stage, ()))]
     there = {path.relative_to(folder).as_posix() for path in _files(folder)}
     for name, digest in known.items():
         if name not in there or not _is(folder / name, digest):
             wrong.append(f"{name} is {'changed' if name in there else 'missing'}")
-    known_too = {*known, *(_OURS if is_run else [MANIFEST])}
-    return wrong + [f"{name} is not in it" for name in sorted(there - known_too)]
+    return wrong + [f"{name} is not in it" for name in sorted(there - {*known, *beside})]
 
 
 def _known(folder: Path) -> dict[str, str]:
@@ -256,11 +255,12 @@ def check_beside(path: str | Path) -> None:
     path = resolved(path)
     for folder in path.parents[:3]:
         if (folder / MANIFEST).is_file() or (folder / RUN_FILE).is_file():
-            asked = path.relative_to(folder).as_posix()
+            asked, known = path.relative_to(folder).as_posix(), _known(folder)
+            there = (file.relative_to(folder).as_posix() for file in _files(path))
             wrong = [
-                name for name, digest in _known(folder).items()
+                name for name in sorted({*known, *there})
                 if (name == asked or name.startswith(f"{asked}/"))
-                and (".." in name.split("/") or not _is(folder / name, digest))
+                and (".." in name.split("/") or not _is(folder / name, known.get(name)))
             ]  # fmt: skip
             if wrong:
                 raise InputError(
@@ -270,5 +270,5 @@ def check_beside(path: str | Path) -> None:
             return
 
 
-def _is(path: Path, digest: str) -> bool:
+def _is(path: Path, digest: str | None) -> bool:
     return path.is_file() and not path.is_symlink() and sha256(path) == digest

@@ -7,9 +7,10 @@ each stage has left, with the SHA-256 of every file.
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from filelock import FileLock
 
 from .errors import InputError, some
 from .evaluation.report import CARD_FILE, METRICS_FILE, REPORT_FILE
-from .files import atomic_path, private_folder, read_json, sha256, table_ending, write_json
+from .files import atomic_path, foreign, private_folder, read_json, sha256, table_ending, write_json
 from .gan.recipe import CHECKPOINT, MODEL_FILES
 from .preprocessing.encode import PREPROCESSOR_FILE
 from .rare import RARE_FILE
@@ -37,7 +38,7 @@ STAGES = {
     "generation": [SYNTHETIC],
     "evaluation": [METRICS_FILE, REPORT_FILE, CARD_FILE],
 }  # fmt: skip
-_GIT_IGNORE, _IGNORE_ALL = ".gitignore", "*\n"
+_LOCK, _GIT_IGNORE, _IGNORE_ALL = ".lock", ".gitignore", b"*\n"
 log = logging.getLogger(__name__)
 
 
@@ -69,6 +70,14 @@ class RunFiles(NamedTuple):
         }
         return cls(released, inside, candidates, stages)
 
+    def all(self) -> Iterator[str]:
+        """Every file of the stages, also those that are there only while they are made."""
+        for folder, file in self.candidates.items():
+            checkpoint = "model/checkpoint" if folder == "model" else folder
+            yield f"{checkpoint}/{CHECKPOINT}"
+            yield from (f"{file}.parts/_job.json", f"{file}.parts/part-*.parquet")
+        yield from chain(*self.stages.values())
+
 
 @dataclass
 class RunFolder:
@@ -79,19 +88,20 @@ class RunFolder:
     @cached_property
     def lock(self) -> FileLock:
         """Chapters run side by side share a folder: only one of them makes a stage."""
-        return FileLock(self.path / ".lock", mode=0o600)
+        return FileLock(self.path / _LOCK, mode=0o600)
 
-    def claim(self, settings: dict, version: str, private: bool) -> None:
-        """Start ``run.json``, or check that the folder holds this very run and nothing else.
+    @property
+    def beside(self) -> list[str]:
+        """What is there beside the files of stages; a .gitignore is not, if others wrote it."""
+        ignore = self.path / _GIT_IGNORE
+        theirs = ignore.is_file() and ignore.read_bytes() != _IGNORE_ALL
+        return [RUN_FILE, _LOCK] if theirs else [RUN_FILE, _LOCK, _GIT_IGNORE]
+
+    def claim(self, settings: dict, version: str, private: bool, files: RunFiles) -> None:
+        """Start ``run.json``, or check that the folder holds this very run: no more than `files`.
 
         Git is to overlook a folder that is `private`: real patients will lie in it.
         """
-        lock, below = self.path / ".lock", self.path.rglob("*")
-        if odd := sorted(p.name for p in below if p.is_symlink() or p == lock and p.is_dir()):
-            raise InputError(
-                f"{self.path} holds links to elsewhere, or a folder in a file's place "
-                f"({some(odd, 4)}); nothing in it was touched: choose another folder."
-            )
         if taken_up := (self.path / RUN_FILE).exists():
             content = self.content()
             found = {"version": content.get("version"), **content["settings"]}
@@ -102,19 +112,17 @@ class RunFolder:
                         f"{self.path} holds a run with {name} {old!r}, not {new!r}; "
                         "choose another folder, or delete this one to start over."
                     )
-        else:
-            there = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
-            if foreign := [name for name in there if not name.startswith(".")]:
-                raise InputError(
-                    f"{self.path} holds what is not of a run ({some(foreign, 4)}); nothing in it "
-                    "was touched: choose another folder, or a new one."
-                )
-            if self.path.exists() and not there:
-                self.path.chmod(0o700)
-            private_folder(self.path)
+        if odd := foreign(self.path, [*self.beside, *(files.all() if taken_up else ())]):
+            raise InputError(
+                f"{self.path} holds what is not of {'this' if taken_up else 'a'} run "
+                f"({some(odd, 4)}); nothing in it was touched: use another folder, or move that."
+            )
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.chmod(0o700)
+        private_folder(self.path)
         if private and not (self.path / _GIT_IGNORE).exists():  # before there is a manifest
             with atomic_path(self.path / _GIT_IGNORE) as temporary:
-                temporary.write_text(_IGNORE_ALL, encoding="utf-8")
+                temporary.write_bytes(_IGNORE_ALL)
         if not taken_up:
             self._write({"version": version, "settings": settings, "facts": {}, "finished": {}})
 
@@ -141,10 +149,6 @@ class RunFolder:
             if left.get(name) != sha256(self.path / name):
                 return f"left another {name} than the one that is there"
         return ""
-
-    def faults(self) -> list[str]:
-        """Which stages are not finished, or not as they were left, and why."""
-        return [f"{stage} {why}" for stage in STAGES if (why := self.stale(stage))]
 
     def other_inputs(self, now: dict[str, str]) -> str:
         """Which inputs the run was not made of; where none is there any more, it stands."""
@@ -177,15 +181,11 @@ class RunFolder:
 
     def leave_if_empty(self) -> None:
         """Remove what claimed the folder when the very first stage could not be finished."""
-        if self.noted("finished"):
-            return
-        ignore = self.path / _GIT_IGNORE
-        if ignore.is_file() and ignore.read_text(encoding="utf-8") == _IGNORE_ALL:
-            ignore.unlink()
-        for name in (RUN_FILE, ".lock"):
-            (self.path / name).unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        if not self.noted("finished"):
+            for name in self.beside:
+                (self.path / name).unlink(missing_ok=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
 
     def noted(self, name: str) -> dict:
         """What ``run.json`` has under a name, such as "facts" or "finished"; else nothing."""

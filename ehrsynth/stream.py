@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import InputError, check_choice, check_count
-from .files import FORMATS, atomic_path, read_json, sha256, sweep, table_ending, write_json
+from .errors import InputError, check_choice, check_count, some
+from .files import FORMATS, atomic_path, foreign, read_json, sha256, sweep, table_ending, write_json
 from .generation.decode import postprocess
 from .model import EMRWGAN
 from .preprocessing.encode import Preprocessor
@@ -111,24 +111,27 @@ def _start(
     folder: Path, parts: Sequence[Path], job: dict, discard: bool
 ) -> tuple[list[str], dict[str, int]]:
     """The SHA-256 of each finished part, and what was repaired in them; none in a new folder."""
-    if folder.is_dir():
-        sweep(folder)  # also of a process that was killed before its first note
-    if (folder / _JOB).is_file():
-        known, hashes, repaired = _noted(folder / _JOB)
-        differ = [name for name in job if known.get(name) != job[name]]
-        if differ and not discard:
-            name = differ[0]
-            raise InputError(
-                f"{folder} holds patients made with {name} {known.get(name)!r}, not "
-                f"{job[name]!r}; choose another folder, or delete this one to start over."
-            )
-        if differ:
-            log.info("%s is of another job (%s); starting over.", folder, ", ".join(differ))
-            shutil.rmtree(folder)
-        elif all(p.is_file() and sha256(p) == h for p, h in zip(parts, hashes, strict=False)):
-            return hashes, repaired
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already and not ours; choose another name.")
+    begun = (folder / _JOB).is_file()
+    known, hashes, repaired = _noted(folder / _JOB) if begun else ({}, [], {})
+    differ = [name for name in job if known.get(name) != job[name]]
+    ours = ["part-*"] if differ else [part.name for part in parts]
+    if odd := foreign(folder, [_JOB, *ours] if begun else [_JOB]):
+        raise InputError(
+            f"{folder} is there already and holds what is not ours ({some(odd, 4)}); nothing in "
+            "it was touched: move that away, or choose another name."
+        )
+    sweep(folder)  # also of a process that was killed before its first note
+    if begun and differ and not discard:
+        name = differ[0]
+        raise InputError(
+            f"{folder} holds patients made with {name} {known.get(name)!r}, not "
+            f"{job[name]!r}; choose another folder, or delete this one to start over."
+        )
+    if begun and differ:
+        log.info("%s is of another job (%s); starting over.", folder, ", ".join(differ))
+        shutil.rmtree(folder)
+    elif begun and all(p.is_file() and sha256(p) == h for p, h in zip(parts, hashes, strict=False)):
+        return hashes, repaired
     _note(folder, job, [], {})
     return [], {}
 

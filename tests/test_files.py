@@ -11,7 +11,7 @@ from ehrsynth import cli
 from ehrsynth.errors import InputError
 from ehrsynth.evaluation.report import Report
 from ehrsynth.files import atomic_path, read_json, read_table, sweep, write_json, write_table
-from ehrsynth.run_folder import RunFolder
+from ehrsynth.run_folder import RunFiles, RunFolder
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.csv.gz"])
@@ -138,10 +138,10 @@ def test_a_folder_of_patients_is_hidden_from_git_before_anything_else(tmp_path, 
 
     monkeypatch.setattr(RunFolder, "_write", stop)
     with pytest.raises(killed):
-        RunFolder(tmp_path / "run").claim({}, "1", private=True)
+        RunFolder(tmp_path / "run").claim({}, "1", True, RunFiles.of("table", None, None, 1))
     assert (tmp_path / "run" / ".gitignore").read_text() == "*\n"
     monkeypatch.undo()
-    RunFolder(tmp_path / "run").claim({}, "1", private=True)
+    RunFolder(tmp_path / "run").claim({}, "1", True, RunFiles.of("table", None, None, 1))
     assert (tmp_path / "run" / ".gitignore").is_file()
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ehrsynth.errors import InputError
-from ehrsynth.files import escaped, unescaped
+from ehrsynth.files import escaped, rewritten, unescape
 from ehrsynth.sources.flat import form
 from ehrsynth.sources.flat.file import read_file
 
@@ -18,7 +18,7 @@ def test_a_formula_gets_an_apostrophe_and_a_number_none():
     assert list(made) == ["'=a", "n"]
     assert made["'=a"].tolist()[: len(FORMULAS)] == [f"'{one}" for one in FORMULAS]
     assert made["'=a"].tolist()[len(FORMULAS) : -1] == PLAIN
-    pd.testing.assert_frame_equal(unescaped(made), table)
+    pd.testing.assert_frame_equal(rewritten(made, unescape), table)
 
 
 @pytest.mark.parametrize("raw", [False, True])

@@ -583,7 +583,7 @@ def test_another_version_or_a_file_that_is_no_run_is_refused(run, change, said):
 def test_a_folder_with_files_of_others_is_refused_and_not_touched(tmp_path):
     (tmp_path / "train.parquet").write_text("mine")
     (tmp_path / ".hidden").write_text("mine too")
-    with pytest.raises(es.InputError, match=r"not of a run \(train.parquet\)"):
+    with pytest.raises(es.InputError, match=r"not of a run \(.hidden, train.parquet\)"):
         es.Pipeline(tmp_path)
     assert {p.name: p.read_text()[:4] for p in tmp_path.iterdir()} == {
         "train.parquet": "mine", ".hidden": "mine"

@@ -435,12 +435,62 @@ def test_what_is_not_this_run_is_refused_and_not_touched(place, finished, state)
     assert content_of(place) == before
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused(place):
-    (place / "run" / "card.md").unlink()
-    (place / "run" / "card.md" / "mine").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"card\.md"):
+def in_place_of(path, make):
+    path.unlink()
+    make(path)
+
+
+# What somebody puts into the folder of a run, by the name that is told.
+FOREIGN = {
+    "notes.txt": lambda path: path.write_text("mine"),
+    "synthetic.parquet": lambda path: path.write_text("of another format"),
+    ".mine": lambda path: path.write_text("hidden"),
+    ".gitignore": lambda path: path.write_text("!train.parquet"),
+    "manifest.json": lambda path: path.write_text('{"files": {}}'),
+    "model/form.yaml": lambda path: path.write_text("mine"),
+    "model/noisy_sums.json": lambda path: path.write_text("of a run with a guarantee"),
+    "model/checkpoint/mine.safetensors": lambda path: path.write_text("mine"),
+    "inside/patients.csv": lambda path: path.write_text("mine"),
+    "inside/synthetic.parquet.parts/mine.csv": lambda path: path.write_text("mine"),
+    "runs/1/gan.json": lambda path: path.write_text("of several runs"),
+    "report/index.html": lambda path: path.write_text("mine"),
+    "model/checkpoint.safetensors": lambda path: path.write_text("in another place"),
+    ".notes.txt.0123abcd.part": lambda path: path.write_text("half of what is mine"),
+    "an empty folder": lambda path: path.mkdir(),
+    "elsewhere": lambda path: path.symlink_to(path.parents[1] / "patients.csv"),
+    "nowhere": lambda path: path.symlink_to("gone"),
+    "model/up": lambda path: path.symlink_to(path.parents[1]),
+    "a pipe": os.mkfifo,
+    "report.html": lambda path: in_place_of(path, os.mkdir),
+    "model/gan.json": lambda path: in_place_of(path, os.mkfifo),
+    "card.md": lambda path: in_place_of(path, lambda p: p.symlink_to("report.html")),
+    "card.md/mine": lambda path: in_place_of(path.parent, lambda p: (p.mkdir(), path.mkdir())),
+}
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_the_manifest_does_not_know_is_told_and_not_touched(place, name, is_finished):
+    path = place / "run" / name
+    if path.parent.parent != place / "run" or not path.parent.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    FOREIGN[name](path)
+    assert any(said.startswith(name) for said in problems(place / "run"))
+    if not is_finished:
+        change_notes(place, lambda noted: noted["finished"].pop("evaluation"))
+    before, there = content_of(place), sorted(place.rglob("*"))
+    with pytest.raises(InputError, match=f"not of this run .*{name}.* nothing in it was touched"):
         start(place).run()
-    assert (place / "run" / "card.md" / "mine").is_dir()
+    assert content_of(place) == before and sorted(place.rglob("*")) == there
+
+
+@pytest.mark.parametrize("name", ["form.yaml", "noisy_sums.json", "checkpoint/mine"])
+def test_a_model_with_a_file_of_others_is_not_used(place, name):
+    check_beside(place / "run" / "model")
+    (place / "run" / "model" / name).parent.mkdir(exist_ok=True)
+    (place / "run" / "model" / name).write_text("{}")
+    with pytest.raises(InputError, match=f"model/{name} in .* is not what its manifest says"):
+        check_beside(place / "run" / "model")
 
 
 # -- who reads a file without its run --------------------------------------------------------------

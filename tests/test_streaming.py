@@ -102,7 +102,7 @@ def test_stopped_while_the_parts_are_joined(tmp_path, model, monkeypatch, name):
     es.generate(gan, prep, 120, tmp_path / f"whole-{name}")
 
     def stop(parts, path):
-        parts[0].with_name(f"whole{path.suffix}").write_bytes(parts[0].read_bytes())
+        parts[0].with_name(f".{parts[0].name}.0123abcd.part").write_bytes(parts[0].read_bytes())
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -167,6 +167,28 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path, model):
     with pytest.raises(es.InputError, match="y.csv is a folder"):
         es.generate(gan, prep, 10, tmp_path / "y.csv")
     assert len(list(tmp_path.rglob("thesis.txt"))) == 2
+
+
+@pytest.mark.parametrize("other", ["thesis.txt", "part-00009.parquet", "part-0/part-00001.csv"])
+@pytest.mark.parametrize("name", ["x", "x.parquet"])
+def test_what_somebody_puts_among_the_parts_is_neither_read_nor_removed(
+    tmp_path, model, monkeypatch, name, other
+):
+    """Whoever reads the folder would take it for a part; the folder of a file's parts goes."""
+    gan, prep, _ = model
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_in_chunk(patch, gan, 2)
+        es.generate(gan, prep, 220, tmp_path / name)
+    mine = next(tmp_path.glob("x*")) / other
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("all I have")
+    with pytest.raises(es.InputError, match=f"not ours .*{other}"):
+        es.generate(gan, prep, 220, tmp_path / name)
+    assert mine.read_text() == "all I have"
+    mine.unlink()
+    if "/" in other:
+        mine.parent.rmdir()
+    es.generate(gan, prep, 220, tmp_path / name)
 
 
 GENERATE = """

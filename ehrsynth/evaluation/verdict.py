@@ -215,13 +215,6 @@ def _unjudged(found: Findings) -> list[str]:
     return [_say("not judged", count=len(names), columns=some(names, 12))] if names else []
 
 
-def _named(found: Findings) -> list[str]:
-    """Which of these columns name patients whose data was used, as sentences."""
-    least = 100 * float(ALARMS["exact_copies"]["bad"])
-    rows = [row for row in found.facts.get(UNJUDGED, []) if (row[IN_TRAIN] or 0) >= least]
-    return [_say("named", column=row["column"], share=row[IN_TRAIN]) for row in rows]
-
-
 def _fidelity(found: Findings) -> Verdict:
     metrics = found.of("fidelity")
     shares = np.clip([m.share for m in metrics if m.share is not None], 0, 1)
@@ -321,7 +314,10 @@ def _privacy(found: Findings, doubts: list[str]) -> Verdict:
     metrics = [m for m in found.of("privacy") if m.value is not None]
     alarms = {m.name: _alarm(found, m) for m in metrics}
     copied, repeated = level_of_repeats(found.facts)
-    named = (repeated if copied == 2 else []) + _named(found)
+    least = 100 * float(ALARMS["exact_copies"]["bad"])
+    rows = [row for row in found.facts.get(UNJUDGED, []) if (row[IN_TRAIN] or 0) >= least]
+    named = [_say("named", column=row["column"], share=row[IN_TRAIN]) for row in rows]
+    named = (repeated if copied == 2 else []) + named
     worst = max([*alarms.values(), audit := audited(found.facts), copied, 2 * bool(named)])
     said = (repeated if copied < 2 else []) + named + _attacks(found)
     if max([*alarms.values(), audit]):

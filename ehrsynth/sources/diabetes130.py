@@ -108,7 +108,10 @@ def _columns(encounters: pd.DataFrame, labels: pd.DataFrame) -> Iterator[tuple[C
             yes = next(iter(choices)) if kind == "flag" else "Steady"
             yield Column(name, "binary", role, label), values == yes
         else:
-            values = _labeled(values, file, labels) if file in _CODED else values
+            if file in _CODED:
+                of_file = labels[labels["column"] == file].set_index("number")["label"]
+                values = values.map(lambda number, of=of_file: of.get(number, str(number)))
+                values = values.where(~values.isin(_NO_LABEL), MISSING)
             values = values.map(choices) if choices else values
             yield _category(name, label, role, values, tuple(choices.values()))
 
@@ -155,12 +158,6 @@ def _category(
         ordered.append(MISSING)
     column = Column(name, "categorical", role, label, categories=tuple(ordered))
     return column, pd.Series(pd.Categorical(values, categories=ordered), index=values.index)
-
-
-def _labeled(numbers: pd.Series, column: str, labels: pd.DataFrame) -> pd.Series:
-    known = labels[labels["column"] == column].set_index("number")["label"]
-    text = numbers.map(lambda number: known.get(number, str(number)))
-    return text.where(~text.isin(_NO_LABEL), MISSING)
 
 
 def _labels(path: Path) -> pd.DataFrame:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
 from ...errors import InputError
-from ...files import check_file, check_packed, read_table, reason, suffix_of, unescape, unescaped
+from ...files import check_file, check_packed, read_table, reason, rewritten, suffix_of, unescape
 from ...kinds import category_text
 from .columns_file import FILE
 from .decimals import sign_of_file
@@ -263,7 +263,7 @@ def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
             f"{path} has rows with more values than its first row has names; correct the file, or "
             "take out what stands above the names (a title, sep=;)."
         ) from error
-    frame = unescaped(frame)
+    frame = rewritten(frame, unescape)
     frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
     written = tuple(map(unescape, names))
     dialect = Dialect(kind, written, None, delimiter, encoding, sign_of_file(frame))
