@@ -106,7 +106,6 @@ class Pipeline:
             raise InputError("Give --phenotype or --outcome, not both: a phenotype is an outcome.")
         self._own_rules = [] if self.rules is None else [str(r) for r in read_rules(self.rules)]
         self._folder = RunFolder(self.out)
-        # Real patients: git is to overlook the folder.
         private = self.dataset != "simulated"
         self._folder.claim(self._settings(), es.__version__, private, self.files)
 

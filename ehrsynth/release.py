@@ -216,8 +216,7 @@ def problems(folder: str | Path, unfinished: bool = False) -> list[str]:
 def _differences(folder: Path, unfinished: bool) -> list[str]:
     known, wrong, beside = _known(folder), [], [MANIFEST]
     if (folder / RUN_FILE).is_file():
-        run = RunFolder(folder)
-        beside = run.beside
+        beside = (run := RunFolder(folder)).beside
         told = [stage for stage in STAGES if unfinished or stage in run.noted("finished")]
         wrong = [f"{stage} {why}" for stage in told if (why := run.stale(stage, ()))]
     there = {path.relative_to(folder).as_posix() for path in _files(folder)}

@@ -107,9 +107,7 @@ def _hash(what: object) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
-def _start(
-    folder: Path, parts: Sequence[Path], job: dict, discard: bool
-) -> tuple[list[str], dict[str, int]]:
+def _start(folder: Path, parts: Sequence[Path], job: dict, discard: bool) -> tuple[list, dict]:
     """The SHA-256 of each finished part, and what was repaired in them; none in a new folder."""
     begun = (folder / _JOB).is_file()
     known, hashes, repaired = _noted(folder / _JOB) if begun else ({}, [], {})
@@ -122,9 +120,8 @@ def _start(
         )
     sweep(folder)  # also of a process that was killed before its first note
     if begun and differ and not discard:
-        name = differ[0]
         raise InputError(
-            f"{folder} holds patients made with {name} {known.get(name)!r}, not "
+            f"{folder} holds patients made with {(name := differ[0])} {known.get(name)!r}, not "
             f"{job[name]!r}; choose another folder, or delete this one to start over."
         )
     if begun and differ:

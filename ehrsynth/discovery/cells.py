@@ -54,8 +54,13 @@ class _Meetings:
         for start in range(0, self.n if self.width else 0, _ROWS):
             part = flags[start : start + _ROWS].astype(np.float32)
             self.both += part.T @ part
-        # Demographics: by column, how many patients of each of its groups are in a state.
-        people = {schema.names.index(n): _groups(table[n]) for n in schema.of_role("demographic")}
+        # Demographics: how many patients of each group (numbers in eighths) are in a state.
+        people = {}
+        for name in schema.of_role("demographic"):
+            values = table[name]
+            if values.nunique() > 8 and not isinstance(values.dtype, pd.CategoricalDtype):
+                values = pd.qcut(values, 8, labels=False, duplicates="drop")
+            people[schema.names.index(name)] = pd.get_dummies(values, dummy_na=True).to_numpy(float)
         self.among = {place: flags.T @ group for place, group in people.items() if self.width}
         self.sizes = {place: group.sum(axis=0) for place, group in people.items()}
         alone = np.diag(self.both)
@@ -83,13 +88,6 @@ class _Meetings:
     def given(self, literal: int) -> bool:
         """Whether the generator is given the column, so that no rule may change it."""
         return self.meant[literal % self.width][0] in (self.schema.outcome, self.schema.sex)
-
-
-def _groups(values: pd.Series) -> np.ndarray:
-    """Whether each patient belongs to each group of a demographic column; numbers in eighths."""
-    if values.nunique() > 8 and not isinstance(values.dtype, pd.CategoricalDtype):
-        values = pd.qcut(values, 8, labels=False, duplicates="drop")
-    return pd.get_dummies(values, dummy_na=True).to_numpy(float)
 
 
 def cells(table: pd.DataFrame, schema: Schema) -> list[Found]:
