@@ -98,10 +98,7 @@ class RunFolder:
         return [RUN_FILE, _LOCK] if theirs else [RUN_FILE, _LOCK, _GIT_IGNORE]
 
     def claim(self, settings: dict, version: str, private: bool, files: RunFiles) -> None:
-        """Start ``run.json``, or check that the folder holds this very run: no more than `files`.
-
-        Git is to overlook a folder that is `private`: real patients will lie in it.
-        """
+        """Start ``run.json``, or check that the folder holds this very run: no more than `files`."""
         if taken_up := (self.path / RUN_FILE).exists():
             content = self.content()
             found = {"version": content.get("version"), **content["settings"]}
@@ -120,7 +117,7 @@ class RunFolder:
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.chmod(0o700)
         private_folder(self.path)
-        if private and not (self.path / _GIT_IGNORE).exists():  # before there is a manifest
+        if private and not (self.path / _GIT_IGNORE).exists():  # real patients: before a manifest
             with atomic_path(self.path / _GIT_IGNORE) as temporary:
                 temporary.write_bytes(_IGNORE_ALL)
         if not taken_up:

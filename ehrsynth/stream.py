@@ -115,8 +115,7 @@ def _start(folder: Path, parts: Sequence[Path], job: dict, discard: bool) -> tup
     ours = ["part-*"] if differ else [part.name for part in parts]
     if odd := foreign(folder, [_JOB, *ours] if begun else [_JOB]):
         raise InputError(
-            f"{folder} is there already and holds what is not ours ({some(odd, 4)}); nothing in "
-            "it was touched: move that away, or choose another name."
+            f"{folder} is there already with what is not ours ({some(odd, 4)}); use another name."
         )
     sweep(folder)  # also of a process that was killed before its first note
     if begun and differ and not discard:
