@@ -98,7 +98,7 @@ class RunFolder:
         return [RUN_FILE, _LOCK] if theirs else [RUN_FILE, _LOCK, _GIT_IGNORE]
 
     def claim(self, settings: dict, version: str, private: bool, files: RunFiles) -> None:
-        """Start ``run.json``, or check that the folder holds this very run: no more than `files`."""
+        """Start ``run.json``, or check that the folder holds this very run: only `files`."""
         if taken_up := (self.path / RUN_FILE).exists():
             content = self.content()
             found = {"version": content.get("version"), **content["settings"]}
