@@ -27,7 +27,10 @@ ROLES = (
 SEX, RACE, AGE = "sex", "race", "age"
 BMI, SYSTOLIC, DIASTOLIC = "bmi", "systolic", "diastolic"
 DIE_1Y, DIE_ANY, VISIT_1Y = "DIE_1y", "DIE_any", "VISIT_1y"
-SEX_NAMES = (SEX, "gender", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "płeć", "пол")
+SEX_NAMES = (
+    SEX, "gender", "gender_concept_id", "geschlecht", "sexe", "sexo", "sesso", "geslacht", "płeć",
+    "пол", "kön", "køn", "kjønn", "sukupuoli", "cinsiyet", "pohlaví", "spol", "nem", "性别", "性別",
+)  # fmt: skip
 _DEMOGRAPHIC_NAMES = (*SEX_NAMES, RACE, "ethnicity", AGE)
 _ATTRIBUTE = "ehrsynth_schema"
 FEWEST_ROWS = 5  # of each table that is evaluated

@@ -324,7 +324,7 @@ def test_whole_numbers_beyond_2_to_the_53_keep_every_digit(patients, tmp_path):
     ("change", "words"),
     [
         (lambda t: t.assign(x=np.ones(N) * 1j), "'x' is of the type complex128; give numbers"),
-        (lambda t: t.assign(x=pd.period_range("2020-01", periods=N, freq="D")), "of the type peri"),
+        (lambda t: t.assign(x=pd.interval_range(0, N)), "of the type interval"),
         (lambda t: t.assign(x=[{1}, {2}] * (N // 2)), "'x' holds several values in one"),
         (lambda t: t.assign(x=[{1}, 2] * (N // 2)), "'x' holds several values in one"),
         (lambda t: t.assign(x=1).rename(columns={"x": None}), "no single text as .* column 5"),

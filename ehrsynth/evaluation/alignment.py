@@ -123,7 +123,7 @@ def _plain(raw: Raw, schema: Schema, wishes: Mapping) -> pd.DataFrame:
         wish = replace(wish, values=(*wish.values, *categories))
         as_text = bool(categories) and not all(map(is_plain_number, categories[:-1]))
         reading = Reading(column.name, values[column.name], wish, raw.is_text,
-                          raw.dialect.decimal or ".", as_text=as_text)  # fmt: skip
+                          raw.dialect.decimal, as_text=as_text)  # fmt: skip
         tidy(reading)
         values[column.name] = reading.values
     return pd.DataFrame(values, index=raw.frame.index)

@@ -16,7 +16,7 @@ from ...files import MISSING_TEXTS
 from ...kinds import MISSING
 from ...schema import Column, Schema
 from . import as_numbers
-from .column_reader import SEXES, says_yes
+from .column_reader import says_yes, sexes_of
 from .decimals import joined, sign_of_column, take_apart, to_numbers, unit_of
 from .reading import OTHER, Reading, is_missing_word
 
@@ -96,7 +96,8 @@ def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, 
     """Each value as one of the known categories, NEW or MISSING, and what was odd."""
     plain = values.astype(object).where(values.notna(), MISSING)
     plain = plain.map({value: kinds.category_text(value) for value in plain.unique()})
-    translated = {text: _level_of(text, column, hint, known) for text in plain.unique()}
+    sexes = sexes_of(map(str.strip, plain.unique())) if {"F", "M"} <= set(known) else {}
+    translated = {text: _level_of(text, column, hint, known, sexes) for text in plain.unique()}
     new = sorted(text for text, level in translated.items() if level == NEW)
     same = (*hint.no_yes, *hint.spelled)  # as train writes it
     odd = {t for t, level in translated.items() if level not in (t, NEW, OTHER, MISSING)}
@@ -111,7 +112,9 @@ def _levels(column: Column, values: pd.Series, hint: Reading, known: tuple[str, 
     ]  # fmt: skip
 
 
-def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) -> str:
+def _level_of(
+    text: str, column: Column, hint: Reading, known: tuple[str, ...], sexes: Mapping[str, str]
+) -> str:
     """The known category that a text means, else OTHER where train has it, MISSING or NEW."""
     plain = text.strip()
     if column.kind == "binary" and plain in hint.no_yes:
@@ -123,9 +126,8 @@ def _level_of(text: str, column: Column, hint: Reading, known: tuple[str, ...]) 
         return folded[0]
     if plain == MISSING or plain in (*MISSING_TEXTS, *hint.blanks):
         return MISSING
-    sex = SEXES.get(plain.casefold())
-    if sex in known and {"F", "M"} <= set(known):
-        return str(sex)
+    if plain in sexes:
+        return sexes[plain]
     if plain[:1] in _BEGINS and (same := _same_number(plain, known)):
         return same
     if column.kind == "binary" or known == ("0", "1"):
@@ -177,22 +179,22 @@ def _numbers(column: Column, values: pd.Series, hint: Reading):
 
 def _numbers_of_texts(column: Column, text: pd.Series, hint: Reading, origin) -> pd.Series:
     """Numbers of texts: plain, with their unit, or of dates and times."""
+    if origin is not None:
+        first = as_numbers.first_is_day(text) if hint.day_first is None else hint.day_first
+        found = as_numbers.days_since(as_numbers.to_dates(text, bool(first)), origin)
+        return found.fillna(to_numbers(text, "."))
     text = joined(text)
     numbers = to_numbers(text, sign_of_column(text, hint.sign) or ".")
     rest = text[numbers.isna()]
     if rest.empty:
         return numbers
-    if origin is not None:
-        first = as_numbers.first_is_day(rest) if hint.day_first is None else hint.day_first
-        found = as_numbers.days_since(as_numbers.to_dates(rest, bool(first)), origin)
-    elif column.unit == as_numbers.HOURS:
-        found = as_numbers.hours_of(rest)
-    else:
-        parts = take_apart(rest)
-        same = parts["unit"] == unit_of(column.unit) if column.unit else parts["unit"].notna()
-        written = parts.loc[same, "number"].astype("str")
-        found = to_numbers(written, sign_of_column(written, hint.sign) or ".")
-    return numbers.fillna(found.reindex(numbers.index).astype("float64"))
+    parts = take_apart(rest)
+    same = parts["unit"] == unit_of(column.unit) if column.unit else parts["unit"].notna()
+    written = parts.loc[same, "number"].astype("str")
+    found = to_numbers(written, sign_of_column(written, hint.sign) or ".").reindex(text.index)
+    if read := as_numbers.OF_TIME.get(column.unit):
+        found = found.fillna(read(rest))
+    return numbers.fillna(found.astype("float64"))
 
 
 def far_out(schema: Schema, train: pd.DataFrame, other: pd.DataFrame) -> list[Misfit]:

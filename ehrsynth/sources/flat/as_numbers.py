@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -10,28 +11,30 @@ from ... import kinds
 from ...protection import LEAST_PATIENTS, ends, told
 from ...schema import Column, role_of
 from .decimals import grouped, joined, plain, sign_of_column, take_apart, to_numbers
-from .reading import CODE_NUMBER, ICD_NAME, Reading
-from .words import WORDS
+from .reading import ICD_NAME, Reading, are_codes
+from .words import LINES, PATTERNS, WORDS, is_called
 
 FEW = 8  # whole numbers of few values are codes or grades: each value is a category of its own
 _CODE, _CODES = r"[A-Za-z]\d{1,4}(?:\.\d+)?", 3  # "V57" or "E885.9"; from so many different ones on
 _LIMIT = r"[<>≤≥]=?\s*\d[\d.,]*"  # of what can be measured, such as "<0.3"
 _COMMA = r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
-_AGE, _SENTINEL = re.compile(WORDS["age"]), re.compile(WORDS["sentinel"])
 _OLDEST = 120
 _MOST_SENTINELS = 3  # at either end
 _ORDERED = r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}(?!\d)"  # 3/4/2020
 # Each part of a date, and what strftime calls it; what is none of it stays.
-_PARTS = tuple((re.compile(part), form) for part, form in (
-    line.split("  ") for line in WORDS["dates"].strip().split("\n")
-))  # fmt: skip
-_WHOLE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?:%[YymdHIMSfpzbBaA]|[-/., :T年月日])*")
+_PARTS = [(re.compile(part), form) for part, form in (line.split("  ") for line in LINES["dates"])]
+WHOLE = re.compile(f"(?=.*%[yY])(?=.*%[mbB]){WORDS['between']}")
+CLOCK = re.compile("%[HI]:%M(?::%S(?:.%f)?)?(?: ?%p)?")  # a time of the day, in the same way
+_MONTHS = [[m.split("/") for m in line.split()] for line in LINES["months"]]
+ENGLISH = pd.date_range("2000-01", periods=12, freq="MS").month_name().tolist()
+_SPOKEN = [line.split("  ") for line in LINES["spoken"]]
 _LONGEST = 48  # characters
 # Numbers that are dates: the digits of one, or the time since 1970.
 _DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 EPOCH = {"s": 1e10, "ms": 1e13, "us": 1e16, "ns": np.inf}  # the first number that is too large
-_NAMED_TIME, _NAMED_DATE = re.compile(WORDS["time"]), re.compile(WORDS["date"])
-_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
+_CLOCKS = {100 * hour + minute for hour in range(24) for minute in range(60)}
+_SERIAL = (15_000, 60_000)  # days since 1900 or 1960
+_LEAST_HOURS = 3  # different ones: 1:10, 1:20 and 1:40 are titers
 HOURS, DAYS = "hours after midnight", "days"
 _1970, _DAY, _PLACES = pd.Timestamp(0).as_unit("us"), pd.Timedelta(days=1).as_unit("us"), 5
 # Other years stand for no date, such as 9999; MIMIC-IV shifts its dates into the 22nd century.
@@ -52,7 +55,7 @@ def take_numbers(reading: Reading) -> None:
         unit = _only_unit(reading, parts)
         texts = parts["number"].mask(bare & asked, written).dropna().astype("str")
         numbers = to_numbers(texts, sign_of_column(texts, reading.sign)).reindex(written.index)
-    elif not asked and written.str.fullmatch(CODE_NUMBER).any():
+    elif not asked and are_codes(written):
         return
     if reading.sign != "," and not asked and grouped(texts):
         reading.refuse(
@@ -123,7 +126,8 @@ def continuous(reading: Reading) -> Column:
     reading.refuse_first(present, wrong, "should hold numbers, none infinite or beyond 1e100,")
     places, numbers = kinds.decimals(values), values.to_numpy()
     column = Column(name, "continuous", role_of(name), unit=reading.unit, decimals=places)
-    if _AGE.fullmatch(reading.plain_name) and reading.wish.bounds is None and not reading.unit:
+    aged = is_called("age", reading.plain_name) and not reading.unit
+    if aged and reading.wish.bounds is None:
         outside = numbers[(numbers < 0) | (numbers > _OLDEST)]
         near = np.unique(outside[(outside > _OLDEST) & (outside < 2 * _OLDEST)])
         if len(outside) <= len(numbers) / 4 and len(near) <= 5:  # else not in years
@@ -166,7 +170,7 @@ def _sentinels(numbers: np.ndarray, origin: pd.Timestamp | None) -> list[float]:
             core = np.quantile(rest, 0.9) - np.quantile(rest, 0.1)
             gap = rest[0] - value if end == 0 else value - rest[-1]
             odd = value < 0 <= rest[0] or gap > span or (gap > 2 * core and abs(value) >= 99)
-            likely = bool(_SENTINEL.fullmatch(f"{value:g}"))
+            likely = is_called("sentinel", f"{value:g}")
             if origin is not None:  # the ends of a year, also where only far more frequent
                 day = (origin + pd.Timedelta(days=value)).strftime("%m-%d")
                 likely = day in ("01-01", "12-30", "12-31", "11-11")
@@ -192,10 +196,27 @@ def take_time(reading: Reading) -> None:
         reading.refuse_first(reading.values, wrong, "should hold dates", advice)
     elif pd.api.types.is_timedelta64_dtype(values):
         reading.values, reading.unit = values / _DAY, DAYS
-    elif reading.is_text and (text := reading.without_words()).str.fullmatch(_CLOCK).all():
-        reading.note_words(text)
-        reading.values, reading.unit = hours_of(text).reindex(values.index), HOURS
-        reading.notes.append(f"times of the day, read as {HOURS}")
+    elif reading.is_text:
+        _take_spans(reading)
+
+
+def _take_spans(reading: Reading) -> None:
+    """Turn texts that are times of the day, or lengths of time, into hours or days, in place."""
+    text = reading.without_words()
+    shape = text.str.fullmatch(WORDS["duration"]) | forms_of(text, True, CLOCK).ne("")
+    begins = text.str.extract(r"^(\d+):")[0].dropna()
+    titers = begins.str.len().min() == 1 and begins.nunique() < _LEAST_HOURS
+    if text.empty or shape.mean() < kinds.NUMERIC_SHARE or titers:
+        return
+    hours, days = hours_of(text), days_of(text)
+    numbers, unit, what = hours, HOURS, "times of the day"
+    if hours.isna().any() and days.count() >= hours.count():
+        numbers, unit, what = days, DAYS, "lengths of time"
+    advice = "write times of the day as 13:05, and lengths of time as 26:05:00 or as numbers"
+    reading.refuse_first(text, numbers.isna(), f"holds {what}", advice)
+    reading.note_words(text)
+    reading.values, reading.unit = numbers.reindex(reading.values.index), unit
+    reading.notes.append(f"{what}, read as {unit}")
 
 
 def _dates(reading: Reading, asked: bool) -> pd.Series | None:
@@ -225,29 +246,45 @@ def _dates(reading: Reading, asked: bool) -> pd.Series | None:
     return found.reindex(values.index)
 
 
-def forms_of(text: pd.Series, day_first: bool) -> pd.Series:
+def in_english(text: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Dates as they are in English, and what the months are called in them if not as there."""
+    for part, usual in _SPOKEN:
+        text = text.str.replace(part, usual, regex=True)
+    words = {w.casefold() for found in text.str.findall(r"[^\W\d_]{3,}").dropna() for w in found}
+    english = {name.casefold() for month in ENGLISH for name in (month, month[:3])}
+    names = next((line for line in _MONTHS if words and words <= set(chain(*line))), [])
+    if not names or words <= english:
+        return text, []
+    called = {name: one for one, of in zip(ENGLISH, names, strict=True) for name in of}
+    turned = text.str.replace(r"[^\W\d_]{3,}", lambda m: called[m[0].casefold()], regex=True)
+    return turned, [next((n for n in of if n in words), of[0]).title() for of in names]
+
+
+def forms_of(text: pd.Series, day_first: bool, whole: re.Pattern[str] = WHOLE) -> pd.Series:
     """How strftime would write these dates, "" for a text that is none."""
     ordered = (re.compile(_ORDERED), r"%d\1%m\2%Y" if day_first else r"%m\1%d\2%Y")
     likely = text[text.str.contains(r"\d\d", regex=True) & (text.str.len() <= _LONGEST)]
     found = dict.fromkeys(likely.unique(), "")
-    for one in found:
-        form = one
+    for one, form in zip(found, in_english(pd.Series(found.keys()))[0], strict=True):
         for part, called in (ordered, *_PARTS):
             form = part.sub(called, form, count=1)
-        if _WHOLE.fullmatch(form):
+        if whole.fullmatch(form):
             found[one] = form.replace("%H", "%I") if "%p" in form else form
     return text.map(lambda one: found.get(one, ""))
 
 
 def to_dates(text: pd.Series, day_first: bool) -> pd.Series:
     """Texts as dates, missing where one is none."""
-    forms = forms_of(text, day_first)
-    plain = text.str.replace(r"(\d ?)(?:UTC|GMT)$", r"\1Z", regex=True)
-    parsed = [pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")[:0]]
-    for form in filter(None, forms.unique()):
-        parsed.append(pd.to_datetime(plain[forms == form], format=form, errors="coerce", utc=True))
-    found = pd.concat([one.astype("datetime64[us, UTC]") for one in parsed]).reindex(text.index)
+    found = parsed(text, forms_of(text, day_first))
     return found.where(found.dt.year.between(*_YEARS))
+
+
+def parsed(text: pd.Series, forms: pd.Series) -> pd.Series:
+    plain = in_english(text)[0]
+    found = [pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")[:0]]
+    for form in filter(None, forms.unique()):
+        found.append(pd.to_datetime(plain[forms == form], format=form, errors="coerce", utc=True))
+    return pd.concat([one.astype("datetime64[us, UTC]") for one in found]).reindex(text.index)
 
 
 def number_form(numbers: pd.Series) -> str:
@@ -272,14 +309,18 @@ def of_numbers(numbers: pd.Series, form: str = "") -> pd.Series:
 
 
 def _from_numbers(reading: Reading, asked: bool) -> pd.Series | None:
-    numbers = reading.present.astype("float64")
+    numbers, name = reading.present.astype("float64"), reading.plain_name
     form = number_form(numbers) if len(numbers) > 10 or asked else "s"
     if form not in _DIGITS:  # a number that is given out may look like a time: the name must say it
         recent = numbers.abs() >= 1e-2 * EPOCH[form] if np.isfinite(EPOCH[form]) else numbers > 1e17
-        said = asked or _NAMED_TIME.search(reading.name.lower())
+        said = asked or PATTERNS["time"].search(reading.name.lower())
         if not said or recent.mean() < (0.5 if asked else 0.9):
             years = numbers.between(*_YEARS).mean() > 0.5 or numbers.nunique() <= FEW
-            if not asked and _NAMED_DATE.fullmatch(reading.plain_name) and not years:
+            serial = numbers.between(*_SERIAL).mean() > 0.9 and is_called("event", name)
+            if not asked and said and numbers.isin(_CLOCKS).all() and numbers.nunique() > 20:
+                what = "is called a time and holds numbers such as 1430"
+                reading.refuse(what, "write them as 14:30", kind="continuous")
+            if not asked and (serial or is_called("date", name)) and not years:
                 what = "is called a date but holds other numbers, as days since 1900, 1960 or 1970"
                 reading.refuse(what, "write dates as 2020-01-31", kind="continuous")
             return None
@@ -321,5 +362,15 @@ def days_since(dates: pd.Series, origin: pd.Timestamp) -> pd.Series:
 
 def hours_of(text: pd.Series) -> pd.Series:
     """Times of the day as hours after midnight, missing where a text is none."""
-    text = text.where(text.str.fullmatch(_CLOCK)).str.replace(r"^(..:..)$", r"\1:00", regex=True)
-    return (pd.to_timedelta(text) / pd.Timedelta(hours=1)).round(_PLACES)
+    found = parsed(text, forms_of(text, True, CLOCK))
+    return ((found - found.dt.normalize()) / pd.Timedelta(hours=1)).round(_PLACES)
+
+
+def days_of(text: pd.Series) -> pd.Series:
+    """Lengths of time as days, missing where a text is none, or is 30:15."""
+    spans = text.where(text.str.fullmatch(WORDS["duration"])).str.replace(",", "", regex=False)
+    spans = spans.str.replace(r"(?<=[\d ])d\b", "D", regex=True)  # as pandas 3 spells it
+    return (pd.to_timedelta(spans, errors="coerce") / _DAY).round(_PLACES)
+
+
+OF_TIME = {HOURS: hours_of, DAYS: days_of}

@@ -5,6 +5,7 @@ read in one way only, is refused.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -19,24 +20,21 @@ from .as_numbers import FEW, continuous, refuse_icd_numbers, take_numbers, take_
 from .columns_file import NOTHING
 from .persons import are_shared, identifying, join_persons
 from .reading import CODE_NAME, CODE_NUMBER, OTHER, Reading
-from .words import WORDS
+from .words import LINES, PATTERNS, SETS, WORDS, is_called
 
-SEXES = {word.casefold(): name[0].upper() for name in ("f", "m") for word in WORDS[name].split()}
+_SEXES = {word.casefold(): name.upper() for name in ("f", "m") for word in SETS[name]}
+_SEX_CODES = [dict(zip(line.split(), "FM", strict=True)) for line in LINES["sex_codes"]]
 TOO_FEW = "values of too few patients each"
 _KEPT_CODES = 40
 _HOLDOUT, _CHOSEN = 0.3, 0.5  # a usual holdout's share; of the error of chance
 _is_identifier = re.compile(f"{WORDS['identifier']}|{WORDS['person']}").fullmatch
-_ROW_NUMBERS = re.compile(WORDS["row_numbers"])
-_TWO_NUMBERS = WORDS["two_numbers"]
 _MANY_ROWS = 20  # so many different values are in order by chance never
 _NOTE_LENGTH = 30  # characters; longer texts on average are sentences
 _ONE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z]{1,5}|[A-Za-z]?\d{2,5})(?:\.[0-9A-Za-z]{1,4})?"
 _CODES = rf"{_ONE_CODE}(?:\s*[,;|/+&\s]\s*{_ONE_CODE})+"
 _SHORT = 3  # texts that may differ in capitals on purpose; these do not
 _SAME = {"y", "n", "yes", "no", "ja", "j", "non", "oui", "si", "pos", "neg", "unk", "nil"}
-# Words that say that it happened, and that it did not.
-_YES, _NO = (set(WORDS[name].split()) for name in ("yes", "no"))
-_NEGATION, _DENIED, _UNKNOWN = (re.compile(WORDS[w]) for w in ("negation", "denied", "unknown"))
+_YES, _NO = SETS["yes"], SETS["no"]  # that it happened, and that it did not
 _WORD = r"[^\W_]+"
 _LETTERS = 2  # one letter alone, such as F, means too little to decide
 
@@ -67,7 +65,7 @@ def _of_no_use(reading: Reading) -> str:
     if not whole or reading.wish != NOTHING:
         return ""
     steps = np.diff(present.to_numpy(float))
-    named = _ROW_NUMBERS.fullmatch(name) and (len(name) > 1 or np.all(steps == 1))
+    named = is_called("row_numbers", name) and (len(name) > 1 or np.all(steps == 1))
     grows = rows >= _MANY_ROWS and np.all(steps > 0)
     if named or (grows and not kinds.looks_like_identifier(present, _is_identifier(name))):
         return f"row numbers; if they are not, {reading.say(identifier='allowed')}"
@@ -77,6 +75,7 @@ def _of_no_use(reading: Reading) -> str:
 def _feature(reading: Reading) -> None:
     """Try what the values may be, one after the other; what is left are codes and categories."""
     wish, coded = reading.wish, bool(CODE_NAME.search(reading.plain_name))
+    _take_sexes(reading)
     if not wish.kind:
         refuse_icd_numbers(reading)
     # Of codes by their name, most may happen to look like numbers.
@@ -130,19 +129,40 @@ def _refuse_identifier(reading: Reading) -> NoReturn:
     if pd.api.types.is_numeric_dtype(present):
         what = "is different in every row or nearly so, like an identifier, which is never learned"
         unless = f"{reading.say(kind='continuous')} if it is a measurement"
+    elif present.str.contains(WORDS["like_a_date"]).mean() >= kinds.NUMERIC_SHARE:
+        what = "seems to hold dates or times, in a form that is not known"
+        unless = "write them as 2020-01-31, and as 14:30"
     reading.refuse(what, unless, drop=True)
 
 
 # -- texts that are categories -----------------------------------------------------------
 
 
+def sexes_of(texts: Iterable[str]) -> dict[str, str]:
+    """F or M for those of these texts that mean a woman or a man."""
+    folded = {text: text.casefold() for text in texts}
+    found = {text: _SEXES[fold] for text, fold in folded.items() if fold in _SEXES}
+    for pair in _SEX_CODES:
+        if not {"F", "M"} <= set(found.values()) and set(pair) <= set(folded.values()):
+            found |= {text: pair[fold] for text, fold in folded.items() if fold in pair}
+    return found
+
+
+def _take_sexes(reading: Reading) -> None:
+    """What women and men are called, as F and M, where a column is called a sex."""
+    if reading.name.lower() not in SEX_NAMES or reading.wish.spelling == "exact":
+        return
+    texts = reading.values.map(kinds.category_text, na_action="ignore").astype(object)
+    found = sexes_of(texts.dropna().unique())
+    if {"F", "M"} <= set(found.values()) or (found and texts.dropna().isin(found).all()):
+        reading.spelled = tuple(found)
+        reading.values = texts.map(lambda t: found.get(t, t), na_action="ignore")  # divers stays
+        if odd := sorted(f"{t} as {sex}" for t, sex in found.items() if t.casefold() not in _SEXES):
+            reading.notes.append(f"{', '.join(odd)}; if not, {reading.say(spelling='exact')}")
+
+
 def _take_texts(reading: Reading, allowed: bool) -> None:
-    """Texts as categories: spellings joined, sexes as F and M, rare codes as Other."""
-    if reading.name.lower() in SEX_NAMES:
-        plain = reading.values.str.casefold().map(SEXES)
-        if {"F", "M"} <= set(plain):  # of letters as well: in Spanish, H and M is a man and a woman
-            reading.spelled = tuple(reading.values[plain.notna()].unique())
-            reading.values = plain.fillna(reading.values).astype(object)  # and "divers" stays
+    """Texts as categories: spellings joined, rare codes as Other."""
     if reading.blanks and reading.values.dtype == object:
         reading.warnings.append(
             f"{', '.join(map(repr, reading.blanks))} counts as missing; if that is a value, "
@@ -164,7 +184,7 @@ def _take_texts(reading: Reading, allowed: bool) -> None:
 
 def _refuse_two(reading: Reading, present: pd.Series) -> None:
     """Refuse two numbers, or two codes, in one text."""
-    two = present.str.fullmatch(_TWO_NUMBERS)
+    two = present.str.fullmatch(WORDS["two_numbers"])
     if kinds.spoiled(present, two):
         what = f"holds two numbers in one text, such as in row {two.idxmax() + 1}"
         reading.refuse(what, "make a column of each, or write it as one number", drop=True)
@@ -332,12 +352,13 @@ def _polarity(reading: Reading, levels: tuple[str, ...]) -> tuple[tuple[str, ...
 def _why_last(other: str, one: str) -> str:
     """Why `one` and not the `other` value means that it happened, or ""."""
     plain = [text.casefold().strip() for text in (other, one)]
-    if any(map(_UNKNOWN.search, plain)):
+    if any(map(PATTERNS["unknown"].search, plain)):
         return ""
     if plain[0] == "0" or plain == ["-1", "1"]:
         return "the other is 0" if plain[0] == "0" else "the other is negative"
     no, yes = map(_means, plain)
-    if (negation := _NEGATION.match(plain[0])) and negation[1] == plain[1] and yes is not False:
+    denied = PATTERNS["negation"].match(plain[0])
+    if denied and denied[1] == plain[1] and yes is not False:
         return f"{other!r} denies it"
     if yes is True and (no is False or (no is None and len(plain[1]) >= _LETTERS)):
         return "the word says that it happened"
@@ -351,10 +372,10 @@ def _means(level: str) -> bool | None:
     text = level.casefold().strip()
     if (said_so := says_yes(text)) is not None:
         return said_so
-    if negation := _NEGATION.match(text):
+    if negation := PATTERNS["negation"].match(text):
         return _means(negation[1]) is False  # as "not well"
     words = re.findall(_WORD, text)
-    rest = set(re.findall(_WORD, _DENIED.sub(" ", text)))
+    rest = set(re.findall(_WORD, PATTERNS["denied"].sub(" ", text)))
     if denied := set(words) - rest:
         unsure = rest & {*_YES, "free", "excluded", "out"} or denied & (_NO - {"no", "never"})
         return None if unsure else False

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from .words import WORDS
+from .words import LINES
 
 MARKS = " '’\u00a0\u2009\u202f"  # that stand between thousands, and nowhere else in a number
 _ODD = rf"[−(]|-$|\d[{MARKS}]\d"
@@ -16,17 +16,19 @@ _MARKED = rf"^([+-]?[1-9]\d{{0,2}})(?:[{MARKS}]\d{{3}})+(?:[.,]\d+)?$"
 _FEW, _SOME = 8, 5  # different texts; rows
 _POWER = r"(?:[eE][+-]?\d+)?"
 _POINT_GROUPS = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+"
-_COMMA_GROUPS = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+"
+_LAKHS = r"[+-]?[1-9]\d?(?:,\d\d)+,\d{3}"  # 12,34,567 in India
+_COMMA_GROUPS = rf"(?:[+-]?[1-9]\d{{0,2}}(?:,\d{{3}})+|{_LAKHS})"
 # What can be read in two ways: a decimal, or one group of thousands.
 TWO_WAYS = {",": r"[+-]?[1-9]\d{0,2},\d{3}", ".": r"[+-]?[1-9]\d{0,2}\.\d{3}"}
 # What shows the decimal sign, though it may be a group of thousands (see TWO_WAYS).
 _SHOWS = {
     ",": rf"[+-]?\d*,\d+{_POWER}|{_POINT_GROUPS},\d+|[+-]?[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,}}",
-    ".": rf"[+-]?\d*\.\d+{_POWER}|{_COMMA_GROUPS}\.\d+|[+-]?[1-9]\d{{0,2}}(?:,\d{{3}}){{2,}}",
+    ".": rf"[+-]?\d*\.\d+{_POWER}|{_COMMA_GROUPS}\.\d+|[+-]?[1-9]\d{{0,2}}(?:,\d{{3}}){{2,}}"
+    rf"|{_LAKHS}",
 }
 _UNITS = {
     spelling: spellings.split()[0]
-    for line in WORDS["units"].strip().splitlines()
+    for line in LINES["units"]
     for spellings in line.split("|")
     for spelling in spellings.split()
 }
@@ -45,25 +47,31 @@ def _shows(texts: pd.Series, sign: str) -> bool:
 
 
 def sign_of_file(table: pd.DataFrame) -> str:
-    """The decimal sign that the columns of text show: "," or ".", or "" where both are there."""
+    """The decimal signs that the columns of text show: ",", ".", ",." or ""."""
     shown = ""
     for sign in ",.":
         marked = (c[c.str.contains(sign, regex=False, na=False)] for _, c in table.items())
         shown += sign if any(_shows(_different(column), sign) for column in marked) else ""
-    return {",.": "", "": "."}.get(shown, shown)
+    return shown
 
 
 def sign_of_column(texts: pd.Series, of_file: str) -> str:
     """The decimal sign of these texts: what they show, else the file's; "" where it is unclear."""
-    if of_file == "." and not texts.str.contains(r",|\.\d{3}\.", regex=True).any():
+    if of_file != "," and not texts.str.contains(r",|\.\d{3}\.", regex=True).any():
         return "."
     texts = _different(texts)
     marked = texts[texts.str.contains("[.,]", regex=True)]
     own = [sign for sign in ",." if _shows(marked, sign)]
+    if of_file == ",." and own == [","] and marked.str.fullmatch(r"\d,\d").all():
+        return ""  # lists of choices
     if len(own) == 1:
         return own[0]
-    unclear = own or (of_file == "." and marked.str.fullmatch(TWO_WAYS[","]).any())
-    return "" if unclear else of_file
+    if own or of_file == ",":
+        return "" if own else ","
+    # 1,234 is a number of thousands beside 999, and where all other columns have points.
+    two_ways = marked.str.fullmatch(TWO_WAYS[","])
+    thousands = grouped(texts, ",", 100) or (of_file == "." and two_ways.all())
+    return "" if two_ways.any() and not thousands else "."
 
 
 def _different(values: pd.Series) -> pd.Series:
@@ -99,14 +107,14 @@ def joined(texts: pd.Series) -> pd.Series:
     return texts.str.replace(rf"(?<=\d)[{MARKS}](?=\d{{3}}(?!\d))", "", regex=True)
 
 
-def grouped(texts: pd.Series) -> bool:
+def grouped(texts: pd.Series, mark: str = ".", most: int = 20) -> bool:
     """Whether points may part thousands: below 1000 without one, else three digits after each."""
-    marked = texts.str.contains(".", regex=False)
+    marked = texts.str.contains(mark, regex=False)
     bare = texts[~marked]
     return bool(
         marked.sum() >= _SOME
-        and len(bare) >= len(texts) / 20  # of true decimals one in 1,000 is a whole number
-        and texts[marked].str.fullmatch(TWO_WAYS["."]).all()
+        and len(bare) >= len(texts) / most  # of true decimals one in 1,000 is a whole number
+        and texts[marked].str.fullmatch(TWO_WAYS[mark]).all()
         and bare.str.fullmatch(r"[+-]?\d{1,3}").all()
     )
 
@@ -124,8 +132,7 @@ def to_numbers(texts: pd.Series, sign: str) -> pd.Series:
         texts = turned.where(good)
     elif sign == "." and texts.str.contains(",", regex=False).any():
         in_groups = texts.str.fullmatch(_COMMA_GROUPS + r"(?:\.\d+)?")
-        if _shows(texts[in_groups], "."):
-            texts = texts.where(~in_groups, texts.str.replace(",", "", regex=False))
+        texts = texts.where(~in_groups, texts.str.replace(",", "", regex=False))
     return pd.to_numeric(texts, errors="coerce").astype("float64")
 
 

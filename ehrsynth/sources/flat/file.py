@@ -28,20 +28,21 @@ from charset_normalizer import from_bytes
 from ...errors import InputError
 from ...files import check_file, check_packed, read_table, reason, rewritten, suffix_of, unescape
 from ...kinds import category_text
+from ...schema import PATIENT_KEY
 from .columns_file import FILE
 from .decimals import sign_of_file
-from .words import WORDS
+from .words import LINES, PATTERNS, SETS, WORDS
 
 log = logging.getLogger(__name__)
 
 _EXACT = 2**53  # from here on a floating-point number is not always the whole one that was written
-OF_ARROW = {b"dtype": b"Arrow"}  # of a DataFrame's columns that Arrow keeps
+DTYPE = b"dtype"  # of a DataFrame's columns, where Arrow's type does not tell it
 _DELIMITERS = ",;\t|"
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_LATIN, _ALPHABETS, _PAIRS = (tuple(WORDS[n].split()) for n in ("latin", "own", "pairs"))
+_LATIN, _ALPHABETS, _PAIRS = (WORDS[n].split() for n in ("latin", "own", "pairs"))
 _WORD = re.compile(rb"[@-{}~\x80-\xff]*[\x80-\xff][@-{}~\x80-\xff]*")  # of pairs, too
 _SIGNS = re.compile(f"[{WORDS['signs']}]+")
 _BETWEEN = re.compile(rf"[^\W\d_][{WORDS['apart']}][^\W\d_]|[²³¹£][^\W\d_]")
@@ -52,12 +53,11 @@ _LONGEST = 2**24  # letters of a cell, or of a line
 _MOST_COLUMNS = 10_000
 _ROWS_TO_GIVE_UP = 1_000  # after so many rows a delimiter that does not fit is left
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?")
-_DATE = re.compile(WORDS["written_date"])
+_DATE = PATTERNS["written_date"]
+_GIVEN = SETS["given"] - {"jan"}  # a month
 _PERSONAL = re.compile(
-    "|".join(line.split(" | ", 1)[1] for line in WORDS["forms"].strip().splitlines())
-    + r"|\+\d{9,15}|0\d{9,12}"
+    "|".join([line.split(" | ", 1)[1] for line in LINES["forms"]] + [r"\+\d{9,15}|0\d{9,12}"])
 )
-_GIVEN = set(WORDS["given"].split()) - {"jan"}  # a month
 _SPAN, _SERIES = 0.5, 6  # beyond the other numbers, of their span; names that only grow, a series
 
 
@@ -74,17 +74,17 @@ class Dialect:
     schema: pa.Schema | None = None
     delimiter: str = ","
     encoding: str = "utf-8"  # by its Python name; "utf-8-sig" and "utf-16" begin with a mark
-    decimal: str = "."  # "" where both signs are used
+    decimal: str = ""  # the signs that are used, both of them, or none
 
     def facts(self) -> dict[str, str]:
         """What a person should know about it, by name."""
         if not self.kind.startswith(".csv"):
             return {"file type": self.kind or "DataFrame"}
-        signs = {",": "comma", ".": "point", "": "comma in some columns, point in others"}
+        signs = {",": "comma", ",.": "comma in some columns, point in others"}
         return {
             "file type": self.kind, "encoding": self.encoding,
             "delimiter": {"\t": "tab"}.get(self.delimiter, self.delimiter),
-            "decimal sign": signs[self.decimal],
+            "decimal sign": signs.get(self.decimal, "point"),
         }  # fmt: skip
 
 
@@ -161,6 +161,8 @@ def _read_parquet(path: Path) -> Raw:
     try:
         _check_names(path, [name.strip() for name in pq.read_schema(path).names])
         table = pq.read_table(path)
+        if odd := [one for one in table.schema if isinstance(one.type, pa.BaseExtensionType)]:
+            raise InputError(f"{odd[0].name!r} of {path} is of the type {odd[0].type}; give dates.")
         meta = table.schema.pandas_metadata or {}
         told = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
     except InputError:
@@ -178,13 +180,20 @@ def _read_parquet(path: Path) -> Raw:
 
 
 def _of_frame(table: pd.DataFrame, where: str) -> Raw:
+    if table.index.name not in (None, PATIENT_KEY) and table.index.has_duplicates:
+        raise InputError(
+            f"The index {table.index.name!r} of {where} repeats, as of several rows a patient; "
+            "make it a column with reset_index()."
+        )
     named = _named(table, where)
     known = pd.DataFrame({name: _known(values) for name, values in named.items()})
     arrow = pa.Table.from_pandas(known.set_axis(table.columns, axis=1), preserve_index=False)
     frame = pd.DataFrame(dict(zip(known, map(_of_arrow, arrow.columns), strict=True)))
     frame.attrs = dict(table.attrs)
-    own = [isinstance(dtype, pd.ArrowDtype) for dtype in table.dtypes]
-    fields = [f.with_metadata(OF_ARROW) if o else f for f, o in zip(arrow.schema, own, strict=True)]
+    own = (isinstance(t, pd.ArrowDtype | pd.PeriodDtype) and str(t) for t in table.dtypes)
+    fields = [
+        f.with_metadata({DTYPE: t}) if t else f for f, t in zip(arrow.schema, own, strict=True)
+    ]
     dialect = Dialect("", tuple(table.columns), pa.schema(fields, arrow.schema.metadata))
     return Raw(frame, dialect, where)
 
@@ -192,13 +201,17 @@ def _of_frame(table: pd.DataFrame, where: str) -> Raw:
 def _known(values: pd.Series) -> pd.Series:
     """A column of which Arrow knows the type: texts where it is of several, or of intervals."""
     dtype = values.dtype
-    if getattr(dtype, "kind", "") == "c" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
+    if isinstance(dtype, pd.PeriodDtype):
+        return values.dt.to_timestamp()
+    if getattr(dtype, "kind", "") == "c" or isinstance(dtype, pd.IntervalDtype):
         raise InputError(f"{values.name!r} is of the type {dtype}; give numbers, dates or texts.")
     if isinstance(dtype, pd.SparseDtype):
         return values.sparse.to_dense()
     if isinstance(getattr(dtype, "categories", None), pd.IntervalIndex):
         return values.cat.rename_categories(str)
-    if pd.api.types.infer_dtype(values) == "date":
+    if (inferred := pd.api.types.infer_dtype(values)) == "bytes":  # pandas.read_sas unasked
+        raise InputError(f"{values.name!r} holds bytes; give texts, as with encoding='latin1'.")
+    if inferred == "date":
         stamps = pd.to_datetime(values)  # of some, Arrow would cut the time of the day off
         return values if (stamps.dropna() == stamps.dropna().dt.normalize()).all() else stamps
     try:
@@ -242,9 +255,10 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
 # -- CSV ----------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
-    encoding = _encoding(path, said) if guess else said or "utf-8-sig"
-    delimiter, names = _header(path, encoding, guess)
+def _read_csv(path: Path, kind: str, encoding: str | None, guess: bool) -> Raw:
+    encoding = _encoding(path, encoding) if guess else encoding or "utf-8-sig"
+    said = _said_delimiter(path, encoding)
+    delimiter, names = _header(path, encoding, guess, said or _DELIMITERS)
     if _has_no_names(path, encoding, delimiter, guess):
         raise InputError(
             f"{path} begins with a line that looks like the values of a patient, not like names of "
@@ -256,12 +270,12 @@ def _read_csv(path: Path, kind: str, said: str | None, guess: bool) -> Raw:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = read_table(
                 path, sep=delimiter, encoding=encoding, index_col=False, skipinitialspace=True,
-                dtype=str, na_filter=False,
+                dtype=str, na_filter=False, skiprows=int(bool(said)),
             )  # fmt: skip
     except pd.errors.ParserWarning as error:
         raise InputError(
             f"{path} has rows with more values than its first row has names; correct the file, or "
-            "take out what stands above the names (a title, sep=;)."
+            "take out what stands above the names."
         ) from error
     frame = rewritten(frame, unescape)
     frame = pd.DataFrame({name: values.where(values != "") for name, values in frame.items()})
@@ -287,7 +301,8 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(_LONGEST)  # for another delimiter, a wide table's names are one
     try:
         with _open(path, "rt", encoding=encoding, newline="") as file:
-            yield from filter(None, csv.reader(file, delimiter=delimiter, skipinitialspace=True))
+            rows = filter(None, csv.reader(file, delimiter=delimiter, skipinitialspace=True))
+            yield from (row for i, row in enumerate(rows) if i or row[0][:4].lower() != "sep=")
     except UnicodeError as error:
         raise InputError(f"{path} is not a text file in {encoding}: {error}.") from error
     except csv.Error as error:
@@ -298,51 +313,48 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[list[str]]:
 
 def _encoding(path: Path, said: str | None) -> str:
     """The encoding, by its mark, as UTF-8, as somebody `said`, or as its words beyond ASCII say."""
-    first: dict[bool, int] = {}  # line that has more than ASCII and is, or is not, in UTF-8
-    words: set[bytes] = set()
-    mark = ""
     if said and re.match("utf.?(?:16|32)", said.lower()):
         return said
     try:
         with _open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    mark = next((name for m, name in _MARKS.items() if line.startswith(m)), "")
-                    if mark.startswith(("utf-16", "utf-32")):
-                        return mark
-                _refuse_odd(path, number, line)
-                if not line.isascii():
-                    fits = line.decode("utf-8", "ignore").encode() == line
-                    first.setdefault(fits, number)
-                    if len(words) < _MOST_WORDS:
-                        words.update(_WORD.findall(line))
+            data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read as .csv: {error}.") from error
-    if False not in first:
+    mark = next((name for m, name in _MARKS.items() if data.startswith(m)), "")
+    if mark.startswith(("utf-16", "utf-32")):
+        return mark
+    if b"\0" in data:
+        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
+    if b'\\"' in data and (quote := _BACKSLASH.search(data)):
+        raise InputError(
+            f'{path} writes a quote in a text as \\" (first in line {_line(data, quote.end())}); '
+            'write it twice, as "", or other programs end the text there.'
+        )
+    try:
+        data.decode("utf-8")
         return mark or "utf-8"
-    guess = said or _guess(sorted(words))
+    except UnicodeDecodeError as error:
+        other = _line(data, error.start)
+    guess = said or _guess(sorted(set(_WORD.findall(data)))[:_MOST_WORDS])
     if not guess:
         raise InputError(
-            f"{path} is not in UTF-8 (first in line {first[False]}), and its encoding cannot be "
+            f"{path} is not in UTF-8 (first in line {other}), and its encoding cannot be "
             f'told; say {{"{FILE}": {{"encoding": NAME}}}} in a columns file (--columns), or save '
             "it in UTF-8."
         )
     # Of a mixed file one half of the letters would be garbled. Two bytes of Chinese can be UTF-8.
-    if True in first and guess not in _PAIRS and not said:
-        raise InputError(
-            f"{path} is written in two encodings: line {first[True]} is in UTF-8 and line "
-            f"{first[False]} is not; save all of it in UTF-8."
-        )
+    if guess not in _PAIRS and not said:
+        for number, line in enumerate(data.split(b"\n"), start=1):
+            if not line.isascii() and line.decode("utf-8", "ignore").encode() == line:
+                raise InputError(
+                    f"{path} is written in two encodings: line {number} is in UTF-8 and line "
+                    f"{other} is not; save all of it in UTF-8."
+                )
     return guess
 
 
-def _refuse_odd(path: Path, number: int, line: bytes) -> None:
-    """Refuse bytes that are no text, and quotes that other programs end a text at."""
-    if b"\0" in line:
-        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
-    if b'\\"' in line and _BACKSLASH.search(line):
-        what = f'{path} writes a quote in a text as \\" (first in line {number})'
-        raise InputError(what + '; write it twice, as "", or other programs end the text there.')
+def _line(data: bytes, place: int) -> int:
+    return data.count(b"\n", 0, place) + 1
 
 
 def _guess(words: list[bytes]) -> str:
@@ -351,14 +363,14 @@ def _guess(words: list[bytes]) -> str:
     if found := _by_alphabet(text):
         return found
     runs = _HIGH.findall(text)
-    order: tuple[str, ...] = (*_ALPHABETS, *_PAIRS, *_LATIN)
+    order = _ALPHABETS + _PAIRS + _LATIN
     if sum(map(len, runs)) < 0.5 * sum(map(len, words)):
-        order = _LATIN if all(len(run) == 1 for run in runs) else (*_LATIN, *_PAIRS)
+        order = _LATIN if all(len(run) == 1 for run in runs) else _LATIN + _PAIRS
     elif not all(byte >= 0xC0 or byte in b"\xa8\xb8" for byte in b"".join(runs)):  # not Cyrillic
         if all(len(run) % 2 == 0 for run in runs):
-            order = (*_PAIRS, *_ALPHABETS, *_LATIN)
+            order = _PAIRS + _ALPHABETS + _LATIN
     fits = {}
-    for match in from_bytes(text, cp_isolation=list(order)):
+    for match in from_bytes(text, cp_isolation=order):
         for name in set(match.could_be_from_charset) & set(order):
             beyond = [c for c in text.decode(name, "replace") if not c.isascii()]
             letters = sum(c.isalpha() and c != "\ufffd" for c in beyond) / max(len(beyond), 1)
@@ -369,7 +381,7 @@ def _guess(words: list[bytes]) -> str:
 
 def _by_alphabet(text: bytes) -> str:
     """The encoding in which the words have the letters of one language and usual signs, or ""."""
-    for encoding, letters in (line.split() for line in WORDS["alphabets"].split("\n") if line):
+    for encoding, letters in map(str.split, LINES["alphabets"]):
         read = text.decode(encoding, "replace").replace("İ", "ı").casefold()
         words = [word for word in read.split() if not _SIGNS.fullmatch(word)]
         mixed = sum(not word.isascii() and bool(re.search("[a-z]", word)) for word in words)
@@ -380,13 +392,20 @@ def _by_alphabet(text: bytes) -> str:
     return ""
 
 
-def _header(path: Path, encoding: str, by_rows: bool) -> tuple[str, list[str]]:
+def _said_delimiter(path: Path, encoding: str) -> str:
+    """What Excel's first line "sep=;" says, or ""."""
+    with _open(path, "rt", encoding=encoding, errors="replace") as file:
+        found = re.fullmatch(r"\ufeff?\"?sep=(.)\"?\s*", file.readline(_LONGEST), re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def _header(path: Path, encoding: str, by_rows: bool, delimiters: str) -> tuple[str, list[str]]:
     """The delimiter that cuts the rows best, or else makes the most names, and the names."""
-    names = {d: next(_rows(path, encoding, d), []) for d in _DELIMITERS}
-    likely = [d for d in _DELIMITERS if len(names[d]) > 1]
+    names = {d: next(_rows(path, encoding, d), []) for d in delimiters}
+    likely = [d for d in delimiters if len(names[d]) > 1]
     many = by_rows and len(likely) > 1
     fits = {d: _fit(path, encoding, d, len(names[d])) if many else 1.0 for d in likely}
-    best = max(likely, key=lambda d: (round(fits[d], 2), len(names[d])), default=",")
+    best = max(likely, key=lambda d: (round(fits[d], 2), len(names[d])), default=delimiters[0])
     return best, [name.strip() for name in names[best]]
 
 

@@ -7,7 +7,7 @@ types, spellings, formats. :func:`write` goes it. No spelling of fewer than LEAS
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import time
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from ...files import MISSING_TEXTS, atomic_path, escaped, read_json, table_endin
 from ...kinds import REST, category_text, origin_of
 from ...protection import LEAST_PATIENTS
 from ...schema import MISSING, Column, Schema
-from .as_numbers import EPOCH, HOURS, forms_of, number_form, of_numbers, to_dates
+from . import as_numbers as times
+from .as_numbers import CLOCK, WHOLE
 from .decimals import MARKS, sign_of_column, to_numbers
-from .file import OF_ARROW, Raw
-from .reading import CODE_NUMBER, OTHER, Reading
+from .file import DTYPE, Raw
+from .reading import OTHER, Reading, are_codes
 
 FILE = "form.json"
 _CSV = {"sep": ",", "encoding": "utf-8"}  # where nobody has said how
@@ -38,14 +39,11 @@ _NUMBER = (
     r"[.,]\d+)(?P<after>.*(?<!-))$"
 )
 _STEPS = ("D", "h", "30min", "15min", "10min", "5min", "min", "s", "ms", "us")
-# What is done to a text that strftime makes.
-_TURNS = {
-    "": lambda text: text,
-    "upper": str.upper,
-    "lower": str.lower,
-    "short": lambda text: re.sub(r"(?<![\d:T ])0(?=\d)", "", text),  # 3/4/2020 05:06
-    "all short": lambda text: re.sub(r"(?<![\d:])0(?=\d)", "", text),  # 3/4/2020 5:06
-}
+# What is done to a text that strftime makes: 3/4/2020 05:06, 3/4/2020 5:06.
+_CASES: dict[str, Callable[[str], str]] = {"": str, "upper": str.upper, "lower": str.lower}
+_ZEROS = {"": "(?!)", "short": r"(?<![\d:T ])0(?=\d)", "all short": r"(?<![\d:])0(?=\d)"}
+_TURNS = {f"{case} {zeros}".strip(): lambda text, turn=turn, zero=zero: turn(re.sub(zero, "", text))
+          for case, turn in _CASES.items() for zeros, zero in _ZEROS.items()}  # fmt: skip
 _DAY, _NO_NAMES = pd.Timedelta(days=1), (MISSING, REST)
 
 
@@ -82,9 +80,9 @@ def _type(raw: pd.Series, sign: str) -> pa.DataType:
     if text.str.fullmatch(_WHOLE).all():
         return pa.int64()
     sign = sign_of_column(text, sign) or "."
-    coded = text.str.fullmatch(CODE_NUMBER).any()
     grouped = text.str.contains("." if sign == "," else ",", regex=False).any()
-    return pa.string() if coded or grouped or to_numbers(text, sign).isna().any() else pa.float64()
+    as_text = are_codes(text) or grouped or to_numbers(text, sign).isna().any()
+    return pa.string() if as_text else pa.float64()
 
 
 def _of_pandas(schema: pa.Schema | None, names: list[str]) -> dict[str, str] | None:
@@ -124,21 +122,22 @@ def _numbers(column: Column, raw: pd.Series, reading: Reading, is_text: bool) ->
     """What numbers stand for: dates, lengths of time, times of the day, or themselves."""
     text = raw.astype("str")
     if (origin := origin_of(column.unit)) is not None:
+        style: dict[str, Any] = {}
         if is_text or pd.api.types.is_numeric_dtype(raw):  # such as 20200131
             text = text if is_text else raw.astype("int64").astype("str")
             style = date_style(text, bool(reading.day_first))
         else:
             stamps = pd.to_datetime(raw)
-            style = {"step": step_of_time(stamps.dt.tz_localize(None))}
-            style |= {"zone": str(stamps.dt.tz)} if stamps.dt.tz else {}
+            style = {"zone": str(stamps.dt.tz)} if stamps.dt.tz else {}
+            style["step"] = step_of_time(stamps.dt.tz_localize(None))
         return {"as": "date", "origin": f"{origin:%Y-%m-%d}"} | style
     if pd.api.types.is_timedelta64_dtype(raw):
         return {"as": "duration", "step": step_of_time(raw)}
-    if column.unit == HOURS:
-        seconds = text.str.count(":").eq(2)
-        form = "%H:%M:%S" if seconds.sum() >= LEAST_PATIENTS else "%H:%M"
-        step = step_of_time(pd.to_timedelta(text.where(seconds, text + ":00")))
-        return {"as": "clock", "format": form, "step": step}
+    if column.unit == times.HOURS and is_text:
+        return {"as": "clock"} | date_style(text, True, CLOCK)
+    if column.unit == times.DAYS and is_text and (days := times.days_of(text)).notna().all():
+        step = step_of_time(pd.to_timedelta(days, unit="D").dt.round("s"))
+        return {"as": "duration", "step": step, "iso": bool(text.str.startswith("P").all())}
     return {"as": "number"} | (number_style(text, reading.sign) if is_text else {})
 
 
@@ -170,8 +169,10 @@ def dress(table: pd.DataFrame, form: dict[str, Any]) -> pd.DataFrame:
     made = _arrow_table(table, form)
     frame = made.to_pandas()
     for name, column in zip(made.column_names, made.columns, strict=True):
-        if made.field(name).metadata == OF_ARROW:
-            frame[name] = pd.Series(column, dtype=pd.ArrowDtype(column.type))
+        if dtype := (made.field(name).metadata or {}).get(DTYPE, b"").decode():
+            period = dtype.startswith("period")
+            kind: Any = dtype if period else pd.ArrowDtype(column.type)
+            frame[name] = pd.Series(frame[name] if period else column, dtype=kind)
     return frame.set_axis(labels, axis=1)
 
 
@@ -187,7 +188,10 @@ def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
         return write_date(pd.Timestamp(0) + passed, entry)
     spans = pd.to_timedelta(values, unit="D").dt.as_unit("us")
     if entry["as"] == "duration":
-        return spans.dt.round(entry["step"])
+        spans = spans.dt.round(entry["step"])
+        if (iso := entry.get("iso")) is None:
+            return spans
+        return spans.map(_iso if iso else str, na_action="ignore")
     stamps = pd.Timestamp(entry["origin"]) + spans
     if zone := entry.get("zone"):  # whole days begin at its midnight
         local = stamps.dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
@@ -196,6 +200,11 @@ def _plain(values: pd.Series, entry: dict[str, Any]) -> pd.Series:
         return local.dt.tz_convert("UTC").dt.tz_localize(None)
     stamps = stamps.dt.round(entry["step"])
     return write_date(stamps, entry) if "format" in entry else stamps
+
+
+def _iso(span: pd.Timedelta) -> str:
+    """A length of time in the short form of ISO 8601, such as P3DT4H."""
+    return re.sub(r"(?<=[DTHM])0[HMS]", "", span.isoformat()).removesuffix("T")
 
 
 def _named(values: pd.Series, written: dict[str, str]) -> pd.Series:
@@ -351,22 +360,23 @@ def step_of_time(times: pd.Series) -> str:
     return next((step for step, count in odd if count < LEAST_PATIENTS), "ns")
 
 
-def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
+def date_style(texts: pd.Series, day_first: bool, whole: re.Pattern[str] = WHOLE) -> dict[str, Any]:
     """The format of most of these dates, the step between them, and a turn of strftime's texts."""
     distinct = texts.drop_duplicates()
     numbers = pd.to_numeric(distinct, errors="coerce")
-    if numbers.notna().all():
-        form, stamps = number_form(numbers), of_numbers(numbers)
+    forms = times.forms_of(distinct, day_first, whole)
+    if numbers.notna().all() and not forms.any():  # 03.2020 is none
+        form, stamps = times.number_form(numbers), times.of_numbers(numbers)
         form += ".0" if distinct.str.endswith(".0").mean() > 0.5 else ""
     else:
-        forms, stamps = forms_of(distinct, day_first), to_dates(distinct, day_first)
-        form = forms.mode()[0]
+        form, stamps = forms.mode()[0], times.parsed(distinct, forms)
         if not form or (forms == form).mean() <= 0.5:  # none fits most of them
-            form = "%Y-%m-%d"
+            form = "%Y-%m-%d" if whole is WHOLE else "%H:%M:%S"
         stamps = stamps.dt.tz_localize(None)
     zones = distinct.str.extract(r"\d ?(UTC|GMT|Z)$")[0].fillna("+00:00")
     step = step_of_time(texts.map(dict(zip(distinct, stamps, strict=True))))
     style: dict[str, Any] = {"format": form.replace("%z", zones.mode()[0]), "step": step}
+    style |= {"months": months} if (months := times.in_english(distinct)[1]) else {}
     if ".%f" in form:
         style["digits"] = int(distinct.str.extract(r"\.(\d+)")[0].str.len().mode()[0])
     turns = {t: (write_date(stamps, style | {"turn": t}) == distinct).mean() for t in _TURNS}
@@ -375,11 +385,13 @@ def date_style(texts: pd.Series, day_first: bool) -> dict[str, Any]:
 
 def write_date(stamps: pd.Series, style: dict[str, Any]) -> pd.Series:
     """Times as texts of a style; None where there is none."""
-    if (unit := style["format"].removesuffix(".0")) in EPOCH:
+    if (unit := style["format"].removesuffix(".0")) in times.EPOCH:
         passed = (stamps - pd.Timestamp(0)) // pd.Timedelta(1, unit)
         texts = passed.astype("Int64").astype("str") + style["format"].removeprefix(unit)
         return texts.astype(object).where(stamps.notna(), None)
     texts = stamps.dt.strftime(style["format"]).astype(object)
+    if months := style.get("months"):
+        texts = texts.replace(dict(zip(times.ENGLISH, months, strict=True)), regex=True)
     if digits := style.get("digits"):
         texts = texts.str.replace(rf"(:\d\d\.\d{{{digits}}})\d+", r"\1", regex=True)
     texts = texts.map(_TURNS[style.get("turn", "")], na_action="ignore")

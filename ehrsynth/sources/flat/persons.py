@@ -8,37 +8,29 @@ that say which patient a row belongs to are never learned.
 import re
 import unicodedata
 
+import numpy as np
 import pandas as pd
 
 from ... import kinds
 from ...errors import InputError
 from ...protection import LEAST_PATIENTS, told
 from ...schema import RACE, SEX_NAMES
+from .as_numbers import CLOCK, WHOLE, forms_of
 from .reading import CODE_NAME, Reading
-from .words import WORDS
+from .words import LINES, PATTERNS, SETS, WORDS, is_called
 
 PERSONAL = "names or tells of single persons"
 _LEAST_DIFFERENT, _LEAST_NAMES = 10, 3  # values; fewer are groups, and no list of names
 _MANY, _SENTENCES, _LONG = 0.5, 0.2, 10  # shares of the different values, and words of a text
-_LINES = (WORDS[name].strip().splitlines() for name in ("forms", "identifiers"))
-_FORMS, _CALLED = (dict(line.split(" | ", 1) for line in lines) for lines in _LINES)
+_FORMS, _CALLED = (dict(one.split(" | ", 1) for one in LINES[n]) for n in ("forms", "identifiers"))
 _ANYWHERE = re.compile("|".join(rf"(?<![\w.@+-])(?:{form})(?![\w@-])" for form in _FORMS.values()))
 _FORMS["addresses"] = WORDS["address"]
-_FORMS["telephone numbers"] += f"|{WORDS['digits']}"
-_GIVEN, _TITLES, _PLACES, _TOLD, _MEDICAL, _PARTICLES = (
-    set(WORDS[name].split())
-    for name in ("given", "titles", "places", "sentences", "medical", "particles")
-)
-_PERSON, _ANOTHER, _SET = (re.compile(WORDS[n]) for n in ("person", "another", "set_of_patients"))
+_FORMS["telephone numbers"] += "|" + WORDS["digits"]
 _MOST_ROWS = 50  # of one patient on average; more are a ward or a doctor
-_DOCTOR, _DOTTED, _INITIALS, _ENDS = (
-    re.compile(WORDS[name] + ("$" if name == "medical_ends" else ""))
-    for name in ("called_doctor", "called_dotted", "initials", "medical_ends")
-)
 _ALIKE, _SOME, _SURE = 0.6, 0.05, 0.9  # shares of the different values
 _SHARED = 0.8  # of the rows
+_FEW_YEARS = 5  # between the visits of a patient
 _NUMBERED, _LARGE = 1_000, 10**5  # the least number of a person, and what hardly counts a thing
-_CAPITALS = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:[,\s]+[^\W\d_a-z][\w.'’-]*)+")  # words in a row
 
 
 def identifying(reading: Reading) -> str:
@@ -73,7 +65,7 @@ def _note_birth(reading: Reading, called: list[str]) -> None:
         dates = not 0 < present.abs().median() < 3000  # years
     else:
         dates = present.astype("str").str.count(r"\d").median() >= 3
-    if dates and any(re.fullmatch(WORDS["birth"], one) for one in called):
+    if dates and any(is_called("birth", one) for one in called):
         reading.warnings.append(
             "a date of birth, which with little else says who a patient is; give the age "
             f"instead, or {reading.say(drop=True)}"
@@ -94,7 +86,7 @@ def _by_name(reading: Reading, called: list[str], texts: pd.Series) -> str:
 
 def _are_of_staff(called: list[str], texts: pd.Series) -> bool:
     """Whether a column is called by who treats, and its values are neither codes nor things."""
-    if not any(re.fullmatch(WORDS["staff"], one) for one in called):
+    if not any(is_called("staff", one) for one in called):
         return False
     single = ~texts.str.contains(r"\d|^.{1,2}$|^[A-Z]{1,4}$", regex=True) & ~texts.map(_is_thing)
     return bool(single.mean() >= _ALIKE)
@@ -145,7 +137,7 @@ def are_shared(present: pd.Series) -> bool:
 def _are_names(texts: pd.Series) -> bool:
     """Whether some texts are full names that are known, and most others are like them."""
     alike = texts.map(_is_like_a_name)
-    short = alike & texts.str.fullmatch(_INITIALS.pattern)
+    short = alike & texts.str.fullmatch(WORDS["initials"])
     if short.mean() >= _MANY and texts[short].str[0].nunique() >= 3:
         return True
     known = alike & texts.map(names_somebody)
@@ -161,12 +153,13 @@ def _words(text: str) -> list[str]:
 def _is_thing(text: str) -> bool:
     """Whether a text has a word of medicine, or of a place."""
     words = {word.casefold() for word in _words(text)}
-    return bool(words & (_MEDICAL | _PLACES)) or any(map(_ENDS.search, words))
+    known = words & (SETS["medical"] | SETS["places"])
+    return bool(known) or any(map(PATTERNS["medical_ends"].search, words))
 
 
 def _is_like_a_name(text: str) -> bool:
     """Whether a text is two to four words with capitals, none of them of medicine or a place."""
-    words = [word for word in _words(text) if word not in _PARTICLES]
+    words = [word for word in _words(text) if word not in SETS["particles"]]
     capital = all(word[0].isupper() and word.replace("-", "").isalpha() for word in words)
     return 2 <= len(words) <= 4 and capital and not _is_thing(text)
 
@@ -185,15 +178,15 @@ def join_persons(reading: Reading, rest: str) -> None:
 
 def names_somebody(text: str) -> bool:
     """Whether a text has a person's name, e-mail address, telephone or other number in it."""
-    for run in _CAPITALS.findall(text):
+    for run in PATTERNS["capitals"].findall(text):
         words = [word.strip(".,'’") for word in run.split()]
         plain = {word.casefold() for word in words}
-        title = words[0].istitle() and words[0].casefold() in _TITLES
-        if not plain & _PLACES and (plain & _GIVEN or title):
+        title = words[0].istitle() and words[0].casefold() in SETS["titles"]
+        if not plain & SETS["places"] and (plain & SETS["given"] or title):
             return True
-    if any(not _is_thing(surname) for surname in _DOTTED.findall(text)):
+    if any(not _is_thing(surname) for surname in PATTERNS["called_dotted"].findall(text)):
         return True
-    if (doctor := _DOCTOR.fullmatch(text.strip())) and not _is_thing(doctor[1]):
+    if (doctor := PATTERNS["called_doctor"].fullmatch(text.strip())) and not _is_thing(doctor[1]):
         return True
     return bool(_ANYWHERE.search(text))
 
@@ -201,7 +194,8 @@ def names_somebody(text: str) -> bool:
 def _is_sentence(text: str) -> bool:
     words = text.split()
     ends = re.search(r"[a-zß)]{2}[.!?](?:\s|$)", text)
-    return len(words) >= 4 and bool(ends or _TOLD & {word.strip(".,").casefold() for word in words})
+    told = SETS["sentences"] & {word.strip(".,").casefold() for word in words}
+    return len(words) >= 4 and bool(ends or told)
 
 
 # -- who a row is --------------------------------------------------------------------------
@@ -222,7 +216,7 @@ def settle_identity(
             reading.refuse_first(reading.values, reading.values.isna(), holds, "fill it")
             reading.dropped = "the patient key: the split goes by it, and it is never learned"
             key = reading.values.map(kinds.category_text)
-        elif reading.values.is_unique and _PERSON.fullmatch(reading.plain_name):
+        elif reading.values.is_unique and is_called("person", reading.plain_name):
             keys += [reading] if _are_whole_or_texts(reading) else []  # left out, it still numbers
     keys = [reading for reading in readings if reading.name == patient_id] or keys
     numbers = {one.name: set(one.values.map(kinds.category_text)) for one in keys}
@@ -230,14 +224,14 @@ def settle_identity(
         for name, known in numbers.items():
             if reading.name != name and _are_among(reading, known):
                 reading.dropped = f"other patients' numbers of the column {name!r}"
-    people = [reading for reading in readings if reading.name.lower() in (*SEX_NAMES, RACE)]
     for reading in filter(_may_be_key, readings):
         name, different = reading.plain_name, reading.present.nunique()
-        if _ANOTHER.search(name) and _PERSON.fullmatch(name) and different >= _LEAST_DIFFERENT:
+        another = PATTERNS["another"].search(name) and is_called("person", name)
+        if another and different >= _LEAST_DIFFERENT:
             reading.dropped = "another person's number, which is never learned"
-        elif _SET.fullmatch(name) and _is_of_few(reading.present):
+        elif is_called("set_of_patients", name) and _is_of_few(reading.present):
             reading.dropped = "the number of a set of patients, which is never learned"
-        elif _repeats(reading, people):
+        elif _repeats(reading, readings):
             if not keys:
                 several = int(reading.values.duplicated().sum())
                 raise InputError(
@@ -268,21 +262,23 @@ def _are_among(reading: Reading, numbers: set[str]) -> bool:
     if values.nunique() < max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS):
         return False
     name = reading.plain_name
-    named = _PERSON.fullmatch(name) or _ANOTHER.search(name) or re.search("(?:^|_)id", name)
+    named = is_called("person", name) or re.search(f"(?:^|_)id|{WORDS['another']}", name)
     long = values.str.len().median() >= 4  # numbers below 1,000 are among each other by chance
     return bool((named or long) and values.isin(numbers).mean() >= 0.9)
 
 
-def _repeats(reading: Reading, people: list[Reading]) -> bool:
+def _repeats(reading: Reading, readings: list[Reading]) -> bool:
     """Whether the column repeats like a patient's number in a table of visits."""
     values, different = reading.present, reading.present.nunique()
     if not max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS) <= different < len(values):
         return False
-    if _PERSON.fullmatch(reading.plain_name):
+    if is_called("person", reading.plain_name):
         return True
-    # Each value as often as another, in rows next to each other: so no measurement is.
-    blocks = (values != values.shift()).sum() == different and values.value_counts().nunique() == 1
-    return _is_of_few(values) and bool(blocks or _keeps(values, people))
+    texts = values.astype("str")
+    if not _is_of_few(values) or any(forms_of(texts, True, of).any() for of in (WHOLE, CLOCK)):
+        return False
+    others = [one for one in readings if one is not reading]
+    return _stand_together(values) or _keeps(values, others) or _are_counted(values, others)
 
 
 def _is_of_few(values: pd.Series) -> bool:
@@ -290,16 +286,47 @@ def _is_of_few(values: pd.Series) -> bool:
     return values.nunique() > max(_LEAST_DIFFERENT, len(values) / _MOST_ROWS * 5)
 
 
-def _keeps(values: pd.Series, people: list[Reading]) -> bool:
-    """Whether rows of the same value always agree in sex and race, which a person keeps."""
-    judged = False
-    for person in people:
-        pair = pd.DataFrame({"key": values, "is": person.values}).dropna()
-        pair["is"] = pair["is"].map(kinds.category_text)
-        again = pair["key"].duplicated(keep=False)
-        expected = 1 - (pair["is"].value_counts(normalize=True) ** 2).sum()
-        rows = int(again.sum() - pair.loc[again, "key"].nunique())
-        if pair[again].groupby("key")["is"].nunique().gt(1).any():
+def _stand_together(values: pd.Series) -> bool:
+    """Whether rows of the same value follow each other, as no measurement does.
+
+    A table that is sorted by a measurement does it, too, but not with each value equally often.
+    """
+    begins = values[values != values.shift()]
+    if not begins.is_unique or len(values) < len(begins) + LEAST_PATIENTS:
+        return False
+    found = begins.astype("str").str.findall(r"\d+")
+    numbers = pd.Index([tuple(map(int, parts)) for parts in found], tupleize_cols=False)
+    in_order = numbers.is_monotonic_increasing or numbers.is_monotonic_decreasing
+    return values.value_counts().nunique() == 1 or bool(found.map(len).all() and not in_order)
+
+
+def _are_counted(values: pd.Series, others: list[Reading]) -> bool:
+    """Whether some column counts the rows of each value, as the numbers of visits do."""
+    for counts in (other.values[values.index] for other in others):
+        if kinds.is_number(counts) and counts.min() in (0, 1) and counts.nunique() > 1:
+            if (counts - counts.min() == counts.groupby(values).rank() - 1).all():
+                return True
+    return False
+
+
+def _keeps(values: pd.Series, others: list[Reading]) -> bool:
+    """Whether rows of the same value agree in what a person keeps: sex, race and nearly the age."""
+    judged, order = False, pd.Series(pd.factorize(values, sort=True)[0], values.index)
+    for person in others:
+        there, most = person.present, 0
+        if kinds.is_number(there) and is_called("age", person.plain_name):
+            most = _FEW_YEARS
+        elif person.name.lower() in (*SEX_NAMES, RACE):
+            there = there.map(kinds.category_text).rank(method="dense")
+        else:
+            continue
+        pair = pd.DataFrame({"key": order, "is": there}).dropna()
+        again = pair[pair["key"].duplicated(keep=False)]
+        apart = (again.groupby("key")["is"].agg(np.ptp) > most).any()
+        if most and (apart or abs(pair.corr("spearman").iloc[0, 1]) > _MANY):
+            continue  # seen for many years, or no person but a year of birth
+        if apart:
             return False
-        judged = judged or (1 - expected) ** rows < 1e-6
+        alike = (pair["is"] - pair["is"].sample(frac=1, random_state=0).array).abs() <= most
+        judged = judged or alike.mean() ** (len(again) - again["key"].nunique()) < 1e-6
     return judged

@@ -16,13 +16,17 @@ from ...protection import LEAST_PATIENTS, ends, is_shared, percent, told
 from ...schema import Column
 from .columns_file import NOTHING, Wish
 from .decimals import MARKS, grouped, sign_of_column, to_numbers
-from .words import WORDS
+from .words import LINES, PATTERNS, WORDS
 
-_MISSING_WORDS = set(WORDS["missing"].strip().split("\n"))
+_MISSING_WORDS = set(LINES["missing"])
 OTHER = "Other"  # the rarer values, and those that name a person, as one
 CODE_NUMBER = r"0\d+|\d{16,}|\d+[eE]\d+"  # begins with 0, is too long, or like 1E50 of ICD-11
-CODE_NAME, ICD_NAME = re.compile(f"{WORDS['code']}|{WORDS['icd']}"), re.compile(WORDS["icd"])
+ICD_NAME = PATTERNS["icd"]
+CODE_NAME = re.compile(f"{WORDS['code']}|{WORDS['icd']}")
 _NUMBERED = re.compile(r"#|№|\bn[°º]")
+# Of a date: 03.2020, or 31.03
+_PARTS = r"(?:0?[1-9]|1[0-2])\.(?:19|20)\d\d|(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])"
+_DIGITS = {i: str(int(chr(i))) for i in range(128, 2**16) if chr(i).isdecimal()}
 _TRUTH = {"true": True, "false": False}
 
 
@@ -34,7 +38,7 @@ class Reading:
     values: pd.Series  # so far; the index counts the rows of the file from 0
     wish: Wish = NOTHING  # what the columns file says about it
     is_written: bool = False  # in a CSV, where a missing value and the text "NA" look alike
-    sign: str = "."  # the file's decimal sign
+    sign: str = ""  # the file's decimal signs
     as_text: bool = False  # texts stay texts, also where all of them are numbers
     notes: list[str] = field(default_factory=list)  # what was done to it
     warnings: list[str] = field(default_factory=list)  # what the person has to look at
@@ -125,6 +129,12 @@ class Reading:
         return f"{low:g} to {high:g}{unit}{whole}"
 
 
+def are_codes(text: pd.Series) -> bool:
+    """Whether these texts are no numbers, though of digits: codes, or parts of dates."""
+    parts = text.str.fullmatch(_PARTS)
+    return bool(text.str.fullmatch(CODE_NUMBER).any() or parts.mean() == 1)
+
+
 def is_missing_word(text: pd.Series) -> pd.Series:
     """Which texts are words for a value that is not there, such as "n/a" or "-"."""
     return text.str.lower().isin(_MISSING_WORDS) | text.isin(MISSING_TEXTS)
@@ -173,7 +183,7 @@ def _plain(reading: Reading) -> pd.Series:
         if present.map(pd.api.types.is_bool).all():
             return values
         present = present.map(lambda v: v if isinstance(v, str) else kinds.category_text(v))
-    text = present.astype("str").str.strip()
+    text = present.astype("str").str.translate(_DIGITS).str.strip()
     words = set(MISSING_TEXTS if reading.is_written else ("", MISSING)) - set(reading.wish.values)
     blank = text.isin(words)
     found = Counter(text[blank])
@@ -193,7 +203,7 @@ def _type(reading: Reading) -> None:
         whole = len(text) == len(reading.values)
         reading.values = truth.astype(bool if whole else object).reindex(reading.values.index)
         return
-    if text.str.fullmatch(CODE_NUMBER).any():
+    if are_codes(text):
         return
     name = reading.plain_name
     if CODE_NAME.search(name) or reading.wish.kind == "categorical":

@@ -81,7 +81,7 @@ def open_sheet(
         raise InputError(f"{columns} drops the outcome {outcome!r}; name another outcome.")
     if outcome is not None and positive is not None:
         wishes[outcome] = replace(wishes.get(outcome, NOTHING), positive=positive)
-    how = raw.is_text, raw.dialect.decimal or "."
+    how = raw.is_text, raw.dialect.decimal
     readings = [Reading(n, v, wishes.get(n, NOTHING), *how) for n, v in table.items()]
     _each(readings, tidy, where)
     rows = pd.Series(True, index=table.index)  # with a value in each column that must have one
