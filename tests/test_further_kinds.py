@@ -242,13 +242,6 @@ def test_sexes_by_letters_of_other_languages(tmp_path, name, woman, man):
     assert back[name].tolist() == data[name].tolist()
 
 
-@pytest.mark.parametrize(("a", "b"), [("M", "H"), ("N", "F"), ("U", "M")])
-def test_letters_that_may_be_the_other_sex_stay(tmp_path, a, b):
-    """H and M are a man and a woman in Spanish."""
-    _, schema, _ = read(table(sex=np.where(FEMALE, a, b)), tmp_path)
-    assert set(schema["sex"].categories) == {a, b} and schema.sex is None
-
-
 @pytest.mark.parametrize(
     ("no", "yes"),
     [("survived", "did not survive"), ("did survive", "did not survive"), ("lives", "dies"),

@@ -123,8 +123,7 @@ def read_file(
     else:
         kind = suffix_of(path)
         check_packed(check_file(path))
-        parquet = kind == ".parquet"
-        raw = _read_parquet(path) if parquet else _read_csv(path, kind, encoding, guess)
+        raw = _read_parquet(path) if kind == ".parquet" else _read_csv(path, kind, encoding, guess)
     if raw.frame.empty:
         raise InputError(f"{raw.where} has no rows.")
     return raw
@@ -145,10 +144,8 @@ def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 def _check_names(where: object, names: Iterable[str]) -> None:
     index = pd.Index(list(names))
     if len(index) > _MOST_COLUMNS:
-        raise InputError(
-            f"{where} has {len(index):,} columns, more than the {_MOST_COLUMNS:,} that can be "
-            "learned together; keep those that are needed."
-        )
+        most = f"{len(index):,} columns, more than {_MOST_COLUMNS:,}"
+        raise InputError(f"{where} has {most}; keep those that are needed.")
     if index.has_duplicates:
         name = index[index.duplicated()][0]
         raise InputError(f"Column name {name!r} appears twice in {where}; rename one.")
@@ -233,8 +230,7 @@ def _of_arrow(values: pa.ChunkedArray) -> pd.Series:
         words = pa.chunked_array([whole.dictionary])
         days = pa.types.is_date(words.type)  # without a time of the day
         categories = pd.Index(words.to_pandas() if days else _of_arrow(words))
-        made = pd.Categorical.from_codes(codes, categories, ordered=bool(kind.ordered))
-        return pd.Series(made)
+        return pd.Series(pd.Categorical.from_codes(codes, categories, ordered=bool(kind.ordered)))
     if pa.types.is_decimal(kind):
         values = values.cast(pa.string()).cast(pa.float64())  # to the digit
     elif pa.types.is_date(kind):
@@ -259,7 +255,7 @@ def _read_csv(path: Path, kind: str, encoding: str | None, guess: bool) -> Raw:
     encoding = _encoding(path, encoding) if guess else encoding or "utf-8-sig"
     said = _said_delimiter(path, encoding)
     delimiter, names = _header(path, encoding, guess, said or _DELIMITERS)
-    if _has_no_names(path, encoding, delimiter, guess):
+    if _has_no_names(path, encoding, delimiter, _ROWS_TO_GIVE_UP if guess else 0):
         raise InputError(
             f"{path} begins with a line that looks like the values of a patient, not like names of "
             "columns; put a line with the names above it."
@@ -419,11 +415,10 @@ def _fit(path: Path, encoding: str, delimiter: str, width: int) -> float:
     return total / max(number, 1)
 
 
-def _has_no_names(path: Path, encoding: str, delimiter: str, by_rows: bool) -> bool:
-    """Whether most of the first line are values, of the columns below or of a person."""
+def _has_no_names(path: Path, encoding: str, delimiter: str, most: int) -> bool:
+    """Whether the first line is mostly values, of `most` rows below it or of a person."""
     rows = _rows(path, encoding, delimiter)
     first = [name.strip() for name in next(rows, [])]
-    most = _ROWS_TO_GIVE_UP if by_rows else 0
     below = [cells for row in islice(rows, most) if (cells := [c.strip() for c in row]) != first]
     # Numbers that count columns (years, wavelengths, 0 to 99) are names.
     steps = np.diff([_number(name) for name in first if _NUMBER.fullmatch(name)])
