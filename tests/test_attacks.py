@@ -260,6 +260,33 @@ def test_measurements_of_single_patients_are_found_in_whichever_row_they_stand(k
     assert not family(setting).alarms["near_copies"]
 
 
+def worded(seed, n=900):
+    """Eight measurements, or words of which many are rare."""
+    numbers = measured(seed, n).join(measured(seed + 100, n).add_prefix("x"))
+    words = numbers[["c", "xc"]].round().astype("Int64").astype(str).add_prefix("word ")
+    columns = [Column(name, "continuous") for name in numbers]
+    known = tuple(str(n) for n in range(-50, 151))
+    columns += [Column(name, "categorical", categories=known) for name in words]
+    return Schema(columns).attach(numbers.join(words.astype(pd.CategoricalDtype(known))))
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "train's", "holdout's"])
+@pytest.mark.parametrize("columns", ["c d xd", "word"])
+def test_a_piece_of_a_record_is_found_in_a_row_that_is_near_to_nobody(whose, columns):
+    """A third of the columns of 1 in 10 patients, or single values of as many, each elsewhere."""
+    train, holdout, made = worded(1), worded(2, 400), worded(3)
+    names = columns.split() if columns != "word" else ["a", "b", "word c", "word xc", "xb"]
+    if whose == "nobody's":
+        for place, name in enumerate(names):
+            made.loc[90 * place : 90 * place + 89, name] = train.loc[:89, name].to_numpy()
+    else:
+        made.loc[:89, names] = (train if whose == "train's" else holdout).loc[:89, names]
+    setting = scene(train, holdout, made)
+    assert bool(family(setting).alarms["near_copies"]) is (whose == "train's")
+    found = COMPUTE["near_copies", "corrected"](setting, np.random.default_rng(0))
+    assert found.low > 0.02 if whose == "train's" else found.low < 0.005
+
+
 @pytest.mark.parametrize("leak", [False, True])
 def test_whose_rare_codes_are_lost_is_no_copy_for_that(leak):
     """Fresh patients without half of the codes live nearer to everybody, and are nobody."""

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from ...statistics import holm
 from ..setting import Setting
 from . import guard
-from .copies import carriers, census
+from .copies import carriers, census, pieces
 from .reference import Attacked, attacked
 from .scores import NEAREST, lonely, scores
 
@@ -126,12 +126,12 @@ def family(setting: Setting) -> Family:
     distances = whom.to_release, whom.to_others
     by_copies = census(*distances, whom.patients.shape[1])
     z, exchanged = scored.both(np.stack(list(by_score.values()), axis=1))
-    copied, copied_exchanged = everybody.both(by_copies)
+    copied, copied_exchanged = everybody.both(np.c_[by_copies, setting.once(pieces)])
     rare = carriers(whom.patients) * (by_copies[:, 1:] > 0)
     of_carriers, rare_exchanged = largest(*everybody.both(rare))
-    others = np.maximum(exchanged.max(axis=1), rare_exchanged)
+    others = np.maximum.reduce([exchanged.max(axis=1), rare_exchanged, copied_exchanged[:, 2]])
     most = np.maximum(copied_exchanged.max(axis=1), others)
-    names = [*by_score, "exact_copies", "near_copies", "copied_carriers"]
+    names = [*by_score, "exact_copies", "near_copies", "near_copies/pieces", "copied_carriers"]
     observed = zip(names, [*z, *copied, of_carriers], strict=True)
     incomparable = _differences(setting)
     # Where train and holdout cannot be compared, attacks that do so find nothing.
