@@ -125,10 +125,10 @@ class RunFolder:
 
     def content(self) -> dict[str, Any]:
         """All of ``run.json``, or say that it is not ours."""
-        path, parts = self.path / RUN_FILE, ("settings", "facts", "finished")
-        content = read_json(path)
-        if isinstance(content, dict) and all(isinstance(content.get(n), dict) for n in parts):
-            return content
+        path, parts = self.path / RUN_FILE, ("settings", "facts", "finished", "inputs")
+        content = {"inputs": {}, **known} if isinstance(known := read_json(path), dict) else {}
+        if all(isinstance(content.get(n), dict) for n in parts) and _has_no_nan(content):
+            return known
         raise InputError(f"{path} is not of a run of ehrsynth; choose another folder.")
 
     def stale(self, stage: str, files: Iterable[str] | None = None) -> str:
@@ -197,11 +197,20 @@ class RunFolder:
         write_json(content | {"digest": _digest(content)}, self.path / RUN_FILE)
 
 
+def _has_no_nan(content: dict) -> bool:
+    """Whether this can be written again as JSON, which knows no such numbers."""
+    try:
+        return bool(json.dumps(content, allow_nan=False))
+    except ValueError:
+        return False
+
+
 def _left(content: dict, stage: str) -> dict[str, str] | None:
     """The SHA-256 of every file that a stage has left; None of one that is not finished."""
     noted = content["finished"].get(stage)
     files = noted.get("files") if isinstance(noted, dict) else None
-    return files if isinstance(files, dict) else None
+    inside = isinstance(files, dict) and not any({"..", "/"} & {*Path(n).parts} for n in files)
+    return files if inside else None
 
 
 def _before(content: dict, stage: str) -> str:

@@ -287,6 +287,15 @@ OTHER = {
             *[stage.pop("made_of") for stage in noted["finished"].values()],
         ],
     ),
+    "a file that is elsewhere": lambda place, _: (
+        (place / "mine").write_text("x"),
+        change_notes(
+            place,
+            lambda noted: noted["finished"]["generation"]["files"].update(
+                {"../mine": sha256(place / "mine")}
+            ),
+        ),
+    ),
     "a clock set back, and another report of that time": lambda place, _: (
         flipped(place / "run" / "report.html", None),
         [os.utime(path, (4e9, 4e9)) for path in (place / "run").rglob("*")],
@@ -307,7 +316,8 @@ OTHER = {
 
 
 LEFT_OVER = ("a half-written part", "a checkpoint of a training that is over")
-MENDED = (*LEFT_OVER, "another model", "files that are no hashes", "a note that is gone")
+MENDED = (*LEFT_OVER, "another model", "files that are no hashes", "a note that is gone",
+          "a file that is elsewhere")  # fmt: skip
 
 
 @pytest.mark.parametrize("state", OTHER)
@@ -399,6 +409,12 @@ REFUSED = {
     "no settings": lambda run, _: change_notes(run.parent, lambda noted: noted.pop("settings")),
     "a manifest of something else": lambda run, _: (run / "run.json").write_text('{"a": 1}'),
     "a list as a manifest": lambda run, _: (run / "run.json").write_text("[]"),
+    "inputs that are a list": lambda run, _: change_notes(
+        run.parent, lambda noted: noted.update(inputs=["a"])
+    ),
+    "a note that is no number": lambda run, _: change_notes(
+        run.parent, lambda noted: noted["facts"].update(rows=float("nan"))
+    ),
     "half a manifest": lambda run, _: truncated(run / "run.json", None),
     "an empty manifest": lambda run, _: emptied(run / "run.json", None),
     "the manifest of another run": lambda run, finished: shutil.copyfile(
