@@ -336,7 +336,10 @@ def survival(tables: Mapping[str, pd.DataFrame]) -> Axes:
     time, event = schema[str(schema.time)], schema[str(schema.outcome)]
     for role, name in names.items():
         table = tables[role][tables[role][time.name].notna()]
-        curve = kaplan_meier(table[time.name].to_numpy(float), schema.outcome_values(table))
+        if len(table) < LEAST_PATIENTS:
+            continue
+        times = table[time.name].to_numpy(float)  # of whom the last is one patient
+        curve = kaplan_meier(np.clip(times, *ends(times)), schema.outcome_values(table))
         x, y = np.append(0, curve.quantiles), np.append(1, curve.probabilities)
         ax.step(x, y, where="post", color=COLORS[name], label=name, linewidth=1.6)
         if role == "holdout":

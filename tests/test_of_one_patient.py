@@ -69,6 +69,20 @@ def test_a_picture_does_not_reach_to_an_extreme_value(people):
     plt.close(figure)
 
 
+def test_a_survival_curve_ends_where_nobody_is_alone():
+    rng = np.random.default_rng(0)
+    columns = Column("died", "binary", "event"), Column("years", "continuous", "time")
+    drawn = [
+        Schema(columns).attach(pd.DataFrame({"died": rng.integers(0, 2, 300).astype("uint8"),
+                                             "years": rng.uniform(0, 9, 300)}))
+        for _ in range(3)
+    ]  # fmt: skip
+    drawn[0].loc[7, "years"] = 61.0
+    curve = plots.survival(dict(zip(("train", "holdout", "synthetic"), drawn, strict=True)))
+    assert all(8 < line.get_xdata().max() < 9 for line in curve.get_lines())
+    plt.close(curve.figure)
+
+
 def test_groups_begin_at_nobodys_number():
     rng = np.random.default_rng(0)
     people = pd.DataFrame({"income": rng.uniform(1e4, 9e4, 300).round(2)})
