@@ -1,7 +1,7 @@
 """What kind of column values make: the one place for schemas and the reader of flat tables."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import numpy as np
@@ -148,12 +148,17 @@ def looks_like_identifier(present: pd.Series, named: object) -> bool:
     return bool(dense or (same_length and not np.all(numbers % 10 == 0)))
 
 
+def _too_many(values: Sized) -> int:
+    """How many exceptions count: a single one where there are so few values that each matters."""
+    return LEAST_PATIENTS if len(values) >= 20 * LEAST_PATIENTS else 1
+
+
 def decimals(present: pd.Series) -> int | None:
     """How many decimals all but a few of these (none missing) have; None for more than three."""
     there = present[present != 0].to_numpy(float)  # what is not 0 must not become it
     near = ((p, there.round(p)) for p in range(4))
     odd = ((p, (np.abs(there - made) > 1e-9 * (p > 0)) | (made == 0)) for p, made in near)
-    return next((p for p, wrong in odd if wrong.sum() < LEAST_PATIENTS), None)
+    return next((p for p, wrong in odd if wrong.sum() < _too_many(present)), None)
 
 
 def step(numbers: np.ndarray) -> float | None:
@@ -161,7 +166,7 @@ def step(numbers: np.ndarray) -> float | None:
     for places in range(7 if len(np.unique(numbers)) >= _STEPPED else 0):
         scaled = numbers * 10.0**places
         exact = np.isclose(scaled, scaled.round(), rtol=1e-9, atol=1e-9)
-        few = LEAST_PATIENTS - np.count_nonzero(~exact)  # who may still be none
+        few = _too_many(numbers) - np.count_nonzero(~exact)  # who may still be none
         if few > 0 and np.abs(scaled).max() < 2**53:
             kept = scaled[exact].round().astype(np.int64)
             parts = [np.gcd.reduce(kept[i::LEAST_PATIENTS]) for i in range(LEAST_PATIENTS)]
