@@ -39,7 +39,8 @@ def demo(shared_data):
 
 
 def notebook(*outputs, source="x = 1"):
-    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs))
+    # A random name could be eight digits.
+    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs), id="a-cell")
     return nbformat.writes(nbformat.v4.new_notebook(cells=[cell])).encode()
 
 
